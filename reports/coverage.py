@@ -1,0 +1,69 @@
+"""Which runs of the grid are done, failed, blocked or missing: the plan minus the results."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports.arms import with_arms
+from reports.study import Study
+
+STATES = ("done", "failed", "blocked", "missing")
+
+
+def run_states(study: Study) -> pd.DataFrame:
+    """Every planned run with its state and the reason: the plan's columns, arm, panel, state, reason.
+
+    A run is done if it is in the runs table. Of the others, the fine-tuning stage's state says which they are; one that no stage
+    table knows is missing. Without a plan, the runs that are there are all that can be told.
+    """
+    planned = study.planned if study.planned is not None else study.runs
+    if planned.empty:
+        return planned.assign(arm=[], panel=[], state=[], reason=[])
+    stages = study.stages.drop_duplicates("stage_id").set_index("stage_id")
+    done = set(study.runs["run_id"])
+    states, reasons = [], []
+    for run_id in planned["run_id"]:
+        known = stages.loc[run_id] if run_id in stages.index else None
+        state = "missing" if known is None else str(known["state"])
+        reason = "" if known is None or pd.isna(known["reason"]) else str(known["reason"])
+        if run_id in done:
+            state, reason = "done", ""
+        elif state == "done":
+            # Its result was written after the last runs table: it will be there when the table is next collected.
+            state, reason = "missing", "finished, and not yet collected into the runs table"
+        states.append(state if state in STATES else "missing")
+        reasons.append(reason)
+    return with_arms(planned, planned).assign(state=states, reason=reasons)
+
+
+def coverage_by_cell(states: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell: panel, arm, finetune_images, planned, done, failed, blocked, missing, in the plan's order."""
+    rows = []
+    for (panel, arm, images), cell in states.groupby(["panel", "arm", "finetune_images"], sort=False, dropna=False):
+        counts = {state: int((cell["state"] == state).sum()) for state in STATES}
+        rows.append({"panel": panel, "arm": arm, "finetune_images": images, "planned": len(cell), **counts})
+    return pd.DataFrame(rows, columns=["panel", "arm", "finetune_images", "planned", *STATES])
+
+
+def unfinished_reasons(study: Study) -> pd.DataFrame:
+    """Stages that are not done for a reason, failures first: stage_id, kind, state, reason."""
+    held = study.stages.loc[study.stages["state"].isin(["failed", "blocked"]), ["stage_id", "kind", "state", "reason"]]
+    order = held["state"].map({"failed": 0, "blocked": 1})
+    return held.assign(order=order).sort_values(["order", "kind", "stage_id"], kind="stable").drop(columns="order")
+
+
+def completeness_sentence(study: Study, states: pd.DataFrame) -> str:
+    """What is done and what is not, in words, with the reason of what failed."""
+    if study.planned is None:
+        return f"The folder has no plan.json, so it can only be said that {len(states)} runs are finished, not how many were wanted."
+    counts = {state: int((states["state"] == state).sum()) for state in STATES}
+    if counts["done"] == len(states) > 0:
+        return f"Complete: all {len(states)} runs are finished."
+    words = {"failed": "failed", "blocked": "blocked by a stage that failed", "missing": "not run yet"}
+    parts = [f"{counts[state]} {text}" for state, text in words.items() if counts[state]]
+    said = f"Not complete: {counts['done']} of {len(states)} runs are finished; {', '.join(parts)}."
+    failed = unfinished_reasons(study).loc[lambda table: table["state"] == "failed"]
+    if len(failed):
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        said += f" Failed: {failed['stage_id'].iloc[0]}{more}: {failed['reason'].iloc[0]}"
+    return said

@@ -1,0 +1,143 @@
+"""Everything analysis says about a study, computed once: findings and figures are both made from these objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from analysis import (
+    AnalysisError,
+    Correlation,
+    Fit,
+    PairedEffects,
+    correlate,
+    fit,
+    independent_groups,
+    intermediate_effects,
+    pretraining_effects,
+    summarise_cells,
+)
+from reports.arms import ordered_arms, ordered_panels, with_arms
+from reports.study import Study
+
+T = TypeVar("T")
+
+LEVEL = 0.90
+"""Nominal coverage of the laws' bands, as everywhere in analysis."""
+REACH = 2.0
+"""A law is drawn to this many times the largest number of labels; beyond the largest it is dashed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmLaw:
+    """The law of one arm in one panel, or why it has none."""
+
+    panel: str
+    arm: str
+    fit: Fit | None
+    """None where no law could be fitted; a fit that is not identified is kept, and is not drawn."""
+    reason: str
+    """Why it is not drawn, a sentence; '' where it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A study and what analysis makes of it. A result that cannot be had is None, and `reasons` says why, by the field's name."""
+
+    study: Study
+    runs: pd.DataFrame
+    """The finished runs with a finite mIoU, with the columns arm and panel."""
+    whole: pd.DataFrame
+    """The grid's settings where there is a plan, else the runs: what varies is decided here, so that words stay the same as runs finish."""
+    not_finite: int
+    """Finished runs left out because their mIoU is not a finite number."""
+    arms: tuple[str, ...]
+    panels: tuple[str, ...]
+    sizes: tuple[int, ...]
+    """Fine-tuning sizes of the finished runs, ascending."""
+    cells: pd.DataFrame | None
+    laws: tuple[ArmLaw, ...]
+    pretraining: PairedEffects | None
+    intermediate: PairedEffects | None
+    correlation: Correlation | None
+    reasons: dict[str, str]
+
+
+def gather(study: Study) -> Evidence:
+    """Ask analysis everything that the page shows."""
+    finite = np.isfinite(study.runs["miou"].to_numpy(dtype=float))
+    plain = study.runs.loc[finite].reset_index(drop=True)
+    planned = study.planned if study.planned is not None and len(study.planned) else plain
+    whole = with_arms(planned, planned)
+    runs = with_arms(plain, planned)
+    reasons: dict[str, str] = {}
+    return Evidence(
+        study=study,
+        runs=runs,
+        whole=whole,
+        not_finite=int((~finite).sum()),
+        arms=tuple(ordered_arms(whole)),
+        panels=tuple(ordered_panels(whole)),
+        sizes=tuple(sorted(int(size) for size in runs["finetune_images"].unique())),
+        cells=_ask("cells", reasons, runs, lambda table: _cells(table, whole)),
+        laws=tuple(_law(part, panel, arm) for panel, arm, part in _parts(runs, whole)),
+        pretraining=_ask("pretraining", reasons, plain, _effects_of(pretraining_effects)),
+        intermediate=_ask("intermediate", reasons, plain, _effects_of(intermediate_effects)),
+        correlation=_ask("correlation", reasons, plain, correlate),
+        reasons=reasons,
+    )
+
+
+def _ask(name: str, reasons: dict[str, str], runs: pd.DataFrame, question: Callable[[pd.DataFrame], T]) -> T | None:
+    """The answer, or None with analysis's own sentence in `reasons`."""
+    if runs.empty:
+        reasons[name] = "No run has finished yet."
+        return None
+    try:
+        return question(runs)
+    except AnalysisError as error:
+        reasons[name] = str(error)
+        return None
+
+
+def _cells(runs: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread of mIoU for each panel, arm and number of labels."""
+    cells = summarise_cells(runs, by=["panel", "arm", "finetune_images"], outcome="miou", level=LEVEL)
+    place = {name: index for names in (ordered_panels(whole), ordered_arms(whole)) for index, name in enumerate(names)}
+    # The page's order (no intermediate stage first, scratch first), where analysis sorts by name.
+    keys = cells.assign(panel=cells["panel"].map(place), arm=cells["arm"].map(place))
+    return cells.loc[keys.sort_values(["panel", "arm", "finetune_images"], kind="stable").index].reset_index(drop=True)
+
+
+def _effects_of(question: Callable[[pd.DataFrame], PairedEffects]) -> Callable[[pd.DataFrame], PairedEffects]:
+    """The same question, with an answer that holds no pair at all turned into an error: a figure without points says nothing."""
+
+    def asked(runs: pd.DataFrame) -> PairedEffects:
+        effects = question(runs)
+        if effects.table.empty:
+            raise AnalysisError(f"No two finished runs differ in {effects.factor} alone.")
+        return effects
+
+    return asked
+
+
+def _parts(runs: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """The runs of each panel and arm, in the order of the page."""
+    order = [(panel, arm) for panel in ordered_panels(whole) for arm in ordered_arms(whole)]
+    parts = [(panel, arm, runs.loc[(runs["panel"] == panel) & (runs["arm"] == arm)]) for panel, arm in order]
+    return [part for part in parts if len(part[2])]
+
+
+def _law(part: pd.DataFrame, panel: str, arm: str) -> ArmLaw:
+    """A power law with an offset of one arm's mIoU, clustered on what is independent; its reason says why it is not to be drawn."""
+    part = part.reset_index(drop=True)
+    try:
+        fitted = fit(part["finetune_images"], part["miou"], law="power", level=LEVEL, cluster=independent_groups(part))
+    except AnalysisError as error:
+        return ArmLaw(panel=panel, arm=arm, fit=None, reason=str(error))
+    reason = "" if fitted.status != "not identified" else (fitted.status_detail or "The data cannot tell the law's parameters.")
+    return ArmLaw(panel=panel, arm=arm, fit=fitted, reason=reason)

@@ -1,0 +1,72 @@
+"""Paired differences: what one stage changes, at each number of labels and for each arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from reports.theme import GREY, count, finish, styles, with_columns
+
+
+def paired_effect(
+    effects: pd.DataFrame,
+    pairs: pd.DataFrame,
+    *,
+    arms: Sequence[str],
+    arm_title: str = "pre-training images",
+    y_title: str = "difference in mIoU",
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """Mean difference with its interval, the pairs behind it, and a line at zero, by fine-tuning images and arm.
+
+    Args:
+        effects: one row a comparison: arm, finetune_images, difference, low, high; low and high are NaN where there is no interval.
+        pairs: one row a pair: arm, finetune_images, difference.
+        arms: every arm of the study in order, so that all figures agree on colours and shapes.
+        y_domain: range of the y axis, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing or a difference is not finite.
+    """
+    name = "paired_effect"
+    effects = with_columns(
+        effects, name, columns=["arm", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"]
+    )
+    pairs = with_columns(pairs, name, columns=["arm", "finetune_images", "difference"], finite=["finetune_images", "difference"])
+
+    sizes = [count(size) for size in sorted({*effects["finetune_images"], *pairs["finetune_images"]})]
+    present = [arm for arm in arms if arm in set(effects["arm"]) | set(pairs["arm"])]
+    # The categories are text, so that arms stand side by side at each size; the axis says that its steps are sizes, not distances.
+    effects = effects.assign(labels=[count(size) for size in effects["finetune_images"]])
+    pairs = pairs.assign(labels=[count(size) for size in pairs["finetune_images"]])
+    colours, shapes = styles(arms, present)
+    x = alt.X("labels:O", sort=sizes, title="labelled images in fine-tuning", axis=alt.Axis(labelAngle=0, grid=False))
+    offset = alt.XOffset("arm:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
+    y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
+    y = alt.Y("difference:Q", scale=y_scale, title=y_title)
+    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
+    layers = [zero.encode(y=alt.Y("zero:Q", scale=y_scale, title=y_title))]
+    bars = effects.dropna(subset=["low", "high"])
+    if len(bars):
+        bar = alt.Chart(bars).mark_rule(strokeWidth=2.5)
+        low = alt.Y("low:Q", scale=y_scale, title=y_title)
+        layers.append(bar.encode(x=x, xOffset=offset, y=low, y2="high:Q", color=colour))
+    if len(pairs):
+        # Dashes across the bar: points would hide behind it, and moved aside they would look like another arm.
+        dash = alt.Chart(pairs).mark_tick(orient="horizontal", size=13, thickness=1.5, opacity=0.6)
+        layers.append(dash.encode(x=x, xOffset=offset, y=y, color=colour))
+    tooltip = [
+        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("labels:N", title="labelled images"),
+        alt.Tooltip("difference:Q", format="+.4f"),
+        alt.Tooltip("low:Q", format="+.4f"),
+        alt.Tooltip("high:Q", format="+.4f"),
+    ]
+    dots = alt.Chart(effects).mark_point(filled=True, size=85, opacity=1)
+    layers.append(dots.encode(x=x, xOffset=offset, y=y, color=colour, shape=shape, tooltip=tooltip))
+    return finish(layers, labels=present)

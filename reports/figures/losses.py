@@ -1,0 +1,112 @@
+"""The validation loss of pre-training: by images, during training, and against the score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from reports.theme import finish, positive, size_axis, styles, with_columns
+
+LOSS_TITLE = "validation MIM loss"
+
+
+def validation_loss_by_images(points: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
+    """Validation loss against pre-training images (log axis); one point a pre-training.
+
+    Args:
+        points: one row a pre-training: arm, pretrain_images (above zero: scratch has no validation loss), val_mim_loss.
+        arms: every arm of the study in order.
+
+    Raises:
+        FigureError: if a column is missing, a value is not finite, or a size is not positive.
+    """
+    name = "validation_loss_by_images"
+    wanted = ["arm", "pretrain_images", "val_mim_loss"]
+    points = with_columns(points, name, columns=wanted, finite=["pretrain_images", "val_mim_loss"])
+    positive(points, name, "pretrain_images")
+    colours, shapes = styles(arms)
+    sizes = points["pretrain_images"].astype(float)
+    scale = alt.Scale(type="log", nice=False, domain=[sizes.min() * 0.7, sizes.max() * 1.4])
+    x = alt.X("pretrain_images:Q", scale=scale, axis=size_axis("pre-training images", sizes))
+    dots = alt.Chart(points).mark_point(filled=True, size=60, opacity=0.8)
+    tooltip = [
+        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("pretrain_images:Q", format=",", title="pre-training images"),
+        alt.Tooltip("val_mim_loss:Q", format=".5f", title=LOSS_TITLE),
+    ]
+    encoded = dots.encode(
+        x=x,
+        y=alt.Y("val_mim_loss:Q", scale=alt.Scale(zero=False, padding=12), title=LOSS_TITLE),
+        color=alt.Color("arm:N", scale=colours, legend=None),
+        shape=alt.Shape("arm:N", scale=shapes, legend=None),
+        tooltip=tooltip,
+    )
+    return finish([encoded], labels=arms, height=240)
+
+
+def validation_loss_during_training(curves: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
+    """Validation loss against images shown so far (log axis, so the measurement before the first step must be left out).
+
+    Args:
+        curves: one row a measurement: arm, pretrain_id, image_passes (above zero), val_mim_loss.
+        arms: every arm of the study in order.
+
+    Raises:
+        FigureError: if a column is missing, a value is not finite, or image_passes is not positive.
+    """
+    name = "validation_loss_during_training"
+    wanted = ["arm", "pretrain_id", "image_passes", "val_mim_loss"]
+    curves = with_columns(curves, name, columns=wanted, finite=["image_passes", "val_mim_loss"])
+    positive(curves, name, "image_passes")
+    colours, _ = styles(arms, set(curves["arm"]))
+    axis = alt.Axis(title="images shown in pre-training", format="~s", tickCount=5, labelOverlap="greedy")
+    line = (
+        alt.Chart(curves)
+        .mark_line(strokeWidth=1.5, opacity=0.85)
+        .encode(
+            x=alt.X("image_passes:Q", scale=alt.Scale(type="log", nice=False), axis=axis),
+            y=alt.Y("val_mim_loss:Q", scale=alt.Scale(zero=False), title=LOSS_TITLE),
+            color=alt.Color("arm:N", scale=colours, title=arm_title),
+            detail="pretrain_id:N",
+        )
+    )
+    return finish([line], labels=arms, height=240)
+
+
+def loss_and_score(
+    points: pd.DataFrame,
+    *,
+    sizes: Sequence[str],
+    x_domain: tuple[float, float] | None = None,
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """mIoU against the validation loss of the pre-training behind it, coloured by fine-tuning images; one point a run.
+
+    Args:
+        points: one row a run that was pre-trained: labels (fine-tuning images as text), val_mim_loss, miou.
+        sizes: every fine-tuning size of the study as text, in order.
+        x_domain, y_domain: ranges of the axes, for panels that share them.
+
+    Raises:
+        FigureError: if a column is missing or a value is not finite.
+    """
+    name = "loss_and_score"
+    points = with_columns(points, name, columns=["labels", "val_mim_loss", "miou"], finite=["val_mim_loss", "miou"])
+    colours, shapes = styles(sizes)
+    x_scale = alt.Scale(zero=False, nice=False, domain=list(x_domain)) if x_domain else alt.Scale(zero=False)
+    y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
+    dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
+    encoded = dots.encode(
+        x=alt.X("val_mim_loss:Q", scale=x_scale, title=LOSS_TITLE, axis=alt.Axis(tickCount=5)),
+        y=alt.Y("miou:Q", scale=y_scale, title="mIoU"),
+        color=alt.Color("labels:N", scale=colours, sort=list(sizes), title="labelled images"),
+        shape=alt.Shape("labels:N", scale=shapes, sort=list(sizes), title="labelled images"),
+        tooltip=[
+            alt.Tooltip("labels:N", title="labelled images"),
+            alt.Tooltip("val_mim_loss:Q", format=".5f", title=LOSS_TITLE),
+            alt.Tooltip("miou:Q", format=".4f", title="mIoU"),
+        ],
+    )
+    return finish([encoded], labels=sizes)

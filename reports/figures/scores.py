@@ -1,0 +1,79 @@
+"""Score by the number of labelled images: a point a run, a curve an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from reports.theme import finish, positive, size_axis, styles, with_columns
+
+
+def score_by_labels(
+    points: pd.DataFrame,
+    curves: pd.DataFrame,
+    means: pd.DataFrame,
+    *,
+    arms: Sequence[str],
+    arm_title: str = "pre-training images",
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """mIoU against fine-tuning images (log axis), by arm.
+
+    Args:
+        points: one row a run: arm, finetune_images, miou.
+        curves: the law of each arm that has one: arm, finetune_images, mean, low, high, extrapolated; low and high may be NaN.
+        means: for the arms without a law, the mean of each cell: arm, finetune_images, mean, low, high.
+        arms: every arm of the study in order, so that all panels agree on colours and shapes.
+        y_domain: range of the y axis, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing, a value is not finite, or a size is not positive.
+    """
+    name = "score_by_labels"
+    points = with_columns(points, name, columns=["arm", "finetune_images", "miou"], finite=["finetune_images", "miou"])
+    band = ["arm", "finetune_images", "mean", "low", "high"]
+    curves = with_columns(curves, name, columns=[*band, "extrapolated"], finite=["finetune_images", "mean"])
+    means = with_columns(means, name, columns=band, finite=["finetune_images", "mean"])
+    for table in (points, curves, means):
+        positive(table, name, "finetune_images")
+
+    colours, shapes = styles(arms)
+    reach = np.concatenate([points["finetune_images"], curves["finetune_images"]]).astype(float)
+    x = alt.X(
+        "finetune_images:Q",
+        scale=alt.Scale(type="log", nice=False, domain=[float(reach.min()) * 0.93, float(reach.max()) * 1.07]),
+        axis=size_axis("labelled images in fine-tuning", points["finetune_images"]),
+    )
+    y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
+    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    y_mean = alt.Y("mean:Q", scale=y_scale, title="mIoU")
+
+    layers = []
+    bands = curves.dropna(subset=["low", "high"])
+    if len(bands):
+        area = alt.Chart(bands).mark_area(opacity=0.15, clip=True)
+        layers.append(area.encode(x=x, y=alt.Y("low:Q", scale=y_scale, title="mIoU"), y2="high:Q", color=colour))
+    for extrapolated, dash in ((False, [1, 0]), (True, [5, 4])):
+        part = curves.loc[curves["extrapolated"] == extrapolated]
+        if len(part):
+            line = alt.Chart(part).mark_line(strokeDash=dash, strokeWidth=2, clip=True)
+            layers.append(line.encode(x=x, y=y_mean, color=colour))
+    if len(means):
+        layers.append(alt.Chart(means).mark_line(strokeWidth=1).encode(x=x, y=y_mean, color=colour))
+        bars = means.dropna(subset=["low", "high"])
+        if len(bars):
+            bar = alt.Chart(bars).mark_rule(strokeWidth=2)
+            layers.append(bar.encode(x=x, y=alt.Y("low:Q", scale=y_scale, title="mIoU"), y2="high:Q", color=colour))
+    tooltip = [
+        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
+        alt.Tooltip("miou:Q", format=".4f", title="mIoU"),
+    ]
+    dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
+    y_point = alt.Y("miou:Q", scale=y_scale, title="mIoU")
+    layers.append(dots.encode(x=x, y=y_point, color=colour, shape=shape, tooltip=tooltip))
+    return finish(layers, labels=arms)

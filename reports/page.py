@@ -1,0 +1,223 @@
+"""What stands on the page, as plain objects, and the template that turns them into one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import altair as alt
+import jinja2
+import numpy as np
+import pandas as pd
+import vl_convert
+
+from reports.pictures import Gallery
+from reports.theme import specification
+
+MOST_ROWS = 600
+"""Rows of one table that are written out; its CSV always has all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell or heading: its text, a style ('number', 'text', 'good', 'warn' or ''), and what a heading means."""
+
+    text: str
+    kind: str = ""
+    meaning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table for reading, and the address of its CSV."""
+
+    caption: str
+    headings: tuple[Cell, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    file_name: str
+    address: str
+    """data: URI of the CSV."""
+    hidden: str = ""
+    """A sentence about rows that are only in the CSV."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One chart of a figure."""
+
+    identity: str
+    chart: alt.LayerChart
+    alternative: str
+    """What the chart shows, in words, made from its data."""
+    heading: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A claim, how to read what shows it, the charts, and their data."""
+
+    identity: str
+    claim: str
+    subtitle: str
+    description: str
+    """The whole figure in words, made from its data; shown with the data."""
+    panels: tuple[Panel, ...]
+    notes: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureBlock:
+    """A gallery under its heading."""
+
+    heading: str
+    subtitle: str
+    pictures: Gallery
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One heading of the page and what stands under it, in this order."""
+
+    identity: str
+    heading: str
+    paragraphs: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    galleries: tuple[PictureBlock, ...] = ()
+    tables: tuple[Table, ...] = ()
+    listings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    lead: str
+    findings: tuple[str, ...]
+    complete: bool
+    completeness: str
+    cost: str
+    sections: tuple[Section, ...] = field(default=())
+
+
+def make_table(
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    file_name: str,
+    shown: Sequence[str] = (),
+    meanings: dict[str, str] | None = None,
+    marked: dict[str, str] | None = None,
+) -> Table:
+    """A page table from a data frame: `shown` columns (default all) for reading, every column and digit in the CSV.
+
+    Args:
+        meanings: what a column means, by name; becomes the heading's tooltip.
+        marked: a style for the cells of a column that are neither zero nor empty, by name of the column.
+    """
+    columns = list(shown) or list(frame.columns)
+    rows = tuple(
+        tuple(_cell(value, column, marked or {}) for column, value in zip(columns, values, strict=True))
+        for values in frame.loc[:, columns].head(MOST_ROWS).itertuples(index=False, name=None)
+    )
+    hidden = f"The first {MOST_ROWS} of {len(frame):,} rows; the CSV has all." if len(frame) > MOST_ROWS else ""
+    encoded = base64.b64encode(frame.to_csv(index=False, lineterminator="\n").encode("utf-8")).decode("ascii")
+    return Table(
+        caption=caption,
+        headings=tuple(
+            Cell(text=column, meaning=(meanings or {}).get(column, ""), kind=_kind_of_column([row[place] for row in rows]))
+            for place, column in enumerate(columns)
+        ),
+        rows=rows,
+        file_name=file_name,
+        address=f"data:text/csv;charset=utf-8;base64,{encoded}",
+        hidden=hidden,
+    )
+
+
+def _kind_of_column(cells: Sequence[Cell]) -> str:
+    """'number' if a number stands in the column and nothing else does, so that the heading lines up with it."""
+    numbers = [cell.kind.startswith("number") for cell in cells if cell.text != "–"]
+    return "number" if numbers and all(numbers) else ""
+
+
+def _cell(value: Any, column: str, marked: dict[str, str]) -> Cell:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return Cell(text="–")
+    if isinstance(value, (bool, np.bool_)):
+        return Cell(text="yes" if value else "no")
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        number = float(value)
+        # Above 1,000 every whole number is a count of something; a seed or a small count needs no separator either.
+        text = f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}"
+        return Cell(text=text.replace("-", "−"), kind=f"number {marked[column]}" if number and column in marked else "number")
+    text = str(value)
+    return Cell(text=text, kind="text" if len(text) > 40 else marked.get(column, "") if text else "")
+
+
+def render(page: Page) -> str:
+    """The page as one HTML text that needs nothing else and asks no host for anything; the same page gives the same bytes."""
+    panels = [panel for section in page.sections for figure in section.figures for panel in figure.panels]
+    specifications = {panel.identity: specification(panel.chart) for panel in panels}
+    bundle = vega_bundle()
+    script = _inside_script(_template_text("report.js"))
+    # Only these two texts may run: a hash for each, no eval, no inline handler, and no request of any kind.
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {_hash_source(bundle)} {_hash_source(script)}",
+            "style-src 'unsafe-inline'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(_template_text("report.html.j2"))
+    return template.render(
+        page=page,
+        # These are marked `safe` in the template: our own text, or escaped for where it stands.
+        policy=policy,
+        style=_template_text("report.css"),
+        specifications=script_json(specifications),
+        bundle=bundle,
+        script=script,
+    )
+
+
+@cache
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that loads nothing further and sets `vegaEmbed`; made once a process, in a second."""
+    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # as vl_convert names it: 'v6.4.1' -> '6.4'
+    return _inside_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
+
+
+def script_json(value: Any) -> str:
+    """Strict JSON that may stand inside a script element: no '<' is left that could close it or open a comment.
+
+    Raises:
+        ValueError: if a number is not finite, which JSON cannot say.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("</", "<\\/").replace("<!--", "<\\u0021--")
+
+
+def _inside_script(code: str) -> str:
+    """JavaScript that may stand inside a script element; both forms mean the same in strings, templates and regular expressions."""
+    return code.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _hash_source(code: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode('utf-8')).digest()).decode('ascii')}'"
+
+
+def _template_text(name: str) -> str:
+    return files("reports").joinpath("templates", name).read_text(encoding="utf-8")

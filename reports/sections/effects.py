@@ -1,0 +1,120 @@
+"""Sections 2 and 3: what pre-training changes, and what the intermediate stage changes, as paired differences."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import PairedEffects
+from reports.arms import effects_with_arms, in_words, panels_of
+from reports.evidence import Evidence
+from reports.figures import paired_effect
+from reports.page import Figure, Panel, Section, make_table
+from reports.sections.wording import by_reason, sentence
+from reports.theme import count, padded_domain, signed
+
+
+def pretraining_section(evidence: Evidence) -> Section:
+    """mIoU of each pre-trained run minus that of its partner from scratch."""
+    effects = evidence.pretraining
+    heading = "What pre-training changes"
+    if effects is None:
+        return _without("pretraining", heading, evidence)
+    figure = _figure("pretraining", effects, evidence, claim=_pretraining_claim(effects, evidence), better="pre-training helps")
+    return Section(identity="pretraining", heading=heading, figures=(figure,))
+
+
+def intermediate_section(evidence: Evidence) -> Section:
+    """mIoU of each run with the intermediate stage minus that of its partner without."""
+    effects = evidence.intermediate
+    heading = "What the intermediate stage changes"
+    if effects is None:
+        return _without("intermediate", heading, evidence)
+    claim = sentence(effects.sentence(effects.overall.iloc[0]).partition(" (")[0]).rstrip(".") + _verdict(
+        effects.overall.iloc[0], effects.level
+    )
+    figure = _figure("intermediate", effects, evidence, claim=claim, better="the intermediate stage helps")
+    return Section(identity="intermediate", heading=heading, figures=(figure,))
+
+
+def _without(name: str, heading: str, evidence: Evidence) -> Section:
+    return Section(identity=name, heading=heading, paragraphs=(f"There is no figure here. {sentence(evidence.reasons[name])}",))
+
+
+def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str, better: str) -> Figure:
+    rows, pairs = effects_with_arms(effects, evidence.runs)
+    y_domain = padded_domain(rows["low"], rows["high"], rows["difference"], pairs["difference"], [0.0])
+    panels = []
+    names = panels_of(rows, evidence.panels)
+    for number, panel in enumerate(names):
+        part, its_pairs = rows.loc[rows["panel"] == panel], pairs.loc[pairs["panel"] == panel]
+        chart = paired_effect(part, its_pairs, arms=evidence.arms, y_domain=y_domain)
+        panels.append(
+            Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel), heading=panel if len(names) > 1 else "")
+        )
+    shown = [column for column in rows.columns if column not in ("factor", "baseline", "arm", "panel")]
+    tables = (
+        make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv"),
+        make_table(pairs.drop(columns=["arm", "panel"]), caption="Pairs (the short dashes)", file_name=f"{name}_pairs.csv"),
+    )
+    level = f"{100 * effects.level:g}%"
+    none = rows.loc[rows["low"].isna()]
+    bars = f"Bars: {level} intervals over independent groups of runs." if len(none) < len(rows) else "There are no intervals."
+    subtitle = (
+        f"Short dashes: the {count(len(pairs))} pairs of runs that differ in this alone. Points: their mean difference in mIoU. "
+        f"{bars} Above the line at zero, {better}. Sizes are evenly spaced."
+    )
+    named = [f"{in_words(row['arm'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
+    left_out = effects.n_unmatched_treatment + effects.n_unmatched_baseline + effects.n_without_outcome
+    notes = [sentence(effects.matching())] if left_out else []
+    if len(none) == len(rows):
+        notes += [sentence(f"No point has an interval: {reason}") for reason in dict.fromkeys(none["note"])]
+    else:
+        notes += by_reason("There is no interval", list(zip(named, none["note"], strict=True)), of=len(rows))
+    return Figure(
+        identity=f"figure-{name}",
+        claim=claim,
+        subtitle=subtitle,
+        description=" ".join([*(panel.alternative for panel in panels), sentence(effects.matching())]),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=tables,
+    )
+
+
+def end_rows(effects: PairedEffects, evidence: Evidence) -> pd.DataFrame:
+    """The rows for the largest pre-training, in the first panel, at the fewest and at the most labels; one row where these are equal."""
+    rows, _ = effects_with_arms(effects, evidence.runs)
+    panel = panels_of(rows, evidence.panels)[0]
+    arms = [arm for arm in evidence.arms if arm in set(rows.loc[rows["panel"] == panel, "arm"])]
+    part = rows.loc[(rows["panel"] == panel) & (rows["arm"] == arms[-1])].sort_values("finetune_images")
+    return part.iloc[[0, -1]] if len(part) > 1 else part
+
+
+def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
+    ends = end_rows(effects, evidence)
+    said = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
+    arm = in_words(str(ends["arm"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    panel = str(ends["panel"].iloc[0])
+    return f"{arm} changes mIoU by {' and '.join(said)}" + (f" ({panel})" if panel else "")
+
+
+def _verdict(row: pd.Series, level: float) -> str:
+    """What the interval allows to be said: nothing about a sign that it does not fix."""
+    if pd.isna(row["low"]):
+        return " on average; one cannot tell how surely"
+    if row["low"] <= 0 <= row["high"]:
+        return f" on average, and the {100 * level:g}% interval holds zero"
+    return f" on average, and the {100 * level:g}% interval excludes zero"
+
+
+def _described(rows: pd.DataFrame, panel: str) -> str:
+    """The panel in words, from its rows."""
+    said = []
+    for arm, part in rows.groupby("arm", sort=False):  # the table's own order: by pre-training images
+        values = [
+            f"{signed(row['difference'])} at {count(row['finetune_images'])} labels"
+            + ("" if pd.isna(row["low"]) else f" ({signed(row['low'])} to {signed(row['high'])})")
+            for _, row in part.sort_values("finetune_images").iterrows()
+        ]
+        said.append(f"{in_words(str(arm))} {', '.join(values)}")
+    return f"Mean difference in mIoU{f' ({panel})' if panel else ''}: {'; '.join(said)}."

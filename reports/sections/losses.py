@@ -1,0 +1,146 @@
+"""Sections 4 and 5: the validation loss of pre-training, and whether it predicts the score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis import Correlation, summarise_cells
+from reports.arms import in_words, panels_of
+from reports.evidence import LEVEL, Evidence
+from reports.figures import loss_and_score, validation_loss_by_images, validation_loss_during_training
+from reports.page import Figure, Panel, Section, make_table
+from reports.sections.wording import joined, sentence
+from reports.study import read_validation_curves
+from reports.theme import count, decimals, padded_domain
+
+
+def loss_section(evidence: Evidence) -> Section:
+    """Validation loss of every pre-training, at its end and on the way."""
+    heading = "Validation loss of pre-training"
+    trained = pretrainings(evidence)
+    if trained.empty:
+        return Section(identity="losses", heading=heading, paragraphs=("No finished run was pre-trained, so there is no loss to show.",))
+    figures = [_by_images(trained, evidence)]
+    curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(
+        trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner"
+    )
+    # The axis is logarithmic, so the measurement before the first step has no place on it; it stays in the table.
+    drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])]
+    paragraphs: tuple[str, ...] = ()
+    if drawn.groupby("pretrain_id").size().max() > 1 if len(drawn) else False:
+        figures.append(_during_training(drawn, curves, evidence))
+    else:
+        paragraphs = ("No pre-training kept more than one measurement of the loss after its first step, so its course is not drawn.",)
+    return Section(identity="losses", heading=heading, paragraphs=paragraphs, figures=tuple(figures))
+
+
+def pretrainings(evidence: Evidence) -> pd.DataFrame:
+    """One row per pre-training behind a finished run, not per run: pretrain_id, arm, pretrain_images, val_mim_loss, train_mim_loss."""
+    trained = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()]
+    columns = [name for name in ("pretrain_id", "arm", "pretrain_images", "val_mim_loss", "train_mim_loss") if name in trained.columns]
+    table = trained[columns].drop_duplicates("pretrain_id").sort_values(["pretrain_images", "pretrain_id"], kind="stable")
+    return table.loc[np.isfinite(table["val_mim_loss"].to_numpy(dtype=float))].reset_index(drop=True)
+
+
+def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
+    means = summarise_cells(trained, by=["pretrain_images", "arm"], outcome="val_mim_loss", level=LEVEL)
+    said = [f"{decimals(row['mean'], 4)} {in_words(row['arm'])}" for _, row in means.iterrows()]
+    claim = f"Mean validation loss is {joined([said[0], said[-1]])}" if len(said) > 1 else f"Mean validation loss is {said[0]}"
+    words = f"Mean validation loss: {'; '.join(said)}."
+    spreads = means["sd"].dropna()
+    caption = words + (f" Largest standard deviation between pre-trainings of one arm: {spreads.max():.2g}." if len(spreads) else "")
+    return Figure(
+        identity="figure-loss-by-images",
+        claim=claim,
+        subtitle=f"Each point is one pre-training ({len(trained)} in all): loss of masked image modelling on the same held-out images, "
+        "crops and masks, L1 on normalised pixels, lower is better. No interval is drawn: points are all there is.",
+        description=caption,
+        panels=(
+            Panel(
+                identity="loss-by-images",
+                chart=validation_loss_by_images(trained, arms=evidence.arms),
+                alternative=words,
+            ),
+        ),
+        tables=(
+            make_table(trained, caption="Pre-trainings", file_name="pretrainings.csv"),
+            make_table(means, caption="Means by arm", file_name="pretraining_means.csv"),
+        ),
+    )
+
+
+def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Evidence) -> Figure:
+    ordered = drawn.sort_values(["pretrain_id", "image_passes"])
+    first = ordered.drop_duplicates("pretrain_id")["val_mim_loss"]
+    last = ordered.drop_duplicates("pretrain_id", keep="last")
+    # By how much the last measurement lies above the lowest: overfitting to the pre-training images would show here.
+    lowest = ordered.groupby("pretrain_id", sort=True)["val_mim_loss"].min().to_numpy()
+    risen = int((last.set_index("pretrain_id")["val_mim_loss"].sort_index().to_numpy() > lowest).sum())
+    claim = f"{risen} of {len(lowest)} pre-trainings end above their lowest validation loss"
+    if risen == 0:
+        claim = f"Every one of the {len(lowest)} pre-trainings ends at its lowest validation loss"
+    words = (
+        f"Validation loss goes from {decimals(first.min(), 3)}–{decimals(first.max(), 3)} at the first measurement drawn "
+        f"to {decimals(last['val_mim_loss'].min(), 3)}–{decimals(last['val_mim_loss'].max(), 3)} at the end, "
+        f"{count(ordered['image_passes'].max())} images shown at most."
+    )
+    chart = validation_loss_during_training(drawn, arms=evidence.arms)
+    return Figure(
+        identity="figure-loss-during-training",
+        claim=claim,
+        subtitle=f"One line is one pre-training ({len(lowest)} in all), {count(len(drawn))} measurements; horizontal axis "
+        "logarithmic, so the measurement before the first step is only in the table. A line has no interval.",
+        description=words,
+        panels=(Panel(identity="loss-during-training", chart=chart, alternative=words),),
+        tables=(make_table(curves, caption="Validation loss by step", file_name="validation_curves.csv"),),
+    )
+
+
+def correlation_words(correlation: Correlation) -> str:
+    """The pooled correlation in the words of analysis, and its range within levels, which more labels cannot fake."""
+    said = sentence(correlation.sentence.replace("val_mim_loss", "validation loss"))
+    inner = correlation.table.loc[(correlation.table["method"] == "pearson") & (correlation.table["group"] != "all"), "r"].dropna()
+    if len(inner) < 2:
+        return said
+    low, high = (f"{value:+.2f}".replace("-", "−") for value in (inner.min(), inner.max()))
+    return f"{said} Within one number of labels, r lies between {low} and {high}."
+
+
+def correlation_section(evidence: Evidence) -> Section:
+    """mIoU against validation loss, and their correlations."""
+    heading = "Does the validation loss predict the score?"
+    correlation = evidence.correlation
+    if correlation is None:
+        words = f"There is no figure here. {sentence(evidence.reasons['correlation'])}"
+        return Section(identity="correlation", heading=heading, paragraphs=(words,))
+    runs = evidence.runs.loc[np.isfinite(evidence.runs["val_mim_loss"].to_numpy(dtype=float))]
+    runs = runs.assign(labels=[count(size) for size in runs["finetune_images"]])
+    sizes = [count(size) for size in evidence.sizes]
+    domains = padded_domain(runs["val_mim_loss"]), padded_domain(runs["miou"])
+    panels = []
+    for number, panel in enumerate(panels_of(runs, evidence.panels)):
+        part = runs.loc[runs["panel"] == panel]
+        words = (
+            f"{len(part)} runs{f' ({panel})' if panel else ''}: validation loss {decimals(part['val_mim_loss'].min())} to "
+            f"{decimals(part['val_mim_loss'].max())}, mIoU {decimals(part['miou'].min())} to {decimals(part['miou'].max())}."
+        )
+        chart = loss_and_score(part, sizes=sizes, x_domain=domains[0], y_domain=domains[1])
+        panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=words, heading=panel))
+    turned = ", and the sign turns within levels" if correlation.signs_differ else ""
+    columns = ["panel", "arm", "finetune_images", "seed", "val_mim_loss", "miou", "run_id"]
+    figure = Figure(
+        identity="figure-correlation",
+        claim=correlation_words(correlation).partition(" (")[0].rstrip(".") + turned,
+        subtitle=f"Each point is one run that was pre-trained ({len(runs)} runs); runs on one vertical share a pre-training. Runs from "
+        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table below.",
+        description=correlation_words(correlation) + " " + " ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        tables=(make_table(runs[columns], caption="Runs (the points)", file_name="loss_and_score.csv"),),
+    )
+    table = make_table(
+        correlation.table,
+        caption="Correlations of validation loss with mIoU, over all runs and within levels",
+        file_name="correlations.csv",
+    )
+    return Section(identity="correlation", heading=heading, figures=(figure,), tables=(table,))

@@ -1,0 +1,95 @@
+"""Sections 7 to 9: all runs, the coverage of the grid, and how the study was made."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.columns import RUN_COLUMNS
+from reports.arms import telling
+from reports.coverage import STATES, coverage_by_cell, unfinished_reasons
+from reports.evidence import Evidence
+from reports.page import Section, make_table
+from reports.study import Study, read_provenance
+
+ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
+MEASURED_SHOWN = ("miou", "miou_ucl", "pixel_accuracy", "val_mim_loss", "intermediate_accuracy")
+
+
+def runs_section(evidence: Evidence) -> Section:
+    """Every finished run, and the mean and spread of each cell."""
+    assert evidence.cells is not None  # the page has this section only if a run is finished
+    runs = evidence.study.runs
+    varied = [name for name in telling(runs) if name not in ALWAYS_SHOWN]
+    measured = [name for name in MEASURED_SHOWN if name in runs.columns and runs[name].notna().any()]
+    shown = [*varied, *ALWAYS_SHOWN, *measured, "run_id"]
+    ordered = runs.sort_values([*varied, *ALWAYS_SHOWN], kind="stable")
+    tables = (
+        make_table(
+            evidence.cells,
+            caption="Mean mIoU of each cell, its standard deviation over runs, and Student's t interval (90%) over runs",
+            file_name="cells.csv",
+        ),
+        make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=RUN_COLUMNS),
+    )
+    meanings = pd.DataFrame([(name, RUN_COLUMNS[name]) for name in shown if name in RUN_COLUMNS], columns=["column", "meaning"])
+    columns = make_table(meanings, caption="What the columns mean", file_name="columns.csv")
+    return Section(identity="runs", heading="All runs", tables=(*tables, columns))
+
+
+def coverage_section(study: Study, states: pd.DataFrame) -> Section:
+    """How much of the grid is done, cell by cell, and why the rest is not."""
+    tables = []
+    marked = {"done": "good", "failed": "warn", "blocked": "warn", "missing": "warn"}
+    paragraphs: tuple[str, ...] = ()
+    if len(states):
+        cells = coverage_by_cell(states)
+        if (cells["panel"] == "").all():
+            cells = cells.drop(columns="panel")
+        tables.append(make_table(cells, caption="Runs of each cell by state", file_name="coverage.csv", marked=marked))
+    if len(study.stages):
+        counts = study.stages.groupby(["kind", "state"]).size().unstack(fill_value=0)
+        counts = counts.reindex(columns=list(STATES), fill_value=0)
+        kinds = [kind for kind in ("pretrain", "intermediate", "finetune") if kind in counts.index]
+        table = counts.loc[kinds].reset_index()
+        table.columns.name = None
+        tables.append(make_table(table, caption="Stages by kind and state", file_name="stage_states.csv", marked=marked))
+        held = unfinished_reasons(study)
+        if len(held):
+            caption = "Stages that failed, and those they block"
+            tables.append(make_table(held, caption=caption, file_name="unfinished_stages.csv", marked={"state": "warn"}))
+    else:
+        paragraphs = ("The states of the stages are not known: the folder has neither stages.parquet nor a plan.",)
+    return Section(identity="coverage", heading="Coverage of the grid", paragraphs=paragraphs, tables=tuple(tables))
+
+
+def provenance_section(study: Study) -> Section:
+    """The machine, the versions and the grid that made the numbers, and how to make this page again."""
+    found = read_provenance(study)
+    paragraphs = [
+        "This page was made from the study folder alone and holds no time of its own: the same folder gives the same page, byte for byte.",
+    ]
+    tables = []
+    if len(found):
+        columns = [name for name in found.columns if name != "stage_id"]
+        kinds = found.groupby(columns, dropna=False, sort=True).size().rename("stages").reset_index()
+        # Settings in the first column and one column for each way that stages were run: a single one, in most studies.
+        turned = kinds.astype("object").T.reset_index()
+        turned.columns = pd.Index(["what", *(f"environment {number}" for number in range(1, len(kinds) + 1))])
+        caption = "Where the finished stages ran" if len(kinds) > 1 else "Where every finished stage ran"
+        tables.append(make_table(turned, caption=caption, file_name="provenance.csv"))
+    else:
+        paragraphs.append("No finished stage has left a provenance.json, so versions and device are not known.")
+    rebuild = f"python -m reports.build runs/{study.name}"
+    listings = [("Rebuild this page", rebuild)]
+    if study.grid_text is not None:
+        listings.insert(0, ("The grid, as launched", study.grid_text.rstrip("\n")))
+        listings[1:] = [("Rebuild", f"python -m scaling.launch runs/{study.name}/grid.yaml   # runs only what is missing\n{rebuild}")]
+    else:
+        paragraphs.append("The folder has no grid.yaml.")
+    return Section(
+        identity="provenance",
+        heading="How this was made",
+        paragraphs=tuple(paragraphs),
+        tables=tuple(tables),
+        listings=tuple(listings),
+    )

@@ -1,0 +1,151 @@
+"""Section 1: the score by the number of labelled images, for every arm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reports.arms import in_words, panels_of
+from reports.evidence import REACH, ArmLaw, Evidence
+from reports.figures import score_by_labels
+from reports.page import Figure, Panel, Section, make_table
+from reports.sections.wording import by_reason, interval_words, joined, measured_on
+from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
+
+CURVE_COLUMNS = ["panel", "arm", "finetune_images", "mean", "low", "high", "extrapolated"]
+
+
+def score_section(evidence: Evidence) -> Section:
+    """mIoU by fine-tuning images, with each arm's law."""
+    assert evidence.cells is not None  # the page has this section only if a run is finished
+    curves = law_curves(evidence.laws)
+    undrawn = pd.DataFrame([(law.panel, law.arm) for law in evidence.laws if law.reason], columns=["panel", "arm"])
+    means = evidence.cells.merge(undrawn, on=["panel", "arm"], how="inner")
+    runs, cells = evidence.runs, evidence.cells
+    y_domain = padded_domain(runs["miou"], curves["low"], curves["high"], curves["mean"], means["low"], means["high"])
+    # A band that the law cannot pin down may be wider than the score itself: mIoU has no values outside 0 to 1.
+    y_domain = (max(y_domain[0], 0.0), min(y_domain[1], 1.0))
+    panels = []
+    for number, panel in enumerate(panels_of(runs, evidence.panels)):
+        drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
+        chart = score_by_labels(drawn[0], drawn[1], drawn[2], arms=evidence.arms, y_domain=y_domain)
+        words = _described(cells.loc[cells["panel"] == panel])
+        panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
+    columns = ["panel", "arm", "finetune_images", "seed", "miou", "run_id"]
+    tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")]
+    if len(curves):
+        tables.append(make_table(law_table(evidence.laws), caption="Laws", file_name="scores_laws.csv"))
+        tables.append(make_table(curves, caption="Laws along the axis (the lines and bands)", file_name="scores_curves.csv"))
+    tables.append(make_table(cells, caption="Means of the cells", file_name="scores_means.csv"))
+    figure = Figure(
+        identity="figure-scores",
+        claim=_claim(cells, evidence.arms),
+        subtitle=_subtitle(evidence, bool(len(curves)), bool(len(means))),
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=tuple(_notes(evidence)),
+        tables=tuple(tables),
+    )
+    return Section(identity="scores", heading="Score by number of labels", figures=(figure,))
+
+
+def law_curves(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
+    """Every drawable law along the axis, in the columns that `score_by_labels` wants.
+
+    The largest measured size stands in twice, once as measured and once as extrapolated, so that the solid line and the dashed meet.
+    """
+    parts = [pd.DataFrame(columns=CURVE_COLUMNS)]
+    for law in laws:
+        if law.reason or law.fit is None:
+            continue
+        inside = np.geomspace(law.fit.x_min, law.fit.x_max, 40)
+        # geomspace may miss its own end by one rounding, which would count as extrapolated.
+        inside[[0, -1]] = law.fit.x_min, law.fit.x_max
+        beyond = np.geomspace(law.fit.x_max, law.fit.x_max * REACH, 12)
+        for where, extrapolated in ((inside, False), (beyond, True)):
+            frame = law.fit.predict(where).to_frame().rename(columns={"x": "finetune_images"})
+            parts.append(frame.assign(panel=law.panel, arm=law.arm, extrapolated=extrapolated)[CURVE_COLUMNS])
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]
+
+
+def law_table(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
+    """One row a law: its parameters with their intervals, its status, and what qualifies it."""
+    rows = []
+    for law in laws:
+        row: dict[str, object] = {"panel": law.panel, "arm": law.arm, "status": law.fit.status if law.fit else "none"}
+        if law.fit is not None:
+            for name, value in law.fit.params.items():
+                low, high = law.fit.intervals[name] or (float("nan"), float("nan"))
+                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+            row |= {"n": law.fit.n, "residual_sd": law.fit.residual_sd}
+        row["note"] = law.reason or (law.fit.status_detail or law.fit.reason_no_interval if law.fit else "")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _claim(cells: pd.DataFrame, order: tuple[str, ...]) -> str:
+    first, last = cells["finetune_images"].min(), cells["finetune_images"].max()
+    panel = str(cells["panel"].iloc[0])
+    where = f" ({panel})" if cells["panel"].nunique() > 1 else ""
+    part = cells.loc[cells["panel"] == panel]
+    # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would choose the title by its outcome.
+    ends = part.loc[part["finetune_images"].isin([first, last])].pivot(index="arm", columns="finetune_images", values="mean").dropna()
+    there = [arm for arm in order if arm in ends.index]
+    arms = [arm for arm in there if arm == NO_PRETRAINING] + [arm for arm in there if arm != NO_PRETRAINING][-1:]
+    if first == last or not arms:
+        values = part.loc[part["finetune_images"] == first]
+        said = [f"{decimals(row['mean'])} {in_words(row['arm'])}" for _, row in values.iterrows()]
+        return f"With {count(first)} labelled images, mean mIoU is {joined(said)}{where}"
+    said = [f"from {decimals(ends.loc[arm, first])} to {decimals(ends.loc[arm, last])} {in_words(arm)}" for arm in arms]
+    return f"From {count(first)} to {count(last)} labelled images, mean mIoU goes {joined(said)}{where}"
+
+
+def _subtitle(evidence: Evidence, has_laws: bool, has_means: bool) -> str:
+    parts = [
+        f"Each point is one fine-tuned model ({count(len(evidence.runs))} runs{measured_on(evidence.runs)}); both axes start above zero."
+    ]
+    if has_laws:
+        fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
+        method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
+        parts.append(
+            f"Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured. {interval_words(method)}"
+        )
+    if has_means:
+        parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
+    if NO_PRETRAINING in evidence.arms:
+        parts.append("Grey squares: no pre-training.")
+    return " ".join(parts)
+
+
+def _described(cells: pd.DataFrame) -> str:
+    """The panel in words: each arm's mean at its smallest and largest size."""
+    said = []
+    for arm, part in cells.groupby("arm", sort=False):
+        ends = part.sort_values("finetune_images").iloc[[0, -1]]
+        low, high = ends.iloc[0], ends.iloc[-1]
+        text = f"{in_words(str(arm))} {decimals(low['mean'])} at {count(low['finetune_images'])} labels"
+        if high["finetune_images"] > low["finetune_images"]:
+            text += f" and {decimals(high['mean'])} at {count(high['finetune_images'])}"
+        said.append(text)
+    panel = str(cells["panel"].iloc[0])
+    return f"Mean mIoU{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+
+
+def _notes(evidence: Evidence) -> list[str]:
+    """What the figure does not show, and why."""
+    notes = []
+    if evidence.not_finite:
+        notes.append(f"{evidence.not_finite} finished runs have no finite mIoU and are left out everywhere.")
+    named = [(_named(law), law) for law in evidence.laws]
+    notes += by_reason("No law is drawn", [(name, law.reason) for name, law in named if law.reason], of=len(named))
+    drawn = [(name, law.fit) for name, law in named if law.fit is not None and not law.reason]
+    notes += by_reason("No band is drawn", [(name, fit.reason_no_interval) for name, fit in drawn if fit.reason_no_interval], of=len(named))
+    notes += by_reason(
+        "The law holds with a reservation", [(name, fit.status_detail) for name, fit in drawn if fit.status_detail], of=len(named)
+    )
+    return notes
+
+
+def _named(law: ArmLaw) -> str:
+    return in_words(law.arm) + (f" ({law.panel})" if law.panel else "")

@@ -1,0 +1,46 @@
+"""Turns of phrase that several sections share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports.theme import count
+
+
+def joined(parts: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter, a full stop, and true minus signs before numbers."""
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text.strip())
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[str]:
+    """'No law is drawn after pre-training on 2,000 images: reason.', one for each reason; all `of` cases together are 'any arm'."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in cases:
+        reasons.setdefault(reason, []).append(name)
+    where = {reason: "for any arm" if len(names) == of > 1 else joined(names) for reason, names in reasons.items()}
+    return [sentence(f"{lead} {where[reason]}: {reason}") for reason in reasons]
+
+
+def interval_words(method: str) -> str:
+    """How the bands were made, as analysis says it."""
+    return sentence(f"bands: 90% intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
+
+
+def measured_on(runs: pd.DataFrame) -> str:
+    """', scored on the same 1,000 test images' where the whole table agrees on that."""
+    if "test_images" not in runs.columns or runs["test_images"].nunique() != 1:
+        return ""
+    return f", scored on the same {count(float(runs['test_images'].iloc[0]))} test images"

@@ -1,0 +1,150 @@
+"""Colours, shapes and number formats shared by every figure; one place decides what an arm looks like."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+NO_PRETRAINING: Final = "none"
+"""Label of runs trained from scratch; it sorts first and is always drawn in grey squares."""
+
+# Okabe & Ito (2008), told apart with any of the common colour-vision deficiencies; ordered so that neighbours differ in lightness and
+# so that the first four reach 3:1 on a white and on a near-black page.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+SHAPES: Final = ("circle", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+GREY: Final = "#808080"
+CHART_HEIGHT: Final = 280
+
+# Transparent, and mid-grey where the page's own style sheet does not set the ink, so that a chart reads on light and on dark.
+CONFIG: Final[dict[str, Any]] = {
+    "aria": False,
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": GREY,
+        "gridColor": GREY,
+        "gridOpacity": 0.25,
+        "labelColor": GREY,
+        "labelFontSize": 12,
+        "tickColor": GREY,
+        "titleColor": GREY,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+    "legend": {
+        "labelColor": GREY,
+        "labelFontSize": 12,
+        "orient": "top",
+        "symbolOpacity": 1,
+        "symbolSize": 70,
+        "symbolStrokeWidth": 2,
+        "titleColor": GREY,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+    },
+}
+
+
+class FigureError(ValueError):
+    """A table that a figure cannot draw; the message is a sentence."""
+
+
+def with_columns(table: pd.DataFrame, figure: str, *, columns: Sequence[str], finite: Sequence[str] = ()) -> pd.DataFrame:
+    """The named columns of `table`, checked: Vega draws nothing for a misspelt column, and leaves out NaN and infinity in silence.
+
+    Raises:
+        FigureError: if a column is missing, or one of `finite` holds a value that is not a finite number.
+    """
+    for column in columns:
+        if column not in table.columns:
+            near = difflib.get_close_matches(column, [str(name) for name in table.columns], n=1)
+            hint = f"; did you mean to pass {near[0]!r} under that name?" if near else "."
+            raise FigureError(f"{figure} needs the column {column!r}, and the table has {list(table.columns)}{hint}")
+    for column in finite:
+        lost = int((~np.isfinite(table[column].to_numpy(dtype=float))).sum())
+        if lost:
+            raise FigureError(
+                f"{figure} cannot draw {lost} of {len(table)} values of {column!r}: not a finite number; drop those rows first."
+            )
+    return table.loc[:, list(columns)]
+
+
+def positive(table: pd.DataFrame, figure: str, column: str) -> None:
+    """Refuse a zero on a logarithmic axis: one collapses every other point onto the axis's end.
+
+    Raises:
+        FigureError: if a value of `column` is zero or less.
+    """
+    if (table[column] <= 0).any():
+        raise FigureError(f"{figure} has a logarithmic axis for {column!r}, which holds values of zero or less; draw those apart.")
+
+
+def finish(layers: Sequence[alt.Chart], *, labels: Sequence[str], height: int = CHART_HEIGHT) -> alt.LayerChart:
+    """The layers as one chart with the house style, as wide as its container; `labels` are those of the legend."""
+    # A legend does not wrap by itself: as many columns as fit beside the axis on a phone, at 7 px a letter and 25 px a symbol.
+    columns = max(1, min(4, 300 // (25 + 7 * max((len(label) for label in labels), default=1))))
+    config = CONFIG | {"legend": CONFIG["legend"] | {"columns": columns}}
+    return alt.layer(*layers).properties(width="container", height=height).configure(**config)
+
+
+def specification(figure: alt.LayerChart) -> dict[str, Any]:
+    """The chart as plain Vega-Lite, its data inline, without Altair's limit of 5,000 rows and without a schema address."""
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec: dict[str, Any] = figure.to_dict()
+    spec.pop("$schema", None)
+    return spec
+
+
+def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple[alt.Scale, alt.Scale]:
+    """Colour and shape scales for the labels `shown` (default all), each as its place among all `labels` decides.
+
+    So an arm looks the same in a figure that lacks others. `NO_PRETRAINING` is a grey square and uses up no colour.
+    """
+    coloured = [label for label in labels if label != NO_PRETRAINING]
+    place = {label: index % len(PALETTE) for index, label in enumerate(coloured)}
+    # From the seventh arm on the colours come again, each with the next shape, so that no two of 36 arms look the same.
+    turn = {label: index // len(PALETTE) for index, label in enumerate(coloured)}
+    kept = [label for label in labels if shown is None or label in shown]
+    colours = [PALETTE[place[label]] if label in place else GREY for label in kept]
+    shapes = [SHAPES[(place[label] + turn[label]) % len(SHAPES)] if label in place else "square" for label in kept]
+    return alt.Scale(domain=kept, range=colours), alt.Scale(domain=kept, range=shapes)
+
+
+def size_axis(title: str, sizes: pd.Series) -> alt.Axis:
+    """A logarithmic axis's ticks at the sizes themselves, written 250, 1k, 45k."""
+    return alt.Axis(title=title, values=sorted({float(size) for size in sizes}), format="~s", labelOverlap="greedy")
+
+
+def padded_domain(*values: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
+    """The range of all finite values, 5 % wider on each side, for the panels of one figure to share."""
+    everything = np.concatenate([np.asarray(part, dtype=float).ravel() for part in values])
+    everything = everything[np.isfinite(everything)]
+    if everything.size == 0:
+        return (0.0, 1.0)
+    low, high = float(everything.min()), float(everything.max())
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.05
+    return (low - margin, high + margin)
+
+
+def count(number: float) -> str:
+    """12000 -> '12,000'."""
+    return f"{round(number):,}"
+
+
+def decimals(number: float, places: int = 3) -> str:
+    """A number in running text, with a true minus sign; 'not known' where it is not finite."""
+    return f"{number:.{places}f}".replace("-", "−") if np.isfinite(number) else "not known"
+
+
+def signed(number: float, places: int = 3) -> str:
+    """An effect in running text, its sign always shown, but for one that rounds to zero."""
+    if not np.isfinite(number):
+        return "not known"
+    text = f"{number:+.{places}f}".replace("-", "−")
+    return text if float(f"{number:.{places}f}") else text[1:]

@@ -1,0 +1,24 @@
+"""What Ray reads from the environment, set before it is imported; a user's own settings win."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # results live in the study folder
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to the launch as an exception
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers share this environment; `uv run` is not repeated in each
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",  # a study says nothing to anyone
+}
+
+
+def apply_ray_settings() -> None:
+    """Set the environment for a Ray of our own; must come before the first `import ray`."""
+    assert "ray" not in sys.modules, "Ray reads its settings when it is imported"
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if "RAY_ADDRESS" not in os.environ:  # a cluster that is there already has its own way to sign in
+        os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -1,0 +1,109 @@
+"""The study folder as a ledger: what is done, what failed, what waits for what."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.grid import Grid
+from scaling.plan import Plan, Stage
+from trials.errors import InputError
+from trials.ledger import STATE, atomic, read_json, read_result, write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageState:
+    """Where a stage stands, and why."""
+
+    state: str
+    """'done', 'failed', 'blocked' or 'missing'."""
+    reason: str
+    """A sentence: for `missing`, why it is to run; for `failed`, the first error's own words; for `blocked`, the ancestor."""
+
+
+class Study:
+    """One study folder. Only files say what is done; nothing is remembered elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    def stage_folder(self, stage_id: str) -> Path:
+        return self.folder / "stages" / stage_id
+
+    def is_done(self, stage_id: str) -> bool:
+        return read_result(self.stage_folder(stage_id)) is not None
+
+    def error(self, stage_id: str) -> str | None:
+        """The words of the last attempt's error, or None if it did not fail."""
+        values = read_json(self.stage_folder(stage_id) / "error.json")
+        return str(values["error"]) if isinstance(values, dict) and "error" in values else None
+
+    def states(self, plan: Plan) -> dict[str, StageState]:
+        """The state of every stage of a plan; parents come first in it."""
+        states: dict[str, StageState] = {}
+        for name, stage in plan.stages.items():
+            states[name] = self._state(stage, states)
+        return states
+
+    def _state(self, stage: Stage, earlier: dict[str, StageState]) -> StageState:
+        if self.is_done(stage.id):
+            return StageState(state="done", reason="its result is there")
+        error = self.error(stage.id)
+        if error is not None:
+            return StageState(state="failed", reason=error)
+        parent = stage.spec.parent
+        if parent is not None and earlier[parent].state in ("failed", "blocked"):
+            culprit = parent if earlier[parent].state == "failed" else earlier[parent].reason.split()[-1]
+            return StageState(state="blocked", reason=f"waits for {culprit}")
+        if (self.stage_folder(stage.id) / STATE).exists():
+            return StageState(state="missing", reason="was cut off; goes on from its checkpoint")
+        return StageState(state="missing", reason="new")
+
+    def check_is_for(self, grid: Grid) -> None:
+        """Raise InputError if the folder holds another study, or something that is no study."""
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file: choose another folder with --out.")
+        plan = read_json(self.folder / "plan.json")
+        if plan is None:
+            others = [p.name for p in self.folder.iterdir() if p.name not in (".lock", "grid.yaml", "stages")]
+            if others:
+                raise InputError(f"{self.folder} is not empty and holds no study ({others[0]} is there): choose another folder with --out.")
+        elif plan.get("study") != grid.study:
+            raise InputError(
+                f"{self.folder} holds the study {plan.get('study')!r}, but the grid is {grid.study!r}: choose another folder with --out, "
+                "or give the grid that study's name to extend it."
+            )
+
+    def write_plan(self, grid: Grid, plan: Plan) -> None:
+        """Write grid.yaml, plan.json and the spec of every stage."""
+        with atomic(self.folder / "grid.yaml") as handle:
+            handle.write(grid.text.encode())
+        write_json(self.folder / "plan.json", plan.to_dict())
+        for stage in plan.stages.values():
+            path = self.stage_folder(stage.id) / "spec.json"
+            if not path.exists():
+                write_json(path, stage.spec.to_dict())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one launch works on a study at a time; the lock goes with the process, however it ends.
+
+        Raises:
+            InputError: another launch holds it, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = open(self.folder / ".lock", "w")  # noqa: SIM115 - held for the whole launch
+        except OSError as error:
+            raise InputError(f"The study folder {self.folder} cannot be written ({error.strerror}): choose another with --out.") from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"Another launch is working on {self.folder}: wait for it, or stop it first.") from None
+            yield

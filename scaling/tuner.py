@@ -1,0 +1,72 @@
+"""Running a plan with Ray Tune."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from scaling.machine import Granted
+from scaling.plan import Plan
+from scaling.searcher import ReadyStages
+from scaling.study import Study
+from scaling.trainable import train_stage
+
+
+@contextlib.contextmanager
+def ray_running() -> Iterator[str | None]:
+    """Ray on this machine, or the cluster that RAY_ADDRESS names; yields the dashboard's address, None if there is no dashboard."""
+    context = ray.init(
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+        ignore_reinit_error=True,
+    )
+    try:
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+    finally:
+        ray.shutdown()
+
+
+def run_plan(
+    plan: Plan, study: Study, store: Path, granted: dict[str, Granted], callbacks: list[Any], *, stopped: Callable[[], bool] = lambda: False
+) -> ReadyStages:
+    """Run every stage of the plan that is not done and can be; returns the searcher, which knows what failed."""
+
+    def config(name: str) -> dict[str, Any]:
+        kind = plan.stages[name].spec.kind
+        grant = granted[kind]
+        places = {"stage": name, "folder": str(study.folder), "store": str(store), "study": plan.study}
+        return places | {"cpus": grant.cpus, "gpus": grant.gpus}
+
+    def resources(trial: dict[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": trial["cpus"], "GPU": trial["gpus"]}])
+
+    searcher = ReadyStages(plan, study, config)
+    scratch = study.folder / ".tune"  # Tune wants a place for state that nobody reads
+    shutil.rmtree(scratch, ignore_errors=True)
+    tuner = tune.Tuner(
+        tune.with_resources(train_stage, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=sum(grant.side_by_side for grant in granted.values()),
+            reuse_actors=True,  # a fresh process would spend seconds importing torch for every stage
+        ),
+        run_config=tune.RunConfig(
+            name="tune", storage_path=str(scratch), callbacks=callbacks, verbose=0, failure_config=tune.FailureConfig(fail_fast=False)
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return searcher

@@ -1,0 +1,159 @@
+"""Launching: the whole path under Ray Tune, killed and resumed; and mistakes that start nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import RUN_COLUMNS as DOCUMENTED_RUNS
+from analysis import STAGE_COLUMNS as DOCUMENTED_STAGES
+from scaling.launch import main
+from scaling.table import RUN_COLUMNS, STAGE_COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(grid: Path, data: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "scaling.launch", str(grid), "--data", str(data), "--out", str(out), *more]
+
+
+def launch(grid: Path, data: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(grid, data, out, *more), cwd=ROOT, capture_output=True, text=True, timeout=420)
+
+
+def stamps(out: Path) -> dict[str, int]:
+    return {path.parent.name: path.stat().st_mtime_ns for path in out.glob("stages/*/result.json")}
+
+
+def test_the_tables_hold_the_documented_columns_in_their_order() -> None:
+    assert list(RUN_COLUMNS) == list(DOCUMENTED_RUNS)
+    assert list(STAGE_COLUMNS) == list(DOCUMENTED_STAGES)
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_launched_again_it_ends_as_if_never_killed(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
+    whole = launch(grid_file, small_data, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "16 of 16" in whole.stdout
+    assert re.search(r"dashboard: http://127\.0\.0\.1:\d+ ", whole.stdout)
+    assert (tmp_path / "whole" / "report.html").read_text().startswith("<!")
+
+    cut = tmp_path / "cut"
+    with subprocess.Popen(
+        command(grid_file, small_data, cut), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 300
+        while len(stamps(cut)) < 5:
+            assert process.poll() is None, "the launch ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    time.sleep(3)  # its Ray notices and goes
+    before = stamps(cut)
+    assert 5 <= len(before) < 22
+
+    again = launch(grid_file, small_data, cut)
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = stamps(cut)
+    assert len(after) == 22
+    assert {name: after[name] for name in before} == before, "a finished stage was trained again"
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "whole" / "runs.parquet"), pd.read_parquet(cut / "runs.parquet"))
+    assert (tmp_path / "whole" / "runs.csv").read_bytes() == (cut / "runs.csv").read_bytes()
+
+    # a third launch has nothing to do, and needs no Ray to find out
+    third = launch(grid_file, small_data, cut)
+    assert third.returncode == 0
+    assert "every stage is done" in third.stdout
+    assert stamps(cut) == after
+    stages = pd.read_parquet(cut / "stages.parquet")
+    assert set(stages["state"]) == {"done"}
+    assert (stages["cpu_hours"] > 0).all()
+
+
+@pytest.mark.slow
+def test_a_failed_stage_blocks_its_descendants_by_name_and_nothing_else(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "failing"
+    settings = ["--set", "pretrain.recipe.learning_rate=1.0e+30", "--set", "pretrain.recipe.clip_norm=0", "--set", "seeds=1"]
+    done = launch(grid_file, small_data, out, *settings)
+    assert done.returncode == 1, done.stdout + done.stderr
+    failed = re.findall(r"failed   (pretrain-\w+): .*lower its learning_rate", done.stdout)
+    assert len(failed) == 1
+    assert done.stdout.count(f"waits for {failed[0]}") == 5  # one intermediate stage and four fine-tunings
+    assert "runs:    4 of 8" in done.stdout
+    stages = pd.read_parquet(out / "stages.parquet")
+    assert stages["state"].value_counts().to_dict() == {"done": 5, "blocked": 5, "failed": 1}
+    assert len(pd.read_parquet(out / "runs.parquet")) == 4
+    assert (out / "report.html").exists()
+    # with the mistake put right only what it touched runs
+    mended = launch(grid_file, small_data, out, "--set", "seeds=1")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "6 stages to run, 5 done already" in mended.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["finetune.imges=[8]"], "unknown key 'imges' in 'finetune'; did you mean 'images'?"),
+        (["pretrain.source=intel-scenes"], "Data for 'intel-scenes' not found"),
+        (["resources.gpus=99"], "asks for 99 GPU, but this machine has"),
+        (["resources.cpus=9999"], "asks for 9999 CPU cores, but this machine has"),
+    ],
+)
+def test_a_mistake_ends_with_status_2_one_sentence_and_nothing_started(
+    grid_file: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], sentence: str
+) -> None:
+    out = tmp_path / "out"
+    more = [part for setting in settings for part in ("--set", setting)]
+    assert main([str(grid_file), "--data", str(small_data), "--out", str(out), *more]) == 2
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert captured.out == ""
+    assert not out.exists()
+
+
+def test_a_folder_that_holds_another_study_is_left_alone(
+    grid_file: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "plan.json").write_text(json.dumps({"study": "another"}))
+    assert main([str(grid_file), "--data", str(small_data), "--out", str(out)]) == 2
+    assert "holds the study 'another', but the grid is 'small': choose another folder with --out" in capsys.readouterr().err
+    (out / "plan.json").unlink()
+    (out / "thesis.tex").touch()
+    assert main([str(grid_file), "--data", str(small_data), "--out", str(out)]) == 2
+    assert "is not empty and holds no study (thesis.tex is there)" in capsys.readouterr().err
+
+
+def test_a_plan_names_every_stage_its_state_and_reason_and_runs_nothing(
+    grid_file: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(grid_file), "--data", str(small_data), "--out", str(out), "--plan"]) == 0
+    text = capsys.readouterr().out
+    assert not out.exists()
+    assert len(re.findall(r"^(?:pretrain|intermediate|finetune)-[0-9a-f]{12} +missing", text, re.MULTILINE)) == 22
+    assert len(re.findall(r"parent (?:pretrain|intermediate)-[0-9a-f]{12} is not done", text)) == 16 - 4 + 2
+    assert "22 stages (22 missing) for 16 runs" in text
+    assert re.search(r"sharing stages saves 208, 34% of the 608", text)
+    assert "time: about" in text
+
+
+def test_two_launches_do_not_work_on_one_study(
+    grid_file: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scaling import Study
+
+    with Study(tmp_path / "out").locked():
+        assert main([str(grid_file), "--data", str(small_data), "--out", str(tmp_path / "out")]) == 2
+    assert "Another launch is working on" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Crops stay inside the image and move image and mask alike; recipes refuse what cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trials import RECIPES, InputError, get_recipe
+from trials.augmentation import crop_images, crop_masks, denormalise, draw_crops, normalise
+
+RECIPE = get_recipe("pretrain", "compact")
+
+
+@given(seed=st.integers(0, 500), scale=st.floats(0.1, 1), ratio=st.floats(1, 2))
+def test_crops_lie_inside_the_image_and_have_the_area_asked_for(seed: int, scale: float, ratio: float) -> None:
+    recipe = dataclasses.replace(RECIPE, crop_scale_min=scale, crop_ratio_max=ratio)
+    maps = draw_crops(20, recipe, torch.Generator().manual_seed(seed))
+    width, height = maps[:, 0, 0].abs(), maps[:, 1, 1]
+    assert bool((maps[:, 0, 2].abs() + width <= 1 + 1e-5).all())
+    assert bool((maps[:, 1, 2].abs() + height <= 1 + 1e-5).all())
+    # a side that would leave the image is cut to it, which can only shrink the area
+    assert bool((width * height <= 1 + 1e-5).all())
+    assert bool((width * height >= scale / ratio - 1e-5).all())
+
+
+def test_image_and_mask_are_cropped_alike() -> None:
+    """A picture of its own mask, cropped, is the picture of its cropped mask."""
+    mask = (
+        (torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 3).floor().repeat_interleave(16, 2).repeat_interleave(16, 3)
+    )
+    maps = draw_crops(6, RECIPE, torch.Generator().manual_seed(1))
+    picture = crop_images(mask.expand(-1, 3, -1, -1), maps)[:, 0]
+    cropped = crop_masks(mask[:, 0].to(torch.uint8), maps)
+    agree = (picture.round().long() == cropped).float().mean()
+    assert agree > 0.95  # they differ only along edges, where the picture is interpolated
+
+
+def test_no_crop_and_no_flip_leave_the_image() -> None:
+    recipe = dataclasses.replace(RECIPE, crop_scale_min=1.0, crop_ratio_max=1.0, flip=0.0)
+    images = torch.rand(2, 3, 8, 8)
+    maps = draw_crops(2, recipe, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(crop_images(images, maps), images, atol=1e-5, rtol=0)
+    mirrored = draw_crops(2, dataclasses.replace(recipe, flip=1.0), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(crop_images(images, mirrored), images.flip(-1), atol=1e-5, rtol=0)
+
+
+def test_normalising_is_undone_exactly() -> None:
+    pixels = torch.randint(0, 256, (2, 4, 4, 3), dtype=torch.uint8)
+    assert torch.equal(denormalise(normalise(pixels)), pixels)
+
+
+def test_the_papers_recipes_hold_the_papers_numbers() -> None:
+    paper, code = RECIPES["pretrain"]["ucl-paper"], RECIPES["pretrain"]["ucl-code"]
+    assert (paper.learning_rate, paper.weight_decay, paper.gamma, paper.milestones, paper.batch_images) == (
+        1e-4,
+        0.05,
+        0.1,
+        (0.5, 0.85),
+        64,
+    )
+    assert (code.learning_rate, code.gamma) == (1e-3, 0.5)
+    assert RECIPES["finetune"]["ucl-paper"].milestones == (0.7, 0.9, 0.95)
+    assert RECIPES["intermediate"]["ucl-paper"].milestones == (0.9, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"learning_rat": 1}, "no recipe field 'learning_rat'; did you mean 'learning_rate'"),
+        ({"learning_rate": "1e-3"}, "YAML reads 1e-3 as text: write 1.0e-3"),
+        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        ({"batch_images": 1.5}, "batch_images must be a whole number"),
+        ({"mask_ratio": 1.2}, "mask_ratio is a share"),
+        ({"schedule": "linear"}, "schedule must be one of multi-step, cosine"),
+        ({"milestones": [50, 85]}, "milestones must be a list of fractions"),
+        ({"decay_vectors": 1}, "decay_vectors must be true or false"),
+        ({"crop_ratio_max": 0.5}, "at least 1"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_a_sentence(overrides: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        get_recipe("pretrain", "compact", overrides)
+
+
+def test_an_unknown_recipe_lists_what_exists() -> None:
+    with pytest.raises(InputError, match="no recipe 'imagenet'; known: compact, ucl-code, ucl-paper"):
+        get_recipe("pretrain", "imagenet")

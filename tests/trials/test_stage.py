@@ -1,0 +1,209 @@
+"""Stages: a chain trains, stops anywhere and goes on bit for bit, and fails in one clear sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.trials.conftest import MakeSpec, changed
+from trials import InputError, StageError, run_stage, stage_id
+from trials.ledger import WEIGHTS, read_result
+from trials.recipes import get_recipe
+from trials.spec import StageSpec
+
+
+def folder_of(spec: StageSpec, root: Path) -> Path:
+    return root / "stages" / stage_id(spec)
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL: nothing of the stage gets to clean up on purpose."""
+
+
+def run_and_kill(spec: StageSpec, root: Path, store: Path, *, at_step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a stage that checkpoints at every step, and kill it as it begins step `at_step`."""
+    from trials.objectives import Batches
+
+    take = Batches.take
+
+    def dying(self: Batches, step: int) -> Any:
+        if step == at_step:
+            raise Killed
+        return take(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "take", dying)
+        with pytest.raises(StageError, match="Killed"):
+            run_stage(spec, folder_of(spec, root), store, checkpoint_s=0)
+
+
+def without_speed(path: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in json.loads(line).items() if k != "images_per_s"} for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "intermediate", "finetune"])
+@pytest.mark.parametrize("at_step", [1, 4])
+def test_a_stage_killed_at_any_step_ends_bit_for_bit_as_one_that_was_not(
+    kind: str, at_step: int, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(kind)
+    whole = run_stage(spec, folder_of(spec, tmp_path / "whole"), leaves_store)
+    run_and_kill(spec, tmp_path / "cut", leaves_store, at_step=at_step, monkeypatch=monkeypatch)
+    assert read_result(folder_of(spec, tmp_path / "cut")) is None
+    cut = run_stage(spec, folder_of(spec, tmp_path / "cut"), leaves_store)
+    assert cut == whole
+    metrics = [folder_of(spec, tmp_path / name) / "metrics.jsonl" for name in ("whole", "cut")]
+    assert without_speed(metrics[1]) == without_speed(metrics[0])
+    provenance = json.loads((folder_of(spec, tmp_path / "cut") / "provenance.json").read_text())
+    assert provenance["attempts"] == 2
+    log = (folder_of(spec, tmp_path / "cut") / "log.txt").read_text()
+    assert f"from step {at_step}" in log
+
+
+def test_a_chain_hands_its_encoder_on(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    pretrain = make_spec("pretrain")
+    run_stage(pretrain, folder_of(pretrain, tmp_path), leaves_store)
+    frozen = {"learning_rate": 1e-12, "weight_decay": 0.0}
+    child = make_spec("finetune", parent=stage_id(pretrain), **frozen)
+    run_stage(child, folder_of(child, tmp_path), leaves_store)
+    before, after = (load_file(folder_of(spec, tmp_path) / WEIGHTS) for spec in (pretrain, child))
+    shared = [name for name in before if name.startswith("encoder.")]
+    assert shared
+    for name in shared:
+        torch.testing.assert_close(after[name], before[name], atol=1e-9, rtol=0)
+
+
+def test_training_lowers_the_heldout_loss(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    spec = make_spec("pretrain", steps=120, train_images=40, learning_rate=3e-3)
+    result = run_stage(spec, folder_of(spec, tmp_path), leaves_store)
+    first = json.loads((folder_of(spec, tmp_path) / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["step"] == 0
+    assert result["metrics"]["val_mim_loss"] < 0.9 * first["val_mim_loss"]
+
+
+def test_the_heldout_loss_is_of_the_same_images_crops_and_masks_for_every_seed_and_size(
+    make_spec: MakeSpec, leaves_store: Path, tmp_path: Path
+) -> None:
+    """Two stages given the same weights must measure the same loss to the last digit, whatever they train on."""
+    from trials.objectives import Setting
+    from trials.pictures import open_pictures
+    from trials.precision import choose_compute
+    from trials.pretrain import MaskedImageModelling
+
+    losses = []
+    for spec in (make_spec("pretrain"), make_spec("pretrain", seed=1, train_images=40)):
+        compute = choose_compute("fp32", gpus=0)
+        train, heldout = open_pictures(spec.data, leaves_store, seed=spec.seed, compute=compute)
+        stage = MaskedImageModelling(Setting(spec=spec, compute=compute, train=train, heldout=heldout, parent_weights=None))
+        with torch.no_grad():
+            for number, parameter in enumerate(stage.model.parameters()):
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)) * 0.1)
+        losses.append(stage.evaluate()["val_mim_loss"])
+    assert losses[0] == losses[1]
+
+
+def test_a_finished_stage_is_not_trained_again(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    spec = make_spec("finetune")
+    first = run_stage(spec, folder_of(spec, tmp_path), leaves_store)
+    stamp = (folder_of(spec, tmp_path) / WEIGHTS).stat().st_mtime_ns
+    assert run_stage(spec, folder_of(spec, tmp_path), leaves_store) == first
+    assert (folder_of(spec, tmp_path) / WEIGHTS).stat().st_mtime_ns == stamp
+
+
+def test_a_diverging_stage_says_so_and_leaves_the_reason(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    spec = make_spec("pretrain", steps=20, learning_rate=1e30, clip_norm=0.0, warmup=0.0)
+    with pytest.raises(StageError, match="no longer a finite number by step .* of 20: lower its learning_rate or set clip_norm"):
+        run_stage(spec, folder_of(spec, tmp_path), leaves_store)
+    error = json.loads((folder_of(spec, tmp_path) / "error.json").read_text())
+    assert "learning_rate" in error["error"]
+    assert read_result(folder_of(spec, tmp_path)) is None
+
+
+def test_altered_parent_weights_are_not_trusted(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    pretrain = make_spec("pretrain", steps=1)
+    child = make_spec("finetune", parent=stage_id(pretrain))
+    with pytest.raises(StageError, match="is not done: launch the grid again to run it first"):
+        run_stage(child, folder_of(child, tmp_path), leaves_store)
+    run_stage(pretrain, folder_of(pretrain, tmp_path), leaves_store)
+    weights = folder_of(pretrain, tmp_path) / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
+    with pytest.raises(StageError, match=r"are not those that pretrain-\w+ finished with: delete .*result\.json and launch again"):
+        run_stage(child, folder_of(child, tmp_path), leaves_store)
+
+
+def test_a_damaged_checkpoint_costs_the_stage_and_nothing_else(
+    make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec("finetune")
+    whole = run_stage(spec, folder_of(spec, tmp_path / "whole"), leaves_store)
+    run_and_kill(spec, tmp_path / "cut", leaves_store, at_step=3, monkeypatch=monkeypatch)
+    (folder_of(spec, tmp_path / "cut") / "checkpoint" / "state.pt").write_bytes(b"not a checkpoint")
+    assert run_stage(spec, folder_of(spec, tmp_path / "cut"), leaves_store) == whole
+
+
+def test_other_images_than_planned_are_refused(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    import dataclasses
+
+    spec = make_spec("finetune")
+    spec = changed(spec, data=dataclasses.replace(spec.data, train_fingerprint="another"))
+    with pytest.raises(InputError, match="was made from other files than the plan"):
+        run_stage(spec, folder_of(spec, tmp_path), leaves_store)
+
+
+def test_an_id_changes_with_what_decides_the_numbers_and_with_nothing_else(make_spec: MakeSpec) -> None:
+    spec = make_spec("pretrain")
+    assert stage_id(spec) == stage_id(StageSpec.from_dict(json.loads(json.dumps(spec.to_dict()))))
+    assert stage_id(changed(spec, eval_points=9)) == stage_id(spec)
+    others = [
+        changed(spec, seed=1),
+        changed(spec, steps=7),
+        changed(spec, encoder="nano/4@16"),
+        changed(spec, parent="pretrain-0"),
+        changed(spec, recipe=get_recipe("pretrain", "ucl-paper")),
+        make_spec("pretrain", train_images=21),
+        make_spec("pretrain", mask_ratio=0.6),
+    ]
+    assert len({stage_id(other) for other in [spec, *others]}) == 8
+
+
+def test_real_pets_beat_all_background(real_data: Path, tmp_path: Path) -> None:
+    """A short fine-tuning on real images must already beat the trivial answer by a wide margin (mIoU 0.192, data's README)."""
+    from trials.prepare import prepare_split
+    from trials.spec import DataSpec
+    from trials.store import describe_split
+
+    for split in ("train", "heldout"):
+        prepare_split("oxford-iiit-pet", real_data, tmp_path / "store", split, 32)
+    prints = {split: describe_split("oxford-iiit-pet", real_data, split).fingerprint for split in ("train", "heldout")}
+    data = DataSpec(
+        source="oxford-iiit-pet",
+        image_px=32,
+        train_split="train",
+        train_fingerprint=prints["train"],
+        train_images=400,
+        sampling="proportional",
+        heldout_split="heldout",
+        heldout_fingerprint=prints["heldout"],
+        heldout_images=196,
+    )
+    recipe = get_recipe("finetune", "compact", {"batch_images": 16, "learning_rate": 3e-3})
+    spec = StageSpec(
+        kind="finetune",
+        objective="segmentation",
+        encoder="pico/4@32",
+        data=data,
+        recipe=recipe,
+        steps=150,
+        eval_points=1,
+        seed=0,
+        parent=None,
+    )
+    result = run_stage(spec, folder_of(spec, tmp_path), tmp_path / "store")
+    assert result["metrics"]["test_images"] == 196
+    assert result["metrics"]["miou"] > 0.30
+    assert (folder_of(spec, tmp_path) / "examples" / "index.json").exists()

@@ -1,0 +1,162 @@
+"""Preparing and opening stores: decoded rightly, once, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trials import InputError, open_store
+from trials.prepare import fit_square, main, prepare_split
+from trials.sources import list_split, locate
+from trials.store import store_folder
+
+
+def make_class_folders(root: Path, *, classes: int = 3, each: int = 4, side: int = 20) -> None:
+    """ImageNet's layout, in colours that say class and number."""
+    for split in ("train", "val"):
+        for label in range(classes):
+            folder = root / "imagenet" / split / f"n{label:03d}"
+            folder.mkdir(parents=True)
+            for number in range(each):
+                Image.new("RGB", (side + 8, side), (40 * label, 20 * number, 200)).save(folder / f"{number}.png")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    make_class_folders(tmp_path)
+    return tmp_path
+
+
+def test_class_folders_become_a_store(folders: Path) -> None:
+    root = folders / "store"
+    prepare_split("imagenet", folders, root, "train", 16)
+    store = open_store(root, "imagenet", "train", 16)
+    assert store.images.shape == (12, 16, 16, 3)
+    assert store.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert store.classes == ("n000", "n001", "n002")
+    assert store.images[5, 0, 0].tolist() == [40, 20, 200]
+    manifest = json.loads((store_folder(root, "imagenet", "train", 16) / "manifest.json").read_text())
+    assert manifest["images_per_class"] == [4, 4, 4]
+
+
+def test_a_store_is_made_once_and_made_anew_when_the_files_change(folders: Path) -> None:
+    root = folders / "store"
+    made = prepare_split("imagenet", folders, root, "train", 16) / "manifest.json"
+    first = made.stat().st_mtime_ns
+    prepare_split("imagenet", folders, root, "train", 16)
+    assert made.stat().st_mtime_ns == first
+    Image.new("RGB", (30, 30)).save(folders / "imagenet/train/n000/extra.png")
+    list_split.cache_clear()
+    prepare_split("imagenet", folders, root, "train", 16)
+    assert len(open_store(root, "imagenet", "train", 16)) == 13
+
+
+def test_a_truncated_image_is_named_and_nothing_half_made_stays(folders: Path) -> None:
+    broken = folders / "imagenet/train/n001/2.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    list_split.cache_clear()
+    with pytest.raises(InputError, match=r"1 of 12 images of imagenet cannot be decoded: .*n001/2\.png .*Replace or delete"):
+        prepare_split("imagenet", folders, folders / "store", "train", 16)
+    assert not store_folder(folders / "store", "imagenet", "train", 16).exists()
+    assert [p.name for p in (folders / "store" / "imagenet@16").iterdir() if p.is_dir()] == []
+
+
+def test_a_store_that_was_cut_short_is_not_trusted(folders: Path) -> None:
+    root = folders / "store"
+    folder = prepare_split("imagenet", folders, root, "train", 16)
+    (folder / "images.u8").write_bytes(b"x" * 10)
+    with pytest.raises(InputError, match=r"images\.u8 holds 10 bytes instead of 9,216: delete that folder and prepare it with"):
+        open_store(root, "imagenet", "train", 16)
+
+
+def test_missing_data_say_what_was_looked_for_and_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match=r"Data for 'intel-scenes' not found: looked for seg_train/seg_train/<class>/"):
+        locate("intel-scenes", tmp_path)
+    assert main(["intel-scenes", "--from", str(tmp_path), "--size", "32"]) == 2
+    assert "unpack the data set there" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no data source 'intel-scene'; did you mean 'intel-scenes'"):
+        locate("intel-scene", tmp_path)
+
+
+def test_images_alone_are_cut_to_their_centre_and_images_with_masks_are_kept_whole() -> None:
+    image = Image.new("RGB", (60, 30), (255, 0, 0))
+    image.paste((0, 0, 255), (15, 0, 45, 30))  # the centre square is blue
+    pixels, none = fit_square(image, None, 10)
+    assert pixels.shape == (10, 10, 3)
+    assert none is None
+    assert np.abs(pixels.astype(int) - (0, 0, 255)).max() < 40
+    mask = np.ones((30, 60), np.uint8)
+    mask[:, 15:45] = 2
+    pixels, small = fit_square(image, mask, 12)
+    assert small is not None
+    assert small[6].tolist() == [1] * 3 + [2] * 6 + [1] * 3
+    assert pixels[6, 0].tolist() == [255, 0, 0]
+    assert pixels[6, 6].tolist() == [0, 0, 255]
+
+
+def test_generated_stores_grow_with_the_same_beginning(tmp_path: Path) -> None:
+    prepare_split("leaves", tmp_path, tmp_path, "finetune-train", 16, images=5)
+    few = np.array(open_store(tmp_path, "leaves", "finetune-train", 16).images)
+    prepare_split("leaves", tmp_path, tmp_path, "finetune-train", 16, images=9)
+    more = open_store(tmp_path, "leaves", "finetune-train", 16)
+    assert len(more) == 9
+    assert more.masks is not None
+    assert np.array_equal(more.images[:5], few)
+
+
+def test_generated_images_do_not_depend_on_how_many_processes_make_them(tmp_path: Path) -> None:
+    prepare_split("leaves", tmp_path, tmp_path / "many", "pretrain-train", 16, images=450)
+    prepare_split("leaves", tmp_path, tmp_path / "few", "pretrain-train", 16, images=150)
+    many = open_store(tmp_path / "many", "leaves", "pretrain-train", 16)
+    few = open_store(tmp_path / "few", "leaves", "pretrain-train", 16)
+    assert np.array_equal(many.images[:150], few.images)
+
+
+@pytest.mark.parametrize(
+    ("source", "train", "heldout", "classes", "masks"),
+    [("imagenet", 100_000, 5_000, 200, False), ("intel-scenes", 8_741, 2_158, 6, False), ("oxford-iiit-pet", 497, 196, 32, True)],
+)
+def test_real_data_sets_are_listed_whole(real_data: Path, source: str, train: int, heldout: int, classes: int, masks: bool) -> None:
+    listing = list_split(source, real_data, "train")
+    assert (len(listing), len(list_split(source, real_data, "heldout"))) == (train, heldout)
+    assert len(set(listing.labels.tolist())) == classes
+    assert listing.has_masks == masks
+    image, mask = listing.read(0)
+    assert image.mode == "RGB"
+    assert (mask is not None) == masks
+
+
+def test_real_pets_have_the_documented_pixel_shares(real_data: Path, tmp_path: Path) -> None:
+    counts = np.zeros(3)
+    for split in ("train", "heldout"):
+        prepare_split("oxford-iiit-pet", real_data, tmp_path, split, 64)
+        masks = open_store(tmp_path, "oxford-iiit-pet", split, 64).masks
+        assert masks is not None
+        counts += np.bincount(masks.ravel(), minlength=3)
+    assert counts / counts.sum() == pytest.approx([0.287, 0.588, 0.125], abs=0.01)  # as the data's README says
+
+
+def test_cifar10_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR-10's own files, made small; its checksums are those of the real ones, so the check is stood down."""
+    import pickle
+
+    from torchvision.datasets import CIFAR10
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    pixels = np.arange(3072 * 4, dtype=np.uint8).reshape(4, 3072)
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        (folder / name).write_bytes(pickle.dumps({"data": pixels, "labels": [0, 1, 2, 3]}))
+    names = ["airplane", "automobile", "bird", "cat"]
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    monkeypatch.setattr(CIFAR10, "_check_integrity", lambda self: True)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *a, **k: True)
+    prepare_split("cifar10", tmp_path, tmp_path / "store", "train", 32)
+    store = open_store(tmp_path / "store", "cifar10", "train", 32)
+    assert len(store) == 20
+    assert store.classes == tuple(names)
+    assert np.array_equal(np.array(store.images[1]), pixels[1].reshape(3, 32, 32).transpose(1, 2, 0))

@@ -1,0 +1,33 @@
+"""Small example pictures of a stage: PNG files, each a row of tiles, and an index that says what they are."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from trials.ledger import atomic, write_json
+
+# object, background, border: from the colour-blind-safe set of Okabe and Ito
+TRIMAP_COLOURS = np.array([[230, 159, 0], [40, 60, 90], [240, 240, 240]], dtype=np.uint8)
+
+
+def write_examples(folder: Path, *, columns: list[str], rows: list[list[np.ndarray]], items: list[dict[str, Any]]) -> None:
+    """Write examples/.
+
+    Args:
+        folder: the stage's folder.
+        columns: what each tile of a row shows.
+        rows: for each example its tiles, each (S, S, 3) uint8.
+        items: for each example its caption and any scores.
+    """
+    for number, tiles in enumerate(rows):
+        buffer = io.BytesIO()
+        Image.fromarray(np.concatenate(tiles, axis=1)).save(buffer, format="PNG", optimize=True)
+        with atomic(folder / "examples" / f"{number}.png") as handle:
+            handle.write(buffer.getvalue())
+    listed = [{"file": f"{number}.png"} | item for number, item in enumerate(items)]
+    write_json(folder / "examples" / "index.json", {"columns": columns, "tile_px": int(rows[0][0].shape[0]), "items": listed})

@@ -1,0 +1,79 @@
+"""The fine-tuning stage: trimap segmentation with a linear head per patch, scored on one fixed test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trials.augmentation import crop_masks, denormalise, normalise
+from trials.examples import TRIMAP_COLOURS, write_examples
+from trials.heads import Segmenter
+from trials.objectives import Batches, Setting, batched_positions
+from trials.pictures import evenly_spaced
+from trials.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
+
+CLASSES = 3  # object, background, border
+EXAMPLES = 6
+
+
+class TrimapSegmentation:
+    """Per-pixel cross-entropy on freshly cropped images; test images are neither cropped nor flipped."""
+
+    loss_name = "train_loss"
+
+    def __init__(self, setting: Setting) -> None:
+        self._compute, self._test = setting.compute, setting.heldout
+        self.encoder, self.model = setting.build_model(lambda encoder: Segmenter(encoder, classes=CLASSES))
+        self._batches = Batches(setting)
+
+    def loss(self, step: int) -> Tensor:
+        images, maps, positions = self._batches.take(step)
+        return F.cross_entropy(self.model(images), crop_masks(self._batches.pictures.masks(positions), maps))
+
+    def evaluate(self) -> dict[str, float]:
+        """Nothing: the test set is looked at once, at the end."""
+        return {}
+
+    @torch.no_grad()
+    def finish(self, folder: Path) -> dict[str, float | int]:
+        self.model.eval()
+        confusions, predictions, loss = [], [], 0.0
+        for positions in batched_positions(len(self._test)):
+            truth = self._test.masks(positions).long()
+            with self._compute.autocast():
+                logits = self.model(normalise(self._test.images(positions)))
+            loss += float(F.cross_entropy(logits, truth, reduction="sum").double())
+            prediction = logits.argmax(dim=1)
+            confusions.append(confusion_per_image(truth, prediction, CLASSES).cpu())
+            predictions.append(prediction.to(torch.uint8).cpu())
+        self.model.train()
+        counts = torch.cat(confusions).numpy()
+        total = counts.sum(axis=0)
+        per_image = miou_ucl_per_image(counts)
+        self._write_examples(folder, torch.cat(predictions), per_image)
+        foreground, background, border = class_ious(total)
+        return {
+            "test_images": len(self._test),
+            "test_loss": loss / int(total.sum()),
+            "pixel_accuracy": pixel_accuracy(total),
+            "miou": miou(total),
+            "miou_ucl": float(per_image.mean()),
+            "iou_foreground": float(foreground),
+            "iou_background": float(background),
+            "iou_border": float(border),
+        }
+
+    def _write_examples(self, folder: Path, predictions: Tensor, per_image: np.ndarray) -> None:
+        positions = evenly_spaced(len(self._test), EXAMPLES)
+        images = denormalise(normalise(self._test.images(positions))).cpu().numpy()
+        truth = self._test.masks(positions).cpu().numpy()
+        rows = [
+            [image, TRIMAP_COLOURS[mask], TRIMAP_COLOURS[predictions[position].numpy()]]
+            for image, mask, position in zip(images, truth, positions, strict=True)
+        ]
+        items = [{"caption": f"test image {int(p)}", "miou_ucl": round(float(per_image[p]), 4)} for p in positions]
+        write_examples(folder, columns=["image", "truth", "prediction"], rows=rows, items=items)

@@ -1,0 +1,85 @@
+"""The pre-training stage: SimMIM, with its loss on fixed held-out images, crops and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trials.augmentation import crop_images, denormalise, draw_crops, normalise
+from trials.encoders import patchify, unpatchify
+from trials.examples import write_examples
+from trials.objectives import Batches, Setting, batched_positions
+from trials.pictures import HELDOUT_SEED, evenly_spaced
+from trials.recipes import PretrainRecipe
+from trials.seeding import generator
+from trials.simmim import SimMIM, draw_masks
+
+EXAMPLES = 6
+MASKED_GREY = 128
+
+
+class MaskedImageModelling:
+    """SimMIM on a subset of images."""
+
+    loss_name = "train_mim_loss"
+
+    def __init__(self, setting: Setting) -> None:
+        assert isinstance(setting.spec.recipe, PretrainRecipe)
+        self._recipe, self._seed = setting.spec.recipe, setting.spec.seed
+        self._compute, self._heldout = setting.compute, setting.heldout
+        self.encoder, self.model = setting.build_model(SimMIM)
+        self._batches = Batches(setting)
+        # drawn on the CPU, so that the held-out loss is of the same crops and masks on every device
+        count = len(self._heldout)
+        self._crops = draw_crops(count, self._recipe, generator(HELDOUT_SEED, "heldout-crops"))
+        self._masks = draw_masks(count, self.encoder.patches, self._recipe.mask_ratio, generator(HELDOUT_SEED, "heldout-masks"))
+
+    def loss(self, step: int) -> Tensor:
+        images, _, _ = self._batches.take(step)
+        masked = draw_masks(
+            len(images),
+            self.encoder.patches,
+            self._recipe.mask_ratio,
+            generator(self._seed, "mask", step, self._compute.device),
+        )
+        return self.model(images, masked)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """The mean L1 of normalised pixels over the masked patches of the held-out images."""
+        self.model.eval()
+        losses = []
+        for positions in batched_positions(len(self._heldout)):
+            crops = self._crops[positions].to(self._compute.device)
+            images = crop_images(normalise(self._heldout.images(positions)), crops)
+            with self._compute.autocast():
+                losses.append(self.model(images, self._masks[positions].to(self._compute.device), per_image=True))
+        self.model.train()
+        return {"val_mim_loss": float(torch.cat(losses).double().mean())}
+
+    @torch.no_grad()
+    def finish(self, folder: Path) -> dict[str, float | int]:
+        self.model.eval()
+        positions = evenly_spaced(len(self._heldout), EXAMPLES)
+        images = normalise(self._heldout.images(positions))
+        masked = self._masks[positions].to(self._compute.device)
+        with self._compute.autocast():
+            prediction = self.model.predict(images, masked)
+        patches = patchify(images, self.encoder.patch_px)
+        index = masked[..., None].expand(-1, -1, patches.shape[-1])
+        rebuilt = unpatchify(patches.scatter(1, index, prediction), self.encoder.patch_px)
+        visible = torch.ones_like(patches).scatter_(1, index, 0.0)
+        seen = denormalise(images).cpu().numpy()
+        hidden = unpatchify(visible, self.encoder.patch_px).permute(0, 2, 3, 1).cpu().numpy() == 0
+        tiles = (seen, np.where(hidden, np.uint8(MASKED_GREY), seen), denormalise(rebuilt).cpu().numpy())
+        write_examples(
+            folder,
+            columns=["image", "masked", "reconstruction"],
+            rows=[list(row) for row in zip(*tiles, strict=True)],
+            items=[{"caption": f"held-out image {int(p)}"} for p in positions],
+        )
+        self.model.train()
+        return {}

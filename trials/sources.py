@@ -1,0 +1,250 @@
+"""Where images come from: data sets on disk in their own layouts, and `leaves`, which is generated.
+
+A source lists what a split holds (paths, classes, a fingerprint) without decoding anything, so a plan can check counts at once;
+`trials.store` decodes it, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trials import leaves
+from trials.errors import InputError, nearest
+
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
+KINDS = ("pretrain", "intermediate", "finetune")
+PARTS = ("train", "heldout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What one split of a source holds, before decoding.
+
+    `read(i)` gives an RGB PIL image and, where `has_masks`, a (height, width) uint8 trimap of 0 object, 1 background, 2 border.
+    `fingerprint` changes with the names and sizes of the files, so that a stage is known by the data it saw.
+    """
+
+    name: str
+    split: str
+    names: Sequence[str]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    has_masks: bool
+    fingerprint: str
+    read: Callable[[int], tuple[Image.Image, np.ndarray | None]]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One data set: where it lies below a data folder, and how its splits are listed."""
+
+    folders: tuple[str, ...]
+    """Names under which its folder may lie in the data folder; empty if it needs no folder."""
+    marker: str
+    """A path inside the folder by which it is recognised."""
+    layout: str
+    """The layout it must have, for the message when it has not."""
+    list_split: Callable[[Path, str], Listing]
+    has_masks: bool = False
+    generated: bool = False
+
+
+def locate(name: str, data: Path) -> Path:
+    """The folder of source `name` (or `name:FOLDER`), given the data folder, its parent, or the folder itself."""
+    base, _, chosen = name.partition(":")
+    source = get_source(name)
+    if source.generated:
+        return data
+    tried = [data / chosen] if chosen else [*(data / folder for folder in source.folders), data]
+    for folder in tried:
+        if (folder / source.marker).exists():
+            return folder
+    raise InputError(
+        f"Data for {base!r} not found: looked for {source.layout} in {', '.join(str(t) for t in tried)}; unpack the data set there "
+        "or name another folder with --data."
+    )
+
+
+def get_source(name: str) -> Source:
+    """The source of that name; `imagenet:FOLDER` names its folder below the data folder as well."""
+    base = name.partition(":")[0]
+    if base not in SOURCES:
+        raise InputError(f"There is no data source {base!r}; {nearest(base, SOURCES)}")
+    return SOURCES[base]
+
+
+def split_name(name: str, kind: str, part: str) -> str:
+    """The split that a kind of stage trains on (`train`) or is measured on (`heldout`).
+
+    The streams of `leaves` never end, so there each kind of stage has its own and no image is seen twice.
+    """
+    return f"{kind}-{part}" if get_source(name).generated else part
+
+
+@lru_cache(maxsize=32)
+def list_split(name: str, data: Path, split: str) -> Listing:
+    """List one split of a source.
+
+    Raises:
+        InputError: no such source, its folder is missing, or it holds no images.
+    """
+    source = get_source(name)
+    listing = source.list_split(locate(name, data), split)
+    if len(listing) == 0:
+        raise InputError(f"Data for {name!r}: no images in split {split!r} below {locate(name, data)}; expected {source.layout}.")
+    return listing
+
+
+def _fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
+    digest = hashlib.sha256(extra.encode())
+    for path in paths:
+        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _class_folders(name: str, root: Path, split: str, folder: Path, images_in: str = "") -> Listing:
+    """Images in one folder per class, as torchvision's ImageFolder; Tiny ImageNet keeps them one folder deeper."""
+    paths: list[Path] = []
+    labels: list[int] = []
+    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir())) if folder.is_dir() else ()
+    for label, class_name in enumerate(classes):
+        deeper = folder / class_name / images_in
+        where = deeper if images_in and deeper.is_dir() else folder / class_name
+        found = sorted(p for p in where.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        paths += found
+        labels += [label] * len(found)
+    return _image_listing(name, root, split, paths, labels, classes)
+
+
+def _image_listing(name: str, root: Path, split: str, paths: list[Path], labels: list[int], classes: tuple[str, ...]) -> Listing:
+    def read(index: int) -> tuple[Image.Image, None]:
+        with Image.open(paths[index]) as image:
+            return image.convert("RGB"), None
+
+    return Listing(
+        name=name,
+        split=split,
+        names=[str(p) for p in paths],
+        labels=np.asarray(labels, dtype=np.int64),
+        classes=classes,
+        has_masks=False,
+        fingerprint=_fingerprint(paths, root, str(labels)),
+        read=read,
+    )
+
+
+def _list_imagenet(root: Path, split: str) -> Listing:
+    if split == "train":
+        return _class_folders("imagenet", root, split, root / "train", images_in="images")
+    annotations = root / "val" / "val_annotations.txt"
+    if not annotations.exists():
+        return _class_folders("imagenet", root, split, root / "val")
+    # Tiny ImageNet's validation images lie in one folder, their classes in a table
+    classes = tuple(sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir()))
+    position = {class_name: label for label, class_name in enumerate(classes)}
+    rows = [line.split("\t") for line in annotations.read_text().splitlines() if line.strip()]
+    rows = [row for row in rows if (root / "val" / "images" / row[0]).exists()]
+    paths = [root / "val" / "images" / row[0] for row in rows]
+    return _image_listing("imagenet", root, split, paths, [position[row[1]] for row in rows], classes)
+
+
+def _list_intel(root: Path, split: str) -> Listing:
+    folder = {"train": "seg_train", "heldout": "seg_test"}[split]
+    nested = root / folder / folder
+    return _class_folders("intel-scenes", root, split, nested if nested.is_dir() else root / folder)
+
+
+def _list_pets(root: Path, split: str) -> Listing:
+    from torchvision.datasets import OxfordIIITPet  # slow to import, and only pets and CIFAR need it
+
+    data_set = OxfordIIITPet(
+        str(root.parent),
+        split={"train": "trainval", "heldout": "test"}[split],
+        target_types=("category", "segmentation"),
+    )
+    paths, masks = list(data_set._images), list(data_set._segs)
+
+    def read(index: int) -> tuple[Image.Image, np.ndarray]:
+        image, (_, trimap) = data_set[index]
+        values = np.asarray(trimap, dtype=np.uint8)
+        if values.min() < 1 or values.max() > 3:
+            raise ValueError(f"trimap {masks[index]} holds values outside 1 pet, 2 background, 3 border")
+        return image, values - 1
+
+    return Listing(
+        name="oxford-iiit-pet",
+        split=split,
+        names=[str(p) for p in paths],
+        labels=np.asarray(data_set._labels, dtype=np.int64),
+        classes=tuple(data_set.classes),
+        has_masks=True,
+        fingerprint=_fingerprint([*paths, *masks], root),
+        read=read,
+    )
+
+
+def _list_cifar10(root: Path, split: str) -> Listing:
+    from torchvision.datasets import CIFAR10
+
+    try:
+        data_set = CIFAR10(str(root.parent), train=split == "train")
+    except RuntimeError as error:
+        raise InputError(f"CIFAR-10 in {root} is incomplete or corrupted ({error}): unpack it anew.") from error
+    files = sorted(p for p in root.iterdir() if p.is_file())
+
+    return Listing(
+        name="cifar10",
+        split=split,
+        names=[f"{split} image {i}" for i in range(len(data_set))],
+        labels=np.asarray(data_set.targets, dtype=np.int64),
+        classes=tuple(data_set.classes),
+        has_masks=False,
+        fingerprint=_fingerprint(files, root, split),
+        read=lambda index: (Image.fromarray(data_set.data[index]), None),
+    )
+
+
+def _list_leaves(root: Path, split: str) -> Listing:
+    raise NotImplementedError("the images of leaves are made at a size, by trials.store; there is no file to read")
+
+
+SOURCES: dict[str, Source] = {
+    "imagenet": Source(
+        folders=("imagenet", "tiny-imagenet-200"),
+        marker="train",
+        layout="train/<class>/ (or train/<class>/images/) and val/, as ImageNet or Tiny ImageNet",
+        list_split=_list_imagenet,
+    ),
+    "intel-scenes": Source(
+        folders=("intel-scenes",),
+        marker="seg_train",
+        layout="seg_train/seg_train/<class>/ and seg_test/seg_test/<class>/",
+        list_split=_list_intel,
+    ),
+    "oxford-iiit-pet": Source(
+        folders=("oxford-iiit-pet",),
+        marker="annotations/trimaps",
+        layout="oxford-iiit-pet/images and oxford-iiit-pet/annotations, as torchvision's OxfordIIITPet",
+        list_split=_list_pets,
+        has_masks=True,
+    ),
+    "cifar10": Source(
+        folders=("cifar-10-batches-py",),
+        marker="batches.meta",
+        layout="cifar-10-batches-py/, as torchvision's CIFAR10",
+        list_split=_list_cifar10,
+    ),
+    "leaves": Source(folders=(), marker="", layout="", list_split=_list_leaves, has_masks=True, generated=True),
+}
+
+LEAVES_CLASSES = leaves.PATTERNS

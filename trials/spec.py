@@ -1,0 +1,80 @@
+"""What a stage is: all that decides its numbers, and the id made from that."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from trials.recipes import RECIPE_VERSION, Recipe, recipe_from_dict
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The images of a stage: a subset to train on and a fixed held-out set to be measured on."""
+
+    source: str
+    """A data source of `trials.sources`, such as 'imagenet' or 'leaves'."""
+    image_px: int
+    train_split: str
+    train_fingerprint: str
+    """Of the files as they are: other files make another stage."""
+    train_images: int
+    """Size of the subset; subsets of one seed are nested."""
+    sampling: str
+    """'uniform' per class, or 'proportional' to the classes' shares."""
+    heldout_split: str
+    heldout_fingerprint: str
+    heldout_images: int
+    """Size of the held-out set: the same images whatever the seed and the training size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """One training job. Nothing about the machine is in it."""
+
+    kind: str
+    """'pretrain', 'intermediate' or 'finetune'."""
+    objective: str
+    """'simmim', 'classification' or 'segmentation'."""
+    encoder: str
+    data: DataSpec
+    recipe: Recipe
+    steps: int
+    """Optimiser steps, each of `recipe.batch_images` images."""
+    eval_points: int
+    """How often the held-out score is measured along the way, besides step 0; not part of the id."""
+    seed: int
+    parent: str | None
+    """Id of the stage whose encoder weights it starts from; None starts from a fresh encoder."""
+
+    @property
+    def image_passes(self) -> int:
+        """Images shown, counting repeats."""
+        return self.steps * self.recipe.batch_images
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, with the versions that decide what they mean."""
+        return {"format": FORMAT, "recipe_version": RECIPE_VERSION} | json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> StageSpec:
+        """The inverse of `to_dict`."""
+        fields = {key: value for key, value in values.items() if key not in ("format", "recipe_version")}
+        recipe = recipe_from_dict(fields["kind"], fields["recipe"])
+        return cls(**(fields | {"data": DataSpec(**fields["data"]), "recipe": recipe}))
+
+
+def digest(values: Any) -> str:
+    """12 hex digits of the SHA-256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]
+
+
+def stage_id(spec: StageSpec) -> str:
+    """`<kind>-<12 hex digits>`, the same wherever and whenever the same numbers would come out."""
+    # how often a score is looked at along the way moves none of the stage's results
+    return f"{spec.kind}-{digest({key: value for key, value in spec.to_dict().items() if key != 'eval_points'})}"
