@@ -15,8 +15,7 @@ RUN_COLUMNS: Final[dict[str, str]] = {
     "run_id": "id of the fine-tuning stage: kind, then a hash of all that decides its numbers",
     "cell_id": "hash of the run's settings without its seed: runs of one cell differ in seed alone",
     "seed": "seed of the fine-tuning (head initialisation, order, augmentation)",
-    "trunk_id": "id of the pre-training trunk that this run descends from; equals pretrain_id where no trunk is shared; "
-    "missing for scratch",
+    "trunk_id": "id of the pre-training trunk that this run descends from; equals pretrain_id where no trunk is shared; missing for scratch",
     "pretrain_id": "id of the pre-training stage; missing where the run was trained from scratch",
     "intermediate_id": "id of the intermediate stage; missing where there is none",
     "encoder": "encoder by name: size/patch@image size in pixels",

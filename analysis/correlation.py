@@ -76,8 +76,7 @@ def correlate(
     there = (np.isfinite(first) & np.isfinite(second)).to_numpy()
     if int(there.sum()) < FEWEST_RUNS:
         raise AnalysisError(
-            f"{int(there.sum())} runs have both '{x}' and '{y}': a correlation needs at least {FEWEST_RUNS}; "
-            f"finish more runs, or name other columns."
+            f"{int(there.sum())} runs have both '{x}' and '{y}': a correlation needs at least {FEWEST_RUNS}; finish more runs, or name other columns."
         )
     kept = runs[there].reset_index(drop=True)
     labels, ids = _clusters(kept, cluster)
@@ -177,7 +176,5 @@ def _sentence(pooled: pd.Series, x: str, y: str, level: float, opposite: list[st
         counted = f"{pooled['clusters']} clusters by {cluster}"
     said = f"Over all {pooled['n']} runs {x} and {outcome} correlate with r = {pooled['r']:+.2f} ({how}; {counted})."
     if opposite:
-        said += (
-            f" The sign turns within levels ({'; '.join(opposite)}), so the pooled number may reflect what differs between levels alone."
-        )
+        said += f" The sign turns within levels ({'; '.join(opposite)}), so the pooled number may reflect what differs between levels alone."
     return said

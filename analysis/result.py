@@ -156,8 +156,7 @@ class Fit:
         if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT or set(fields) != names:
             raise AnalysisError("this text is not a fit of this version: write it again with Fit.to_json().")
         fields["intervals"] = {
-            name: None if ends is None else (_end(ends[0], -math.inf), _end(ends[1], math.inf))
-            for name, ends in fields["intervals"].items()
+            name: None if ends is None else (_end(ends[0], -math.inf), _end(ends[1], math.inf)) for name, ends in fields["intervals"].items()
         }
         fields["pinned"] = tuple(fields["pinned"])
         for name in ("covariance_root", "replicates"):

@@ -103,8 +103,7 @@ def _read(file: Path, *, folder: Path | None) -> pd.DataFrame:
     if not file.is_file():
         if folder is not None and folder.is_dir():
             raise AnalysisError(
-                f"{folder} holds no {file.name}: no run has finished there, or it is not a study folder; "
-                f"look with python -m scaling.status {folder}."
+                f"{folder} holds no {file.name}: no run has finished there, or it is not a study folder; look with python -m scaling.status {folder}."
             )
         raise AnalysisError(f"{folder or file} does not exist: give a study folder, a .csv or a .parquet file.")
     if file.suffix == ".parquet":
@@ -141,8 +140,7 @@ def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
                     continue
                 if len(cells) != len(header):
                     raise AnalysisError(
-                        f"{file}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names: "
-                        f"quote cells that hold a comma."
+                        f"{file}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names: quote cells that hold a comma."
                     )
                 rows.append([cell if cell != "" else None for cell in cells])
                 places.append(f"line {reader.line_num}")
@@ -183,9 +181,7 @@ def _as_numbers(column: pd.Series, *, where: str, places: Sequence[str]) -> pd.S
     wrong = np.flatnonzero(numbers.isna() & column.notna() & ~said_missing)
     if len(wrong):
         value = column.iloc[wrong[0]]
-        raise AnalysisError(
-            f"{where}, column '{column.name}', {places[wrong[0]]}: '{value}' is not a number: correct it, or leave the cell empty."
-        )
+        raise AnalysisError(f"{where}, column '{column.name}', {places[wrong[0]]}: '{value}' is not a number: correct it, or leave the cell empty.")
     return numbers
 
 

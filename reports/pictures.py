@@ -90,9 +90,7 @@ def _common_captions(present: list[tuple[str, dict[str, Any], Path]], columns: t
     return [caption for caption in lists[0] if all(caption in other for other in lists)]
 
 
-def _rows(
-    present: list[tuple[str, dict[str, Any], Path]], captions: list[str], shared: tuple[str, ...], own: str
-) -> tuple[PictureRow, ...]:
+def _rows(present: list[tuple[str, dict[str, Any], Path]], captions: list[str], shared: tuple[str, ...], own: str) -> tuple[PictureRow, ...]:
     first = present[0]
     plain = [PictureRow(label=column, tiles=_tiles(first, captions, column, column)) for column in shared]
     return (*plain, *(PictureRow(label=stage[0], tiles=_tiles(stage, captions, own, f"{own}, {stage[0]}")) for stage in present))

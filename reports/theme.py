@@ -69,9 +69,7 @@ def with_columns(table: pd.DataFrame, figure: str, *, columns: Sequence[str], fi
     for column in finite:
         lost = int((~np.isfinite(table[column].to_numpy(dtype=float))).sum())
         if lost:
-            raise FigureError(
-                f"{figure} cannot draw {lost} of {len(table)} values of {column!r}: not a finite number; drop those rows first."
-            )
+            raise FigureError(f"{figure} cannot draw {lost} of {len(table)} values of {column!r}: not a finite number; drop those rows first.")
     return table.loc[:, list(columns)]
 
 

@@ -178,9 +178,7 @@ class _Reader:
             length=tuple(self._length(kind, text) for text in self._axis(f"{kind}.length", mapping.get("length", "1 step"))),
             recipe=recipe,
             overrides=overrides,
-            sampling=self._choices(
-                kind, "sampling", mapping.get("sampling", "proportional" if kind == "finetune" else "uniform"), SAMPLINGS
-            )[0],
+            sampling=self._choices(kind, "sampling", mapping.get("sampling", "proportional" if kind == "finetune" else "uniform"), SAMPLINGS)[0],
             heldout_images=None if heldout is None else self._whole(f"{kind}.{heldout_key}", heldout, least=1),
             eval_points=self._whole(f"{kind}.eval_points", mapping.get("eval_points", 8), least=1),
             choice=choice,
@@ -243,9 +241,7 @@ class _Reader:
             paths = {key: f"resources.{kind}.{key}" if key in own else f"resources.{key}" for key in _RESOURCE_KEYS}
             gpus = own.get("gpus", value.get("gpus", "auto"))
             if gpus != "auto" and (isinstance(gpus, bool) or not isinstance(gpus, int | float) or not gpus >= 0):
-                raise self.fail(
-                    paths["gpus"], f"gpus must be 'auto' or a number of at least 0 (0.5 shares a GPU between two), not {gpus!r}."
-                )
+                raise self.fail(paths["gpus"], f"gpus must be 'auto' or a number of at least 0 (0.5 shares a GPU between two), not {gpus!r}.")
             cpus = self._whole(paths["cpus"], own.get("cpus", value.get("cpus", 1)), least=1)
             result[kind] = Resources(cpus=cpus, gpus=None if gpus == "auto" else float(gpus))
         return result

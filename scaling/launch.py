@@ -82,9 +82,7 @@ def _launch(grid: Grid, plan: Plan, study: Study, data: Path, granted: dict[str,
         )
         interrupted = _train(plan, study, store, granted, outlook, console)
     write_tables(study, plan)
-    console.print(
-        f"trained for {duration(time.monotonic() - started)}" if outlook.stage_s else f"{plan.study}: every stage is done", highlight=False
-    )
+    console.print(f"trained for {duration(time.monotonic() - started)}" if outlook.stage_s else f"{plan.study}: every stage is done", highlight=False)
     return _conclude(plan, study, console, interrupted=interrupted)
 
 
@@ -118,9 +116,11 @@ def _train(plan: Plan, study: Study, store: Path, granted: dict[str, Granted], o
     from scaling.tuner import ray_running, run_plan
 
     try:
-        with ray_running() as dashboard:
-            if dashboard:
-                console.print(f"dashboard: {dashboard} (sign in with the token that `ray get-auth-token` prints)", highlight=False)
+        with ray_running() as addresses:
+            if addresses.dashboard:
+                console.print(f"dashboard: {addresses.dashboard} (sign in with the token that `ray get-auth-token` prints)", highlight=False)
+            if addresses.metrics:
+                console.print(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)", highlight=False)
             with Display(plan, study, outlook, console) as display:
                 run_plan(plan, study, store, granted, [display])
     except KeyboardInterrupt:

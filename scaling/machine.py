@@ -40,9 +40,7 @@ class Machine:
         gpus = float(min(1, self.gpus)) if asked.gpus is None else asked.gpus
         if gpus > self.gpus:
             has = "none" if self.gpus == 0 else str(self.gpus)
-            raise InputError(
-                f"{where('gpus')}: {kind} asks for {gpus:g} GPU, but this machine has {has}: lower gpus, or set it to 'auto' or 0."
-            )
+            raise InputError(f"{where('gpus')}: {kind} asks for {gpus:g} GPU, but this machine has {has}: lower gpus, or set it to 'auto' or 0.")
         if asked.cpus > self.cpus:
             raise InputError(f"{where('cpus')}: {kind} asks for {asked.cpus} CPU cores, but this machine has {self.cpus}: lower cpus.")
         side_by_side = self.cpus // asked.cpus

@@ -235,6 +235,4 @@ class _Planner:
                 "oxford-iiit-pet and leaves can."
             )
         if kind == "intermediate" and train.classes < 2:
-            raise InputError(
-                f"{self._where('intermediate.source')}: {settings.source} has {train.classes} class: classification needs two or more."
-            )
+            raise InputError(f"{self._where('intermediate.source')}: {settings.source} has {train.classes} class: classification needs two or more.")

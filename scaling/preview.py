@@ -17,9 +17,7 @@ def print_plan(plan: Plan, study: Study, forecast: Forecast, console: Console) -
     """Print the plan as a table and a summary."""
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "state", "reason", "trains on", "steps", "image passes", "runs", "about"):
-        table.add_column(
-            title, justify="right" if title in ("steps", "image passes", "runs", "about") else "left", no_wrap=title != "reason"
-        )
+        table.add_column(title, justify="right" if title in ("steps", "image passes", "runs", "about") else "left", no_wrap=title != "reason")
     states = study.states(plan)
     for name, stage in plan.stages.items():
         spec, state = stage.spec, states[name]

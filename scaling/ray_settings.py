@@ -8,6 +8,7 @@ import sys
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # results live in the study folder
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C comes to the launch as an exception
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this one prints nothing; the display is ours
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers share this environment; `uv run` is not repeated in each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

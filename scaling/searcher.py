@@ -27,7 +27,7 @@ class ReadyStages(Searcher):
         self._running: dict[str, str] = {}
         self.failed: dict[str, str] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """The config of a ready stage, None if all that is left waits, FINISHED if nothing is left or runs."""
         for name in self._waiting:
             parent = self._plan.stages[name].spec.parent
@@ -45,9 +45,7 @@ class ReadyStages(Searcher):
         reason = self._study.error(name)
         if reason is None:  # the process died without a word
             log = self._study.stage_folder(name) / "log.txt"
-            reason = (
-                f"The process of {name} ended without a word, which is what running out of memory looks like: see {log}, then launch again."
-            )
+            reason = f"The process of {name} ended without a word, which is what running out of memory looks like: see {log}, then launch again."
             write_json(self._study.stage_folder(name) / "error.json", {"error": reason, "type": "died", "time": now()})
         self.failed[name] = reason
 

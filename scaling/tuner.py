@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,18 @@ from scaling.study import Study
 from scaling.trainable import train_stage
 
 
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where a running Ray can be watched; None where it offers nothing."""
+
+    dashboard: str | None
+    metrics: str | None
+    """Custom metrics in Prometheus' text format."""
+
+
 @contextlib.contextmanager
-def ray_running() -> Iterator[str | None]:
-    """Ray on this machine, or the cluster that RAY_ADDRESS names; yields the dashboard's address, None if there is no dashboard."""
+def ray_running() -> Iterator[Addresses]:
+    """Ray on this machine, or the cluster that RAY_ADDRESS names; yields where it can be watched."""
     context = ray.init(
         include_dashboard=True,
         dashboard_host="127.0.0.1",
@@ -31,14 +41,17 @@ def ray_running() -> Iterator[str | None]:
         ignore_reinit_error=True,
     )
     try:
-        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+        node = next((node for node in ray.nodes() if node["Alive"]), {})
+        port = node.get("MetricsExportPort")
+        yield Addresses(
+            dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
+            metrics=f"http://{node['NodeManagerAddress']}:{port}/metrics" if port else None,
+        )
     finally:
         ray.shutdown()
 
 
-def run_plan(
-    plan: Plan, study: Study, store: Path, granted: dict[str, Granted], callbacks: list[Any], *, stopped: Callable[[], bool] = lambda: False
-) -> ReadyStages:
+def run_plan(plan: Plan, study: Study, store: Path, granted: dict[str, Granted], callbacks: list[Any]) -> ReadyStages:
     """Run every stage of the plan that is not done and can be; returns the searcher, which knows what failed."""
 
     def config(name: str) -> dict[str, Any]:

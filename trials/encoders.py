@@ -1,8 +1,10 @@
 """Vision transformers by name, `size/patch@image`: `viny/16@128` is the 4.84M-parameter model of Bridge, Sun et al.
 
-Every size is the architecture of that paper, which is `vit_pytorch.ViT`: pre-norm blocks, GELU, queries, keys and values
-without bias, LayerNorm on either side of the patch embedding, learned positions and CLS token drawn from N(0, 1), a final
-LayerNorm and no dropout (a test holds the two numerically equal).
+All sizes have pre-norm blocks, GELU, queries, keys and values without bias, learned positions and CLS token, a final LayerNorm and no
+dropout. `viny` is numerically equal to `vit_pytorch.ViT` (a test holds the two together), which puts a LayerNorm on either side of the
+patch embedding. The first of them takes each patch's brightness and contrast away before the encoder sees it, though SimMIM asks for
+raw pixels back; the other sizes embed patches as ViT does (Dosovitskiy et al. 2021), with a linear layer alone, and learn several times
+faster (`benchmarks/README.md`).
 """
 
 from __future__ import annotations
@@ -28,15 +30,17 @@ class ViTSize:
     heads: int
     head_dim: int
     mlp_dim: int
+    patch_norms: bool = False
+    """LayerNorm before and after the patch embedding."""
 
 
-# Parameters grow about 2.2x a row; those of viny, tiny, small and base are the field's own sizes, the rest fill the ladder.
+# Parameters grow down the table, 0.2M to 86M; viny, tiny, small and base are the field's own sizes, the rest fill the ladder.
 VIT_SIZES: dict[str, ViTSize] = {
     "pico": ViTSize(dim=64, depth=4, heads=4, head_dim=16, mlp_dim=256),
     "nano": ViTSize(dim=96, depth=6, heads=4, head_dim=24, mlp_dim=384),
     "micro": ViTSize(dim=128, depth=6, heads=4, head_dim=32, mlp_dim=512),
     "milli": ViTSize(dim=160, depth=8, heads=5, head_dim=32, mlp_dim=640),
-    "viny": ViTSize(dim=128, depth=12, heads=8, head_dim=64, mlp_dim=512),  # Bridge, Sun et al.: inner width 512, not 128
+    "viny": ViTSize(dim=128, depth=12, heads=8, head_dim=64, mlp_dim=512, patch_norms=True),  # Bridge, Sun et al.: inner width 512
     "tiny": ViTSize(dim=192, depth=12, heads=3, head_dim=64, mlp_dim=768),  # ViT-Ti/16, Touvron et al. 2021
     "mini": ViTSize(dim=288, depth=12, heads=6, head_dim=48, mlp_dim=1152),
     "small": ViTSize(dim=384, depth=12, heads=6, head_dim=64, mlp_dim=1536),  # ViT-S/16, Touvron et al. 2021
@@ -113,12 +117,12 @@ class ViT(nn.Module):
         self.dim = size.dim
         self.patches = (image_px // patch_px) ** 2
         self.patch_values = patch_px * patch_px * CHANNELS
-        self.embed = nn.Sequential(nn.LayerNorm(self.patch_values), nn.Linear(self.patch_values, size.dim), nn.LayerNorm(size.dim))
+        embed = nn.Linear(self.patch_values, size.dim)
+        norms = (nn.LayerNorm(self.patch_values), nn.LayerNorm(size.dim))
+        self.embed = nn.Sequential(norms[0], embed, norms[1]) if size.patch_norms else nn.Sequential(embed)
         self.cls_token = nn.Parameter(torch.randn(size.dim))
         self.positions = nn.Parameter(torch.randn(self.patches + 1, size.dim))  # position 0 is the CLS token's
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict({"attention": Attention(size), "feed_forward": FeedForward(size)}) for _ in range(size.depth)
-        )
+        self.blocks = nn.ModuleList(nn.ModuleDict({"attention": Attention(size), "feed_forward": FeedForward(size)}) for _ in range(size.depth))
         self.norm = nn.LayerNorm(size.dim)
 
     def transform(self, tokens: Tensor) -> Tensor:
@@ -168,9 +172,7 @@ def parse_encoder(name: str) -> tuple[ViTSize, int, int]:
     if size not in VIT_SIZES:
         raise InputError(f"Encoder {name!r}: there is no size {size!r}; {nearest(size, VIT_SIZES)}")
     if patch_px == 0 or image_px % patch_px or image_px < 2 * patch_px:
-        raise InputError(
-            f"Encoder {name!r}: a patch of {patch_px} px does not divide an image of {image_px} px into at least 2 x 2 patches."
-        )
+        raise InputError(f"Encoder {name!r}: a patch of {patch_px} px does not divide an image of {image_px} px into at least 2 x 2 patches.")
     return VIT_SIZES[size], patch_px, image_px
 
 

@@ -137,7 +137,7 @@ class MetricsFile:
                     break  # a line cut off by a kill: nothing after it counts
         with atomic(path) as handle:
             handle.write("".join(kept).encode())
-        self._handle = open(path, "a", buffering=1)
+        self._handle = open(path, "a", buffering=1)  # noqa: SIM115 - held while the stage trains
 
     def write(self, values: dict[str, Any]) -> None:
         self._handle.write(json.dumps(values, allow_nan=False) + "\n")

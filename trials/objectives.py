@@ -25,10 +25,12 @@ Model = TypeVar("Model", bound=nn.Module)
 class Objective(Protocol):
     """One kind of stage."""
 
-    model: nn.Module
     loss_name: str
     """Name of the training loss in metrics.jsonl."""
-    encoder: ViT
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
 
     def loss(self, step: int) -> Tensor:
         """Training loss of the batch at `step`, a float32 scalar with gradients."""

@@ -81,8 +81,7 @@ def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute) ->
         store = open_store(root, spec.source, split, spec.image_px)
         if store.fingerprint != fingerprint:
             raise InputError(
-                f"The store of {spec.source} {split} was made from other files than the plan: delete "
-                f"{root} and launch again to make it anew."
+                f"The store of {spec.source} {split} was made from other files than the plan: delete {root} and launch again to make it anew."
             )
         # a generated split may hold more than was asked for; its prefix is what any launch would have made
         count = len(store) if not spec.source.startswith("leaves") else images

@@ -46,9 +46,7 @@ def fit_square(image: Image.Image, mask: np.ndarray | None, side: int) -> tuple[
     return np.asarray(image.crop((left, top, left + side, top + side)), dtype=np.uint8), None
 
 
-def prepare_split(
-    source: str, data: Path, root: Path, split: str, image_px: int, *, images: int = 0, progress: Progress | None = None
-) -> Path:
+def prepare_split(source: str, data: Path, root: Path, split: str, image_px: int, *, images: int = 0, progress: Progress | None = None) -> Path:
     """Make the store of one split, if it is not there already.
 
     Args:
@@ -96,9 +94,7 @@ def _decode(source: str, data: Path, split: str, side: int, report: Callable[[in
             report(min(start + step, len(listing)), len(listing))
     if broken:
         shown = "; ".join(broken[:5]) + (f"; and {len(broken) - 5} more" if len(broken) > 5 else "")
-        raise InputError(
-            f"{len(broken)} of {len(listing)} images of {source} cannot be decoded: {shown}. Replace or delete them and start again."
-        )
+        raise InputError(f"{len(broken)} of {len(listing)} images of {source} cannot be decoded: {shown}. Replace or delete them and start again.")
 
 
 def _leaf_chunk(split: str, side: int, indices: range) -> list[tuple[np.ndarray, int, np.ndarray]]:

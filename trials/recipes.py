@@ -71,37 +71,37 @@ class FinetuneRecipe(Recipe):
 
 # Bridge, Sun et al. (papers.md, section 1). Expected on the full data sets: pre-trained on 200k and fine-tuned on 6,000 images,
 # published/diminishing_returns.csv; our metrics differ from theirs except miou_ucl.
-_UCL = {"batch_images": 64, "schedule": "multi-step"}
+_UCL: dict[str, Any] = {"batch_images": 64, "schedule": "multi-step"}
 
 # `compact` is ours: a cosine schedule with warm-up that suits small models trained for minutes. Expected on the real subsets:
 # see benchmarks/README.md, real_subset.
-_COMPACT = {"schedule": "cosine", "warmup": 0.05, "clip_norm": 1.0, "decay_vectors": False, "positions": "sincos"}
+_COMPACT: dict[str, Any] = {"schedule": "cosine", "warmup": 0.05, "clip_norm": 1.0, "decay_vectors": False, "positions": "sincos"}
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "pretrain": {
-        "compact": PretrainRecipe(**_COMPACT, learning_rate=1e-3, weight_decay=0.05),  # type: ignore[arg-type]
-        "ucl-paper": PretrainRecipe(**_UCL, learning_rate=1e-4, weight_decay=0.05, milestones=(0.5, 0.85), gamma=0.1),  # type: ignore[arg-type]
-        "ucl-code": PretrainRecipe(**_UCL, learning_rate=1e-3, weight_decay=0.05, milestones=(0.5, 0.85), gamma=0.5),  # type: ignore[arg-type]
+        "compact": PretrainRecipe(**_COMPACT, learning_rate=1e-3, weight_decay=0.05),
+        "ucl-paper": PretrainRecipe(**_UCL, learning_rate=1e-4, weight_decay=0.05, milestones=(0.5, 0.85), gamma=0.1),
+        "ucl-code": PretrainRecipe(**_UCL, learning_rate=1e-3, weight_decay=0.05, milestones=(0.5, 0.85), gamma=0.5),
     },
     "intermediate": {
-        "compact": IntermediateRecipe(**_COMPACT, learning_rate=5e-4, weight_decay=0.05),  # type: ignore[arg-type]
+        "compact": IntermediateRecipe(**_COMPACT, learning_rate=5e-4, weight_decay=0.05),
         "ucl-paper": IntermediateRecipe(
             **_UCL,
             learning_rate=8e-4,
             weight_decay=0.0,
             milestones=(0.9, 0.95),
             gamma=0.1,
-            pool="cls",  # type: ignore[arg-type]
+            pool="cls",
         ),
     },
     "finetune": {
-        "compact": FinetuneRecipe(**_COMPACT, learning_rate=1e-3, weight_decay=0.05, batch_images=32),  # type: ignore[arg-type]
+        "compact": FinetuneRecipe(**_COMPACT, learning_rate=1e-3, weight_decay=0.05, batch_images=32),
         "ucl-paper": FinetuneRecipe(
             **_UCL,
             learning_rate=2e-3,
             weight_decay=1e-4,
             milestones=(0.7, 0.9, 0.95),
-            gamma=0.5,  # type: ignore[arg-type]
+            gamma=0.5,
         ),
     },
 }

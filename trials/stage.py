@@ -69,9 +69,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror} ({error.filename or 'while writing'}): mend that and launch again."
     text = str(error).strip().splitlines()
-    return (
-        text[0] if isinstance(error, InputError | StageError) and text else f"{type(error).__name__}: {text[0] if text else 'no message'}"
-    )
+    return text[0] if isinstance(error, InputError | StageError) and text else f"{type(error).__name__}: {text[0] if text else 'no message'}"
 
 
 class Log:

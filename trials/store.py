@@ -144,9 +144,7 @@ def write_store(
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
-        raise InputError(
-            f"The image store {folder} could not be written ({error.strerror or error}): make room or allow writing there."
-        ) from error
+        raise InputError(f"The image store {folder} could not be written ({error.strerror or error}): make room or allow writing there.") from error
     return folder
 
 
@@ -161,7 +159,7 @@ def _fill(folder: Path, side: int, info: SplitInfo, images: int, classes: tuple[
             for handle, array in ((image_file, image), (mask_file, mask)):
                 if handle is not None and array is not None:
                     handle.write(array.tobytes())
-                    digest.update(array)
+                    digest.update(array.tobytes())
             labels[count] = label
             count += 1
     assert count == images, f"{count} of {images} images were decoded"

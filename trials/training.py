@@ -53,7 +53,8 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW; without `decay_vectors`, biases, norms, positions and tokens are not decayed."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         vector = parameter.ndim <= 1 or name.endswith("positions")
         (free if vector and not recipe.decay_vectors else decayed).append(parameter)
@@ -137,9 +138,7 @@ class Run:
         results = scores | self.objective.finish(self.folder) | {self.objective.loss_name: self._tail_loss()}
         for name, value in results.items():
             if not math.isfinite(value):
-                raise StageError(
-                    f"{name} of {self.folder.name} is {value}: see its metrics.jsonl; a lower learning_rate is the usual cure."
-                )
+                raise StageError(f"{name} of {self.folder.name} is {value}: see its metrics.jsonl; a lower learning_rate is the usual cure.")
         weights_sha256 = save_weights(self.folder, self.objective.model.state_dict())
         self.compute.synchronise()
         elapsed = time.monotonic() - started

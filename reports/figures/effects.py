@@ -31,9 +31,7 @@ def paired_effect(
         FigureError: if a column is missing or a difference is not finite.
     """
     name = "paired_effect"
-    effects = with_columns(
-        effects, name, columns=["arm", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"]
-    )
+    effects = with_columns(effects, name, columns=["arm", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"])
     pairs = with_columns(pairs, name, columns=["arm", "finetune_images", "difference"], finite=["finetune_images", "difference"])
 
     sizes = [count(size) for size in sorted({*effects["finetune_images"], *pairs["finetune_images"]})]

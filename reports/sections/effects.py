@@ -29,9 +29,7 @@ def intermediate_section(evidence: Evidence) -> Section:
     heading = "What the intermediate stage changes"
     if effects is None:
         return _without("intermediate", heading, evidence)
-    claim = sentence(effects.sentence(effects.overall.iloc[0]).partition(" (")[0]).rstrip(".") + _verdict(
-        effects.overall.iloc[0], effects.level
-    )
+    claim = sentence(effects.sentence(effects.overall.iloc[0]).partition(" (")[0]).rstrip(".") + _verdict(effects.overall.iloc[0], effects.level)
     figure = _figure("intermediate", effects, evidence, claim=claim, better="the intermediate stage helps")
     return Section(identity="intermediate", heading=heading, figures=(figure,))
 
@@ -48,9 +46,7 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     for number, panel in enumerate(names):
         part, its_pairs = rows.loc[rows["panel"] == panel], pairs.loc[pairs["panel"] == panel]
         chart = paired_effect(part, its_pairs, arms=evidence.arms, y_domain=y_domain)
-        panels.append(
-            Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel), heading=panel if len(names) > 1 else "")
-        )
+        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel), heading=panel if len(names) > 1 else ""))
     shown = [column for column in rows.columns if column not in ("factor", "baseline", "arm", "panel")]
     tables = (
         make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv"),

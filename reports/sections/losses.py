@@ -22,9 +22,7 @@ def loss_section(evidence: Evidence) -> Section:
     if trained.empty:
         return Section(identity="losses", heading=heading, paragraphs=("No finished run was pre-trained, so there is no loss to show.",))
     figures = [_by_images(trained, evidence)]
-    curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(
-        trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner"
-    )
+    curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
     # The axis is logarithmic, so the measurement before the first step has no place on it; it stays in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])]
     paragraphs: tuple[str, ...] = ()

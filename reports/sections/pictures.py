@@ -31,9 +31,7 @@ def picture_section(evidence: Evidence) -> Section:
         pictures=gallery(finetuned, shared=("image", "truth"), own="prediction"),
     )
     blocks = [segmentations]
-    trained = evidence.runs.loc[evidence.runs["pretrain_id"].notna() & (evidence.runs["pretrain_images"] > 0)].sort_values(
-        "seed", kind="stable"
-    )
+    trained = evidence.runs.loc[evidence.runs["pretrain_id"].notna() & (evidence.runs["pretrain_images"] > 0)].sort_values("seed", kind="stable")
     first = trained.drop_duplicates("arm").set_index("arm")["pretrain_id"]
     pretrained = [(in_words(arm), stages / str(first[arm])) for arm in evidence.arms if arm in first.index]
     if pretrained:

@@ -102,15 +102,11 @@ def _claim(cells: pd.DataFrame, order: tuple[str, ...]) -> str:
 
 
 def _subtitle(evidence: Evidence, has_laws: bool, has_means: bool) -> str:
-    parts = [
-        f"Each point is one fine-tuned model ({count(len(evidence.runs))} runs{measured_on(evidence.runs)}); both axes start above zero."
-    ]
+    parts = [f"Each point is one fine-tuned model ({count(len(evidence.runs))} runs{measured_on(evidence.runs)}); both axes start above zero."]
     if has_laws:
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
-        parts.append(
-            f"Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured. {interval_words(method)}"
-        )
+        parts.append(f"Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured. {interval_words(method)}")
     if has_means:
         parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
     if NO_PRETRAINING in evidence.arms:
@@ -141,9 +137,7 @@ def _notes(evidence: Evidence) -> list[str]:
     notes += by_reason("No law is drawn", [(name, law.reason) for name, law in named if law.reason], of=len(named))
     drawn = [(name, law.fit) for name, law in named if law.fit is not None and not law.reason]
     notes += by_reason("No band is drawn", [(name, fit.reason_no_interval) for name, fit in drawn if fit.reason_no_interval], of=len(named))
-    notes += by_reason(
-        "The law holds with a reservation", [(name, fit.status_detail) for name, fit in drawn if fit.status_detail], of=len(named)
-    )
+    notes += by_reason("The law holds with a reservation", [(name, fit.status_detail) for name, fit in drawn if fit.status_detail], of=len(named))
     return notes
 
 

@@ -17,9 +17,7 @@ def noisy(random_seed: int, *, n: int = 12, noise: float = 0.005) -> tuple[np.nd
     return x, (1.0 + 8.0 * x**-0.3) * (1.0 + noise * random.standard_normal(n))
 
 
-@pytest.mark.parametrize(
-    ("floor", "size", "exponent"), [(1.69, 406.4, 0.34), (0.8, -2.0, 0.5), (-1.0, 3.0, 0.02), (0.0, 1.0, 4.0), (1e-3, 1e6, 1.5)]
-)
+@pytest.mark.parametrize(("floor", "size", "exponent"), [(1.69, 406.4, 0.34), (0.8, -2.0, 0.5), (-1.0, 3.0, 0.02), (0.0, 1.0, 4.0), (1e-3, 1e6, 1.5)])
 def test_noise_free_points_are_recovered_exactly_falling_and_rising(floor: float, size: float, exponent: float) -> None:
     result = fit(SIZES, floor + size * SIZES**-exponent)
     assert result.status == "converged"

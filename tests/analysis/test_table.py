@@ -84,8 +84,7 @@ def test_a_missing_place_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError) as error:
         load_runs(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path} holds no runs.parquet: no run has finished there, or it is not a study folder; "
-        f"look with python -m scaling.status {tmp_path}."
+        f"{tmp_path} holds no runs.parquet: no run has finished there, or it is not a study folder; look with python -m scaling.status {tmp_path}."
     )
     with pytest.raises(AnalysisError, match=r"does not exist: give a study folder, a \.csv or a \.parquet file"):
         load_runs(tmp_path / "none.csv")

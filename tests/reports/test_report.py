@@ -180,9 +180,7 @@ def test_a_study_without_a_finished_run_has_a_page_with_the_states(unstarted_stu
     assert page.raw["script"][0] == "{}"
 
 
-def test_a_runs_table_without_rows_is_a_study_without_a_finished_run(
-    unstarted_study: Path, write: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_a_runs_table_without_rows_is_a_study_without_a_finished_run(unstarted_study: Path, write: Callable[..., Path], tmp_path: Path) -> None:
     study = write(tmp_path / "empty", missing=lambda stage: True)
     pd.DataFrame({"run_id": []}).to_parquet(study / "runs.parquet")
     assert "No run is finished yet" in read(study, tmp_path).text

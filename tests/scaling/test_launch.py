@@ -149,9 +149,7 @@ def test_a_plan_names_every_stage_its_state_and_reason_and_runs_nothing(
     assert "time: about" in text
 
 
-def test_two_launches_do_not_work_on_one_study(
-    grid_file: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_launches_do_not_work_on_one_study(grid_file: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from scaling import Study
 
     with Study(tmp_path / "out").locked():

@@ -29,9 +29,7 @@ def test_crops_lie_inside_the_image_and_have_the_area_asked_for(seed: int, scale
 
 def test_image_and_mask_are_cropped_alike() -> None:
     """A picture of its own mask, cropped, is the picture of its cropped mask."""
-    mask = (
-        (torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 3).floor().repeat_interleave(16, 2).repeat_interleave(16, 3)
-    )
+    mask = (torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 3).floor().repeat_interleave(16, 2).repeat_interleave(16, 3)
     maps = draw_crops(6, RECIPE, torch.Generator().manual_seed(1))
     picture = crop_images(mask.expand(-1, 3, -1, -1), maps)[:, 0]
     cropped = crop_masks(mask[:, 0].to(torch.uint8), maps)

@@ -62,7 +62,7 @@ def test_viny_has_the_published_parameter_counts() -> None:
     assert count_parameters(Segmenter(viny, classes=3)) == 4_941_952
 
 
-@pytest.mark.parametrize("name", ["viny/16@128", "nano/8@32"])
+@pytest.mark.parametrize("name", ["viny/16@128", "viny/8@32"])
 def test_encoder_equals_vit_pytorch(name: str) -> None:
     torch.manual_seed(1)
     encoder = build_encoder(name).eval()
@@ -71,6 +71,14 @@ def test_encoder_equals_vit_pytorch(name: str) -> None:
     reference.mlp_head.load_state_dict(model.head.state_dict())
     images = torch.randn(3, 3, encoder.image_px, encoder.image_px)
     torch.testing.assert_close(model(images), reference(images), atol=1e-5, rtol=1e-5)
+
+
+def test_brightness_reaches_the_encoder_unless_patches_are_normalised() -> None:
+    images = torch.rand(1, 3, 32, 32)
+    for name, sees in (("micro/8@32", True), ("viny/8@32", False)):
+        encoder = build_encoder(name).eval()
+        same = torch.allclose(encoder(images), encoder(2 * images + 3), atol=1e-3)
+        assert same != sees, name
 
 
 def test_patchify_and_unpatchify_are_inverse() -> None:

@@ -15,7 +15,7 @@ from trials.simmim import draw_masks, masked_count
 def test_loss_equals_the_definition_on_an_independent_encoder() -> None:
     """Mask tokens replace embeddings before positions; the transformer is vit_pytorch's; L1 on the masked pixels alone."""
     torch.manual_seed(2)
-    model = SimMIM(build_encoder("nano/8@32")).eval()
+    model = SimMIM(build_encoder("viny/8@32")).eval()
     reference = reference_vit(model.encoder, 32, 8, classes=2)
     images = torch.randn(4, 3, 32, 32)
     masked = draw_masks(4, 16, 0.5, torch.Generator().manual_seed(0))
@@ -25,9 +25,7 @@ def test_loss_equals_the_definition_on_an_independent_encoder() -> None:
     for row, positions in enumerate(masked):
         tokens[row, positions] = model.mask_token
     encoded = reference.transformer(tokens + reference.pos_embedding[1:])
-    errors = [
-        (model.decoder(encoded[row, position]) - patches[row, position]).abs() for row in range(4) for position in masked[row].tolist()
-    ]
+    errors = [(model.decoder(encoded[row, position]) - patches[row, position]).abs() for row in range(4) for position in masked[row].tolist()]
     torch.testing.assert_close(model(images, masked), torch.stack(errors).mean(), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(model(images, masked, per_image=True).mean(), model(images, masked))
 

@@ -117,7 +117,7 @@ def test_a_finished_stage_is_not_trained_again(make_spec: MakeSpec, leaves_store
 
 def test_a_diverging_stage_says_so_and_leaves_the_reason(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
     spec = make_spec("pretrain", steps=20, learning_rate=1e30, clip_norm=0.0, warmup=0.0)
-    with pytest.raises(StageError, match="no longer a finite number by step .* of 20: lower its learning_rate or set clip_norm"):
+    with pytest.raises(StageError, match=r"no longer a finite number by step .* of 20: lower its learning_rate or set clip_norm"):
         run_stage(spec, folder_of(spec, tmp_path), leaves_store)
     error = json.loads((folder_of(spec, tmp_path) / "error.json").read_text())
     assert "learning_rate" in error["error"]

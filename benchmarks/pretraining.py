@@ -1,0 +1,70 @@
+"""How fast does SimMIM's held-out loss fall under two ways to start the positions? Same images, steps, seed and order.
+
+python -m benchmarks.pretraining                                  generated images
+python -m benchmarks.pretraining --source imagenet --data data    real ones
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from trials import StageSpec, get_recipe, prepare_split, run_stage, stage_id
+from trials.sources import split_name
+from trials.spec import DataSpec
+from trials.store import describe_split
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", default="leaves")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--encoder", default="pico/8@64")
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--passes", type=int, default=32_000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=3e-3)
+    options = parser.parse_args()
+    image_px = int(options.encoder.partition("@")[2])
+    splits = {part: split_name(options.source, "pretrain", part) for part in ("train", "heldout")}
+    for part, images in (("train", options.images), ("heldout", 512)):
+        prepare_split(options.source, options.data, options.data / "store", splits[part], image_px, images=images)
+    prints = {part: describe_split(options.source, options.data, splits[part]).fingerprint for part in splits}
+    data = DataSpec(
+        source=options.source,
+        image_px=image_px,
+        train_split=splits["train"],
+        train_fingerprint=prints["train"],
+        train_images=options.images,
+        sampling="uniform",
+        heldout_split=splits["heldout"],
+        heldout_fingerprint=prints["heldout"],
+        heldout_images=512,
+    )
+    print("| positions start as | held-out MIM loss at 0, 1/4, 1/2, 3/4 and all of the steps | images/s |\n|---|---|---|")
+    for positions in ("normal", "sincos"):
+        recipe = get_recipe("pretrain", "compact", {"positions": positions, "batch_images": options.batch, "learning_rate": options.rate})
+        spec = StageSpec(
+            kind="pretrain",
+            objective="simmim",
+            encoder=options.encoder,
+            data=data,
+            recipe=recipe,
+            steps=options.passes // options.batch,
+            eval_points=4,
+            seed=0,
+            parent=None,
+        )
+        with tempfile.TemporaryDirectory() as root:
+            folder = Path(root) / stage_id(spec)
+            run_stage(spec, folder, options.data / "store")
+            lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+            rate = json.loads((folder / "provenance.json").read_text())["images_per_s"]
+        losses = [line["val_mim_loss"] for line in lines if "val_mim_loss" in line]
+        print(f"| {positions} | {', '.join(f'{loss:.4f}' for loss in losses)} | {rate:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
