@@ -19,6 +19,7 @@ from trials.sources import SOURCES
 from trials.subsets import SAMPLINGS
 
 KINDS = ("pretrain", "intermediate", "finetune")
+LARGEST = 10**12  # nobody counts further, and arithmetic stays exact
 OBJECTIVES = ("none", "classification")
 TASKS = ("segmentation",)
 
@@ -152,8 +153,9 @@ class _Reader:
         return tuple(names)
 
     def _whole(self, path: str, value: Any, *, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.fail(path, f"{path} must be a whole number of at least {least}, not {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+            bound = f"at most {LARGEST:,}" if isinstance(value, int) and value > LARGEST else f"at least {least}"
+            raise self.fail(path, f"{path} must be a whole number of {bound}, not {str(value)[:40]}.")
         return value
 
     def _stage(self, kind: str) -> StageGrid:

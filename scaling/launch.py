@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:
+        print(f"{error.strerror or error} ({error.filename or 'while writing'}): what is done is kept; mend that and launch again.", file=sys.stderr)
+        return INCOMPLETE
 
 
 def _launch(grid: Grid, plan: Plan, study: Study, data: Path, granted: dict[str, Granted], console: Console) -> int:
@@ -112,6 +115,7 @@ def _train(plan: Plan, study: Study, store: Path, granted: dict[str, Granted], o
     from scaling.ray_settings import apply_ray_settings
 
     apply_ray_settings()
+    from scaling.bookkeeping import KeepTables
     from scaling.display import Display  # Ray takes seconds to import, and a plan or a mistake needs none of it
     from scaling.tuner import ray_running, run_plan
 
@@ -122,7 +126,7 @@ def _train(plan: Plan, study: Study, store: Path, granted: dict[str, Granted], o
             if addresses.metrics:
                 console.print(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)", highlight=False)
             with Display(plan, study, outlook, console) as display:
-                run_plan(plan, study, store, granted, [display])
+                run_plan(plan, study, store, granted, [display, KeepTables(plan, study)])
     except KeyboardInterrupt:
         return True
     return False

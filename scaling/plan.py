@@ -90,7 +90,7 @@ class _Planner:
     def plan(self) -> Plan:
         grid = self.grid
         arms = self._intermediate_arms()
-        runs = []
+        runs: dict[str, dict[str, Any]] = {}
         for encoder, images, length, arm, finetune_images, finetune_length, seed in itertools.product(
             grid.encoders,
             grid.pretrain.images,
@@ -102,10 +102,16 @@ class _Planner:
         ):
             if images == 0 and length != grid.pretrain.length[0]:
                 continue  # scratch has no length: once is enough
-            runs.append(self._run(encoder, images, length, arm, finetune_images, finetune_length, seed))
+            run = self._run(encoder, images, length, arm, finetune_images, finetune_length, seed)
+            if run["run_id"] in runs:
+                continue  # two lengths that come to the same steps here, such as '10 epochs' and '20k images', are one run
+            for name in (run["pretrain_id"], run["intermediate_id"], run["run_id"]):
+                if name is not None:
+                    self.uses[name] = self.uses.get(name, 0) + 1
+            runs[run["run_id"]] = run
         stages = {name: Stage(id=name, spec=spec, runs=self.uses[name]) for name, spec in self.specs.items()}
         order = {"pretrain": 0, "intermediate": 1, "finetune": 2}
-        return Plan(study=grid.study, stages=dict(sorted(stages.items(), key=lambda item: order[item[1].spec.kind])), runs=runs)
+        return Plan(study=grid.study, stages=dict(sorted(stages.items(), key=lambda item: order[item[1].spec.kind])), runs=list(runs.values()))
 
     def _intermediate_arms(self) -> list[tuple[int, Length] | None]:
         settings = self.grid.intermediate
@@ -126,21 +132,17 @@ class _Planner:
         finetune_length: Length,
         seed: int,
     ) -> dict[str, Any]:
-        grid, chain = self.grid, []
+        grid = self.grid
         parent: str | None = None
         pretrain = intermediate = None
         if images > 0:
             pretrain, parent = self._stage("pretrain", grid.pretrain, encoder, images, length, seed, None)
-            chain.append(parent)
         pretrain_id, intermediate_id = parent, None
         if arm is not None:
             assert grid.intermediate is not None
             intermediate, intermediate_id = self._stage("intermediate", grid.intermediate, encoder, arm[0], arm[1], seed, parent)
             parent = intermediate_id
-            chain.append(parent)
         finetune, run_id = self._stage("finetune", grid.finetune, encoder, finetune_images, finetune_length, seed, parent)
-        for name in [*chain, run_id]:
-            self.uses[name] = self.uses.get(name, 0) + 1
         settings: dict[str, Any] = {
             "encoder": encoder,
             "encoder_params": _encoder_params(encoder),
@@ -171,7 +173,7 @@ class _Planner:
             kind=kind,
             objective=OBJECTIVE[kind],
             encoder=encoder,
-            data=self._data(kind, settings, encoder, images),
+            data=self._data(kind, settings, encoder, images, seed % self.grid.seeds[kind]),
             recipe=recipe,
             steps=length.steps(subset_images=images, batch_images=recipe.batch_images),
             eval_points=settings.eval_points,
@@ -182,13 +184,13 @@ class _Planner:
         self.specs[name] = spec
         return spec, name
 
-    def _data(self, kind: str, settings: StageGrid, encoder: str, images: int) -> DataSpec:
-        train, heldout = (split_name(settings.source, kind, part) for part in ("train", "heldout"))
-        if (kind, settings.source) not in self.splits:  # one listing serves all stages of a kind
+    def _data(self, kind: str, settings: StageGrid, encoder: str, images: int, seed: int) -> DataSpec:
+        train, heldout = (split_name(settings.source, kind, part, seed=seed) for part in ("train", "heldout"))
+        if (kind, train) not in self.splits:  # one listing serves all stages of a kind
             infos = tuple(self._describe(kind, settings.source, split) for split in (train, heldout))
             self._check_fits(kind, settings, infos[0], infos[1])
-            self.splits[kind, settings.source] = infos[0], infos[1]
-        train_info, heldout_info = self.splits[kind, settings.source]
+            self.splits[kind, train] = infos[0], infos[1]
+        train_info, heldout_info = self.splits[kind, train]
         heldout_images = settings.heldout_images or heldout_info.images or HELDOUT_IMAGES
         if kind == "pretrain" and settings.heldout_images is None:
             heldout_images = min(heldout_images, HELDOUT_IMAGES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scaling.forecast import Forecast
@@ -27,7 +28,7 @@ def print_plan(plan: Plan, study: Study, forecast: Forecast, console: Console) -
         table.add_row(
             name,
             state.state,
-            reason,
+            escape(reason),  # an error's words may hold brackets, which rich would read as markup
             f"{spec.data.train_images:,} {spec.data.source}, seed {spec.seed}",
             f"{spec.steps:,}",
             f"{spec.image_passes:,}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -42,11 +43,12 @@ class ReadyStages(Searcher):
         name = self._running.pop(trial_id, None)
         if name is None or self._study.is_done(name):
             return
-        reason = self._study.error(name)
+        reason = self._study.error(name) or (result or {}).get("reason")
         if reason is None:  # the process died without a word
             log = self._study.stage_folder(name) / "log.txt"
             reason = f"The process of {name} ended without a word, which is what running out of memory looks like: see {log}, then launch again."
-            write_json(self._study.stage_folder(name) / "error.json", {"error": reason, "type": "died", "time": now()})
+            with contextlib.suppress(OSError):  # a full disk; what failed is then found missing, which is as true
+                write_json(self._study.stage_folder(name) / "error.json", {"error": reason, "type": "died", "time": now()})
         self.failed[name] = reason
 
     def save(self, checkpoint_path: str) -> None:

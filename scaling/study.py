@@ -69,8 +69,8 @@ class Study:
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file: choose another folder with --out.")
         plan = read_json(self.folder / "plan.json")
-        if plan is None:
-            others = [p.name for p in self.folder.iterdir() if p.name not in (".lock", "grid.yaml", "stages")]
+        if not isinstance(plan, dict):
+            others = [p.name for p in self.folder.iterdir() if not p.name.startswith(".") and p.name not in ("grid.yaml", "stages")]
             if others:
                 raise InputError(f"{self.folder} is not empty and holds no study ({others[0]} is there): choose another folder with --out.")
         elif plan.get("study") != grid.study:
@@ -85,9 +85,11 @@ class Study:
             handle.write(grid.text.encode())
         write_json(self.folder / "plan.json", plan.to_dict())
         for stage in plan.stages.values():
-            path = self.stage_folder(stage.id) / "spec.json"
-            if not path.exists():
-                write_json(path, stage.spec.to_dict())
+            folder = self.stage_folder(stage.id)
+            if not self.is_done(stage.id):
+                write_json(folder / "spec.json", stage.spec.to_dict())
+                for left in (folder / "checkpoint").glob(".*-*"):  # a file half written when an earlier launch was killed
+                    left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -49,8 +49,8 @@ def train_stage(config: dict[str, Any]) -> None:
 
     try:
         result = run_stage(spec, folder, Path(config["store"]), cpus=config["cpus"], gpus=config["gpus"], on_progress=report)
-    except (InputError, StageError):
-        # error.json says why; to Ray the trial ends like any other, so the worker lives on for the next stage
-        tune.report({"step": 0, "steps": spec.steps, "failed": True})
+    except (InputError, StageError) as error:
+        # error.json says why too; to Ray the trial ends like any other, so the worker lives on for the next stage
+        tune.report({"step": 0, "steps": spec.steps, "failed": True, "reason": str(error)})
         return
     report({"step": spec.steps, "steps": spec.steps} | result["metrics"])

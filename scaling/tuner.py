@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from scaling.machine import Granted
+from scaling.machine import Granted, Machine
 from scaling.plan import Plan
 from scaling.searcher import ReadyStages
 from scaling.study import Study
@@ -32,7 +33,11 @@ class Addresses:
 @contextlib.contextmanager
 def ray_running() -> Iterator[Addresses]:
     """Ray on this machine, or the cluster that RAY_ADDRESS names; yields where it can be watched."""
+    machine = Machine.here()
+    # on a Ray of our own, say what was checked, or a stage could wait for ever for cores that only one of us counts
+    own: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": machine.cpus, "num_gpus": machine.gpus}
     context = ray.init(
+        **own,
         include_dashboard=True,
         dashboard_host="127.0.0.1",
         log_to_driver=False,
@@ -41,7 +46,7 @@ def ray_running() -> Iterator[Addresses]:
         ignore_reinit_error=True,
     )
     try:
-        node = next((node for node in ray.nodes() if node["Alive"]), {})
+        node: dict[str, Any] = next((node for node in ray.nodes() if node["Alive"]), {})
         port = node.get("MetricsExportPort")
         yield Addresses(
             dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,

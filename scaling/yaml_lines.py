@@ -44,7 +44,9 @@ def load_yaml(path: Path) -> Located:
         raise InputError(f"The grid {path} is not a text file in UTF-8.") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values = _unshared(yaml.safe_load(text))
+    except (ValueError, KeyError, RecursionError) as error:  # what the constructors raise for values such as 2020-99-99
+        raise InputError(f"{path}: not valid YAML ({type(error).__name__}: {str(error)[:200]}).") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -54,6 +56,13 @@ def load_yaml(path: Path) -> Located:
     located = Located(path=path, values=values)
     _collect(located, node, "")
     return located
+
+
+def _unshared(value: Any) -> Any:
+    """The value with aliases copied, so that overriding a key changes one place alone."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
 def _collect(located: Located, node: Any, prefix: str) -> None:
@@ -79,7 +88,7 @@ def override(located: Located, setting: str) -> None:
         raise InputError(f"--set {setting!r}: write KEY=VALUE, such as --set seeds=5 or --set finetune.images='[50, 100]'.")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError):
         raise InputError(f"--set {setting!r}: {text!r} is not a YAML value.") from None
     mapping = located.values
     *parents, last = key.split(".")

@@ -156,7 +156,7 @@ def sincos_positions(side: int, dim: int) -> Tensor:
     return torch.cat([rows, columns], dim=2).reshape(side * side, dim)
 
 
-_NAME = re.compile(r"([a-z]+)/(\d+)@(\d+)")
+_NAME = re.compile(r"([a-z]+)/([1-9]\d{0,3})@([1-9]\d{0,3})")
 
 
 def parse_encoder(name: str) -> tuple[ViTSize, int, int]:
@@ -171,7 +171,7 @@ def parse_encoder(name: str) -> tuple[ViTSize, int, int]:
     size, patch_px, image_px = match[1], int(match[2]), int(match[3])
     if size not in VIT_SIZES:
         raise InputError(f"Encoder {name!r}: there is no size {size!r}; {nearest(size, VIT_SIZES)}")
-    if patch_px == 0 or image_px % patch_px or image_px < 2 * patch_px:
+    if image_px % patch_px or image_px < 2 * patch_px:
         raise InputError(f"Encoder {name!r}: a patch of {patch_px} px does not divide an image of {image_px} px into at least 2 x 2 patches.")
     return VIT_SIZES[size], patch_px, image_px
 

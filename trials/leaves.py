@@ -88,7 +88,7 @@ def _draw_leaves(image: np.ndarray, covered: np.ndarray, axis: np.ndarray, rando
     base, accent = _colours(random, count), _colours(random, count)
     kinds = random.integers(0, len(PATTERNS), count)
     periods = 0.06 + 0.14 * random.random(count)
-    strength = (0.35 * random.random(count)).astype(np.float32)
+    strength = (0.15 * random.random(count)).astype(np.float32)
     shifts = random.random((count, 2))
     for i in range(count):
         reach = radii[i] * 1.5
@@ -129,7 +129,7 @@ def leaf_image(stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.
     _draw_leaves(image, ignored, axis, random, _power_law_radii(random, _LEAVES, _RADIUS_MIN, _RADIUS_MAX))
 
     # the object: a star-shaped blob, its radius a sum of harmonics of the angle
-    label = int(random.integers(len(PATTERNS)))
+    label = index % len(PATTERNS)  # so that any prefix of a stream holds equally many of each class
     centre, radius = 0.32 + 0.36 * random.random(2), 0.18 + 0.16 * random.random()
     y, x = axis[:, None] - np.float32(centre[0]), axis[None, :] - np.float32(centre[1])
     angle, outline = np.arctan2(y, x), np.ones((side, side), dtype=np.float32)

@@ -39,12 +39,12 @@ def parse_length(text: object) -> Length:
     """`'100 epochs'`, `'125k steps'` or `'4M images'` as a Length.
 
     Raises:
-        InputError: the text is not a positive number with one of those units.
+        InputError: the text (of any length) is not a positive number with one of those units.
     """
     match = _PATTERN.fullmatch(str(text))
-    if match is None or float(match[1]) <= 0:
+    if match is None or not 0 < float(match[1]) <= 1e12:
         raise InputError(
-            f"A training length must read like '100 epochs', '125k steps' or '4M images', but it is {text!r}: give a "
+            f"A training length must read like '100 epochs', '125k steps' or '4M images', but it is {str(text)[:60]!r}: give a "
             "positive number and one of these units."
         )
     value = float(match[1]) * _MULTIPLIERS[match[2].lower()]

@@ -6,6 +6,7 @@ A recipe decides numbers, so all of its fields are part of a stage's identity. A
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from trials.errors import InputError, nearest
 
 # Raised when the same spec would give other numbers than before: stages computed earlier then count as other stages.
 RECIPE_VERSION = 1
+BATCH_IMAGES_MAX = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +134,16 @@ def recipe_from_dict(kind: str, values: dict[str, Any]) -> Recipe:
     known = recipe_fields(kind)
     for key in values:
         if key not in known:
-            raise InputError(f"{kind}: there is no recipe field {key!r}; {nearest(key, known)}")
+            raise InputError(f"{kind}: there is no recipe field {key!r}; {nearest(str(key), known)}")
     default = next(iter(RECIPES[kind].values()))
+    checked: dict[str, Any] = {}
     for key, value in values.items():
-        _check(kind, key, value, getattr(default, key))
-    return type(default)(**(values | {"milestones": tuple(values.get("milestones", ()))}))
+        example = getattr(default, key)
+        _check(kind, key, value, example)
+        # 1 and 1.0 are one setting, so they must make one stage
+        checked[key] = float(value) if isinstance(example, float) else value
+    checked["milestones"] = tuple(float(milestone) for milestone in values.get("milestones", ()))
+    return type(default)(**checked)
 
 
 def _check(kind: str, key: str, value: object, example: object) -> None:
@@ -158,13 +165,15 @@ def _check(kind: str, key: str, value: object, example: object) -> None:
         if not isinstance(value, bool):
             raise InputError(f"{kind}: {key} must be true or false, not {value!r}.")
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0 or value == math.inf:
         hint = " (YAML reads 1e-3 as text: write 1.0e-3 or 0.001)" if isinstance(value, str) else ""
         raise InputError(f"{kind}: {key} must be a number of at least 0, not {value!r}{hint}.")
     if key in _POSITIVE and value <= 0:
         raise InputError(f"{kind}: {key} must be above 0.")
-    if key == "batch_images" and not isinstance(value, int):
-        raise InputError(f"{kind}: batch_images must be a whole number, not {value!r}.")
+    if key == "batch_images" and (not isinstance(value, int) or value > BATCH_IMAGES_MAX):
+        raise InputError(f"{kind}: batch_images must be a whole number of at most {BATCH_IMAGES_MAX:,}, not {value!r}.")
+    if key in ("beta_1", "beta_2") and value >= 1:
+        raise InputError(f"{kind}: {key} must be below 1, not {value!r}.")
     if key in _SHARES and value > 1:
         raise InputError(f"{kind}: {key} is a share and must lie between 0 and 1, not {value!r}.")
     if key in ("crop_scale_min", "mask_ratio") and value == 0:

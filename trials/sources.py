@@ -83,12 +83,15 @@ def get_source(name: str) -> Source:
     return SOURCES[base]
 
 
-def split_name(name: str, kind: str, part: str) -> str:
+def split_name(name: str, kind: str, part: str, *, seed: int = 0) -> str:
     """The split that a kind of stage trains on (`train`) or is measured on (`heldout`).
 
-    The streams of `leaves` never end, so there each kind of stage has its own and no image is seen twice.
+    The streams of `leaves` never end, so there each kind of stage has its own, and so has each seed of a training set: other seeds
+    draw other images, and no image is seen twice. Held-out images are the same for all seeds.
     """
-    return f"{kind}-{part}" if get_source(name).generated else part
+    if not get_source(name).generated:
+        return part
+    return f"{kind}-train-{seed}" if part == "train" else f"{kind}-{part}"
 
 
 @lru_cache(maxsize=32)
@@ -99,7 +102,13 @@ def list_split(name: str, data: Path, split: str) -> Listing:
         InputError: no such source, its folder is missing, or it holds no images.
     """
     source = get_source(name)
-    listing = source.list_split(locate(name, data), split)
+    folder = locate(name, data)
+    try:
+        listing = source.list_split(folder, split)
+    except (OSError, RuntimeError, KeyError, IndexError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Data for {name!r} in {folder} are incomplete ({error}); expected {source.layout}: unpack the data set anew.") from error
     if len(listing) == 0:
         raise InputError(f"Data for {name!r}: no images in split {split!r} below {locate(name, data)}; expected {source.layout}.")
     return listing
@@ -112,12 +121,26 @@ def _fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
-def _class_folders(name: str, root: Path, split: str, folder: Path, images_in: str = "") -> Listing:
-    """Images in one folder per class, as torchvision's ImageFolder; Tiny ImageNet keeps them one folder deeper."""
+def _class_names(folder: Path) -> tuple[str, ...]:
+    """Names of the class folders, sorted; hidden folders are none."""
+    return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+
+
+def _class_folders(name: str, root: Path, split: str, folder: Path, classes: tuple[str, ...], images_in: str = "") -> Listing:
+    """Images in one folder per class, as torchvision's ImageFolder; Tiny ImageNet keeps them one folder deeper.
+
+    `classes` are those of the training folder, so that a class has the same number in every split.
+    """
     paths: list[Path] = []
     labels: list[int] = []
-    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir())) if folder.is_dir() else ()
+    own = set(_class_names(folder)) if folder.is_dir() else set()
+    if own - set(classes):
+        raise InputError(
+            f"Data for {name!r}: {folder} holds the class {min(own - set(classes))!r}, which the training folder has not: remove it, or add it there."
+        )
     for label, class_name in enumerate(classes):
+        if class_name not in own:
+            continue
         deeper = folder / class_name / images_in
         where = deeper if images_in and deeper.is_dir() else folder / class_name
         found = sorted(p for p in where.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
@@ -144,24 +167,28 @@ def _image_listing(name: str, root: Path, split: str, paths: list[Path], labels:
 
 
 def _list_imagenet(root: Path, split: str) -> Listing:
+    classes = _class_names(root / "train")
     if split == "train":
-        return _class_folders("imagenet", root, split, root / "train", images_in="images")
+        return _class_folders("imagenet", root, split, root / "train", classes, images_in="images")
     annotations = root / "val" / "val_annotations.txt"
     if not annotations.exists():
-        return _class_folders("imagenet", root, split, root / "val")
+        return _class_folders("imagenet", root, split, root / "val", classes)
     # Tiny ImageNet's validation images lie in one folder, their classes in a table
-    classes = tuple(sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir()))
     position = {class_name: label for label, class_name in enumerate(classes)}
     rows = [line.split("\t") for line in annotations.read_text().splitlines() if line.strip()]
-    rows = [row for row in rows if (root / "val" / "images" / row[0]).exists()]
+    # a trimmed copy may hold fewer images or classes than its table
+    rows = [row for row in rows if row[1] in position and (root / "val" / "images" / row[0]).exists()]
     paths = [root / "val" / "images" / row[0] for row in rows]
     return _image_listing("imagenet", root, split, paths, [position[row[1]] for row in rows], classes)
 
 
 def _list_intel(root: Path, split: str) -> Listing:
-    folder = {"train": "seg_train", "heldout": "seg_test"}[split]
-    nested = root / folder / folder
-    return _class_folders("intel-scenes", root, split, nested if nested.is_dir() else root / folder)
+    def folder(name: str) -> Path:
+        nested = root / name / name
+        return nested if nested.is_dir() else root / name
+
+    wanted = folder({"train": "seg_train", "heldout": "seg_test"}[split])
+    return _class_folders("intel-scenes", root, split, wanted, _class_names(folder("seg_train")))
 
 
 def _list_pets(root: Path, split: str) -> Listing:
@@ -234,7 +261,7 @@ SOURCES: dict[str, Source] = {
     "oxford-iiit-pet": Source(
         folders=("oxford-iiit-pet",),
         marker="annotations/trimaps",
-        layout="oxford-iiit-pet/images and oxford-iiit-pet/annotations, as torchvision's OxfordIIITPet",
+        layout="images/ and annotations/ in a folder named oxford-iiit-pet, as torchvision's OxfordIIITPet",
         list_split=_list_pets,
         has_masks=True,
     ),

@@ -6,6 +6,7 @@ python -m trials.stage runs/NAME/stages/ID --store data/store
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import traceback
@@ -57,7 +58,8 @@ def run_stage(
         except Exception as error:
             log(traceback.format_exc())
             sentence = _sentence(error)
-            write_json(folder / "error.json", {"error": sentence, "type": type(error).__name__, "time": now()})
+            with contextlib.suppress(OSError):  # on a full disk even this cannot be written, and the sentence still goes up
+                write_json(folder / "error.json", {"error": sentence, "type": type(error).__name__, "time": now()})
             if isinstance(error, InputError | StageError):
                 raise
             raise StageError(sentence) from error
@@ -79,7 +81,7 @@ class Log:
         self._path = path
 
     def __call__(self, text: str) -> None:
-        with open(self._path, "a") as handle:
+        with contextlib.suppress(OSError), open(self._path, "a") as handle:  # a log that cannot be written stops nothing
             handle.write(f"{now()} {text.rstrip()}\n")
 
 
@@ -91,7 +93,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpus", type=float, default=0.0)
     options = parser.parse_args(arguments)
     try:
-        spec = StageSpec.from_dict(json.loads((options.folder / "spec.json").read_text()))
+        folder = options.folder.resolve()
+        try:
+            spec = StageSpec.from_dict(json.loads((folder / "spec.json").read_text()))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder / 'spec.json'} is not a stage's spec ({error}): launch its grid again to write it anew.") from error
+        if stage_id(spec) != folder.name:
+            raise InputError(f"{folder} is not the folder of its spec.json, whose stage is {stage_id(spec)}: launch its grid again.")
         result = run_stage(
             spec,
             options.folder,

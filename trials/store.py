@@ -135,14 +135,18 @@ def write_store(
         with _locked(folder):
             if store_is_ready(root, source, split, image_px, fingerprint=info.fingerprint, images=images):
                 return folder
-            building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            for left in folder.parent.glob(f".{folder.name}-building-*"):  # of a launch that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-building-", dir=folder.parent))
+            outdated = building.with_name(building.name + "-outdated")
             try:
                 _fill(building, image_px, info, images, classes, decoded())
-                if folder.exists():
-                    shutil.rmtree(folder)
+                if folder.exists():  # moved aside, not emptied: a stage that has it open reads on
+                    folder.rename(outdated)
                 building.rename(folder)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
+                shutil.rmtree(outdated, ignore_errors=True)
     except OSError as error:
         raise InputError(f"The image store {folder} could not be written ({error.strerror or error}): make room or allow writing there.") from error
     return folder

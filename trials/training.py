@@ -136,6 +136,8 @@ class Run:
         finally:
             metrics.close()
         results = scores | self.objective.finish(self.folder) | {self.objective.loss_name: self._tail_loss()}
+        # a class that neither truth nor prediction holds has no IoU; the table then has an empty cell
+        results = {name: value for name, value in results.items() if not (name.startswith("iou_") and math.isnan(value))}
         for name, value in results.items():
             if not math.isfinite(value):
                 raise StageError(f"{name} of {self.folder.name} is {value}: see its metrics.jsonl; a lower learning_rate is the usual cure.")

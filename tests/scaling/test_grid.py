@@ -95,3 +95,42 @@ def test_a_wrong_setting_is_named(grid_file: Path, setting: str, sentence: str) 
 def test_a_missing_grid_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml cannot be read: No such file or directory"):
         load_grid(tmp_path / "none.yaml")
+
+
+def test_overriding_a_key_does_not_reach_through_a_yaml_alias(grid_file: Path) -> None:
+    text = grid_file.read_text().replace("recipe: {name", "recipe: &same {name", 1)
+    head, _, tail = text.rpartition("recipe: {name: compact, batch_images: 8, precision: fp32}")
+    grid_file.write_text(head + "recipe: *same" + tail)
+    grid = load_grid(grid_file, ["pretrain.recipe.learning_rate=0.5"])
+    assert grid.pretrain.overrides["learning_rate"] == 0.5
+    assert "learning_rate" not in grid.finetune.overrides
+
+
+@pytest.mark.parametrize("line", ["study: 2020-99-99", "study: !!int abc", "study: &a {b: *a}", "? [1, 2]\n: 3", "encoder: " + "[" * 3000])
+def test_what_yaml_itself_cannot_read_is_refused_in_a_sentence(grid_file: Path, line: str) -> None:
+    grid_file.write_text(line + "\n" + grid_file.read_text().partition("\n")[2])
+    with pytest.raises(InputError):
+        load_grid(grid_file)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "seeds=10000000000000000000000000",
+        "pretrain.recipe={name: compact, learning_rate: .inf}",
+        "pretrain.recipe={name: compact, beta_1: 1}",
+        "pretrain.recipe={1: 2}",
+        "pretrain.recipe={batch_images: 1000000000000}",
+        "pretrain.length=" + "9" * 400 + " steps",
+        "encoder=pico/8@99999999999999999999992",
+        "encoder=pico/08@16",
+        "resources=3",
+        "seeds=[1, 2]",
+        "finetune=null",
+        "pretrain=[1]",
+    ],
+)
+def test_values_that_cannot_be_are_refused_in_one_sentence(grid_file: Path, setting: str) -> None:
+    with pytest.raises(InputError) as raised:
+        load_grid(grid_file, [setting])
+    assert len(str(raised.value).splitlines()) == 1

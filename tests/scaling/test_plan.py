@@ -95,3 +95,24 @@ def test_generated_test_images_must_be_counted(grid_file: Path, small_data: Path
     grid_file.write_text(grid_file.read_text().replace("  test_images: 16\n", ""))
     with pytest.raises(InputError, match="are generated, so finetune needs test_images"):
         make_plan(load_grid(grid_file), small_data)
+
+
+def test_lengths_that_come_to_the_same_steps_are_one_run(grid_file: Path, small_data: Path) -> None:
+    plan = make_plan(load_grid(grid_file, ["pretrain.length=[3 steps, 24 images, 1 epoch]"]), small_data)
+    assert len(plan.runs) == 16
+    assert len({run["run_id"] for run in plan.runs}) == 16
+
+
+def test_a_setting_written_out_or_as_a_whole_number_is_the_same_stage(grid_file: Path, small_data: Path) -> None:
+    plans = [
+        make_plan(load_grid(grid_file, [f"pretrain.recipe={{name: compact, batch_images: 8, precision: fp32{more}}}"]), small_data)
+        for more in ("", ", clip_norm: 1", ", clip_norm: 1.0")
+    ]
+    assert set(plans[0].stages) == set(plans[1].stages) == set(plans[2].stages)
+
+
+def test_other_seeds_train_on_other_generated_images(grid_file: Path, small_data: Path) -> None:
+    stages = make_plan(load_grid(grid_file), small_data).stages.values()
+    data = {(stage.spec.kind, stage.spec.seed): stage.spec.data for stage in stages}
+    assert data["finetune", 0].train_fingerprint != data["finetune", 1].train_fingerprint
+    assert data["finetune", 0].heldout_fingerprint == data["finetune", 1].heldout_fingerprint

@@ -25,7 +25,8 @@ def leaves_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("store")
     for kind in KINDS:
         for part in ("train", "heldout"):
-            prepare_split("leaves", root, root, split_name("leaves", kind, part), 16, images=40)
+            for seed in (0, 1):
+                prepare_split("leaves", root, root, split_name("leaves", kind, part, seed=seed), 16, images=40)
     return root
 
 
@@ -34,7 +35,7 @@ def make_spec(leaves_store: Path) -> MakeSpec:
     """A stage of a few steps on `leaves`; fp32, so that every CPU gives the same bits."""
 
     def make(kind: str, *, steps: int = 6, train_images: int = 20, seed: int = 0, parent: str | None = None, **recipe: Any) -> StageSpec:
-        splits = {part: split_name("leaves", kind, part) for part in ("train", "heldout")}
+        splits = {part: split_name("leaves", kind, part, seed=seed) for part in ("train", "heldout")}
         data = DataSpec(
             source="leaves",
             image_px=16,

@@ -99,20 +99,20 @@ def test_images_alone_are_cut_to_their_centre_and_images_with_masks_are_kept_who
 
 
 def test_generated_stores_grow_with_the_same_beginning(tmp_path: Path) -> None:
-    prepare_split("leaves", tmp_path, tmp_path, "finetune-train", 16, images=5)
-    few = np.array(open_store(tmp_path, "leaves", "finetune-train", 16).images)
-    prepare_split("leaves", tmp_path, tmp_path, "finetune-train", 16, images=9)
-    more = open_store(tmp_path, "leaves", "finetune-train", 16)
+    prepare_split("leaves", tmp_path, tmp_path, "finetune-train-0", 16, images=5)
+    few = np.array(open_store(tmp_path, "leaves", "finetune-train-0", 16).images)
+    prepare_split("leaves", tmp_path, tmp_path, "finetune-train-0", 16, images=9)
+    more = open_store(tmp_path, "leaves", "finetune-train-0", 16)
     assert len(more) == 9
     assert more.masks is not None
     assert np.array_equal(more.images[:5], few)
 
 
 def test_generated_images_do_not_depend_on_how_many_processes_make_them(tmp_path: Path) -> None:
-    prepare_split("leaves", tmp_path, tmp_path / "many", "pretrain-train", 16, images=450)
-    prepare_split("leaves", tmp_path, tmp_path / "few", "pretrain-train", 16, images=150)
-    many = open_store(tmp_path / "many", "leaves", "pretrain-train", 16)
-    few = open_store(tmp_path / "few", "leaves", "pretrain-train", 16)
+    prepare_split("leaves", tmp_path, tmp_path / "many", "pretrain-train-0", 16, images=450)
+    prepare_split("leaves", tmp_path, tmp_path / "few", "pretrain-train-0", 16, images=150)
+    many = open_store(tmp_path / "many", "leaves", "pretrain-train-0", 16)
+    few = open_store(tmp_path / "few", "leaves", "pretrain-train-0", 16)
     assert np.array_equal(many.images[:150], few.images)
 
 
@@ -160,3 +160,31 @@ def test_cifar10_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest
     assert len(store) == 20
     assert store.classes == tuple(names)
     assert np.array_equal(np.array(store.images[1]), pixels[1].reshape(3, 32, 32).transpose(1, 2, 0))
+
+
+def test_a_class_has_the_same_number_in_every_split(folders: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folders / "imagenet/val/n000")  # a held-out set may lack a class
+    (folders / "imagenet/train/.cache").mkdir()  # and a hidden folder is none
+    list_split.cache_clear()
+    assert list_split("imagenet", folders, "heldout").labels.tolist() == [1] * 4 + [2] * 4
+    (folders / "imagenet/val/zebra").mkdir()
+    list_split.cache_clear()
+    with pytest.raises(InputError, match="holds the class 'zebra', which the training folder has not"):
+        list_split("imagenet", folders, "heldout")
+
+
+def test_incomplete_pets_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "oxford-iiit-pet/annotations/trimaps").mkdir(parents=True)
+    list_split.cache_clear()
+    with pytest.raises(InputError, match=r"Data for 'oxford-iiit-pet' in .* are incomplete .*unpack the data set anew"):
+        list_split("oxford-iiit-pet", tmp_path, "train")
+
+
+def test_each_seed_has_generated_images_of_its_own_and_all_have_equal_classes(leaves_store: Path) -> None:
+    first, second = (open_store(leaves_store, "leaves", f"finetune-train-{seed}", 16) for seed in (0, 1))
+    assert not np.array_equal(first.images[:8], second.images[:8])
+    for prefix in (8, 20, 40):
+        counts = np.bincount(first.labels[:prefix], minlength=8)
+        assert counts.max() - counts.min() <= 1
