@@ -1,4 +1,6 @@
-"""How fast does SimMIM's held-out loss fall under two ways to start the positions? Same images, steps, seed and order.
+"""How fast does SimMIM's held-out loss fall, with and without LayerNorm around the patch embedding, and from two starts of the positions?
+
+Same images, steps, seed and order for all four.
 
 python -m benchmarks.pretraining                                  generated images
 python -m benchmarks.pretraining --source imagenet --data data    real ones
@@ -7,11 +9,14 @@ python -m benchmarks.pretraining --source imagenet --data data    real ones
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import itertools
 import json
 import tempfile
 from pathlib import Path
 
 from trials import StageSpec, get_recipe, prepare_split, run_stage, stage_id
+from trials.encoders import VIT_SIZES
 from trials.sources import split_name
 from trials.spec import DataSpec
 from trials.store import describe_split
@@ -23,7 +28,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--encoder", default="pico/8@64")
     parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--passes", type=int, default=32_000)
+    parser.add_argument("--passes", type=int, default=24_000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3)
     options = parser.parse_args()
@@ -43,13 +48,16 @@ def main() -> None:
         heldout_fingerprint=prints["heldout"],
         heldout_images=512,
     )
-    print("| positions start as | held-out MIM loss at 0, 1/4, 1/2, 3/4 and all of the steps | images/s |\n|---|---|---|")
-    for positions in ("normal", "sincos"):
+    size, _, rest = options.encoder.partition("/")
+    VIT_SIZES["normed"] = dataclasses.replace(VIT_SIZES[size], patch_norms=True)
+    print("| patch embedding | positions start as | held-out MIM loss at 0, 1/4, 1/2, 3/4 and all of the steps | images/s |\n|---|---|---|---|")
+    arms = [("LayerNorm, linear, LayerNorm", f"normed/{rest}"), ("linear", options.encoder)]
+    for (words, encoder), positions in itertools.product(arms, ("normal", "sincos")):
         recipe = get_recipe("pretrain", "compact", {"positions": positions, "batch_images": options.batch, "learning_rate": options.rate})
         spec = StageSpec(
             kind="pretrain",
             objective="simmim",
-            encoder=options.encoder,
+            encoder=encoder,
             data=data,
             recipe=recipe,
             steps=options.passes // options.batch,
@@ -63,7 +71,7 @@ def main() -> None:
             lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
             rate = json.loads((folder / "provenance.json").read_text())["images_per_s"]
         losses = [line["val_mim_loss"] for line in lines if "val_mim_loss" in line]
-        print(f"| {positions} | {', '.join(f'{loss:.4f}' for loss in losses)} | {rate:.0f} |", flush=True)
+        print(f"| {words} | {positions} | {', '.join(f'{loss:.4f}' for loss in losses)} | {rate:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
