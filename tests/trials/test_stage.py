@@ -65,6 +65,18 @@ def test_a_stage_killed_at_any_step_ends_bit_for_bit_as_one_that_was_not(
     assert f"from step {at_step}" in log
 
 
+def test_running_sums_of_the_loss_survive_a_kill_between_two_lines_and_within_the_last_tenth(
+    make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 steps write a line every 2 and average the last 6: step 57 is inside both."""
+    spec = make_spec("finetune", steps=60)
+    whole = run_stage(spec, folder_of(spec, tmp_path / "whole"), leaves_store)
+    run_and_kill(spec, tmp_path / "cut", leaves_store, at_step=57, monkeypatch=monkeypatch)
+    assert run_stage(spec, folder_of(spec, tmp_path / "cut"), leaves_store) == whole
+    lines = [without_speed(folder_of(spec, tmp_path / name) / "metrics.jsonl") for name in ("whole", "cut")]
+    assert lines[0] == lines[1]
+
+
 def test_a_chain_hands_its_encoder_on(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
     pretrain = make_spec("pretrain")
     run_stage(pretrain, folder_of(pretrain, tmp_path), leaves_store)
