@@ -27,7 +27,7 @@ from scaling.study import Study
 from scaling.table import write_tables
 from scaling.words import duration
 from trials.errors import InputError
-from trials.prepare import prepare_split
+from trials.prepare import prepare_split, release_workers
 
 COMPLETE, INCOMPLETE, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -97,17 +97,20 @@ def _prepare(plan: Plan, data: Path, store: Path, console: Console) -> None:
         for split, images in ((spec.train_split, spec.train_images), (spec.heldout_split, spec.heldout_images)):
             key = (spec.source, split, spec.image_px)
             needed[key] = max(needed.get(key, 0), images)
-    with console.status("preparing images") as status:
-        for (source, split, image_px), images in needed.items():
-            prepare_split(
-                source,
-                data,
-                store,
-                split,
-                image_px,
-                images=images,
-                progress=lambda what, done, total: status.update(f"preparing {what}: {done:,} of {total:,}"),
-            )
+    try:
+        with console.status("preparing images") as status:
+            for (source, split, image_px), images in needed.items():
+                prepare_split(
+                    source,
+                    data,
+                    store,
+                    split,
+                    image_px,
+                    images=images,
+                    progress=lambda what, done, total: status.update(f"preparing {what}: {done:,} of {total:,}"),
+                )
+    finally:
+        release_workers()
 
 
 def _train(plan: Plan, study: Study, store: Path, granted: dict[str, Granted], outlook: Forecast, console: Console) -> bool:

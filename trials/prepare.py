@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -109,11 +109,25 @@ def _generate(split: str, side: int, count: int, report: Callable[[int, int], No
             yield from _leaf_chunk(split, side, chunk)
             report(chunk.stop, count)
         return
-    # spawn, not fork: a process with torch's threads in it must not be forked
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for chunk, results in zip(chunks, pool.map(partial(_leaf_chunk, split, side), chunks), strict=True):
-            yield from results
-            report(chunk.stop, count)
+    for chunk, results in zip(chunks, _leaf_workers(workers).map(partial(_leaf_chunk, split, side), chunks), strict=True):
+        yield from results
+        report(chunk.stop, count)
+
+
+@lru_cache(maxsize=1)
+def _leaf_workers(workers: int) -> ProcessPoolExecutor:
+    """Processes that draw leaves, kept between splits: each takes seconds to start, since it imports what the command imports.
+
+    Spawned, not forked: a process with torch's threads in it must not be forked.
+    """
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def release_workers() -> None:
+    """End the processes that drew leaves, if there are any."""
+    if _leaf_workers.cache_info().currsize:
+        _leaf_workers(min(os.cpu_count() or 1, 8)).shutdown()
+        _leaf_workers.cache_clear()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,6 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
+    finally:
+        release_workers()
     return 0
 
 
