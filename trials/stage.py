@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"{folder} is not the folder of its spec.json, whose stage is {stage_id(spec)}: launch its grid again.")
         result = run_stage(
             spec,
-            options.folder,
+            folder,
             options.store,
             cpus=options.cpus,
             gpus=options.gpus,

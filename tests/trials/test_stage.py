@@ -127,6 +127,23 @@ def test_a_finished_stage_is_not_trained_again(make_spec: MakeSpec, leaves_store
     assert (folder_of(spec, tmp_path) / WEIGHTS).stat().st_mtime_ns == stamp
 
 
+def test_a_stage_runs_from_inside_its_own_folder_without_a_cluster(
+    make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trials.ledger import write_json
+    from trials.stage import main
+
+    spec = make_spec("finetune", steps=2)
+    folder = folder_of(spec, tmp_path)
+    write_json(folder / "spec.json", spec.to_dict())
+    monkeypatch.chdir(folder)
+    assert main([".", "--store", str(leaves_store)]) == 0
+    assert read_result(folder) is not None
+    (folder / "spec.json").write_text("no JSON")
+    assert main([".", "--store", str(leaves_store)]) == 2
+    assert "is not a stage's spec" in capsys.readouterr().err
+
+
 def test_a_diverging_stage_says_so_and_leaves_the_reason(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
     spec = make_spec("pretrain", steps=20, learning_rate=1e30, clip_norm=0.0, warmup=0.0)
     with pytest.raises(StageError, match=r"no longer a finite number by step .* of 20: lower its learning_rate or set clip_norm"):
