@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.projection import Problem, solve
+from analysis.solving import Solution, refit
 
 Array = NDArray[np.float64]
 
@@ -27,38 +27,43 @@ def jackknife_sd(replicates: Array, full: Array) -> Array:
 class Replicates:
     """Fits with one cluster left out at a time."""
 
-    params: tuple[dict[str, float], ...]
-    """One entry per cluster."""
+    u: Array
+    """Coordinates, shape (clusters, p)."""
     at_bound: int
-    """How many of them ended with the exponent on the edge of its range."""
+    """How many of them ended with a searched parameter on the edge of its range."""
 
 
-def leave_one_out(problem: Problem, labels: NDArray[np.int64]) -> Replicates | str:
+def leave_one_out(solution: Solution, labels: NDArray[np.int64]) -> Replicates | str:
     """Refit without each cluster (labels shape (n,), from 0); or the reason, in words, why that cannot be done."""
-    params: list[dict[str, float]] = []
-    at_bound = 0
-    for label in range(int(labels.max()) + 1):
-        keep = labels != label
-        if len(np.unique(problem.x[keep])) < len(problem.free):
+    problem = solution.problem
+    clusters = int(labels.max()) + 1
+    weights = np.where(labels[None, :] == np.arange(clusters)[:, None], 0.0, problem.weights)
+    for kept in weights > 0:
+        if len(np.unique(problem.x[kept], axis=0)) < len(problem.free):
             return "without one of the clusters there are fewer distinct x than free parameters"
-        solution = solve(dataclasses.replace(problem, x=problem.x[keep], y=problem.y[keep]))
-        params.append(solution.params)
-        at_bound += bool(solution.bound)
-    return Replicates(params=tuple(params), at_bound=at_bound)
+    u, converged = refit(solution, weights, steps=200, settled=1e-9, projected=True)
+    if not converged.all():
+        return f"the fit did not converge without cluster {int(np.flatnonzero(~converged)[0])}"
+    low, high = problem.box
+    searched = np.array([parameter.role != "linear" for parameter in problem.law.parameters]) & problem.free_mask
+    near = 1e-6 * (1.0 + np.abs(u))
+    edge = ((u <= low + near) | (u >= high - near)) & searched
+    return Replicates(u=u, at_bound=int(np.sum(edge.any(axis=1))))
 
 
-def jackknife_intervals(
-    problem: Problem, full: dict[str, float], replicates: Replicates, *, quantile: float
-) -> tuple[dict[str, tuple[float, float]], Array]:
-    """Intervals of the free parameters, and their covariance on the scale used.
+def jackknife_intervals(solution: Solution, replicates: Replicates, *, quantile: float) -> tuple[dict[str, tuple[float, float]], Array]:
+    """Intervals of the free parameters for x as given, and their covariance on the scale used.
 
-    The exponent is jackknifed as its log, and so is the size of a decaying parameter whose sign never changes:
-    both are positive and skewed.
+    Positive parameters are jackknifed as logs, and so is the size of a linear one whose sign never changes and whose
+    meaning hangs on an exponent: they are skewed.
     """
+    problem = solution.problem
     law = problem.law
-    values = np.array([[params[name] for name in problem.free] for params in (full, *replicates.params)])
+    every = problem.original(np.concatenate([solution.u[None], replicates.u]))
+    values = np.stack([every[name] for name in problem.free], axis=-1)
+    asymptote = law.asymptote
     logged = [
-        name == law.exponent or (name in law.decaying and bool(np.all(column * column[0] > 0)))
+        law.parameter(name).role == "positive" or (name != asymptote and bool(np.all(column * column[0] > 0)))
         for name, column in zip(problem.free, values.T, strict=True)
     ]
     signs = np.sign(values[0])
@@ -73,6 +78,7 @@ def jackknife_intervals(
     for index, name in enumerate(problem.free):
         ends = [values[0, index] - half[index], values[0, index] + half[index]]
         if logged[index]:
-            ends = sorted(float(signs[index] * np.exp(end)) for end in ends)
+            with np.errstate(over="ignore"):
+                ends = sorted(float(signs[index] * np.exp(end)) for end in ends)
         intervals[name] = (float(ends[0]), float(ends[1]))
     return intervals, covariance

@@ -8,10 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
 
+LARGEST = {"x": 1e30, "X": 1e30, "y": 1e100}  # x to the power 10 then still is a double
+
 
 def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """x and y as float arrays of one shape (n,), all finite and x above zero. Raises AnalysisError."""
-    arrays = _numbers("x", x), _numbers("y", y)
+    arrays = numbers("x", x), numbers("y", y)
     for name, array in zip("xy", arrays, strict=True):
         if array.ndim != 1:
             raise AnalysisError(f"{name} has shape {array.shape}: give one value per point, in one dimension.")
@@ -26,6 +28,8 @@ def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDA
                 f"{name}[{wrong[0]}] is {array[wrong[0]]:g} ({len(wrong)} of {len(array)} values are not finite): leave those points "
                 f"out before fitting."
             )
+    for name, array in zip("xy", arrays, strict=True):
+        check_size(name, array)
     wrong = np.flatnonzero(arrays[0] <= 0)
     if len(wrong):
         value = arrays[0][wrong[0]]
@@ -36,6 +40,17 @@ def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDA
         )
         raise AnalysisError(f"x[{wrong[0]}] is {value:g}: {advice}.")
     return arrays
+
+
+def check_size(name: str, array: NDArray[np.float64]) -> None:
+    """Raises AnalysisError for numbers whose powers leave double precision."""
+    most = LARGEST[name[0]]
+    size = np.abs(array)
+    wrong = np.flatnonzero((size > most) | ((size < 1.0 / most) & (size > 0)))
+    if len(wrong):
+        raise AnalysisError(
+            f"{name}[{wrong[0]}] is {array.ravel()[wrong[0]]:g}: outside 1/{most:g} to {most:g} powers overflow; give {name} in another unit."
+        )
 
 
 def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
@@ -49,13 +64,52 @@ def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
     return np.asarray(pd.factorize(labels)[0], dtype=np.int64)
 
 
+def checked_weights(weights: ArrayLike | None, sigma: ArrayLike | None, y: NDArray[np.float64], *, logarithmic: bool) -> NDArray[np.float64]:
+    """One weight per point, shape (n,), from weights or from standard errors of y. Raises AnalysisError."""
+    if weights is not None and sigma is not None:
+        raise AnalysisError("both weights and sigma are given: give the standard errors of y as sigma, or weights, not both.")
+    if weights is None and sigma is None:
+        return np.ones(len(y))
+    name = "weights" if weights is not None else "sigma"
+    array = numbers(name, weights if weights is not None else sigma)  # type: ignore[arg-type]
+    if array.shape != y.shape:
+        raise AnalysisError(f"{name} has shape {array.shape} for {len(y)} points: give one value per point.")
+    low = 0.0 if name == "weights" else np.nextafter(0.0, 1.0)
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= low)))
+    if len(wrong):
+        need = "a finite number, zero or above" if name == "weights" else "a finite standard error above zero"
+        raise AnalysisError(f"{name}[{wrong[0]}] is {array[wrong[0]]:g}: give {need}.")
+    if name == "sigma":
+        relative = array / np.abs(y) if logarithmic else array
+        return np.asarray((float(np.min(relative)) / relative) ** 2)
+    if not np.any(array > 0):
+        raise AnalysisError("all weights are zero, which leaves no point: give at least one a positive weight.")
+    return np.asarray(array / np.max(array))
+
+
+def checked_y_for(y: NDArray[np.float64], loss: str) -> None:
+    """Raises AnalysisError where a logarithmic loss meets a y that has no logarithm."""
+    wrong = np.flatnonzero(y <= 0)
+    if loss.startswith("log") and len(wrong):
+        raise AnalysisError(
+            f"y[{wrong[0]}] is {y[wrong[0]]:g} and the loss '{loss}' takes logarithms ({len(wrong)} of {len(y)} values are not above zero): "
+            f"choose loss='{loss.removeprefix('log_')}', or leave those points out."
+        )
+
+
+def checked_samples(bootstrap: int) -> None:
+    """Raises AnalysisError unless bootstrap is 0 or at least 50."""
+    if isinstance(bootstrap, bool) or not isinstance(bootstrap, int | np.integer) or (bootstrap != 0 and not 50 <= bootstrap <= 1_000_000):
+        raise AnalysisError(f"bootstrap is {bootstrap!r}: give the number of samples, 0 for none, else 50 to 1,000,000, such as 1000.")
+
+
 def checked_level(level: float) -> None:
     """Raises AnalysisError unless 0 < level < 1."""
     if not 0.0 < level < 1.0:
         raise AnalysisError(f"level is {level:g}: give the coverage of the intervals as a share, such as 0.90.")
 
 
-def _numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

@@ -1,61 +1,45 @@
-"""What a fit returns: parameters with intervals, a status, and predictions that say where they extrapolate."""
+"""What every fit returns, of a curve or of a surface: parameters with intervals, a status, and how both were got."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from analysis.drift import Drift
 from analysis.errors import AnalysisError
 from analysis.jackknife import jackknife_sd
-from analysis.laws import Law, find_law
+from analysis.lack_of_fit import LackOfFit
+from analysis.laws import LAWS, SURFACES, Law
+from analysis.losses import LOSSES, Loss
+from analysis.problem import Problem
 from analysis.student import t_quantile
-from analysis.wording import with_interval
+from analysis.wording import p_value, with_interval
 
+Array = NDArray[np.float64]
 Status = Literal["converged", "at bound", "not identified"]
 Interval = tuple[float, float]
-FORMAT = 1  # of the JSON text; raised when a field changes its meaning
+FORMAT = 2  # of the JSON text; raised when a field changes its meaning
+FEW = 0.05
+Kin = TypeVar("Kin", bound="FittedLaw")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A law's mean at some x (or its change over a doubling of x), with the interval for the mean, not for a new
-    point."""
+class FittedLaw:
+    """A fitted law: read `status` before any number."""
 
-    x: NDArray[np.float64]
-    """Where, shape (m,), in the unit of the fitted x."""
-    mean: NDArray[np.float64]
-    """Value of the law, shape (m,), in the unit of the fitted y."""
-    low: NDArray[np.float64]
-    """Lower end of the interval, shape (m,); NaN where there is no interval."""
-    high: NDArray[np.float64]
-    """Upper end of the interval, shape (m,); NaN where there is no interval."""
-    extrapolated: NDArray[np.bool_]
-    """Whether it rests on the law outside the x that were measured, shape (m,)."""
-    level: float
-    """Nominal coverage of the interval."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per x, with the columns x, mean, low, high, extrapolated."""
-        columns = ("x", "mean", "low", "high", "extrapolated")
-        return pd.DataFrame({name: getattr(self, name) for name in columns})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """A fitted law. Make one with `analysis.fit`; read `status` before any number."""
+    KIND: ClassVar[str] = "fit"
 
     law: str
     """Name of the law, such as 'power'."""
     params: dict[str, float]
-    """Every parameter of the law by name, pinned ones included."""
+    """Every parameter of the law by name, pinned ones included, for x as given."""
     intervals: dict[str, Interval | None]
     """(low, high) of every parameter; None for a pinned one, or where `reason_no_interval` says why not. An end
     may be infinite."""
@@ -65,17 +49,22 @@ class Fit:
     """'converged'; 'at bound' (a parameter lies on the edge of its range); 'not identified' (the data cannot tell
     the parameters)."""
     status_detail: str
-    """A sentence about the status; empty where there is nothing to add."""
-    n: int
-    """Points given."""
-    n_distinct_x: int
-    """Distinct x among them."""
-    x_min: float
-    """Smallest x measured: outside x_min to x_max a prediction is an extrapolation."""
-    x_max: float
-    """Largest x measured."""
+    """A sentence about the status, which names the parameter; empty where there is nothing to add."""
+    loss: str
+    """Name of the loss, one of `analysis.LOSSES`."""
+    delta: float | None
+    """Residual beyond which a point counts as an outlier, in the unit of the residual; None where none does."""
+    objective: float
+    """Sum of weights times losses at the optimum."""
+    x: tuple[Any, ...]
+    """The points' x, in the order given: numbers, or tuples of one number per input."""
+    y: tuple[float, ...]
+    """The points' y."""
+    weights: tuple[float, ...]
+    """The points' weights, with mean 1 over those used; 0 where a point was left out."""
     residual_sd: float | None
-    """Residual standard deviation in the unit of y, on the residual degrees of freedom; None if there are none."""
+    """Residual standard deviation on the residual degrees of freedom: relative to y if the loss is logarithmic, else in its unit; None
+    if there are no degrees of freedom."""
     correlation: dict[str, dict[str, float]] | None
     """Correlation of the free parameters, by name and name; None where there is no interval."""
     interval_method: str
@@ -86,129 +75,159 @@ class Fit:
     """Parameters that the caller fixed."""
     degrees_of_freedom: int
     """Of Student's t: points minus free parameters, or clusters minus one."""
-    x_scale: float
-    """Geometric mean of x (1 if A is pinned); `covariance_root` belongs to the law of x / x_scale, where parameters are least
-    correlated."""
+    lack_of_fit: LackOfFit
+    """Test of the law where x were measured more than once."""
+    scale: tuple[float, ...]
+    """What each input was divided by, so that parameters are least correlated; the covariance belongs to those."""
+    covariance_names: tuple[str, ...]
+    """Coordinates that `covariance_root` speaks of."""
     covariance_root: tuple[tuple[float, ...], ...] | None
-    """Matrix R, shape (free parameters,) * 2, with covariance R R^T; None where clusters or nothing give the
-    intervals."""
-    replicates: tuple[dict[str, float], ...] | None
-    """Parameters with one cluster left out, one entry per cluster; None without clusters."""
+    """R with covariance R R^T of the coordinates (linear parameters as they are, positive ones as logs, for x / scale); None where clusters
+    or nothing give the intervals."""
+    replicates: dict[str, tuple[float, ...]] | None
+    """Parameters, for x as given, of refits with one cluster left out or of bootstrap samples; None where there are none."""
+    replicate_kind: str
+    """'jackknife', 'bootstrap', or empty."""
+    drift: Drift | None
+    """How far later points strayed from fits to earlier ones, which widens extrapolations; None where that could not be told."""
 
-    def predict(self, x: ArrayLike) -> Prediction:
-        """The law at x, shape (m,) or a single number, with the interval for its mean.
+    @property
+    def n(self) -> int:
+        """Points given."""
+        return len(self.y)
 
-        Delta method with Student's t, or delete-one-cluster jackknife if the fit had clusters. The interval takes
-        the law for true: outside the measured range, where `extrapolated` is set, it is too narrow as far as the
-        law is wrong. Raises AnalysisError for an x that is not positive and finite.
-        """
-        where = _positive(x)
-        return self._contrast(where, ((1.0, where),), outside=(where < self.x_min) | (where > self.x_max))
+    @property
+    def law_object(self) -> Law:
+        """The law with its formula, parameters and function."""
+        return LAWS[self.law] if self.law in LAWS else SURFACES[self.law]
 
-    def doubling_gain(self, x: ArrayLike) -> Prediction:
-        """Change of y from doubling x, f(2x) - f(x), shape (m,), with its interval: negative where y falls, as a loss
-        does.
+    @property
+    def logarithmic(self) -> bool:
+        """Whether residuals are relative."""
+        return self.loss.startswith("log")
 
-        It is flagged as extrapolated unless both x and 2x were inside the measured range.
-        """
-        where = _positive(x)
-        outside = (where < self.x_min) | (2.0 * where > self.x_max)
-        return self._contrast(where, ((1.0, 2.0 * where), (-1.0, where)), outside=outside)
+    def standard_errors(self) -> dict[str, float]:
+        """Standard deviation of the bootstrap replicates of each parameter. Raises AnalysisError without a bootstrap."""
+        if self.replicate_kind != "bootstrap" or self.replicates is None:
+            raise AnalysisError("this fit has no bootstrap: ask for one with bootstrap=1000.")
+        return {name: float(np.std(self.replicates[name], ddof=1)) for name in self.params}
 
     def summary(self) -> str:
         """A few lines to read: the law, each parameter with its interval or the reason why it has none, and the
         status."""
-        law = find_law(self.law)
-        noun = "point" if self.n == 1 else "points"
-        lines = [f"{law.formula}, fitted to {self.n} {noun} at {self.n_distinct_x} distinct x from {self.x_min:,.6g} to {self.x_max:,.6g}"]
+        lines = [f"{self.law_object.formula}, {self._points_said()}"]
         for name, value in self.params.items():
+            interval = self.intervals[name]
             if name in self.pinned:
                 lines.append(f"  {name} = {value:.6g} (pinned)")
-                continue
-            interval = self.intervals[name]
-            if interval is None:
+            elif interval is None:
                 lines.append(f"  {name} = {value:.4g} (no interval: {self.reason_no_interval})")
             else:
                 lines.append(f"  {name} = {with_interval(value, *interval, level=self.level)}")
+        outlier = "" if self.delta is None else f", outliers beyond {self.delta:.3g}"
+        lines.append(f"  loss: {self.loss}, {LOSSES[self.loss].split(':')[0]}{outlier}")
         if self.residual_sd is not None:
-            lines.append(f"  residual standard deviation {self.residual_sd:.3g}")
+            lines.append(f"  residual standard deviation {self.residual_sd:.3g}" + (" of y" if self.logarithmic else ""))
         if self.interval_method:
             lines.append(f"  intervals: {self.interval_method}")
+        if self.lack_of_fit.p is not None:
+            verdict = "the law misses the means at repeated x" if self.lack_of_fit.p < FEW else "repeats give no sign that the law is wrong"
+            lines.append(f"  lack of fit: F = {self.lack_of_fit.statistic:.3g}, {p_value(self.lack_of_fit.p)}: {verdict}")
+        if self.drift is not None:
+            lines.append(f"  {self.drift.sentence()}")
         lines.append(f"  status: {self.status}" + (f": {self.status_detail}" if self.status_detail else ""))
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """All fields as standard JSON; an infinite end of an interval is written as null."""
-        fields: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(self)}
+        """All fields as standard JSON; an infinite end of an interval, parameter or objective is written as null."""
+        fields: dict[str, Any] = {"format": FORMAT, "kind": self.KIND, **dataclasses.asdict(self)}
         fields["intervals"] = {
             name: None if ends is None else [end if math.isfinite(end) else None for end in ends] for name, ends in self.intervals.items()
         }
+        fields["params"] = {name: value if math.isfinite(value) else None for name, value in self.params.items()}
+        fields["objective"] = self.objective if math.isfinite(self.objective) else None
         return json.dumps(fields, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Fit:
-        """The Fit that `to_json` wrote. Raises AnalysisError if the text is no such thing."""
+    def from_json(cls: type[Kin], text: str) -> Kin:
+        """The fit that `to_json` wrote. Raises AnalysisError if the text is no such thing."""
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
-            raise AnalysisError(f"this text is not a fit: it is not JSON ({error}); write one with Fit.to_json().") from None
+            raise AnalysisError(f"this text is not a fit: it is not JSON ({error}); write one with to_json().") from None
         names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT or set(fields) != names:
-            raise AnalysisError("this text is not a fit of this version: write it again with Fit.to_json().")
+        known = isinstance(fields, dict) and fields.pop("format", None) == FORMAT and fields.pop("kind", None) == cls.KIND
+        if not known or set(fields) != names:
+            raise AnalysisError("this text is not a fit of this version: write it again with to_json().")
         fields["intervals"] = {
             name: None if ends is None else (_end(ends[0], -math.inf), _end(ends[1], math.inf)) for name, ends in fields["intervals"].items()
         }
-        fields["pinned"] = tuple(fields["pinned"])
-        for name in ("covariance_root", "replicates"):
-            if fields[name] is not None:
-                fields[name] = tuple(row if isinstance(row, dict) else tuple(row) for row in fields[name])
+        fields["params"] = {name: _end(value, math.inf) for name, value in fields["params"].items()}
+        fields["objective"] = _end(fields["objective"], math.inf)
+        for name in ("x", "y", "weights", "pinned", "scale", "covariance_names", "covariance_root"):
+            fields[name] = _tuples(fields[name])
+        if fields["replicates"] is not None:
+            fields["replicates"] = {name: tuple(values) for name, values in fields["replicates"].items()}
+        test = fields["lack_of_fit"]
+        fields["lack_of_fit"] = LackOfFit(**test | {"degrees_of_freedom": tuple(test["degrees_of_freedom"])})
+        if fields["drift"] is not None:
+            fields["drift"] = Drift(**fields["drift"])
         return cls(**fields)
 
-    def _contrast(
-        self,
-        where: NDArray[np.float64],
-        terms: Sequence[tuple[float, NDArray[np.float64]]],
-        *,
-        outside: NDArray[np.bool_],
-    ) -> Prediction:
-        """The weighted sum of the law at several x, and its interval, by whichever spread this fit carries."""
-        law = find_law(self.law)
-        mean = _weighted_sum(law, self.params, terms)
-        error = np.full(where.shape, np.nan)
+    def _points_said(self) -> str:
+        raise NotImplementedError
+
+    def _problem(self) -> Problem:
+        """The problem whose coordinates the covariance speaks of; enough of it to evaluate the law and its gradient."""
+        law = self.law_object
+        return Problem(
+            law=law,
+            x=np.array(self.x),
+            y=np.array(self.y),
+            weights=np.array(self.weights),
+            loss=Loss(logarithmic=self.logarithmic, robust=self.delta is not None),
+            pinned={name: self.params[name] for name in self.pinned},
+            bounds={},
+            natural=self.scale,
+            scale=self.scale,
+        )
+
+    def _values(self, where: Array, params: Mapping[str, Any] | None = None) -> Array:
+        """The law at `where`, shape (m,); or at replicated parameters, shape (replicates, m)."""
+        if params is None:
+            params = self.params
+        shaped = {name: np.asarray(value)[:, None] if np.ndim(value) else value for name, value in params.items()}
+        with np.errstate(all="ignore"):
+            return self.law_object.function(where, **shaped)
+
+    def _error(self, terms: Sequence[tuple[float, Array]]) -> tuple[Array, Array]:
+        """Value and standard error of a weighted sum of the law at several places, by whichever spread this fit carries."""
+        mean = np.asarray(sum(weight * self._values(where) for weight, where in terms))
         if self.replicates is not None:
-            error = jackknife_sd(np.array([_weighted_sum(law, params, terms) for params in self.replicates]), mean)
-        elif self.covariance_root is not None:
-            centred = law.rescale(self.params, self.x_scale)
-            free = [index for index, name in enumerate(law.parameters) if name not in self.pinned]
-            gradient = sum(
-                (weight * law.gradient(x / self.x_scale, **centred)[:, free] for weight, x in terms),
-                start=np.zeros((len(where), len(free))),
+            replicated = np.asarray(sum(weight * self._values(where, self.replicates) for weight, where in terms))
+            spread = jackknife_sd(replicated, mean) if self.replicate_kind == "jackknife" else np.nanstd(replicated, axis=0, ddof=1)
+            return mean, spread
+        if self.covariance_root is None:
+            return mean, np.full(mean.shape, np.nan)
+        if not self.covariance_names:  # every free parameter lies on a bound
+            return mean, np.zeros(mean.shape)
+        problem = self._problem()
+        u = problem.at({name: np.array([value]) for name, value in self.params.items()})
+        columns = [problem.law.names.index(name) for name in self.covariance_names]
+        scale = self.scale[0] if len(self.scale) == 1 else np.array(self.scale)
+        with np.errstate(all="ignore"):
+            by = sum(
+                (weight * problem.gradient_at(where / scale, u)[0][:, columns] for weight, where in terms), start=np.zeros((len(mean), len(columns)))
             )
-            error = np.linalg.norm(gradient @ np.array(self.covariance_root), axis=1)
-        half = error * t_quantile(self.level, self.degrees_of_freedom)
-        return Prediction(x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level)
+        return mean, np.linalg.norm(by @ np.array(self.covariance_root).reshape(len(columns), -1), axis=1)
 
-
-def _weighted_sum(law: Law, params: dict[str, float], terms: Sequence[tuple[float, NDArray[np.float64]]]) -> NDArray[np.float64]:
-    total = np.zeros(terms[0][1].shape)
-    for weight, x in terms:
-        total = total + weight * law.function(x, **params)
-    return total
+    def _quantile(self) -> float:
+        return t_quantile(self.level, self.degrees_of_freedom)
 
 
 def _end(value: float | None, open_end: float) -> float:
     return open_end if value is None else float(value)
 
 
-def _positive(x: ArrayLike) -> NDArray[np.float64]:
-    try:
-        where = np.atleast_1d(np.asarray(x, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise AnalysisError("the x to predict at hold something that is not a number: give numbers.") from None
-    if where.ndim != 1:
-        raise AnalysisError(f"the x to predict at have shape {where.shape}: give one number or a one-dimensional array.")
-    wrong = ~(np.isfinite(where) & (where > 0))
-    if wrong.any():
-        value = where[wrong][0]
-        raise AnalysisError(f"the x to predict at hold {value:g}: a law is defined for finite x above zero, so leave it out.")
-    return where
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

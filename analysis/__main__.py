@@ -1,0 +1,188 @@
+"""Fit a law to the columns of a table, print what it says, and write it as JSON.
+
+    python -m analysis results.csv --x images --y error                             # the law is chosen by how well it extrapolates
+    python -m analysis results.csv --x images --y error --law power --by encoder    # one fit per encoder
+    python -m analysis runs/quickstart --x finetune_images --y miou --cluster seed --predict 1000 5000 --target 0.6
+    python -m analysis points.csv --x params tokens --y loss --law chinchilla       # a surface over two columns
+
+Exit status: 0 every group was fitted, 1 some group could not be, 2 the table or the call is wrong and nothing was written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.choice import LawChoice
+from analysis.choosing import choose_law
+from analysis.curve import Fit
+from analysis.errors import AnalysisError
+from analysis.fitting import fit
+from analysis.laws import LAWS, SURFACES
+from analysis.losses import LOSSES
+from analysis.surface import SurfaceFit, fit_surface
+from analysis.table import load_runs, numeric_column, require_columns
+
+Result = LawChoice | Fit | SurfaceFit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        answers, reasons, text = _answers(options)
+        out = Path(options.json) if options.json else Path(_stem(options.table) + ".fits.json")
+        out.write_text(json.dumps(answers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except AnalysisError as error:
+        print(f"analysis: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"analysis: the fits cannot be written ({error}): name another place with --json.", file=sys.stderr)
+        return 2
+    print("\n\n".join(text))
+    for reason in reasons:
+        print(f"analysis: {reason}", file=sys.stderr)
+    print(f"\nWrote {out}.")
+    return 1 if reasons else 0
+
+
+def _answers(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    """One answer per group, why some have none, and all as text."""
+    columns = [*options.x, options.y, *options.by, *(name for name in (options.cluster, options.sigma, options.weights) if name)]
+    table = load_runs(options.table, required=columns)
+    answers, reasons, text = [], [], []
+    for group, part in _groups(table, options.by):
+        label = ", ".join(f"{name} = {value}" for name, value in group.items())
+        try:
+            result, left_out = _fitted(part, options)
+        except AnalysisError as error:
+            if not group:
+                raise
+            reasons.append(f"{label}: {error}")
+            continue
+        said = [f"{label}:"] if label else []
+        if left_out:
+            said.append(f"{left_out} {'row' if left_out == 1 else 'rows'} left out, for a value is missing")
+        answer: dict[str, Any] = {"group": group, "left_out": left_out, "result": json.loads(result.to_json())}
+        said.append(result.summary())
+        if options.predict:
+            predicted = result.predict(_places(options, result), kind="new run").to_frame()
+            said.append(f"one new run, {result.level:.0%} interval:\n{predicted.to_string(index=False)}")
+            answer["predictions"] = json.loads(predicted.to_json(orient="records"))
+        if options.target is not None:
+            if isinstance(result, SurfaceFit):
+                raise AnalysisError("--target asks how much of one column is needed, and a surface has several: leave it out.")
+            needed = result.inverse(options.target)
+            said.append(needed.sentence)
+            answer["needed"] = {
+                name: value if np.isfinite(value) else None for name, value in (("x", needed.x), ("low", needed.low), ("high", needed.high))
+            }
+        answers.append(answer)
+        text.append("\n".join(said))
+    if not answers:
+        raise AnalysisError(f"no group could be fitted; the first: {reasons[0]}")
+    return answers, reasons, text
+
+
+def _fitted(part: pd.DataFrame, options: argparse.Namespace) -> tuple[Result, int]:
+    """The fit of one group, and how many rows had a value missing."""
+    where = str(options.table)
+    names = [*options.x, options.y, *(name for name in (options.sigma, options.weights) if name)]
+    numbers = pd.DataFrame({name: numeric_column(part, name, where=where) for name in names})
+    keep = numbers.notna().all(axis=1)
+    if options.cluster:
+        keep &= part[options.cluster].notna()
+    numbers, part = numbers[keep], part[keep]
+    if numbers.empty:
+        raise AnalysisError(f"{where} has no row with a value in each of {', '.join(names)}.")
+    y = numbers[options.y].to_numpy()
+    settings: dict[str, Any] = {
+        "level": options.level,
+        "cluster": part[options.cluster].to_numpy() if options.cluster else None,
+        "sigma": numbers[options.sigma].to_numpy() if options.sigma else None,
+        "weights": numbers[options.weights].to_numpy() if options.weights else None,
+    }
+    if options.y_range is not None:
+        settings["y_range"] = tuple(options.y_range)
+    left_out = int((~keep).sum())
+    if options.law == "auto" and len(options.x) == 1:
+        if options.fixed or options.bootstrap is not None:
+            raise AnalysisError("--fixed and --bootstrap belong to one law: name it with --law.")
+        return choose_law(numbers[options.x[0]].to_numpy(), y, **settings), left_out
+    settings |= {"fixed": _pins(options.fixed), "loss": options.loss, "seed": options.seed}
+    if options.bootstrap is not None:
+        settings["bootstrap"] = options.bootstrap
+    if len(options.x) == 1:
+        return fit(numbers[options.x[0]].to_numpy(), y, law=options.law, **settings), left_out
+    law = "chinchilla" if options.law == "auto" else options.law
+    return fit_surface(numbers[options.x].to_numpy(), y, law=law, **settings), left_out
+
+
+def _groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    if not by:
+        yield {}, table
+        return
+    require_columns(table, by, where="the table")
+    for key, part in table.groupby(by, dropna=False, sort=True):
+        values = key if isinstance(key, tuple) else (key,)
+        yield {name: value.item() if hasattr(value, "item") else value for name, value in zip(by, values, strict=True)}, part
+
+
+def _places(options: argparse.Namespace, result: Result) -> Any:
+    if isinstance(result, SurfaceFit):
+        width = len(options.x)
+        if len(options.predict) % width:
+            raise AnalysisError(f"--predict has {len(options.predict)} numbers: give {width} for each place, {' '.join(options.x)}.")
+        return np.array(options.predict).reshape(-1, width)
+    return options.predict
+
+
+def _pins(fixed: list[str]) -> dict[str, float]:
+    pins = {}
+    for one in fixed:
+        name, equals, value = one.partition("=")
+        try:
+            pins[name.strip()] = float(value)
+        except ValueError:
+            raise AnalysisError(f"--fixed {one!r} is no pin: write NAME=NUMBER, such as E=0.1.") from None
+        if not equals:
+            raise AnalysisError(f"--fixed {one!r} is no pin: write NAME=NUMBER, such as E=0.1.")
+    return pins
+
+
+def _stem(table: str) -> str:
+    place = Path(table)
+    return str(place / "runs") if place.is_dir() else str(place.with_suffix(""))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis", description="Fit a law to columns of a table; print it and write it as JSON.")
+    parser.add_argument("table", help="a .csv or .parquet file, or a study folder")
+    parser.add_argument("--x", nargs="+", required=True, metavar="COL", help="column of x; several for a surface")
+    parser.add_argument("--y", required=True, metavar="COL", help="column of y")
+    parser.add_argument("--by", nargs="+", default=[], metavar="COL", help="one fit for each value of these columns")
+    parser.add_argument("--law", default="auto", metavar="LAW", help=f"auto (default), {', '.join(LAWS)}; for a surface {', '.join(SURFACES)}")
+    parser.add_argument("--cluster", metavar="COL", help="column of labels of points that are not independent, such as seed")
+    parser.add_argument("--sigma", metavar="COL", help="column of standard errors of y")
+    parser.add_argument("--weights", metavar="COL", help="column of weights")
+    parser.add_argument("--loss", default="log_huber", choices=list(LOSSES))
+    parser.add_argument("--fixed", nargs="+", default=[], metavar="NAME=NUMBER", help="pinned parameters, such as E=0.1")
+    parser.add_argument("--y-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the metric, such as 0 1")
+    parser.add_argument("--bootstrap", type=int, metavar="SAMPLES", help="bootstrap intervals from so many samples")
+    parser.add_argument("--level", type=float, default=0.90, help="coverage of the intervals (default 0.90)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--predict", nargs="+", type=float, default=[], metavar="X", help="predict one new run at these x")
+    parser.add_argument("--target", type=float, metavar="Y", help="how much x this y needs")
+    parser.add_argument("--json", metavar="FILE", help="where to write the fits (default: TABLE.fits.json beside the table)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What every decision has in common: it can be said in words and written as standard JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from analysis.wording import percent
+
+Interval = tuple[float, float]
+NOT_WRITTEN = {"json": False}  # metadata of a field that to_json leaves out: a fit, which has a to_json of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """An answer with its interval, its cautions and a sentence."""
+
+    KIND: ClassVar[str] = "decision"
+
+    level: float
+    """Nominal coverage of all intervals."""
+    cautions: tuple[str, ...]
+    """Sentences that qualify the answer: a fit at a bound, an extrapolation, an assumption that may fail. Empty where there are none."""
+
+    def sentence(self) -> str:
+        """The answer in words, cautions not included."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """The sentence, and each caution on a line of its own."""
+        return "\n".join([self.sentence(), *(f"  caution: {caution}" for caution in self.cautions)])
+
+    def to_json(self) -> str:
+        """All fields as standard JSON, with the sentence. An infinite or missing number is written as null: the `status` and
+        `reason_no_interval` beside it say which of the two it is."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.metadata.get("json", True)}
+        return json.dumps(
+            {"kind": self.KIND, "sentence": self.sentence(), **{name: _plain(value) for name, value in fields.items()}}, allow_nan=False
+        )
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, pd.DataFrame):
+        return [_plain(row) for row in value.to_dict("records")]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(one) for one in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def told(value: float, interval: Interval | None, *, level: float, reason: str = "", never: str = "never") -> str:
+    """'3,210 (90% interval 2,100 to 6,800)', to three significant digits; an infinite end is said as `never`."""
+    if interval is None:
+        return f"{digits(value, never)} (no interval: {reason})"
+    return f"{digits(value, never)} ({percent(level)} interval {digits(interval[0], never)} to {digits(interval[1], never)})"
+
+
+def digits(value: float, never: str = "never") -> str:
+    """Three significant digits, thousands separated up to ten millions."""
+    if math.isinf(value):
+        return never
+    if math.isnan(value):
+        return "unknown"
+    if value != 0 and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.3g}"
+    places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+
+
+def interval_or_none(low: float, high: float) -> Interval | None:
+    """The pair, or None where either end is not a number."""
+    return None if math.isnan(low) or math.isnan(high) else (float(low), float(high))

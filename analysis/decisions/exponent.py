@@ -1,0 +1,85 @@
+"""How the compute-optimal model size grows with compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from analysis.decisions.decision import Decision, Interval
+from analysis.decisions.draws import draws_of, ends
+from analysis.decisions.trust import cautions_of
+from analysis.errors import AnalysisError
+from analysis.surface import SurfaceFit
+from analysis.wording import with_interval
+
+KNOWN = ("chinchilla", "skaling", "shared_exponent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptimalExponent(Decision):
+    """a in N_opt ~ C^a, where C = c N D. Make one with `compute_optimal_exponent`."""
+
+    KIND: ClassVar[str] = "compute_optimal_exponent"
+
+    exponent: float
+    """a = beta / (alpha + beta); the data grow as C^(1 - a)."""
+    standard_error: float | None
+    """Standard deviation over the bootstrap samples, or over draws with the fit's covariance; None where the law fixes the exponent or there is
+    no spread."""
+    interval: Interval | None
+    """Percentile interval of a."""
+    reason_no_interval: str
+    """Why there is none; empty where there is one."""
+    method: str
+    """How the interval was made."""
+
+    def sentence(self) -> str:
+        """The exponent in words."""
+        if self.interval is None:
+            return f"The compute-optimal model size grows as C^{self.exponent:.3f} (no interval: {self.reason_no_interval})."
+        even = " Equal growth of model and data, 0.5, is within it." if self.interval[0] <= 0.5 <= self.interval[1] else ""
+        said = with_interval(self.exponent, *self.interval, level=self.level)
+        return f"The compute-optimal model size grows as C^a with a = {said}, standard error {self.standard_error:.3f}.{even}"
+
+
+def exponent_of(law: str, params: Mapping[str, Any]) -> Any:
+    """a = beta / (alpha + beta), from Hoffmann et al. 2022, arXiv:2203.15556, eq. 4, for params of any shape. Raises AnalysisError for another
+    law."""
+    if law not in KNOWN:
+        raise AnalysisError(f"the law '{law}' has no compute-optimal exponent: fit one of {', '.join(KNOWN)} over N and D.")
+    alpha = params["alpha"]
+    return params.get("beta", alpha) / (alpha + params.get("beta", alpha))
+
+
+def compute_optimal_exponent(surface: SurfaceFit, *, seed: int = 0) -> ComputeOptimalExponent:
+    """The exponent a of the compute-optimal model size, N_opt = G (C / c)^a at cost C = c N D, with G = (alpha A / (beta B))^(1 / (alpha + beta)).
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4. For 'skaling' the exponent is the same, for y rises with N^-alpha + r D^-beta alone.
+    Raises AnalysisError for another law, and for a surface that tells nothing.
+    """
+    if not isinstance(surface, SurfaceFit):
+        raise AnalysisError(f"this needs what fit_surface returns, and was given a {type(surface).__name__}.")
+    value = float(exponent_of(surface.law, surface.params))
+    cautions = cautions_of(surface, "the surface")
+    if surface.law == "shared_exponent":
+        draws, reason = None, "the law has one exponent for both, which fixes it at 0.5"
+    else:
+        draws = draws_of(surface, count=2000, seed=seed)
+        reason = draws.reason
+    if draws is None or reason:
+        return ComputeOptimalExponent(
+            level=surface.level, cautions=cautions, exponent=value, standard_error=None, interval=None, reason_no_interval=reason, method=""
+        )
+    each = np.asarray(exponent_of(surface.law, draws.params))
+    return ComputeOptimalExponent(
+        level=surface.level,
+        cautions=cautions,
+        exponent=value,
+        standard_error=float(np.std(each, ddof=1)),
+        interval=ends(each, draws.tail),
+        reason_no_interval="",
+        method=draws.method,
+    )

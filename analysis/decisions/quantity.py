@@ -1,0 +1,124 @@
+"""A number that a fit gives, as a function of its parameters: what further runs are to pin down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.curve import Fit
+from analysis.decisions.decision import digits
+from analysis.decisions.exponent import KNOWN, exponent_of
+from analysis.decisions.trust import real
+from analysis.errors import AnalysisError, nearest_name
+from analysis.prediction import positive_x
+from analysis.result import FittedLaw
+from analysis.surface import SurfaceFit, checked_inputs
+
+Array = NDArray[np.float64]
+Wanted = str | tuple[str, ArrayLike]
+
+STEP = 1e-3  # of ln x, for slopes
+KINDS = ("predict", "marginal", "inverse", "exponent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """What is asked, and how it follows from the parameters."""
+
+    said: str
+    """In words, such as 'y at x = 10,000'."""
+    unit: str
+    """Of its value and half-width: 'of y', 'ln x', or that of a parameter."""
+    value: Callable[[Mapping[str, Any]], Array]
+    """Parameters for x as given, each of shape (rows,), to values of shape (rows,)."""
+
+
+def checked_quantity(fit: FittedLaw, wanted: Wanted) -> Quantity:
+    """The quantity asked for: the name of a parameter; 'exponent'; ('predict', x), ('marginal', x) for one doubling, or ('inverse', y), the x at
+    which a curve reaches y, counted in ln x. Raises AnalysisError."""
+    kind, argument = (wanted, None) if isinstance(wanted, str) else _pair(wanted)
+    law = fit.law_object
+    if argument is None and kind in law.names:
+        return _parameter(fit, kind)
+    if kind == "exponent" and argument is None:
+        if isinstance(fit, SurfaceFit):
+            if fit.law not in KNOWN or fit.law == "shared_exponent":
+                raise AnalysisError(f"the law '{fit.law}' has no compute-optimal exponent to pin down: name one of {', '.join(law.names)}.")
+            return Quantity(said="the compute-optimal exponent", unit="none", value=lambda params: np.asarray(exponent_of(fit.law, params)))
+        if "b" not in law.names:
+            raise AnalysisError(f"the law '{fit.law}' has no exponent b: name one of {', '.join(law.names)}.")
+        return _parameter(fit, "b")
+    if kind not in KINDS or argument is None:
+        known = (*law.names, "exponent", "predict", "marginal", "inverse")
+        raise AnalysisError(
+            f"the quantity {wanted!r} is not known ({nearest_name(kind, known)}): give a parameter ({', '.join(law.names)}), 'exponent', "
+            f"('predict', x), ('marginal', x) or ('inverse', y)."
+        )
+    if kind == "inverse":
+        return _inverse(fit, argument)
+    where = _place(fit, argument)
+    if kind == "predict":
+        return Quantity(said=f"y at {_told(fit, where)}", unit="of y", value=lambda params: fit._values(where, params)[:, 0])
+    if isinstance(fit, SurfaceFit):
+        raise AnalysisError("('marginal', x) is for curves: on a surface, ask for ('predict', inputs).")
+    return Quantity(
+        said=f"the gain of one doubling at {_told(fit, where)}",
+        unit="of y",
+        value=lambda params: (fit._values(2.0 * where, params) - fit._values(where, params))[:, 0],
+    )
+
+
+def _pair(wanted: Any) -> tuple[str, ArrayLike]:
+    try:
+        kind, argument = wanted
+    except (TypeError, ValueError):
+        raise AnalysisError(
+            f"the quantity is {wanted!r}: give a parameter's name, 'exponent', ('predict', x), ('marginal', x) or ('inverse', y)."
+        ) from None
+    return str(kind), argument
+
+
+def _parameter(fit: FittedLaw, name: str) -> Quantity:
+    if name in fit.pinned:
+        raise AnalysisError(f"{name} is pinned, so that no run can tell more about it: free it, or ask for another quantity.")
+    return Quantity(said=f"the parameter {name}", unit=fit.law_object.parameter(name).unit, value=lambda params: np.asarray(params[name]))
+
+
+def _place(fit: FittedLaw, argument: ArrayLike) -> Array:
+    """One place to evaluate the fit at: shape (1,), or (1, inputs) for a surface."""
+    if isinstance(fit, SurfaceFit):
+        return checked_inputs(fit.law_object, np.atleast_2d(np.asarray(argument, dtype=np.float64)))[:1]
+    where = positive_x(argument)
+    if len(where) != 1:
+        raise AnalysisError(f"the quantity asks for {len(where)} x: ask for one at a time.")
+    return where
+
+
+def _inverse(fit: FittedLaw, argument: ArrayLike) -> Quantity:
+    if not isinstance(fit, Fit):
+        raise AnalysisError("('inverse', y) is for curves: on a surface many inputs give one y, so ask for ('predict', inputs).")
+    target = real("the target y", argument, "give a finite value of y")
+    at = fit.inverse(target).x
+    if not np.isfinite(at):
+        raise AnalysisError(
+            f"the curve never reaches y = {target:g}, so that there is no x to pin down: ask for the level it tends to, or for a nearer y."
+        )
+    where = np.array([at])
+    beside = at * np.exp([-STEP, STEP])
+    slope = float(np.diff(fit._values(beside))[0]) / (2.0 * STEP)  # dy / d ln x
+
+    def value(params: Mapping[str, Any]) -> Array:
+        # to first order around the fit, which is all that the delta method uses
+        return np.log(at) - (fit._values(where, params)[:, 0] - target) / slope
+
+    return Quantity(said=f"the x at which y = {digits(target)}", unit="ln x", value=value)
+
+
+def _told(fit: FittedLaw, where: Array) -> str:
+    if where.ndim == 1:
+        return f"x = {digits(float(where[0]))}"
+    return ", ".join(f"{name} = {digits(float(value))}" for name, value in zip(fit.law_object.inputs, where[0], strict=True))

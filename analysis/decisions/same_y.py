@@ -1,0 +1,165 @@
+"""The x at which one curve has the y of another, with an interval: what an exchange rate and a speed-up are made of.
+
+The interval inverts the band of the difference of the two curves, as Fieller 1954 does for a ratio. Where the curves are independent, the ends of
+the two bands are put together by MOVER (Zou and Donner 2008, Stat. Med. 27, 1693-1702): it keeps bands that are not symmetric as they are, the
+drift of an extrapolation included. Where both were jackknifed over the same clusters, the difference is jackknifed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.curve import Fit
+from analysis.decisions.crossing import Gap, reached_from
+from analysis.decisions.decision import Interval
+from analysis.decisions.trust import spread_of
+from analysis.errors import AnalysisError
+from analysis.jackknife import jackknife_sd
+from analysis.student import t_quantile
+
+Array = NDArray[np.float64]
+Found = Literal["found", "never", "below"]
+
+NEAR, FAR, STEPS = 1e-6, 1e12, 2400  # the ladder goes from NEAR times the smallest x to FAR times the largest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """Where a curve reaches a y."""
+
+    status: Found
+    """'found'; 'never' (it levels off before); 'below' (already at a millionth of its smallest x)."""
+    x: float
+    """In the unit of x; infinite if 'never', a millionth of the smallest x measured if 'below'."""
+    interval: Interval | None
+    """An infinite end means that the data do not exclude 'never'."""
+    reason_no_interval: str
+    """Why there is no interval; empty where there is one."""
+    method: str
+    """How the interval was made; empty where there is none."""
+
+
+def ladder_of(fit: Fit) -> Array:
+    """Where x is looked for."""
+    return np.geomspace(fit.x_min * NEAR, fit.x_max * FAR, STEPS)
+
+
+def band(fit: Fit, x: Array, sign: float) -> tuple[Array, Array, Array]:
+    """Mean of sign * y at x, and how far the band of the mean reaches above and below it, each of shape (m,)."""
+    at = fit.predict(x)
+    ends = np.sort(np.stack([sign * at.low, sign * at.high]), axis=0)
+    mean = sign * at.mean
+    return mean, ends[1] - mean, mean - ends[0]
+
+
+def why_unpaired(one: Fit, other: Fit) -> None:
+    """Raises AnalysisError where two fits cannot be paired by cluster."""
+    for fit in (one, other):
+        if fit.replicate_kind != "jackknife":
+            raise AnalysisError("paired=True needs both curves fitted with cluster=..., without a bootstrap: fit them so, or leave paired out.")
+    counts = [len(next(iter(fit.replicates.values()))) for fit in (one, other) if fit.replicates]
+    if counts[0] != counts[1]:
+        raise AnalysisError(
+            f"paired=True needs the same clusters in both curves, in the same order, and they have {counts[0]} and {counts[1]}: "
+            f"fit both on the seeds they share, or leave paired out."
+        )
+
+
+def no_interval(*fits: Fit) -> str:
+    """Why the first of the fits without a spread has none; empty if all have one."""
+    return next((reason for fit in fits if (reason := spread_of(fit))), "")
+
+
+def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) -> Matched:
+    """The smallest x from which `curve` is as good as `other` is at x = `at`; sign is 1 where higher is better, else -1."""
+    there = np.array([at])
+    ladder = ladder_of(curve)
+    reference, above, below = (float(part[0]) for part in band(other, there, sign))
+
+    def gap(x: Array) -> Array:
+        return sign * curve._values(x) - reference
+
+    reason = no_interval(curve, other)
+    if reason:
+        return _matched(gap, None, None, ladder, reason, "")
+    if not paired:
+
+        def hopeful(x: Array) -> Array:
+            mean, up, _ = band(curve, x, sign)
+            return mean - reference + np.hypot(up, below)
+
+        def doubtful(x: Array) -> Array:
+            mean, _, down = band(curve, x, sign)
+            return mean - reference - np.hypot(down, above)
+
+        return _matched(gap, hopeful, doubtful, ladder, "", "band of the difference of two independent curves (MOVER), inverted")
+
+    quantile = t_quantile(curve.level, curve.degrees_of_freedom)
+    beside = other._values(there, other.replicates)
+    wider = _drift_of(other, there, sign)
+
+    def half(x: Array) -> Array:
+        difference = curve._values(x, curve.replicates) - beside
+        error = jackknife_sd(difference, curve._values(x) - other._values(there))
+        return np.sqrt((quantile * error) ** 2 + _drift_of(curve, x, sign) ** 2 + wider**2)
+
+    method = f"band of the difference, jackknifed over the {curve.degrees_of_freedom + 1} clusters that both curves share, inverted"
+    return _matched(gap, lambda x: gap(x) + half(x), lambda x: gap(x) - half(x), ladder, "", method)
+
+
+def reaching(curve: Fit, y: float, sign: float) -> Matched:
+    """The smallest x from which the curve is as good as y."""
+    reason = no_interval(curve)
+
+    def gap(x: Array) -> Array:
+        return sign * (curve._values(x) - y)
+
+    def side(x: Array, upper: bool) -> Array:
+        mean, up, down = band(curve, x, sign)
+        return mean - sign * y + (up if upper else -down)
+
+    if reason:
+        return _matched(gap, None, None, ladder_of(curve), reason, "")
+    return _matched(gap, lambda x: side(x, True), lambda x: side(x, False), ladder_of(curve), "", "band of the curve, inverted")
+
+
+def reaching_of_replicates(curve: Fit, y: float, sign: float) -> Array:
+    """ln x at which each of the fit's replicates reaches y, shape (replicates,); infinite where one never does."""
+    found = []
+    for index in range(len(next(iter((curve.replicates or {}).values())))):
+        params = {name: values[index] for name, values in (curve.replicates or {}).items()}
+        found.append(reached_from(lambda x, params=params: sign * (curve._values(x, params) - y), ladder_of(curve))[0])  # type: ignore[misc]
+    return np.log(np.array(found))
+
+
+def _matched(gap: Gap, hopeful: Gap | None, doubtful: Gap | None, ladder: Array, reason: str, method: str) -> Matched:
+    x, under = reached_from(gap, ladder)
+    status: Found = "below" if under else "never" if np.isinf(x) else "found"
+    if hopeful is None or doubtful is None:
+        return Matched(status=status, x=x, interval=None, reason_no_interval=reason, method="")
+    low = (
+        reached_from(hopeful, ladder, place=min(x, float(ladder[-1])))[0]
+        if np.isfinite(x)
+        else reached_from(hopeful, ladder, place=_last_miss(hopeful, ladder))[0]
+    )
+    high = np.inf if np.isinf(x) else reached_from(lambda at: np.where(at < x, -1.0, doubtful(at)), ladder)[0]
+    return Matched(status=status, x=x, interval=(float(low), float(high)), reason_no_interval="", method=method)
+
+
+def _last_miss(hopeful: Gap, ladder: Array) -> float:
+    """For a target that the curve never reaches: the last rung that even the hopeful side of the band misses."""
+    missed = np.flatnonzero(~(np.nan_to_num(hopeful(ladder), nan=-1.0) >= 0))
+    return float(ladder[missed[-1]]) if len(missed) else float(ladder[0])
+
+
+def _drift_of(fit: Fit, x: Array, sign: float) -> Array:
+    """How much the drift of an extrapolation adds, in quadrature, to the half-width of the band."""
+    if fit.drift is None:
+        return np.zeros(x.shape)
+    _, up, down = band(fit, x, sign)
+    plain = t_quantile(fit.level, fit.degrees_of_freedom) * fit._error(((1.0, x),))[1]
+    return np.sqrt(np.maximum((0.5 * (up + down)) ** 2 - plain**2, 0.0))

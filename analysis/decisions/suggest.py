@@ -1,0 +1,220 @@
+"""Which runs to make next to pin down a quantity best per GPU-hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.curve import Fit
+from analysis.decisions.decision import Decision, digits
+from analysis.decisions.information import Information, information_of, rows_at
+from analysis.decisions.quantity import Wanted, checked_quantity
+from analysis.decisions.trust import blind, checked_curve, positive, spread_of
+from analysis.errors import AnalysisError
+from analysis.points import numbers
+from analysis.prediction import positive_x
+from analysis.result import FittedLaw
+from analysis.student import t_quantile
+from analysis.surface import SurfaceFit, checked_inputs
+from analysis.wording import percent
+
+Array = NDArray[np.float64]
+
+LOPSIDED = 3.0  # one side of an interval relative to the other, beyond which the delta method is rough
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuggestedRuns(Decision):
+    """Which runs to make next. Make one with `suggest_runs`."""
+
+    KIND: ClassVar[str] = "suggested_runs"
+
+    quantity: str
+    """What is to be pinned down, in words."""
+    unit: str
+    """Of the half-widths; 'ln x' for an x, so that 0.1 is 10%."""
+    half_width_now: float
+    """Half-width of the quantity's interval as the fit stands."""
+    table: pd.DataFrame
+    """One row per candidate, best first: its x (or inputs), cost_gpu_hours of one run, half_width_now, half_width_after one run there, reduction
+    (share of the half-width that goes), reduction_per_gpu_hour, extrapolated, rank."""
+    chosen: pd.DataFrame
+    """The runs to make, one row each in order: the candidate, cost_gpu_hours, half_width_after it and all before, total_gpu_hours, extrapolated."""
+    method: str
+    """How the half-widths were foretold."""
+
+    def sentence(self) -> str:
+        """The suggestion in words."""
+        if self.chosen.empty:
+            return f"No run that the GPU-hours allow tells more about {self.quantity}."
+        places = self.chosen.drop(columns=["cost_gpu_hours", "half_width_after", "total_gpu_hours", "extrapolated"])
+        counted: dict[str, int] = {}
+        for row in places.to_dict("records"):
+            place = ", ".join(f"{name} = {digits(float(value))}" for name, value in row.items())
+            counted[place] = counted.get(place, 0) + 1
+        runs = "; ".join(f"{count} at {place}" for place, count in counted.items())
+        last = self.chosen.iloc[-1]
+        after, hours = float(last["half_width_after"]), float(last["total_gpu_hours"])
+        outside = " Some lie beyond what was measured, where the law is taken on trust." if self.chosen["extrapolated"].any() else ""
+        return (
+            f"To pin down {self.quantity}, run next: {runs} ({digits(hours)} GPU-hours). Its {percent(self.level)} interval is expected "
+            f"to shrink from +-{digits(self.half_width_now)} to +-{digits(after)} ({self.unit}).{outside}"
+        )
+
+    def plot_data(self) -> pd.DataFrame:
+        """`table`."""
+        return self.table
+
+
+def suggest_runs(
+    fit: Fit | SurfaceFit,
+    candidates: ArrayLike,
+    quantity: Wanted,
+    cost: float | ArrayLike | Callable[[Array], ArrayLike],
+    *,
+    runs: int = 1,
+    gpu_hours: float | None = None,
+    weight: float = 1.0,
+) -> SuggestedRuns:
+    """Which of the candidate cells to run next, so that `quantity` is pinned down best per GPU-hour.
+
+    `candidates`: x, shape (m,), or inputs of a surface, shape (m, inputs). `quantity`: a parameter's name, 'exponent' (b of a curve, the
+    compute-optimal exponent of a surface), ('predict', x), ('marginal', x) for the gain of one doubling, or ('inverse', y) for the x at which a
+    curve reaches y. `cost`: GPU-hours of one run, a number for all, one per candidate, or a function of the candidates. `runs` are chosen one
+    after another, a candidate as often as it pays, by how much each lowers the variance per GPU-hour, within `gpu_hours` together where given.
+    `weight` of one new run relative to the mean weight of the fit's points: 1/3 where those are means of 3 runs.
+
+    c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), one run at a time: variance of the quantity by the delta method from J'WJ with the
+    run's row added; noise as the fit found it, drift of extrapolations left out. So it takes the law for true, cannot see that another law may
+    hold, and tends to the ends of the range. A run is counted as independent of all others; Student's t gains a degree of freedom by each.
+
+    Raises AnalysisError for a quantity or candidates that the fit does not know, costs that are not positive, and a fit whose points leave a
+    direction open.
+    """
+    cautions, where, names = _checked(fit, candidates)
+    asked = checked_quantity(fit, quantity)
+    hours = _hours(cost, where)
+    heavy = positive("weight", weight, "give the weight of one new run relative to the mean of those fitted, above zero")
+    allowed = np.inf if gpu_hours is None else positive("gpu_hours", gpu_hours, "give the GPU-hours to spend, above zero")
+    if isinstance(runs, bool) or not isinstance(runs, int | np.integer) or not 1 <= runs <= 10_000:
+        raise AnalysisError(f"runs is {runs!r}: give how many runs to choose, 1 to 10,000.")
+    information = information_of(fit, asked)
+    rows = rows_at(fit, where)
+    unsound = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(unsound):
+        raise AnalysisError(f"candidate {unsound[0]} lies where the law has no value: leave it out.")
+    clustered = fit.replicate_kind == "jackknife"
+    if not information.variance > 0 or not information.standard_error > 0:
+        raise AnalysisError(
+            f"{asked.said} does not move with the fit's parameters, or lies on a bound, so that no run can tell more: ask for another."
+        )
+    now = information.standard_error * t_quantile(fit.level, fit.degrees_of_freedom)
+    start = information.variance
+
+    def half_width(variance: Array | float, added: int) -> Array:
+        freedom = fit.degrees_of_freedom + (0 if clustered else added)
+        return np.asarray(information.standard_error * np.sqrt(np.maximum(variance, 0.0) / start) * t_quantile(fit.level, freedom))
+
+    after = half_width(information.variances_with(rows, heavy), 1)
+    frame = pd.DataFrame(where[:, None] if where.ndim == 1 else where, columns=list(names))
+    outside = _outside(fit, where)
+    table = frame.assign(
+        cost_gpu_hours=hours,
+        half_width_now=now,
+        half_width_after=after,
+        reduction=1.0 - after / now,
+        reduction_per_gpu_hour=(1.0 - after / now) / hours,
+    )
+    table = table.assign(extrapolated=outside).sort_values("reduction_per_gpu_hour", ascending=False, kind="stable", ignore_index=True)
+    order, variances = _greedy(information, rows, hours, heavy, runs, allowed)
+    chosen = frame.iloc[order].reset_index(drop=True)
+    chosen = chosen.assign(
+        cost_gpu_hours=hours[order],
+        half_width_after=[float(half_width(variance, place + 1)) for place, variance in enumerate(variances)],
+        total_gpu_hours=np.cumsum(hours[order]),
+        extrapolated=outside[order],
+    )
+    cautions = (*cautions, *_lopsided(fit, quantity))
+    source = f"{fit.replicate_kind} spread" if fit.replicates is not None else "covariance"
+    if clustered:
+        cautions = (*cautions, "the fit's points come in clusters, and a new run is counted as if it were independent: give each a seed of its own")
+    return SuggestedRuns(
+        level=fit.level,
+        cautions=cautions,
+        quantity=asked.said,
+        unit=asked.unit,
+        half_width_now=now,
+        table=table.assign(rank=np.arange(1, len(table) + 1)),
+        chosen=chosen,
+        method=f"delta method: the half-width now by the fit's {source}, shrunk as the information of added runs has it",
+    )
+
+
+def _greedy(information: Information, rows: Array, hours: Array, weight: float, runs: int, allowed: float) -> tuple[list[int], list[float]]:
+    """Candidates in the order in which they are taken, and the variance after each."""
+    order: list[int] = []
+    variances: list[float] = []
+    left = allowed
+    for _ in range(runs):
+        gained = (information.variance - information.variances_with(rows, weight)) / hours
+        gained = np.where(hours <= left * (1 + 1e-12), gained, -np.inf)
+        best = int(np.argmax(gained))
+        if not gained[best] > 0:
+            break
+        information = information.with_run(rows[best], weight)
+        left -= float(hours[best])
+        order.append(best)
+        variances.append(information.variance)
+    return order, variances
+
+
+def _checked(fit: Any, candidates: ArrayLike) -> tuple[tuple[str, ...], Array, tuple[str, ...]]:
+    """Cautions, the candidates and the names of their columns. Raises AnalysisError."""
+    if not isinstance(fit, FittedLaw):
+        raise AnalysisError(f"fit is a {type(fit).__name__}; this needs what analysis.fit or fit_surface returns.")
+    if isinstance(fit, Fit):
+        checked_curve(fit)
+    reason = spread_of(fit)
+    if reason or blind(fit):
+        raise AnalysisError(f"the fit has no spread to shrink ({reason or fit.status_detail}): pin a parameter or measure at more x first.")
+    cautions = () if fit.status == "converged" else (f"the fit is '{fit.status}' ({fit.status_detail}), so that the foretold half-widths are rough",)
+    if isinstance(fit, SurfaceFit):
+        return cautions, checked_inputs(fit.law_object, np.atleast_2d(numbers("candidates", candidates))), fit.inputs
+    where = positive_x(candidates)
+    if not len(where):
+        raise AnalysisError("candidates are empty: give at least one x to run at.")
+    return cautions, where, ("x",)
+
+
+def _lopsided(fit: FittedLaw, quantity: Wanted) -> tuple[str, ...]:
+    """A caution where the parameter's own interval shows that the delta method is rough."""
+    interval = fit.intervals.get(quantity) if isinstance(quantity, str) else None
+    if interval is None:
+        return ()
+    down, up = fit.params[str(quantity)] - interval[0], interval[1] - fit.params[str(quantity)]
+    if np.isfinite(down + up) and max(down, up) <= LOPSIDED * min(down, up):
+        return ()
+    return (f"the interval of {quantity} is lopsided, {digits(interval[0])} to {digits(interval[1])}, so that foretold half-widths are rough",)
+
+
+def _hours(cost: Any, where: Array) -> Array:
+    """GPU-hours of each candidate, shape (m,). Raises AnalysisError."""
+    given = numbers("cost", cost(where) if callable(cost) else cost)
+    if given.shape not in ((), (len(where),)):
+        raise AnalysisError(f"cost has shape {given.shape} for {len(where)} candidates: give one number of GPU-hours for all, or one for each.")
+    hours = np.broadcast_to(given, (len(where),)).astype(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(hours) & (hours > 0)))
+    if len(wrong):
+        raise AnalysisError(f"cost[{wrong[0]}] is {hours[wrong[0]]:g}: give the GPU-hours of one run, above zero.")
+    return hours
+
+
+def _outside(fit: Fit | SurfaceFit, where: Array) -> NDArray[np.bool_]:
+    if isinstance(fit, SurfaceFit):
+        return fit._outside(where)
+    return np.asarray((where < fit.x_min) | (where > fit.x_max))

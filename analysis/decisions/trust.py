@@ -1,0 +1,79 @@
+"""Which fits and settings a decision is made on, and which are refused in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from analysis.curve import Fit
+from analysis.errors import AnalysisError
+from analysis.result import FittedLaw
+from analysis.surface import SurfaceFit
+
+Better = Literal["higher", "lower"]
+
+
+def checked_curve(fit: Any, what: str = "fit") -> tuple[str, ...]:
+    """Cautions about a curve. Raises AnalysisError if it is no curve, or one that nothing may be decided on."""
+    if not isinstance(fit, Fit):
+        other = "a surface: fix all inputs but one and fit a curve with analysis.fit" if isinstance(fit, SurfaceFit) else f"a {type(fit).__name__}"
+        raise AnalysisError(f"{what} is {other}; this needs what analysis.fit returns.")
+    if fit.law == "last_value":
+        raise AnalysisError(f"{what} has the law 'last_value', which is flat: no decision about x follows from it; fit another law.")
+    return cautions_of(fit, what)
+
+
+def cautions_of(fit: FittedLaw, what: str = "fit") -> tuple[str, ...]:
+    """Cautions about a fit's status. Raises AnalysisError where its numbers mean nothing."""
+    if fit.status == "converged":
+        return ()
+    lost = not all(np.isfinite(value) for value in fit.params.values()) or blind(fit)
+    if lost and (fit.status == "not identified" or not spread_of(fit)):
+        raise AnalysisError(f"{what} is {fit.status}: {fit.status_detail}. Measure at more x, or pin a parameter, before deciding on it.")
+    return (f"{what} is '{fit.status}': {fit.status_detail}",)
+
+
+def blind(fit: FittedLaw) -> bool:
+    """Whether the data leave a direction of the parameters open, so that every band is too narrow."""
+    if fit.replicates is not None:
+        return False
+    if fit.covariance_root is None:
+        return True
+    root = np.array(fit.covariance_root)
+    return root.size == 0 or not np.all(np.isfinite(root)) or bool(np.any(np.all(root == 0.0, axis=0)))
+
+
+def spread_of(fit: FittedLaw) -> str:
+    """Why the fit carries no spread; empty where it does."""
+    if fit.replicates is None and fit.covariance_root is None:
+        return fit.reason_no_interval or "the fit carries no covariance"
+    return ""
+
+
+def positive(name: str, value: Any, advice: str) -> float:
+    """The value as a float. Raises AnalysisError unless it is finite and above zero."""
+    number = real(name, value, advice)
+    if not number > 0:
+        raise AnalysisError(f"{name} is {number:g}: {advice}.")
+    return number
+
+
+def real(name: str, value: Any, advice: str) -> float:
+    """The value as a float. Raises AnalysisError unless it is a finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise AnalysisError(f"{name} is {value!r}, which is no number: {advice}.") from None
+    if not np.isfinite(number):
+        raise AnalysisError(f"{name} is {number:g}: {advice}.")
+    return number
+
+
+def direction(better: str | None, first: float, last: float) -> Better:
+    """Which y is better: as the caller says, else the way y goes as the inputs grow. Raises AnalysisError."""
+    if better is None:
+        return "higher" if last > first else "lower"
+    if better not in ("higher", "lower"):
+        raise AnalysisError(f"better is {better!r}: choose 'higher' (a score) or 'lower' (a loss), or leave it out.")
+    return better  # type: ignore[return-value]

@@ -1,0 +1,61 @@
+"""What a fit says about some x: a mean with an interval, and whether it rests on the law alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.errors import AnalysisError
+
+Array = NDArray[np.float64]
+Kind = Literal["mean", "new run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A law at some x, or its change, with an interval."""
+
+    x: Array
+    """Where, shape (m,), in the unit of the fitted x; shape (m, inputs) for a surface."""
+    mean: Array
+    """Value of the law, shape (m,), in the unit of the fitted y."""
+    low: Array
+    """Lower end of the interval, shape (m,); NaN where there is no interval."""
+    high: Array
+    """Upper end of the interval, shape (m,); NaN where there is no interval."""
+    extrapolated: NDArray[np.bool_]
+    """Whether it rests on the law outside the x that were measured, shape (m,)."""
+    level: float
+    """Nominal coverage of the interval."""
+    kind: str = "mean"
+    """What the interval is for: 'mean' of many runs, one 'new run', or the change in 'marginal'."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per x, with the columns x (or one per input), mean, low, high, extrapolated."""
+        where = {"x": self.x} if self.x.ndim == 1 else {f"x{index}": column for index, column in enumerate(self.x.T)}
+        return pd.DataFrame(where | {name: getattr(self, name) for name in ("mean", "low", "high", "extrapolated")})
+
+
+def positive_x(x: ArrayLike) -> Array:
+    """x as a float array of shape (m,). Raises AnalysisError unless all are finite and above zero."""
+    try:
+        where = np.atleast_1d(np.asarray(x, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise AnalysisError("the x to predict at hold something that is not a number: give numbers.") from None
+    if where.ndim != 1:
+        raise AnalysisError(f"the x to predict at have shape {where.shape}: give one number or a one-dimensional array.")
+    wrong = ~(np.isfinite(where) & (where > 0))
+    if wrong.any():
+        value = where[wrong][0]
+        raise AnalysisError(f"the x to predict at hold {value:g}: a law is defined for finite x above zero, so leave it out.")
+    return where
+
+
+def checked_kind(kind: str) -> None:
+    """Raises AnalysisError unless kind is 'mean' or 'new run'."""
+    if kind not in ("mean", "new run"):
+        raise AnalysisError(f"kind is {kind!r}: choose 'mean' (of many runs) or 'new run' (where one more run would fall).")

@@ -1,0 +1,1 @@
+"""Benchmarks of the fitting engine against other tools: `python -m benchmarks.fitting`."""
