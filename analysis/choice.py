@@ -6,10 +6,9 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.curve import Fit
@@ -18,6 +17,10 @@ from analysis.errors import AnalysisError
 from analysis.laws import find_law
 from analysis.needed import Needed, needed_x
 from analysis.prediction import Kind, Prediction, checked_kind, positive_x
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 Array = NDArray[np.float64]
 FORMAT = 1
@@ -73,6 +76,8 @@ class LawChoice:
     def table(self) -> pd.DataFrame:
         """One row per law, best first: law, parameters (how many), rolling_error (root mean squared error of later points, relative where y > 0) with
         its standard_error, weight in the average, chosen."""
+        import pandas as pd
+
         columns = ["law", "parameters", "rolling_error", "standard_error", "weight", "chosen"]
         rows = [{name: np.nan if row[name] is None else row[name] for name in columns} for row in self.laws]
         return pd.DataFrame(rows, columns=columns)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.averaging import Average, average, last_value_errors
@@ -176,7 +175,13 @@ def _noise_sd(curve: Curve, x: Array, y: Array, mass: Array, found: Average) -> 
 
 def _falls(x: Array, y: Array) -> bool:
     """Whether y goes down with x, by ranks."""
-    return bool(np.cov(pd.Series(x).rank(), pd.Series(y).rank())[0, 1] <= 0)
+    return bool(np.cov(_ranks(x), _ranks(y))[0, 1] <= 0)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks, tied values sharing their mean."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - 0.5 * (count - 1.0))[place])
 
 
 def _range(y_range: tuple[float | None, float | None] | None, y: Array) -> tuple[float, float]:

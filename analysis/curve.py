@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
 from analysis.needed import Needed, needed_x
 from analysis.prediction import Kind, Prediction, checked_kind, positive_x
 from analysis.result import FittedLaw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 Array = NDArray[np.float64]
 
@@ -97,6 +100,8 @@ class Fit(FittedLaw):
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> dict[str, pd.DataFrame]:
         """All that a figure of this fit needs, for any plotting library: 'points' (x, y, weight, fitted, residual) and 'curve' (x, mean, low,
         high, extrapolated) from the smallest x to `beyond` times the largest."""
+        import pandas as pd
+
         x = np.array(self.x)
         fitted = self._values(x)
         with np.errstate(all="ignore"):

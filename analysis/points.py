@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
@@ -55,6 +54,8 @@ def check_size(name: str, array: NDArray[np.float64]) -> None:
 
 def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
     """Cluster labels as integers from 0, shape (n,). Raises AnalysisError for a missing label or another length."""
+    import pandas as pd  # here, so that a fit without clusters does not wait for it
+
     labels = pd.Series(np.asarray(cluster).ravel())
     if len(labels) != n:
         raise AnalysisError(f"cluster has {len(labels)} labels for {n} points: give one label per point.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 Array = NDArray[np.float64]
 Kind = Literal["mean", "new run"]
@@ -36,6 +39,8 @@ class Prediction:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per x, with the columns x (or one per input), mean, low, high, extrapolated."""
+        import pandas as pd
+
         where = {"x": self.x} if self.x.ndim == 1 else {f"x{index}": column for index, column in enumerate(self.x.T)}
         return pd.DataFrame(where | {name: getattr(self, name) for name in ("mean", "low", "high", "extrapolated")})
 

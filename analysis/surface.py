@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, nearest_name
@@ -21,6 +20,10 @@ from analysis.problem import make_problem
 from analysis.result import FittedLaw
 from analysis.settings import checked_bounds, checked_pins, checked_start
 from analysis.solving import with_linear_solved
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 Array = NDArray[np.float64]
 
@@ -79,6 +82,8 @@ class SurfaceFit(FittedLaw):
 
     def plot_data(self) -> dict[str, pd.DataFrame]:
         """'points': the inputs, y, weight, fitted and residual of every point, for any plotting library."""
+        import pandas as pd
+
         x = np.array(self.x)
         fitted = self._values(x)
         with np.errstate(all="ignore"):
