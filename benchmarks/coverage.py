@@ -57,7 +57,8 @@ def clustered_points(random: np.random.Generator, *, seeds: int) -> Held:
     y += SPREAD_OF_SEEDS * random.standard_normal(seeds)[seed]
     middle = 100.0 * 1000.0**0.5
     by_seed = _of_fit(fit(x, y, level=LEVEL, cluster=seed), middle, "jackknife over seeds: ")
-    return by_seed | _of_fit(fit(x, y, level=LEVEL), middle, "naive, seeds ignored: ")
+    drawn = _of_fit(fit(x, y, level=LEVEL, cluster=seed, bootstrap=200), middle, "bootstrap over seeds: ")
+    return by_seed | drawn | _of_fit(fit(x, y, level=LEVEL), middle, "naive, seeds ignored: ")
 
 
 def pairs(random: np.random.Generator, *, seeds: int, runs_each: int) -> Held:

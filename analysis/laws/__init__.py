@@ -64,5 +64,7 @@ def find_law(name: str, known: Mapping[str, Law] = LAWS) -> Law:
     plain = plain if plain in known else ALIASES.get(plain, plain)
     if plain in known:
         return known[plain]
+    if plain == "auto":
+        raise AnalysisError("there is no law 'auto': call choose_law(x, y), which compares laws by how they extrapolate, or name one.")
     hint = nearest_name(name, known)
     raise AnalysisError(f"there is no law '{name}' ({hint}): choose one of {', '.join(known)}.")

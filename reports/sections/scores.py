@@ -106,7 +106,8 @@ def _subtitle(evidence: Evidence, has_laws: bool, has_means: bool) -> str:
     if has_laws:
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
-        parts.append(f"Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured. {interval_words(method)}")
+        parts.append("Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured.")
+        parts.append(f"{interval_words(method)} Beyond that size they also allow for the law being wrong.")
     if has_means:
         parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
     if NO_PRETRAINING in evidence.arms:
