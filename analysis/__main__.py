@@ -29,6 +29,7 @@ from analysis.laws import LAWS, SURFACES
 from analysis.losses import LOSSES
 from analysis.surface import SurfaceFit, fit_surface
 from analysis.table import load_runs, numeric_column, require_columns
+from analysis.wording import percent
 
 Result = LawChoice | Fit | SurfaceFit
 
@@ -59,7 +60,7 @@ def _answers(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[st
     table = load_runs(options.table, required=columns)
     answers, reasons, text = [], [], []
     for group, part in _groups(table, options.by):
-        label = ", ".join(f"{name} = {value}" for name, value in group.items())
+        label = ", ".join(f"{name} = {'missing' if value is None else value}" for name, value in group.items())
         try:
             result, left_out = _fitted(part, options)
         except AnalysisError as error:
@@ -74,7 +75,7 @@ def _answers(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[st
         said.append(result.summary())
         if options.predict:
             predicted = result.predict(_places(options, result), kind="new run").to_frame()
-            said.append(f"one new run, {result.level:.0%} interval:\n{predicted.to_string(index=False)}")
+            said.append(f"one new run, {percent(result.level)} interval:\n{predicted.to_string(index=False)}")
             answer["predictions"] = json.loads(predicted.to_json(orient="records"))
         if options.target is not None:
             if isinstance(result, SurfaceFit):
@@ -132,7 +133,14 @@ def _groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[dict[str, Any]
     require_columns(table, by, where="the table")
     for key, part in table.groupby(by, dropna=False, sort=True):
         values = key if isinstance(key, tuple) else (key,)
-        yield {name: value.item() if hasattr(value, "item") else value for name, value in zip(by, values, strict=True)}, part
+        yield {name: _plain(value) for name, value in zip(by, values, strict=True)}, part
+
+
+def _plain(value: Any) -> Any:
+    """A group's value as JSON knows it; a missing one is None."""
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _places(options: argparse.Namespace, result: Result) -> Any:

@@ -11,6 +11,7 @@ from analysis.solving import Solution, refit
 
 Array = NDArray[np.float64]
 
+LONG = 300  # steps of a sample that does not settle at once
 TRIES = 5  # rounds of redrawing samples that hold too few distinct x
 MEMORY = 4_000_000  # points times samples times parameters in one batch, so that a batch stays under about 100 MB
 
@@ -35,28 +36,37 @@ def bootstrap(solution: Solution, samples: int, *, labels: NDArray[np.int64] | N
     if len(units) < 3:
         return f"{len(units)} independent {'points' if labels is None else 'clusters'}, and a bootstrap needs at least 3"
     random = np.random.default_rng(seed)
-    member = _membership(units, labels, len(problem.y))
+    place = np.full(len(problem.y), -1)
+    place[used] = np.arange(len(units)) if labels is None else np.searchsorted(units, labels[used])
     keys = np.unique(problem.x, axis=0, return_inverse=True)[1].ravel()
-    counts = np.empty((0, len(units)))
-    for _ in range(TRIES):
-        drawn = random.multinomial(len(units), np.full(len(units), 1.0 / len(units)), size=samples - len(counts)).astype(np.float64)
-        present = drawn @ member > 0
-        distinct = _distinct(present & used, keys)
-        counts = np.concatenate([counts, drawn[distinct >= needed]])
-        if len(counts) == samples:
-            break
-    if len(counts) < samples // 2:
-        return "most bootstrap samples hold fewer distinct x than free parameters"
+    chunk = max(1, MEMORY // (len(problem.y) * len(problem.law.names)))
     found: list[Array] = []
-    size = max(1, MEMORY // (len(problem.y) * len(problem.law.names)))
-    for start in range(0, len(counts), size):
-        weights = (counts[start : start + size] @ member) * problem.weights
-        u, converged = refit(solution, weights)
-        found.append(u[converged & np.all(np.isfinite(u), axis=1)])
+    kept = tried = 0
+    while kept < samples and tried < TRIES * samples:
+        count = min(chunk, samples - kept)
+        drawn = random.multinomial(len(units), np.full(len(units), 1.0 / len(units)), size=count).astype(np.float64)
+        times = np.where(used, drawn[:, place], 0.0)
+        tried += count
+        times = times[_distinct(times > 0, keys) >= needed]
+        if not len(times):
+            continue
+        kept += len(times)
+        found.append(_refitted(solution, times * problem.weights))
+    if kept < samples // 2:
+        return "most bootstrap samples hold fewer distinct x than free parameters"
     fitted = np.concatenate(found)
     if len(fitted) < max(20, 0.9 * samples):
         return f"only {len(fitted)} of {samples} bootstrap samples could be fitted"
     return Bootstrap(u=fitted, asked=samples)
+
+
+def _refitted(solution: Solution, weights: Array) -> Array:
+    """Coordinates of the samples that could be fitted; those that a short descent leaves unsettled get a long one."""
+    u, converged = refit(solution, weights)
+    slow = np.flatnonzero(~converged)
+    if len(slow):
+        u[slow], converged[slow] = refit(solution, weights[slow], steps=LONG, projected=True)
+    return u[converged & np.all(np.isfinite(u), axis=1)]
 
 
 def percentile_ends(values: Array, level: float, units: int) -> tuple[float, float]:
@@ -70,15 +80,6 @@ def percentile_ends(values: Array, level: float, units: int) -> tuple[float, flo
     share = float(ndtr(-np.sqrt(units / (units - 1.0)) * t_quantile(level, units - 1)))
     low, high = np.quantile(values, [share, 1.0 - share])
     return float(low), float(high)
-
-
-def _membership(units: NDArray[np.int64], labels: NDArray[np.int64] | None, n: int) -> Array:
-    """How often each point comes with each unit: shape (units, n)."""
-    if labels is None:
-        member = np.zeros((len(units), n))
-        member[np.arange(len(units)), units] = 1.0
-        return member
-    return np.asarray(labels[None, :] == units[:, None], dtype=np.float64)
 
 
 def _distinct(present: NDArray[np.bool_], keys: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ class LawChoice:
     """Laws compared by rolling origin, the one chosen, and a forecast by their average or by the one chosen."""
 
     law: str
-    """The law chosen: the simplest whose rolling error lies within one standard error of the smallest."""
+    """The law chosen: the simplest whose rolling errors exceed the best law's by no more than one standard error."""
     fit: Fit
     """That law, fitted to all points."""
     averaged: bool
@@ -74,8 +73,8 @@ class LawChoice:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per law, best first: law, parameters (how many), rolling_error (root mean squared error of later points, relative where y > 0) with
-        its standard_error, weight in the average, chosen."""
+        """One row per law, best first: law, parameters (how many), rolling_error (root mean squared error of later points, relative where y > 0),
+        standard_error (of its difference from the best law's, over origins), weight in the average, chosen."""
         import pandas as pd
 
         columns = ["law", "parameters", "rolling_error", "standard_error", "weight", "chosen"]
@@ -115,13 +114,15 @@ class LawChoice:
             mean, low, high = (np.exp(one) if self.logarithmic else one for one in (middle, middle - half, middle + half))
         if self.mirror is not None:
             mean, low, high = self.mirror - mean, self.mirror - high, self.mirror - low
+        least, most = self.fit._range()
+        mean, low, high = (np.clip(one, least, most) for one in (mean, low, high))
         outside = (where < self.x_min) | (where > self.x_max)
         return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=outside, level=self.level, kind=kind)
 
     def inverse(self, y: float) -> Needed:
         """The smallest x from which the forecast has reached y, with the x around it at which y lies inside its interval."""
         reason = self.fit.reason_no_interval
-        return needed_x(y, self.predict, x_min=self.x_min, x_max=self.x_max, level=self.level, reason_no_interval=reason)
+        return needed_x(y, self.predict, x=np.array(self.fit.x), y=np.array(self.fit.y), level=self.level, reason_no_interval=reason)
 
     def summary(self) -> str:
         """The table, the law chosen with its parameters, and what the forecast is."""
@@ -159,8 +160,3 @@ class LawChoice:
         fields["laws"] = tuple(fields["laws"])
         fields["drift"] = Drift(**fields["drift"])
         return cls(**fields)
-
-
-def finite(value: float) -> float | None:
-    """None for what JSON cannot hold."""
-    return float(value) if math.isfinite(value) else None

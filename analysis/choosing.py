@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.averaging import Average, average, last_value_errors
-from analysis.choice import LawChoice, Member, finite
+from analysis.choice import LawChoice, Member
 from analysis.drift import shrunk
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, finite
 from analysis.fitting import fit
 from analysis.laws import find_law
 from analysis.members import POOL, RISING_POOL, Curve, curve_of, effective
-from analysis.points import checked_clusters, checked_level, checked_points, checked_weights
+from analysis.needed import falls
+from analysis.points import checked_clusters, checked_level, checked_points, checked_sigma, checked_weights
+from analysis.settings import checked_range
 
 Array = NDArray[np.float64]
 
@@ -37,19 +39,20 @@ def choose_law(
     """Compare laws on the points (x, y), each of shape (n,), by rolling origin: each is fitted to the first part of the curve and judged on the rest,
     from up to six places, always beside repeating the last value.
 
-    The law chosen is the simplest within one standard error of the smallest error (Breiman et al. 1984, section 3.4.3). Forecasts are the
-    average of all laws, weighted by (mean squared error)^-2, with part of the last residuals added: on other curves than these that was
-    better than any one law; `average_laws=False` forecasts by the law chosen alone. `candidates` are names in `analysis.LAWS`, by default
-    those of `analysis.members`. Errors are relative if all y > 0. `y_range`, such as (0, 1) for an accuracy, says where the metric ends:
-    a y that rises towards a known end is forecast by the gap that is left. `weights` and `sigma` are as for `fit`. `cluster` goes to the
-    fit of the law chosen, whose parameters then have intervals over clusters.
+    The law chosen is the simplest whose errors exceed the best law's, origin by origin, by no more than one standard error (after Breiman
+    et al. 1984, section 3.4.3). Forecasts are the average of all laws, weighted by (mean squared error)^-2, with part of the last
+    residuals added: on other curves than these that was better than any one law; `average_laws=False` forecasts by the law chosen alone.
+    `candidates` are names in `analysis.LAWS`, by default those of `analysis.members`. Errors are relative if all y > 0. `y_range`, such
+    as (0, 1) for an accuracy, says where the metric ends: a y that rises towards a known end is forecast by the gap that is left.
+    `weights` and `sigma` are as for `fit`. `cluster` goes to the fit of the law chosen, whose parameters then have intervals over
+    clusters.
 
     Raises AnalysisError for points that no law can be fitted to.
     """
     points_x, points_y = checked_points(x, y)
     checked_level(level)
     positive = bool(np.all(points_y > 0))
-    mass = checked_weights(weights, sigma, points_y, logarithmic=positive)
+    mass = checked_weights(weights, len(points_x)) / np.square(checked_sigma(sigma, points_y, logarithmic=positive))
     if cluster is not None:
         checked_clusters(cluster, len(points_x))
     used = mass > 0
@@ -58,8 +61,8 @@ def choose_law(
         raise AnalysisError(
             f"y is given at only {len(np.unique(curve_x))} distinct x, and a law is chosen by later points from earlier ones: measure at 3 x or more."
         )
-    low, high = _range(y_range, curve_y)
-    falling = _falls(curve_x, curve_y)
+    low, high = checked_range(y_range, curve_y)
+    falling = falls(curve_x, curve_y)
     mirror = high if not falling and np.isfinite(high) and np.all(curve_y < high) else None
     curve = curve_of(curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, logarithmic=positive or mirror is not None)
     down = falling or mirror is not None
@@ -70,10 +73,10 @@ def choose_law(
     barred = {law for law, _ in found.members if mirror is not None and find_law(law).asymptote is None and law != "power_no_floor"}
     rows, chosen = _rows(curve, found, most=len(np.unique(curve_x)) - 1, barred=barred)
     weighting = _weighting(found, chosen)
-    settings: dict[str, Any] = {"loss": "log_huber" if positive else "huber", "level": level, "cluster": cluster}
-    counted = mass * (points_x / points_x.max()) ** weighting
+    settings: dict[str, Any] = {"loss": "log_huber" if positive else "huber", "level": level, "cluster": cluster, "sigma": sigma}
+    counted = (mass > 0) * (points_x / points_x.max()) ** weighting * (1.0 if weights is None else checked_weights(weights, len(points_x)))
     if mirror is not None and chosen == "power_no_floor":  # of the gap: a power law of y that ends where the metric does
-        fitted = fit(points_x, points_y, law="power", fixed={"E": mirror}, weights=counted, **settings)
+        fitted = fit(points_x, points_y, law="power", fixed={"E": mirror}, weights=counted, y_range=y_range, **settings)
     else:
         fitted = fit(points_x, points_y, law=chosen, weights=counted, y_range=y_range, **settings)
     return LawChoice(
@@ -98,7 +101,7 @@ def choose_law(
 def _pool(candidates: Sequence[str] | None, down: bool) -> tuple[tuple[str, int], ...]:
     if candidates is None:
         return POOL if down else RISING_POOL
-    if isinstance(candidates, str) or not len(candidates):
+    if isinstance(candidates, str) or not isinstance(candidates, Sequence) or not len(candidates):
         raise AnalysisError(f"candidates is {candidates!r}: give a list of names of laws, such as ['power', 'shifted_power'].")
     names = dict.fromkeys(find_law(name).name for name in candidates)
     names.pop("last_value", None)  # it is always there
@@ -116,15 +119,20 @@ def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple
         if law not in by_law or found.origin_weights @ errors < found.origin_weights @ by_law[law]:
             by_law[law] = errors
     by_law["last_value"] = last_value_errors(curve, found.ends)
+    best = min((law for law in by_law), key=lambda law: float(found.origin_weights @ by_law[law]) if found.ends else 0.0)
     rows: list[dict[str, Any]] = []
+    near: set[str] = set()
     for law, errors in by_law.items():
-        mean, error = _mean_and_error(errors, found.origin_weights)
+        mean = float(np.sqrt(found.origin_weights @ errors)) if found.ends else np.nan
+        behind, error = _behind(errors, by_law[best])
+        if law == best or not found.ends or behind <= error:
+            near.add(law)
         rows.append(
             {
                 "law": law,
                 "parameters": len(find_law(law).names),
                 "rolling_error": finite(mean),
-                "standard_error": finite(error),
+                "standard_error": finite(mean * error),
                 "weight": share.get(law, 0.0),
                 "chosen": False,
             }
@@ -132,25 +140,24 @@ def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple
     rows.sort(key=lambda row: (row["rolling_error"] if found.ends else row["parameters"], row["law"] == "last_value"))
     enough = [row for row in rows if row["parameters"] <= most and row["law"] not in barred]
     # without an origin nothing was predicted, and the simplest law that is not trivial stands
-    limit = np.inf if not found.ends else enough[0]["rolling_error"] + (enough[0]["standard_error"] or 0.0)
     trivial = {"last_value"} if not found.ends and len(enough) > 1 else set()
-    chosen = min(
-        (row for row in enough if row["law"] not in trivial and (not found.ends or row["rolling_error"] <= limit)),
-        key=lambda row: (row["parameters"], row["rolling_error"] or 0.0),
-    )
+    close = [row for row in enough if row["law"] in near and row["law"] not in trivial] or enough[:1]
+    chosen = min(close, key=lambda row: (row["parameters"], row["rolling_error"] or 0.0))
     chosen["chosen"] = True
     return tuple(rows), str(chosen["law"])
 
 
-def _mean_and_error(errors: Array, weights: Array) -> tuple[float, float]:
-    """Root of the weighted mean squared error, and its standard error over origins."""
+def _behind(errors: Array, best: Array) -> tuple[float, float]:
+    """By what share a law's errors exceed the best law's, on average over the same origins, and the standard error of that.
+
+    Compared origin by origin: that all laws err more from early origins says nothing about which law is better.
+    """
     if not len(errors):
-        return np.nan, np.nan
-    mean = float(weights @ errors)
-    if len(errors) < 2 or mean <= 0:
-        return float(np.sqrt(max(mean, 0.0))), np.nan
-    spread = float(weights @ (errors - mean) ** 2) / (effective(weights) - 1.0) if effective(weights) > 1.0 else np.nan
-    return float(np.sqrt(mean)), float(0.5 * np.sqrt(spread / mean))
+        return 0.0, np.nan
+    tiny = 1e-12 * float(np.max(best)) + 1e-300
+    ratio = 0.5 * np.log((errors + tiny) / (best + tiny))
+    spread = float(np.std(ratio, ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else np.nan
+    return float(np.mean(ratio)), spread
 
 
 def _weighting(found: Average, law: str) -> int:
@@ -171,28 +178,3 @@ def _noise_sd(curve: Curve, x: Array, y: Array, mass: Array, found: Average) -> 
     if worth <= 3.5:
         return curve.noise_sd
     return float(np.sqrt(np.sum(weights * residual**2) / weights.sum() * worth / (worth - 3.0)))
-
-
-def _falls(x: Array, y: Array) -> bool:
-    """Whether y goes down with x, by ranks."""
-    return bool(np.cov(_ranks(x), _ranks(y))[0, 1] <= 0)
-
-
-def _ranks(values: Array) -> Array:
-    """Ranks, tied values sharing their mean."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(count) - 0.5 * (count - 1.0))[place])
-
-
-def _range(y_range: tuple[float | None, float | None] | None, y: Array) -> tuple[float, float]:
-    low, high = (
-        (-np.inf, np.inf)
-        if y_range is None
-        else tuple(end if given is None else float(given) for given, end in zip(y_range, (-np.inf, np.inf), strict=True))
-    )
-    outside = np.flatnonzero((y < low) | (y > high))
-    if not low < high:
-        raise AnalysisError(f"y_range is ({low:g}, {high:g}): give a low end below the high end.")
-    if len(outside):
-        raise AnalysisError(f"y holds {y[outside[0]]:g}, outside the y_range {low:g} to {high:g}: correct the range or the points.")
-    return low, high

@@ -26,7 +26,7 @@ class Noise:
     variance: float
     """Factor that turns (J' W J)^-1 into a covariance: s^2 for least squares."""
     sd: float
-    """Standard deviation of a residual of weight 1."""
+    """Standard deviation of a residual in the problem's units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,7 @@ def covariance_of(solution: Solution, variance: float, problem: Problem | None =
         by = problem.gradient(u[None])[0][:, columns]
         if problem.loss.logarithmic:
             by = by / problem.function(u[None])[0][:, None]
+        by = by / np.asarray(problem.units)[..., None]
     by = np.where(np.isfinite(by), by, 0.0)[used] * np.sqrt(problem.weights[used])[:, None]
     if not names or not len(by):
         return Covariance(names=names, root=np.zeros((len(names), len(names))), unseen=names)

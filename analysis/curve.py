@@ -29,17 +29,17 @@ class Fit(FittedLaw):
     @property
     def x_min(self) -> float:
         """Smallest x measured."""
-        return float(min(self.x))
+        return float(self._measured().min())
 
     @property
     def x_max(self) -> float:
         """Largest x measured: beyond it a prediction is an extrapolation."""
-        return float(max(self.x))
+        return float(self._measured().max())
 
     @property
     def n_distinct_x(self) -> int:
         """Distinct x among the points."""
-        return len(set(self.x))
+        return len(np.unique(self._measured()))
 
     def predict(self, x: ArrayLike, kind: Kind = "mean") -> Prediction:
         """The law at x, shape (m,) or a single number, with an interval for its mean or for one new run.
@@ -51,15 +51,12 @@ class Fit(FittedLaw):
         checked_kind(kind)
         where = positive_x(x)
         mean, error = self._error(((1.0, where),))
-        unit = np.where(mean > 0, mean, np.nan) if self.logarithmic else 1.0  # residuals are relative to y there
-        with np.errstate(all="ignore"):
-            half = np.abs(error / unit) * self._quantile()
-            if kind == "new run":
-                noise = np.nan if self.residual_sd is None else self.residual_sd
-                half = np.hypot(half, noise * self._quantile())
-            if self.drift is not None:
-                half = np.hypot(half, self.drift.half_width(where, self.x_min, self.x_max, self.level))
-            low, high = (mean * np.exp(-half), mean * np.exp(half)) if self.logarithmic else (mean - half, mean + half)
+        half = self._relative(mean, error) * self._quantile()
+        if kind == "new run":
+            half = np.hypot(half, (np.nan if self.residual_sd is None else self.residual_sd) * self._quantile())
+        if self.drift is not None:
+            half = np.hypot(half, self.drift.half_width(where, self.x_min, self.x_max, self.level))
+        mean, low, high = self._band(mean, half)
         return Prediction(
             x=where, mean=mean, low=low, high=high, extrapolated=(where < self.x_min) | (where > self.x_max), level=self.level, kind=kind
         )
@@ -95,7 +92,7 @@ class Fit(FittedLaw):
         'Never' where the law's floor (or ceiling) lies on the wrong side of y. Raises AnalysisError for a y that is not finite.
         """
         reason = self.reason_no_interval
-        return needed_x(y, self.predict, x_min=self.x_min, x_max=self.x_max, level=self.level, reason_no_interval=reason)
+        return needed_x(y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason)
 
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> dict[str, pd.DataFrame]:
         """All that a figure of this fit needs, for any plotting library: 'points' (x, y, weight, fitted, residual) and 'curve' (x, mean, low,

@@ -51,13 +51,15 @@ def minimise(
     settled: float = SETTLED,
     enough: float = 0.0,
     prior: tuple[Array, Array] | None = None,
+    units: Array | float = 1.0,
 ) -> Descent:
     """Minimise sum_i w_i loss(residual_i) from every start, to within about `enough` of the minimum.
 
     u has shape (batch, p); `function` takes (m, p) to fitted values (m, n), `gradient` to (m, n, p). y is (n,); weights are (n,) or
-    (batch, n), and `free` (p,) or (batch, p); lower and upper bounds are (p,). `prior` is (centre, precision), each (p,) or (batch, p): it adds
-    precision (u - centre)^2 / 2 to the objective. `linear`, (p,), marks coordinates in which the fitted values are linear: they are solved
-    anew after each step of the others (variable projection, Golub and Pereyra 1973), which follows the curved valleys of such laws.
+    (batch, n), and `free` (p,) or (batch, p); lower and upper bounds are (p,). `prior` is (centre, precision), each (p,) or (batch, p):
+    it adds precision (u - centre)^2 / 2 to the objective. Residuals are measured in `units`, (n,). `linear`, (p,), marks coordinates in
+    which the fitted values are linear: they are solved anew after each step of the others (variable projection, Golub and Pereyra 1973),
+    which follows the curved valleys of such laws.
     """
     u = np.clip(np.array(u, dtype=np.float64), lower, upper)
     batch, size = u.shape
@@ -68,7 +70,7 @@ def minimise(
 
     def residual_of(at: Array, rows: NDArray[np.int64]) -> tuple[Array, Array]:
         with np.errstate(all="ignore"):
-            residual = loss.residual(function(at), y)
+            residual = loss.residual(function(at), y) / units
             residual = np.where(used[rows], residual, 0.0)
             value = np.sum(weights[rows] * loss.value(residual), axis=1)
             value += 0.5 * np.sum(precision[rows] * (at - centre[rows]) ** 2, axis=1)
@@ -89,7 +91,7 @@ def minimise(
             break
         fresh = active[stale[active]]
         if len(fresh):
-            held[0][fresh], held[1][fresh] = _normal(gradient, loss, u[fresh], residual[fresh], y, weights[fresh], used[fresh], shrink[fresh])
+            held[0][fresh], held[1][fresh] = _normal(gradient, loss, u[fresh], residual[fresh], y, units, weights[fresh], used[fresh], shrink[fresh])
             if prior is not None:
                 held[0][fresh] += precision[fresh][:, :, None] * np.eye(size)
                 held[1][fresh] += precision[fresh] * (u[fresh] - centre[fresh])
@@ -109,7 +111,7 @@ def minimise(
         trial_residual, trial_objective = residual_of(trial, active)
         if projected is not None:
             along = moving[:, projected]
-            solved = _linear_solved(gradient, loss, trial, trial_residual, y, weights[active], used[active], projected, along, lower, upper)
+            solved = _linear_solved(gradient, loss, trial, trial_residual, y, units, weights[active], used[active], projected, along, lower, upper)
             solved_residual, solved_objective = residual_of(solved, active)
             lower_still = solved_objective < trial_objective
             trial = np.where(lower_still[:, None], solved, trial)
@@ -138,13 +140,21 @@ def minimise(
 
 
 def _normal(
-    gradient: Callable[[Array], Array], loss: Loss, u: Array, residual: Array, y: Array, weights: Array, used: NDArray[np.bool_], shrink: Array
+    gradient: Callable[[Array], Array],
+    loss: Loss,
+    u: Array,
+    residual: Array,
+    y: Array,
+    units: Array | float,
+    weights: Array,
+    used: NDArray[np.bool_],
+    shrink: Array,
 ) -> tuple[Array, Array]:
     """Matrix and slope of the local parabola: shapes (m, p, p) and (m, p)."""
     with np.errstate(all="ignore"):
-        by = gradient(u)
+        by = gradient(u) / np.asarray(units)[..., None]
         if loss.logarithmic:
-            by = by / (y * np.exp(residual))[..., None]
+            by = by / (y * np.exp(residual * units))[..., None]
         by = np.where(used[..., None] & np.isfinite(by), by, 0.0)
         curvature = weights
         if np.isfinite(loss.delta):
@@ -176,6 +186,7 @@ def _linear_solved(
     u: Array,
     residual: Array,
     y: Array,
+    units: Array | float,
     weights: Array,
     used: NDArray[np.bool_],
     columns: NDArray[np.int64],
@@ -185,9 +196,9 @@ def _linear_solved(
 ) -> Array:
     """u with the linear coordinates `columns` moved to the least squares of the loss as it looks from u; exact for squared residuals."""
     with np.errstate(all="ignore"):
-        by = gradient(u)[..., columns]
+        by = gradient(u)[..., columns] / np.asarray(units)[..., None]
         if loss.logarithmic:
-            by = by / (y * np.exp(residual))[..., None]
+            by = by / (y * np.exp(residual * units))[..., None]
         heavy = weights * loss.majorant(residual)
         by = np.where((used & np.isfinite(residual))[..., None] & np.isfinite(by), by, 0.0)
         weighted = by * heavy[..., None]

@@ -77,7 +77,7 @@ def drift_of(solution: Solution) -> Drift | None:
     if len(problem.free) > MOST_PARAMETERS:
         return None
     # the last value was fitted to the points at the largest x alone, and strays from all that came before
-    mass = np.ones(len(problem.y)) if trivial else problem.weights
+    mass = np.ones(len(problem.y)) if trivial else problem.masses
     kept = mass > 0
     curve = curve_of(problem.x[kept], problem.y[kept], mass[kept], logarithmic=problem.loss.logarithmic)
     unit = 1.0 if curve.logarithmic else float(np.ptp(curve.y))
@@ -88,7 +88,7 @@ def drift_of(solution: Solution) -> Drift | None:
     if trivial:
         error = curve.t - curve.t[np.array(ends) - 1][:, None]
     else:
-        part = dataclasses.replace(problem, x=curve.x, y=curve.y, weights=curve.count)
+        part = dataclasses.replace(problem, x=curve.x, y=curve.y, weights=curve.count, units=1.0)
         with np.errstate(all="ignore"):
             error = problem.loss.residual(solve_many(part, np.where(later, 0.0, curve.count)).fitted, curve.y)
     up = down = 0.0

@@ -1,8 +1,9 @@
-"""The one error that analysis raises, and the sentence about a name that does not exist."""
+"""The one error that analysis raises, the sentence about a name that does not exist, and None for a number that does not."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -18,3 +19,8 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"there are: {', '.join(names)}" if names else "there are none"
+
+
+def finite(value: float) -> float | None:
+    """The number, or None for what JSON cannot hold."""
+    return float(value) if math.isfinite(value) else None

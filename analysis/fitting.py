@@ -10,14 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.curve import Fit
 from analysis.drift import drift_of
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, finite
 from analysis.inference import Spread, infer, status_of
 from analysis.lack_of_fit import lack_of_fit
 from analysis.laws import find_law
 from analysis.losses import find_loss
-from analysis.points import checked_clusters, checked_level, checked_points, checked_samples, checked_weights, checked_y_for
+from analysis.points import checked_clusters, checked_level, checked_points, checked_samples, checked_sigma, checked_weights, checked_y_for
 from analysis.problem import Problem, make_problem
-from analysis.settings import checked_bounds, checked_pins, checked_start
+from analysis.settings import checked_bounds, checked_pins, checked_range, checked_start
 from analysis.solving import Solution, with_linear_solved
 
 Array = NDArray[np.float64]
@@ -43,11 +43,12 @@ def fit(
 ) -> Fit:
     """Fit `law`, one of `analysis.LAWS` such as 'power' (y = E + A x^-b), to the points (x, y), each of shape (n,); x > 0, in any unit.
 
-    `loss`, one of `analysis.LOSSES`: by default Huber's on relative errors, whose `delta` is 2.5 robust standard deviations unless given (no
-    point counts as an outlier with fewer than 6 degrees of freedom). `weights` multiply the loss of each point; `sigma`, standard errors
-    of y, does the same as 1 / sigma^2 (in relative terms for a logarithmic loss). `fixed` pins parameters, {"E": 0.1}; `bounds` confines
-    them, {"b": (0.2, 0.5)}, None leaving a side open; `y_range`, (0, 1) for an accuracy, confines the level that y tends to. No start is
-    needed; `start` replaces the search over starts (linear parameters are solved, so only the others count).
+    `loss`, one of `analysis.LOSSES`: by default Huber's on relative errors, whose `delta` is 2.5 robust standard deviations unless given
+    (no point counts as an outlier with fewer than 6 degrees of freedom). `weights` multiply the loss of each point; `sigma`, standard
+    errors of y up to a common factor, is what its residual is measured in (relative to y for a logarithmic loss), outliers included.
+    `fixed` pins parameters, {"E": 0.1}; `bounds` confines them, {"b": (0.2, 0.5)}, None leaving a side open; `y_range`, (0, 1) for an
+    accuracy, confines the level that y tends to. No start is needed; `start` replaces the search over starts (linear parameters are
+    solved, so only the others count).
 
     Intervals have nominal coverage `level`. Independent points: profile likelihood with Student's t, or `bootstrap` samples of the points. `cluster`,
     shape (n,), labels points that are not independent, such as runs of one seed (see `independent_groups`): delete-one-cluster jackknife, or
@@ -59,20 +60,23 @@ def fit(
     chosen = find_law(law)
     points_x, points_y = checked_points(x, y)
     checked_level(level)
-    checked_samples(bootstrap)
+    checked_samples(bootstrap, seed)
     kind = find_loss(loss, delta)
     checked_y_for(points_y, loss)
-    mass = checked_weights(weights, sigma, points_y, logarithmic=kind.logarithmic)
+    ends = checked_range(y_range, points_y)
+    mass = checked_weights(weights, len(points_x))
+    units = checked_sigma(sigma, points_y, logarithmic=kind.logarithmic)
     if chosen.name == "last_value":
         mass = np.where(points_x == points_x[mass > 0].max(), mass, 0.0)
-    mass = mass / np.mean(mass[mass > 0])
+        mass = mass / np.mean(mass[mass > 0])
     labels = None if cluster is None else checked_clusters(cluster, len(points_x))
     pinned = checked_pins(chosen, fixed or {})
-    problem = make_problem(chosen, points_x, points_y, mass, kind, pinned, checked_bounds(chosen, bounds or {}, y_range, pinned))
+    problem = make_problem(chosen, points_x, points_y, mass, kind, pinned, checked_bounds(chosen, bounds or {}, y_range, pinned), units)
     check_enough(problem)
     begin = None if start is None else with_linear_solved(problem, checked_start(chosen, start, problem.free))
     solution, spread = infer(problem, level=level, labels=labels, samples=bootstrap, seed=seed, start=begin)
-    return Fit(**fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None), drift=drift_of(solution))
+    fields = fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends)
+    return Fit(**fields, drift=drift_of(solution))
 
 
 def check_enough(problem: Problem) -> None:
@@ -87,7 +91,7 @@ def check_enough(problem: Problem) -> None:
         )
 
 
-def fields_of(solution: Solution, spread: Spread, *, level: float, loss: str, clustered: bool) -> dict[str, Any]:
+def fields_of(solution: Solution, spread: Spread, *, level: float, loss: str, clustered: bool, y_range: tuple[float, float]) -> dict[str, Any]:
     """What every result holds, of a curve or a surface."""
     from analysis.covariance import noise_of
 
@@ -104,10 +108,11 @@ def fields_of(solution: Solution, spread: Spread, *, level: float, loss: str, cl
         "status_detail": detail,
         "loss": loss,
         "delta": float(delta) if np.isfinite(delta) else None,
+        "y_range": (finite(y_range[0]), finite(y_range[1])),
         "objective": solution.objective,
         "x": tuple(problem.x.tolist()) if problem.x.ndim == 1 else tuple(tuple(row) for row in problem.x.tolist()),
         "y": tuple(problem.y.tolist()),
-        "weights": tuple(problem.weights.tolist()),
+        "weights": tuple(problem.masses.tolist()),
         "residual_sd": None if noise is None else noise.sd,
         "correlation": spread.correlation,
         "interval_method": spread.method,

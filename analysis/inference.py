@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,16 +12,19 @@ from numpy.typing import NDArray
 from analysis.bootstrap import Bootstrap, bootstrap, percentile_ends
 from analysis.covariance import Noise, covariance_of, noise_of
 from analysis.jackknife import Replicates, jackknife_intervals, leave_one_out
-from analysis.problem import Problem
+from analysis.problem import Problem, proportion
 from analysis.profile import profile_intervals
 from analysis.solving import Solution, solve
 from analysis.student import t_quantile
+from analysis.wording import percent
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
 Status = Literal["converged", "at bound", "not identified"]
 
 FEWEST_CLUSTERS = 3
+EVER_BETTER = "the search finds ever better fits, so none of them can be called the best"
+OPEN = 3.0  # how near an interval's end may come to the edge of the search, as a factor, before it says nothing
 AGAIN = 3  # times a profile may find a better optimum and start over
 
 
@@ -48,16 +52,20 @@ def infer(
 ) -> tuple[Solution, Spread]:
     """The best solution and its spread: bootstrap if samples are asked for, else jackknife over clusters, else profile."""
     solution = solve(problem, starts=start)
+    lost = ""
     if samples:
-        return solution, bootstrapped(solution, level, labels, samples, seed)
+        spread = bootstrapped(solution, level, labels, samples, seed)
+        if not spread.reason or labels is not None:
+            return solution, spread
+        lost = f" ({spread.reason})"
     if labels is not None:
         return solution, _clustered(solution, labels, level)
     for _ in range(AGAIN):
         spread, better = _profiled(solution, level)
         if better is None:
-            return solution, spread
+            return solution, dataclasses.replace(spread, method=spread.method + lost) if spread.method else spread
         solution = solve(solution.problem, starts=better[None])
-    return solution, no_spread(problem, "the search finds ever better fits, so none of them can be called the best")
+    return solution, no_spread(problem, EVER_BETTER)
 
 
 def no_spread(problem: Problem, reason: str, **more: object) -> Spread:
@@ -84,9 +92,11 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
             "not identified",
             f"the points do not tell {_listed(spread.unseen)} apart: pin one with fixed={{...}} or choose a law with fewer parameters",
         )
-    loose = [name for name in searched if (ends := spread.intervals.get(name)) is not None and ends[0] <= 0.0 and np.isinf(ends[1])]
+    if spread.reason == EVER_BETTER:
+        return "not identified", EVER_BETTER
+    loose = [name for name in searched if _says_nothing(problem, name, spread.intervals.get(name))]
     if loose:
-        return "not identified", f"every {_listed(tuple(loose))} fits the points about equally well at the {level:.0%} level"
+        return "not identified", f"every {_listed(tuple(loose))} fits the points about equally well at the {percent(level)} level"
     if stuck:
         name, side = next(iter(stuck.items()))
         index = law.names.index(name)
@@ -96,6 +106,17 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
     if not solution.converged:
         return "not identified", f"the search had not settled after its last step: the points hardly tell {_listed(tuple(searched))} apart"
     return "converged", ""
+
+
+def _says_nothing(problem: Problem, name: str, ends: Interval | None) -> bool:
+    """Whether an interval reaches about as far as the search does, on both sides."""
+    index = problem.law.names.index(name)
+    if ends is None or name in problem.bounds or not problem.logged[index]:
+        return False
+    ratio = proportion(problem.law, name, tuple(1.0 / factor for factor in problem.scale)) or 1.0
+    with np.errstate(over="ignore"):
+        low, high = (float(np.exp(end[index])) * ratio for end in problem.box)
+    return ends[0] <= OPEN * low and ends[1] >= high / OPEN
 
 
 def _look(law: str, name: str, side: str) -> str:
@@ -124,7 +145,7 @@ def _profiled(solution: Solution, level: float) -> tuple[Spread, Array | None]:
     covariance = covariance_of(solution, noise.variance)
     return (
         Spread(
-            intervals={name: profile.intervals.get(name) for name in problem.law.names},
+            intervals=_holding(solution, profile.intervals),
             method=f"profile likelihood for parameters, delta method for predictions; Student t on {freedom} degrees of freedom",
             correlation=_given_correlation(solution, noise),
             degrees_of_freedom=freedom,
@@ -147,9 +168,11 @@ def _clustered(solution: Solution, labels: NDArray[np.int64], level: float) -> S
     replicates = leave_one_out(solution, labels)
     if not isinstance(replicates, Replicates):
         return no_spread(problem, replicates)
-    method = f"delete-one-cluster jackknife over {clusters} clusters, Student t on {clusters - 1} degrees of freedom"
+    groups = len(replicates.u)
+    counted = f"{clusters} clusters" if groups == clusters else f"{groups} groups of {clusters} clusters"
+    method = f"delete-one-cluster jackknife over {counted}, Student t on {groups - 1} degrees of freedom"
     found = {name: tuple(float(value) for value in values) for name, values in problem.original(replicates.u).items()}
-    shared = {"degrees_of_freedom": clusters - 1, "replicates": found, "replicate_kind": "jackknife"}
+    shared = {"degrees_of_freedom": groups - 1, "replicates": found, "replicate_kind": "jackknife"}
     edge = [name for name in solution.at_bound if name in problem.law.searched]
     if replicates.at_bound or edge:
         name = edge[0] if edge else problem.law.searched[-1]
@@ -157,13 +180,19 @@ def _clustered(solution: Solution, labels: NDArray[np.int64], level: float) -> S
         where = f"in {replicates.at_bound} of the {clusters} fits that leave one cluster out" if replicates.at_bound else "in the fit"
         reason = f"{noun} is lost, on the edge of its range, {where}"
         return no_spread(problem, reason, **shared, method=f"for predictions only: {method}", lost=replicates.at_bound)
-    intervals, covariance = jackknife_intervals(solution, replicates, quantile=t_quantile(level, clusters - 1))
+    intervals, covariance = jackknife_intervals(solution, replicates, quantile=t_quantile(level, groups - 1))
     return Spread(
-        intervals={name: intervals.get(name) for name in problem.law.names},
+        intervals=_holding(solution, intervals),
         method=method,
         correlation=_named(problem.free, covariance),
         **shared,  # type: ignore[arg-type]
     )
+
+
+def _holding(solution: Solution, intervals: dict[str, Interval]) -> dict[str, Interval | None]:
+    """Intervals of all parameters, each holding its estimate, which rounding or a flat loss can leave just outside."""
+    params = solution.params
+    return {name: None if (ends := intervals.get(name)) is None else (min(ends[0], value), max(ends[1], value)) for name, value in params.items()}
 
 
 def bootstrapped(solution: Solution, level: float, labels: NDArray[np.int64] | None, samples: int, seed: int) -> Spread:
@@ -206,14 +235,15 @@ def _given_correlation(solution: Solution, noise: Noise) -> dict[str, dict[str, 
             [[(values[name][2 * k] - values[name][2 * k + 1]) / (2 * steps[c]) for k, c in enumerate(columns)] for name in covariance.names]
         )
         turned = np.nan_to_num(turn.reshape(len(columns), len(columns)), posinf=0.0, neginf=0.0) @ covariance.root
-    return _named(covariance.names, turned @ turned.T)
+        return _named(covariance.names, turned @ turned.T)
 
 
 def _named(names: tuple[str, ...], covariance: Array) -> dict[str, dict[str, float]]:
     """Correlations by name; those with a parameter that does not vary are zero."""
     sd = np.sqrt(np.diag(covariance)) if len(names) else np.empty(0)
     safe = np.where(sd > 0, sd, 1.0)
-    matrix = covariance / safe[:, None] / safe
+    with np.errstate(all="ignore"):
+        matrix = np.nan_to_num(covariance / safe[:, None] / safe, nan=0.0, posinf=0.0, neginf=0.0)
     return {one: {other: 1.0 if i == j else float(matrix[i, j]) for j, other in enumerate(names)} for i, one in enumerate(names)}
 
 

@@ -27,7 +27,7 @@ def lack_of_fit(solution: Solution, *, clustered: bool) -> LackOfFit:
     """The test, on the residuals of the loss (relative ones where it is logarithmic)."""
     problem = solution.problem
     used = problem.weights > 0
-    residual, weights = solution.residual[used], problem.weights[used]
+    residual, weights = (solution.residual * problem.units)[used], problem.masses[used]
     cells = np.unique(problem.x[used], axis=0, return_inverse=True)[1].ravel()
     count = int(cells.max()) + 1
     freedom = (count - len(problem.free), len(residual) - count)

@@ -71,15 +71,19 @@ class Curve:
         """ln(x / largest x), shape (n,)."""
         return np.log(self.x / self.x[-1])
 
-    @property
-    def noise_sd(self) -> float:
-        """Standard deviation of a point about its neighbours' line, from the later half of the curve."""
-        u, t = self.steps, self.t
+    def noise_of(self, end: int) -> float:
+        """Standard deviation of one of the first `end` points about its neighbours' line, from the later half of them."""
+        u, t = self.steps[:end], self.t[:end]
         if len(u) < 4:
             return self._within(0.0)
         share = (u[2:] - u[1:-1]) / (u[2:] - u[:-2])
         off = (t[1:-1] - share * t[:-2] - (1.0 - share) * t[2:]) / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)
         return self._within(float(1.4826 * np.median(np.abs(off[len(off) // 2 :]))))
+
+    @property
+    def noise_sd(self) -> float:
+        """The same for the whole curve."""
+        return self.noise_of(len(self.x))
 
     def _within(self, sd: float) -> float:
         unit = 1.0 if self.logarithmic else max(float(np.ptp(self.t)), 1e-12 * float(np.max(np.abs(self.t)))) or 1.0
@@ -148,4 +152,4 @@ def belief(law: Law, curve: Curve, ends: list[int], *, falling: bool) -> tuple[A
             span = max(float(np.ptp(curve.y[:end])), 1e-6 * abs(level)) or 1.0
             middle, sd = (0.4 * level, 0.4 * level) if falling and curve.logarithmic else (level + (-0.5 if falling else 0.5) * span, span)
             centre[row, index], precision[row, index] = middle, 1.0 / sd**2
-    return centre, precision * curve.noise_sd**2
+    return centre, precision * np.array([curve.noise_of(end) ** 2 for end in ends])[:, None]

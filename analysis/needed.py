@@ -40,20 +40,21 @@ class Needed:
     """The same in words."""
 
 
-def needed_x(y: float, predict: Callable[[Array], Prediction], *, x_min: float, x_max: float, level: float, reason_no_interval: str) -> Needed:
-    """The smallest x from which `predict` has reached y, and the x around it at which y lies inside the interval.
+def needed_x(wanted: float, predict: Callable[[Array], Prediction], *, x: Array, y: Array, level: float, reason_no_interval: str) -> Needed:
+    """The smallest x from which `predict` has reached the target, and the x around it at which the target lies inside the interval.
 
-    'Never' where the law's floor (or ceiling) lies on the wrong side of y. Raises AnalysisError for a y that is not finite.
+    Which way is better is read off the points (x, y), shape (n,). 'Never' where the law's floor (or ceiling) lies on the wrong side of the
+    target. Raises AnalysisError for a target that is not finite.
     """
     try:
-        target = float(y)
+        target = float(wanted)
     except (TypeError, ValueError):
-        raise AnalysisError(f"the target {y!r} is no number: give a value of y.") from None
+        raise AnalysisError(f"the target {wanted!r} is no number: give a value of y.") from None
     if not np.isfinite(target):
         raise AnalysisError(f"the target is {target:g}: give a finite value of y.")
+    x_min, x_max = float(x.min()), float(x.max())
     ladder = np.geomspace(x_min * NEAR, x_max * FAR, STEPS)
-    first, last = predict(np.array([x_min, x_max])).mean
-    sign = 1.0 if last > first else -1.0
+    sign = -1.0 if falls(x, y) else 1.0
     band = predict(ladder)
     better, worse = ("high", "low") if sign > 0 else ("low", "high")
 
@@ -70,8 +71,20 @@ def needed_x(y: float, predict: Callable[[Array], Prediction], *, x_min: float, 
         after = sign * (getattr(band, worse) - target)
         high = _crossing(short(worse), ladder, _reached(np.where(ladder >= at, after, -1.0)))
     outside = not x_min <= at <= x_max
-    sentence = _said(target, at, low, high, level, outside, reason_no_interval)
+    sentence = _said(target, at, low, high, level, outside, reason_no_interval, first=float(ladder[0]))
     return Needed(target=target, x=at, low=low, high=high, level=level, extrapolated=outside, sentence=sentence)
+
+
+def falls(x: Array, y: Array) -> bool:
+    """Whether y goes down with x, by ranks; a y that does neither counts as one that falls."""
+    ranks_x, ranks_y = _ranks(x), _ranks(y)
+    return bool(np.sum((ranks_x - ranks_x.mean()) * (ranks_y - ranks_y.mean())) <= 0)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks, tied values sharing their mean."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - 0.5 * (count - 1.0))[place])
 
 
 def _reached(gaps: Array) -> int:
@@ -96,9 +109,9 @@ def _crossing(gap: Callable[[Array], Array], ladder: Array, index: int) -> float
     return float(np.exp(high))
 
 
-def _said(target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str) -> str:
+def _said(target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str, *, first: float) -> str:
     def said(x: float) -> str:
-        return f"{x:,.3g}" if np.isfinite(x) else "never"
+        return "never" if not np.isfinite(x) else f"{x:,.3g} or less" if x <= first else f"{x:,.3g}"
 
     told = f"y = {target:g} is " + (f"reached at x = {said(at)}" if np.isfinite(at) else "never reached: the law levels off before it")
     if np.isnan(low):

@@ -41,7 +41,7 @@ def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | No
     for row in weights:
         starts = starting_points(dataclasses.replace(problem, weights=row))
         with np.errstate(all="ignore"):
-            residual = problem.loss.residual(problem.function(starts), problem.y)
+            residual = problem.residual(starts)
             value = np.sum(np.where(row > 0, row * problem.loss.value(residual), 0.0), axis=1)
         order = np.argsort(np.where(np.isfinite(value), value, np.inf), kind="stable")
         pick.append(starts[order[np.arange(STARTS) % len(order)]])
@@ -62,6 +62,7 @@ def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | No
             steps=steps,
             settled=SETTLED,
             prior=None if prior is None else _repeated(prior, count, each),
+            units=problem.units,
         )
         return found.u.reshape(count, each, -1), found.objective.reshape(count, each)
 

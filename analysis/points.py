@@ -56,7 +56,8 @@ def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
     """Cluster labels as integers from 0, shape (n,). Raises AnalysisError for a missing label or another length."""
     import pandas as pd  # here, so that a fit without clusters does not wait for it
 
-    labels = pd.Series(np.asarray(cluster).ravel())
+    # as objects: an array of text would turn a missing label into the label 'nan'
+    labels = pd.Series(list(np.ravel(np.asarray(cluster, dtype=object))), dtype=object)
     if len(labels) != n:
         raise AnalysisError(f"cluster has {len(labels)} labels for {n} points: give one label per point.")
     missing = np.flatnonzero(labels.isna())
@@ -65,27 +66,40 @@ def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
     return np.asarray(pd.factorize(labels)[0], dtype=np.int64)
 
 
-def checked_weights(weights: ArrayLike | None, sigma: ArrayLike | None, y: NDArray[np.float64], *, logarithmic: bool) -> NDArray[np.float64]:
-    """One weight per point, shape (n,), from weights or from standard errors of y. Raises AnalysisError."""
-    if weights is not None and sigma is not None:
-        raise AnalysisError("both weights and sigma are given: give the standard errors of y as sigma, or weights, not both.")
-    if weights is None and sigma is None:
-        return np.ones(len(y))
-    name = "weights" if weights is not None else "sigma"
-    array = numbers(name, weights if weights is not None else sigma)  # type: ignore[arg-type]
-    if array.shape != y.shape:
-        raise AnalysisError(f"{name} has shape {array.shape} for {len(y)} points: give one value per point.")
-    low = 0.0 if name == "weights" else np.nextafter(0.0, 1.0)
-    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= low)))
-    if len(wrong):
-        need = "a finite number, zero or above" if name == "weights" else "a finite standard error above zero"
-        raise AnalysisError(f"{name}[{wrong[0]}] is {array[wrong[0]]:g}: give {need}.")
-    if name == "sigma":
-        relative = array / np.abs(y) if logarithmic else array
-        return np.asarray((float(np.min(relative)) / relative) ** 2)
+def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """One weight per point with mean 1 over those above zero, shape (n,). Raises AnalysisError."""
+    if weights is None:
+        return np.ones(n)
+    array = _one_each("weights", weights, n, lowest=0.0, need="a finite number, zero or above")
     if not np.any(array > 0):
         raise AnalysisError("all weights are zero, which leaves no point: give at least one a positive weight.")
-    return np.asarray(array / np.max(array))
+    array = array / np.max(array)
+    return np.asarray(array / np.mean(array[array > 0]))
+
+
+def checked_sigma(sigma: ArrayLike | None, y: NDArray[np.float64], *, logarithmic: bool) -> NDArray[np.float64] | float:
+    """What the residual of each point is measured in, shape (n,), from standard errors of y; 1 for a typical point. Raises
+    AnalysisError."""
+    if sigma is None:
+        return 1.0
+    array = _one_each("sigma", sigma, len(y), lowest=float(np.nextafter(0.0, 1.0)), need="a finite standard error above zero")
+    relative = array / np.abs(y) if logarithmic else array
+    if not np.max(relative) < 1e6 * np.min(relative):
+        raise AnalysisError(
+            "sigma spans more than a factor of a million, so that a few points would decide alone: leave the others out, or give larger errors."
+        )
+    inverse = np.min(relative) / relative
+    return np.asarray(np.sqrt(np.mean(inverse**2)) / inverse)
+
+
+def _one_each(name: str, values: ArrayLike, n: int, *, lowest: float, need: str) -> NDArray[np.float64]:
+    array = numbers(name, values)
+    if array.shape != (n,):
+        raise AnalysisError(f"{name} has shape {array.shape} for {n} points: give one value per point.")
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= lowest)))
+    if len(wrong):
+        raise AnalysisError(f"{name}[{wrong[0]}] is {array[wrong[0]]:g}: give {need}.")
+    return array
 
 
 def checked_y_for(y: NDArray[np.float64], loss: str) -> None:
@@ -98,20 +112,29 @@ def checked_y_for(y: NDArray[np.float64], loss: str) -> None:
         )
 
 
-def checked_samples(bootstrap: int) -> None:
-    """Raises AnalysisError unless bootstrap is 0 or at least 50."""
+def checked_samples(bootstrap: int, seed: int) -> None:
+    """Raises AnalysisError unless bootstrap is 0 or at least 50, and seed a whole number, zero or above."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise AnalysisError(f"seed is {seed!r}: give a whole number, zero or above.")
     if isinstance(bootstrap, bool) or not isinstance(bootstrap, int | np.integer) or (bootstrap != 0 and not 50 <= bootstrap <= 1_000_000):
         raise AnalysisError(f"bootstrap is {bootstrap!r}: give the number of samples, 0 for none, else 50 to 1,000,000, such as 1000.")
 
 
 def checked_level(level: float) -> None:
     """Raises AnalysisError unless 0 < level < 1."""
-    if not 0.0 < level < 1.0:
-        raise AnalysisError(f"level is {level:g}: give the coverage of the intervals as a share, such as 0.90.")
+    if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
+        said = f"{level:g}" if isinstance(level, int | float | np.number) else repr(level)
+        raise AnalysisError(f"level is {said}: give the coverage of the intervals as a share, such as 0.90.")
 
 
 def numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Values as floats. Raises AnalysisError for what is no real number: text, dates, complex or masked values."""
+    if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():
+        raise AnalysisError(f"{name} is masked in places, and what is masked would be fitted: leave those points out with .compressed().")
     try:
-        return np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind in "cMm":
+            raise TypeError
+        return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise AnalysisError(f"{name} holds something that is not a number: give numbers alone.") from None

@@ -37,6 +37,8 @@ class Problem:
     """Geometric mean of each input."""
     scale: tuple[float, ...]
     """What each input is divided by: `natural`, or 1 where a value is set whose meaning hangs on the unit of x."""
+    units: Array | float = 1.0
+    """What a residual is measured in, shape (n,): the standard error of each point relative to a typical one."""
 
     @cached_property
     def centred(self) -> Array:
@@ -62,6 +64,23 @@ class Problem:
     def logged(self) -> tuple[bool, ...]:
         """Which coordinates are logs."""
         return tuple(parameter.role == "positive" for parameter in self.law.parameters)
+
+    @property
+    def kept(self) -> Problem:
+        """The points of positive weight alone, with x / geometric mean."""
+        used = self.weights > 0
+        units = self.units[used] if isinstance(self.units, np.ndarray) else self.units
+        return dataclasses.replace(self, x=self.x[used], y=self.y[used], weights=self.weights[used], units=units, scale=self.natural)
+
+    @property
+    def masses(self) -> Array:
+        """What a squared residual in the unit of y counts, shape (n,)."""
+        return np.asarray(self.weights / np.square(self.units))
+
+    def residual(self, u: Array) -> Array:
+        """Residuals in `units` at coordinates u, shape (batch, n)."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self.loss.residual(self.function(u), self.y) / self.units)
 
     def params(self, u: Array) -> dict[str, Array]:
         """Parameters of the centred law at coordinates u, shape (batch, p): each of shape (batch, 1)."""
@@ -116,6 +135,8 @@ class Problem:
             if name in self.bounds:
                 ratio = proportion(self.law, name, self.scale) or 1.0
                 low[index], high[index] = max(low[index], self.bounds[name][0] * ratio), min(high[index], self.bounds[name][1] * ratio)
+            if name in self.pinned:  # the caller knows better than the range of the search
+                low[index], high[index] = (0.0, np.inf) if logged else (-np.inf, np.inf)
         chosen = np.array(self.logged)
         with np.errstate(divide="ignore"):
             return np.where(chosen, np.log(np.where(chosen, np.maximum(low, 0.0), 1.0)), low), np.where(
@@ -137,13 +158,20 @@ class Problem:
 
 
 def make_problem(
-    law: Law, x: Array, y: Array, weights: Array, loss: Loss, pinned: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]
+    law: Law,
+    x: Array,
+    y: Array,
+    weights: Array,
+    loss: Loss,
+    pinned: Mapping[str, float],
+    bounds: Mapping[str, tuple[float, float]],
+    units: Array | float = 1.0,
 ) -> Problem:
     """The problem, centred where that keeps the meaning of what the caller has set."""
     natural = centres(law, x[weights > 0])
     entangled = any(proportion(law, name, natural) is None for name in (*pinned, *bounds))
     scale = (1.0,) * len(natural) if entangled else natural
-    return Problem(law=law, x=x, y=y, weights=weights, loss=loss, pinned=pinned, bounds=bounds, natural=natural, scale=scale)
+    return Problem(law=law, x=x, y=y, weights=weights, loss=loss, pinned=pinned, bounds=bounds, natural=natural, scale=scale, units=units)
 
 
 def centres(law: Law, x: Array) -> tuple[float, ...]:

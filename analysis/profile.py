@@ -134,6 +134,7 @@ class _Search:
             steps=40 if near else 80,
             settled=LOOSE,
             enough=self.enough,
+            units=self.problem.units,
         )
         return found.objective, found.u
 

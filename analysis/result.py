@@ -54,6 +54,8 @@ class FittedLaw:
     """Name of the loss, one of `analysis.LOSSES`."""
     delta: float | None
     """Residual beyond which a point counts as an outlier, in the unit of the residual; None where none does."""
+    y_range: tuple[float | None, float | None]
+    """Ends of the metric, as the caller gave them; None for an open side. Predictions stay within."""
     objective: float
     """Sum of weights times losses at the optimum."""
     x: tuple[Any, ...]
@@ -146,6 +148,8 @@ class FittedLaw:
         }
         fields["params"] = {name: value if math.isfinite(value) else None for name, value in self.params.items()}
         fields["objective"] = self.objective if math.isfinite(self.objective) else None
+        if self.replicates is not None:
+            fields["replicates"] = {name: [_or_none(value) for value in values] for name, values in self.replicates.items()}
         return json.dumps(fields, allow_nan=False)
 
     @classmethod
@@ -164,15 +168,20 @@ class FittedLaw:
         }
         fields["params"] = {name: _end(value, math.inf) for name, value in fields["params"].items()}
         fields["objective"] = _end(fields["objective"], math.inf)
-        for name in ("x", "y", "weights", "pinned", "scale", "covariance_names", "covariance_root"):
+        for name in ("x", "y", "y_range", "weights", "pinned", "scale", "covariance_names", "covariance_root"):
             fields[name] = _tuples(fields[name])
         if fields["replicates"] is not None:
-            fields["replicates"] = {name: tuple(values) for name, values in fields["replicates"].items()}
+            fields["replicates"] = {name: tuple(_end(value, math.nan) for value in values) for name, values in fields["replicates"].items()}
         test = fields["lack_of_fit"]
         fields["lack_of_fit"] = LackOfFit(**test | {"degrees_of_freedom": tuple(test["degrees_of_freedom"])})
         if fields["drift"] is not None:
             fields["drift"] = Drift(**fields["drift"])
         return cls(**fields)
+
+    def _measured(self) -> Array:
+        """x of the points that count, shape (m,) or (m, inputs): the last value stands for all points before it."""
+        x = np.array(self.x)
+        return x if self.law == "last_value" else x[np.array(self.weights) > 0]
 
     def _points_said(self) -> str:
         raise NotImplementedError
@@ -205,7 +214,7 @@ class FittedLaw:
         mean = np.asarray(sum(weight * self._values(where) for weight, where in terms))
         if self.replicates is not None:
             replicated = np.asarray(sum(weight * self._values(where, self.replicates) for weight, where in terms))
-            spread = jackknife_sd(replicated, mean) if self.replicate_kind == "jackknife" else np.nanstd(replicated, axis=0, ddof=1)
+            spread = jackknife_sd(replicated, mean) if self.replicate_kind == "jackknife" else _spread(replicated)
             return mean, spread
         if self.covariance_root is None:
             return mean, np.full(mean.shape, np.nan)
@@ -221,6 +230,27 @@ class FittedLaw:
             )
         return mean, np.linalg.norm(by @ np.array(self.covariance_root).reshape(len(columns), -1), axis=1)
 
+    def _band(self, mean: Array, half: Array) -> tuple[Array, Array, Array]:
+        """Mean, low and high, from a half-width on the scale of the residuals, within the range of the metric."""
+        with np.errstate(all="ignore"):
+            # below zero there is no ln y: there the half-width is that of the smallest y measured
+            unit = np.where(mean > 0, mean, min(self.y)) if self.logarithmic else 1.0
+            low, high = mean - half * unit, mean + half * unit
+            if self.logarithmic:
+                low, high = np.where(mean > 0, mean * np.exp(-half), low), np.where(mean > 0, mean * np.exp(half), high)
+        least, most = self._range()
+        return np.clip(mean, least, most), np.clip(low, least, most), np.clip(high, least, most)
+
+    def _range(self) -> tuple[float, float]:
+        """Ends of the metric, infinite where open."""
+        low, high = self.y_range
+        return -np.inf if low is None else low, np.inf if high is None else high
+
+    def _relative(self, mean: Array, error: Array) -> Array:
+        """A standard error in the unit of y on the scale of the residuals."""
+        with np.errstate(all="ignore"):
+            return np.asarray(np.abs(error / np.where(mean > 0, mean, min(self.y))) if self.logarithmic else error)
+
     def _quantile(self) -> float:
         return t_quantile(self.level, self.degrees_of_freedom)
 
@@ -229,5 +259,15 @@ def _end(value: float | None, open_end: float) -> float:
     return open_end if value is None else float(value)
 
 
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
+
+
+def _spread(values: Array) -> Array:
+    """Standard deviation over replicates, shape (m,); NaN where some left double precision."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.std(values, axis=0, ddof=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,21 @@ from analysis.laws import Law
 Array = NDArray[np.float64]
 
 
+def checked_range(y_range: tuple[float | None, float | None] | None, y: Array) -> tuple[float, float]:
+    """The range of the metric, with open sides as infinities. Raises AnalysisError for a y outside it."""
+    if y_range is None:
+        return -np.inf, np.inf
+    low, high = _ends("y_range is", y_range)
+    outside = np.flatnonzero((y < low) | (y > high))
+    if len(outside):
+        raise AnalysisError(f"y holds {y[outside[0]]:g}, outside the y_range {low:g} to {high:g}: correct the range or the points.")
+    return low, high
+
+
 def checked_pins(law: Law, fixed: Mapping[str, float]) -> dict[str, float]:
     """Pinned values in the law's order. Raises AnalysisError."""
     pinned: dict[str, float] = {}
-    for name, value in fixed.items():
+    for name, value in _mapping("fixed", fixed, '{"E": 0.1}').items():
         _check_name(law, name, "fixed", "pin")
         number = _number(f"fixed gives {name}", value)
         if not np.isfinite(number):
@@ -37,25 +49,30 @@ def checked_bounds(
 ) -> dict[str, tuple[float, float]]:
     """Bounds of free parameters, with open sides as infinities. Raises AnalysisError."""
     found: dict[str, tuple[float, float]] = {}
-    for name, ends in bounds.items():
+    for name, ends in _mapping("bounds", bounds, '{"b": (0.2, 0.5)}').items():
         _check_name(law, name, "bounds", "confine")
         if name in pinned:
             raise AnalysisError(f"{name} is both pinned by fixed and confined by bounds: choose one.")
-        found[name] = _ends(f"bounds of {name}", ends)
+        found[name] = _ends(f"bounds of {name} are", ends)
     if y_range is not None:
-        low, high = _ends("y_range", y_range)
+        low, high = _ends("y_range is", y_range)
         if law.asymptote is not None and law.asymptote not in pinned:
             before = found.get(law.asymptote, (-np.inf, np.inf))
             found[law.asymptote] = (max(low, before[0]), min(high, before[1]))
-    for name, (_, high) in found.items():
+    for name, (low, high) in found.items():
         if law.parameter(name).role == "positive" and high <= 0:
             raise AnalysisError(f"bounds of {name} end at {high:g}, and the law '{law.name}' needs {name} > 0: raise the upper bound.")
+        least, most = law.parameter(name).bounds
+        if law.parameter(name).unit == "none" and (high <= least or low >= most):
+            raise AnalysisError(
+                f"bounds of {name} are ({low:g}, {high:g}), and the law '{law.name}' is searched from {least:g} to {most:g}: let them overlap."
+            )
     return found
 
 
 def checked_start(law: Law, start: Mapping[str, float], free: tuple[str, ...]) -> dict[str, Array]:
     """Searched parameters to start from, shape (1,) each. Raises AnalysisError."""
-    for name in start:
+    for name in _mapping("start", start, '{"b": 0.3}'):
         _check_name(law, name, "start", "start from")
     missing = [name for name in law.searched if name in free and name not in start]
     if missing:
@@ -65,6 +82,12 @@ def checked_start(law: Law, start: Mapping[str, float], free: tuple[str, ...]) -
         if not np.isfinite(value) or (law.parameter(name).role == "positive" and value <= 0):
             raise AnalysisError(f"start gives {name} = {value:g}: give a finite number{' above zero' if value <= 0 else ''}.")
     return {name: np.array([value]) for name, value in found.items()}
+
+
+def _mapping(setting: str, given: object, example: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise AnalysisError(f"{setting} is {given!r}: give names with values, such as {example}.")
+    return given
 
 
 def _check_name(law: Law, name: str, setting: str, verb: str) -> None:
@@ -86,9 +109,9 @@ def _ends(what: str, ends: tuple[float | None, float | None]) -> tuple[float, fl
     try:
         low, high = ends
     except (TypeError, ValueError):
-        raise AnalysisError(f"{what} are {ends!r}: give a pair (low, high), with None for an open side.") from None
+        raise AnalysisError(f"{what} {ends!r}: give a pair (low, high), with None for an open side.") from None
     first = -np.inf if low is None else _number(f"{what}: low", low)
     last = np.inf if high is None else _number(f"{what}: high", high)
     if not first < last:
-        raise AnalysisError(f"{what} are ({first:g}, {last:g}): give a low end below the high end.")
+        raise AnalysisError(f"{what} ({first:g}, {last:g}): give a low end below the high end.")
     return first, last

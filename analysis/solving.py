@@ -52,8 +52,8 @@ class Solution:
 
     @property
     def residual(self) -> Array:
-        """Residuals of all points, shape (n,)."""
-        return self.problem.loss.residual(self.problem.function(self.u[None]), self.problem.y)[0]
+        """Residuals of all points in the problem's units, shape (n,)."""
+        return self.problem.residual(self.u[None])[0]
 
 
 def solve(problem: Problem, *, starts: Array | None = None) -> Solution:
@@ -78,10 +78,9 @@ def solve(problem: Problem, *, starts: Array | None = None) -> Solution:
 
 
 def robust_sd(solution: Solution) -> float:
-    """Standard deviation of weighted residuals from their median absolute value, leaving out as many of the smallest as there are free
+    """Standard deviation of residuals from their median absolute value, leaving out as many of the smallest as there are free
     parameters, for those are fitted away."""
-    used = solution.problem.weights > 0
-    sizes = np.sort(np.abs(solution.residual[used]) * np.sqrt(solution.problem.weights[used]))
+    sizes = np.sort(np.abs(solution.residual[solution.problem.weights > 0]))
     return float(np.median(sizes[min(len(solution.problem.free), len(sizes) - 1) :]) / SIGMA_OF_MAD)
 
 
@@ -103,14 +102,14 @@ def refit(solution: Solution, weights: Array, *, steps: int = 60, settled: float
         upper=high,
         steps=steps,
         settled=settled,
+        units=problem.units,
     )
     return found.u, found.converged
 
 
 def starting_points(problem: Problem) -> Array:
     """Coordinates to start from, shape (starts, p): searched parameters from the law's grid, linear ones solved exactly."""
-    law, used = problem.law, problem.weights > 0
-    natural = dataclasses.replace(problem, scale=problem.natural, x=problem.x[used], y=problem.y[used], weights=problem.weights[used])
+    law, natural = problem.law, problem.kept
     x, y, weights = natural.centred, natural.y, _relative_weights(natural)
     searched: dict[str, Array] = {}
     if law.starts is not None:
@@ -123,8 +122,7 @@ def starting_points(problem: Problem) -> Array:
 
 def with_linear_solved(problem: Problem, searched: dict[str, Array]) -> Array:
     """Coordinates, shape (m, p), of searched parameters for x as given, shape (m,) each, with the linear ones solved exactly."""
-    law, used = problem.law, problem.weights > 0
-    natural = dataclasses.replace(problem, scale=problem.natural, x=problem.x[used], y=problem.y[used], weights=problem.weights[used])
+    law, natural = problem.law, problem.kept
     count = len(next(iter(searched.values()))) if searched else 1
     pinned = {name: np.full(count, problem.pinned[name]) for name in law.searched if name in problem.pinned}
     full = law.rescale(dict.fromkeys(law.linear, np.zeros(count)) | searched | pinned, problem.natural)
@@ -133,7 +131,7 @@ def with_linear_solved(problem: Problem, searched: dict[str, Array]) -> Array:
 
 def _relative_weights(natural: Problem) -> Array:
     """Weights of least squares that come nearest to the loss."""
-    weights = natural.weights / (natural.y / np.max(np.abs(natural.y))) ** 2 if natural.loss.logarithmic else natural.weights
+    weights = natural.masses / (natural.y / np.max(np.abs(natural.y))) ** 2 if natural.loss.logarithmic else natural.masses
     return np.asarray(weights / np.max(weights))
 
 
@@ -206,10 +204,11 @@ def _descend(problem: Problem, u: Array) -> Solution:
             lower=low,
             upper=high,
             steps=steps,
+            units=problem.units,
         )
 
     with np.errstate(all="ignore"):
-        residual = problem.loss.residual(problem.function(u), problem.y)
+        residual = problem.residual(u)
         value = np.sum(np.where(problem.weights > 0, problem.weights * problem.loss.value(residual), 0.0), axis=1)
     value = np.where(np.isfinite(value), value, np.inf)
     for count, steps in ROUNDS if len(u) > 1 else ROUNDS[-1:]:

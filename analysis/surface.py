@@ -14,11 +14,11 @@ from analysis.fitting import check_enough, fields_of
 from analysis.inference import infer
 from analysis.laws import SURFACES, Law, find_law
 from analysis.losses import find_loss
-from analysis.points import check_size, checked_clusters, checked_level, checked_samples, checked_weights, checked_y_for, numbers
+from analysis.points import check_size, checked_clusters, checked_level, checked_samples, checked_sigma, checked_weights, checked_y_for, numbers
 from analysis.prediction import Kind, Prediction, checked_kind
 from analysis.problem import make_problem
 from analysis.result import FittedLaw
-from analysis.settings import checked_bounds, checked_pins, checked_start
+from analysis.settings import checked_bounds, checked_pins, checked_range, checked_start
 from analysis.solving import with_linear_solved
 
 if TYPE_CHECKING:
@@ -50,12 +50,10 @@ class SurfaceFit(FittedLaw):
         checked_kind(kind)
         where = checked_inputs(self.law_object, X)
         mean, error = self._error(((1.0, where),))
-        unit = np.where(mean > 0, mean, np.nan) if self.logarithmic else 1.0
-        with np.errstate(all="ignore"):
-            half = np.abs(error / unit) * self._quantile()
-            if kind == "new run":
-                half = np.hypot(half, (np.nan if self.residual_sd is None else self.residual_sd) * self._quantile())
-            low, high = (mean * np.exp(-half), mean * np.exp(half)) if self.logarithmic else (mean - half, mean + half)
+        half = self._relative(mean, error) * self._quantile()
+        if kind == "new run":
+            half = np.hypot(half, (np.nan if self.residual_sd is None else self.residual_sd) * self._quantile())
+        mean, low, high = self._band(mean, half)
         return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=self._outside(where), level=self.level, kind=kind)
 
     def marginal(self, X: ArrayLike, by: str, per: float | str = "doubling") -> Prediction:
@@ -92,7 +90,7 @@ class SurfaceFit(FittedLaw):
         return {"points": pd.DataFrame(columns | {"y": self.y, "weight": self.weights, "fitted": fitted, "residual": residual})}
 
     def _outside(self, where: Array) -> NDArray[np.bool_]:
-        x = np.array(self.x)
+        x = self._measured()
         return np.asarray(((where < x.min(axis=0)) | (where > x.max(axis=0))).any(axis=1))
 
     def _points_said(self) -> str:
@@ -140,19 +138,20 @@ def fit_surface(
         )
     check_size("y", values)
     checked_level(level)
-    checked_samples(bootstrap)
+    checked_samples(bootstrap, seed)
     published = delta is None and loss == "log_huber" and chosen.inputs[:2] == ("N", "D")
     kind = find_loss(loss, DELTA if published else delta)
     checked_y_for(values, loss)
-    mass = checked_weights(weights, sigma, values, logarithmic=kind.logarithmic)
-    mass = mass / np.mean(mass[mass > 0])
+    ends = checked_range(y_range, values)
+    mass = checked_weights(weights, len(values))
+    units = checked_sigma(sigma, values, logarithmic=kind.logarithmic)
     labels = None if cluster is None else checked_clusters(cluster, len(where))
     pinned = checked_pins(chosen, fixed or {})
-    problem = make_problem(chosen, where, values, mass, kind, pinned, checked_bounds(chosen, bounds or {}, y_range, pinned))
+    problem = make_problem(chosen, where, values, mass, kind, pinned, checked_bounds(chosen, bounds or {}, y_range, pinned), units)
     check_enough(problem)
     begin = None if start is None else with_linear_solved(problem, checked_start(chosen, start, problem.free))
     solution, spread = infer(problem, level=level, labels=labels, samples=bootstrap, seed=seed, start=begin)
-    return SurfaceFit(**fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None), drift=None)
+    return SurfaceFit(**fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends), drift=None)
 
 
 def checked_inputs(law: Law, X: ArrayLike) -> Array:

@@ -18,6 +18,11 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     width = max((abs(end - value) for end in ends), default=0.0)
     # An interval of no width, as noise-free data give, justifies no more than six digits of the value.
     places = min(decimals_for(width), decimals_for(abs(value)) + 4 if value else 4)
+    if value:  # and an interval far wider than its value must not make it a zero
+        places = max(places, min(decimals_for(abs(value)), 12))
+    if 0.0 < abs(value) < 1e-6 and width < 1e-4:
+        said = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+        return f"{value:.3g} ({percent(level)} interval {said[0]} to {said[1]})"
     said = [f"{end:,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
     return f"{value:,.{places}f} ({percent(level)} interval {said[0]} to {said[1]})"
 

@@ -224,9 +224,9 @@ CURVE = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
         ([1, 2, 3], [1, 2, 3], {"sigma": [1, 0, 1]}, "sigma[1] is 0: give a finite standard error above zero."),
         (
             [1, 2, 3],
-            [1, 2, 3],
-            {"sigma": [1, 1, 1], "weights": [1, 1, 1]},
-            "both weights and sigma are given: give the standard errors of y as sigma, or weights, not both.",
+            [3, 2, 1],
+            {"sigma": [1e-9, 1.0, 1.0]},
+            "sigma spans more than a factor of a million, so that a few points would decide alone: leave the others out, or give larger errors.",
         ),
         ([1, 2, 3], [1, 2, 3], {"cluster": [1]}, "cluster has 1 labels for 3 points: give one label per point."),
         (

@@ -118,3 +118,12 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(table: Path, arguments: li
 def test_a_missing_table_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none.csv"), "--x", "a", "--y", "b"]) == 2
     assert capsys.readouterr().err.endswith("does not exist: give a study folder, a .csv or a .parquet file.\n")
+
+
+def test_a_group_without_a_name_is_called_missing(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pd.read_csv(table)
+    rows.loc[rows["encoder"] == "small", "encoder"] = None
+    rows.to_csv(table, index=False)
+    assert main([str(table), "--x", "images", "--y", "error", "--by", "encoder", "--law", "power"]) == 0
+    assert "encoder = missing:" in capsys.readouterr().out
+    assert json.loads((table.parent / "results.fits.json").read_text())[1]["group"] == {"encoder": None}

@@ -184,9 +184,9 @@ def test_bounds_and_pins_of_the_size_mean_the_size_for_x_as_given(unit: float) -
 def test_the_range_of_y_confines_the_level_it_tends_to() -> None:
     y = 1.2 - 2.0 * SIZES**-0.3
     assert fit(SIZES, y).params["E"] == pytest.approx(1.2)
-    confined = fit(SIZES, y, y_range=(0, 1))
-    assert confined.params["E"] == pytest.approx(1.0)
-    assert confined.status_detail == "E ended on its upper bound 1"
+    confined = fit(SIZES, y, y_range=(0, 1.15))
+    assert confined.params["E"] == pytest.approx(1.15)
+    assert confined.status_detail == "E ended on its upper bound 1.15"
 
 
 def test_last_value_is_the_mean_at_the_largest_x_with_students_t() -> None:
