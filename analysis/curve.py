@@ -46,7 +46,8 @@ class Fit(FittedLaw):
 
         Inside the measured range: delta method with Student's t, delete-one-cluster jackknife, or bootstrap, whichever the fit has. Beyond the
         largest x the interval also holds the drift that was seen when later points were predicted from earlier ones, and widens with the
-        distance; without it (see `drift`) the interval takes the law for true. Raises AnalysisError for an x that is not positive and finite.
+        distance; without it (see `drift`) the interval takes the law for true. A new run is one as noisy as a typical point: where `sigma` differed
+        between points, the interval does not know that of the new one. Raises AnalysisError for an x that is not positive and finite.
         """
         checked_kind(kind)
         where = positive_x(x)

@@ -1,12 +1,11 @@
 """How often do the intervals of `analysis` hold the truth? Simulated data, known truth, nominal 90%.
 
-    python -m benchmarks.coverage                     # about half a minute on an idle core
-    python -m benchmarks.coverage --simulations 4000  # the second decimal, about 10 minutes
+    python -m benchmarks.coverage                     # about a minute on an idle core
+    python -m benchmarks.coverage --simulations 4000  # the second decimal, about 20 minutes
 
-Prints a Markdown table; `+-` is two standard errors of the simulation itself. Expected, up to that error: 0.86 to 0.95 but for the
-naive rows, which show what ignoring a shared seed or pre-training costs: about 0.80 for a mean and 0.65 for a paired effect, and
-parameters that look less certain than they are. The noise of a fit is 0.5% of y, so it is larger at small x, which least squares
-does not know: over two decades that takes A down to 0.86.
+Prints a Markdown table; `+-` is two standard errors of the simulation itself. Expected, up to that error: 0.86 to 0.95 but for two kinds of row. Naive
+rows show what ignoring a shared seed or pre-training costs: about 0.80 for a mean and 0.65 for a paired effect, and parameters that look less
+certain than they are. Means beyond the largest x hold more than nominal: there intervals allow for a wrong law, and in this simulation it is right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Do the decisions of `analysis.decisions` hold up? Simulated data, known truth, nominal 90%.
 
-    python -m benchmarks.decisions                    # about 8 minutes on an idle core
-    python -m benchmarks.decisions --simulations 1000 # the second decimal, about 40 minutes
+    python -m benchmarks.decisions                    # about 3 minutes on an idle core
+    python -m benchmarks.decisions --simulations 1000 # the second decimal, about a quarter of an hour
 
 Prints two Markdown tables; `+-` is two standard errors of the simulation itself. Expected of the first, up to that error: 0.85 to 0.95,
 but for the rows that take curves as independent which share their seeds: those are far too wide, and nearly always hold the truth. Of the
