@@ -3,8 +3,8 @@
     python -m benchmarks.coverage                     # about a minute on an idle core
     python -m benchmarks.coverage --simulations 4000  # the second decimal, about 20 minutes
 
-Prints a Markdown table; `+-` is two standard errors of the simulation itself. Expected, up to that error: 0.86 to 0.95 but for two kinds of row. Naive
-rows show what ignoring a shared seed or pre-training costs: about 0.80 for a mean and 0.65 for a paired effect, and parameters that look less
+Prints a Markdown table; `+-` is two standard errors of the simulation itself. Expected, up to that error: 0.86 to 0.95 but for two kinds of row.
+Naive rows show what ignoring a shared seed or pre-training costs: about 0.80 for a mean and 0.65 for a paired effect, and parameters that look less
 certain than they are. Means beyond the largest x hold more than nominal: there intervals allow for a wrong law, and in this simulation it is right.
 """
 
