@@ -152,10 +152,7 @@ def _normal(
 ) -> tuple[Array, Array]:
     """Matrix and slope of the local parabola: shapes (m, p, p) and (m, p)."""
     with np.errstate(all="ignore"):
-        by = gradient(u) / np.asarray(units)[..., None]
-        if loss.logarithmic:
-            by = by / (y * np.exp(residual * units))[..., None]
-        by = np.where(used[..., None] & np.isfinite(by), by, 0.0)
+        by = _residual_slopes(gradient(u), loss, residual, y, units, used)
         curvature = weights
         if np.isfinite(loss.delta):
             curvature = weights * np.maximum(loss.inside(residual), shrink[:, None] * loss.majorant(residual))
@@ -163,6 +160,14 @@ def _normal(
         matrix = np.swapaxes(heavy, 1, 2) @ by
         slope = np.einsum("mnp,mn->mp", by, weights * loss.slope(residual))
     return np.nan_to_num(matrix, posinf=1e300, neginf=-1e300), np.nan_to_num(slope, posinf=1e300, neginf=-1e300)
+
+
+def _residual_slopes(by: Array, loss: Loss, residual: Array, y: Array, units: Array | float, used: NDArray[np.bool_]) -> Array:
+    """Derivatives of the residuals from those of the fitted values, shape (m, n, p); zero for points that are not used."""
+    by = by / np.asarray(units)[..., None]
+    if loss.logarithmic:  # d ln f = df / f, and f = y exp(residual)
+        by = by / (y * np.exp(residual * units))[..., None]
+    return np.where(used[..., None] & np.isfinite(by), by, 0.0)
 
 
 def _step(matrix: Array, slope: Array, scale: Array, damping: Array, moving: NDArray[np.bool_]) -> Array:
@@ -196,11 +201,8 @@ def _linear_solved(
 ) -> Array:
     """u with the linear coordinates `columns` moved to the least squares of the loss as it looks from u; exact for squared residuals."""
     with np.errstate(all="ignore"):
-        by = gradient(u)[..., columns] / np.asarray(units)[..., None]
-        if loss.logarithmic:
-            by = by / (y * np.exp(residual * units))[..., None]
+        by = _residual_slopes(gradient(u)[..., columns], loss, residual, y, units, used & np.isfinite(residual))
         heavy = weights * loss.majorant(residual)
-        by = np.where((used & np.isfinite(residual))[..., None] & np.isfinite(by), by, 0.0)
         weighted = by * heavy[..., None]
         matrix = np.swapaxes(weighted, 1, 2) @ by
         slope = np.einsum("mnp,mn->mp", weighted, np.where(np.isfinite(residual), residual, 0.0))
