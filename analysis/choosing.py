@@ -119,6 +119,9 @@ def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple
         if law not in by_law or found.origin_weights @ errors < found.origin_weights @ by_law[law]:
             by_law[law] = errors
     by_law["last_value"] = last_value_errors(curve, found.ends)
+    if not found.ends:  # nothing could be predicted from earlier points: the plain power law stands, whether it is averaged or not
+        by_law.setdefault("power", np.empty(0))
+        most += 1
     best = min((law for law in by_law), key=lambda law: float(found.origin_weights @ by_law[law]) if found.ends else 0.0)
     rows: list[dict[str, Any]] = []
     near: set[str] = set()
@@ -142,7 +145,7 @@ def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple
     # without an origin nothing was predicted, and the simplest law that is not trivial stands
     trivial = {"last_value"} if not found.ends and len(enough) > 1 else set()
     close = [row for row in enough if row["law"] in near and row["law"] not in trivial] or enough[:1]
-    chosen = min(close, key=lambda row: (row["parameters"], row["rolling_error"] or 0.0))
+    chosen = min(close, key=lambda row: (row["parameters"], row["rolling_error"] or 0.0, row["law"] != "power"))
     chosen["chosen"] = True
     return tuple(rows), str(chosen["law"])
 

@@ -46,6 +46,17 @@ def test_nothing_beats_the_last_value_on_a_curve_that_has_ended() -> None:
     assert choose_law(X, noisy(np.full(14, 0.3), noise=0.02)).law == "last_value"
 
 
+@pytest.mark.parametrize("rising", [False, True])
+def test_with_too_few_sizes_to_predict_any_the_plain_power_law_stands(rising: bool) -> None:
+    x = np.tile([40.0, 80.0, 160.0, 320.0], 3)
+    y = noisy(0.6 - 1.2 * x**-0.5 if rising else 0.2 + 1.2 * x**-0.5)
+    for options in ({}, {"y_range": (0.0, 1.0)}):
+        choice = choose_law(x, y, cluster=np.repeat(np.arange(3), 4), **options)
+        assert choice.law == "power"
+        assert choice.table["rolling_error"].isna().all()
+        assert "no origin" in choice.summary()
+
+
 def test_the_points_to_predict_play_no_part() -> None:
     y = noisy(0.2 + 6.0 * X**-0.4)
     whole = choose_law(X[:9], y[:9])
