@@ -47,7 +47,8 @@ class LawChoice:
     """Laws compared by rolling origin, the one chosen, and a forecast by their average or by the one chosen."""
 
     law: str
-    """The law chosen: the simplest whose rolling errors exceed the best law's by no more than one standard error."""
+    """The law chosen: the simplest whose rolling errors exceed the best law's by no more than one standard error. Where the table's
+    choice is a power law without floor of the gap to a ceiling, this is what it is of y: `power` with E at the ceiling."""
     fit: Fit
     """That law, fitted to all points."""
     averaged: bool
