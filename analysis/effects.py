@@ -3,7 +3,7 @@ for each row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -40,13 +40,16 @@ class PairedEffects:
     """One row per treatment and level combination: factor, baseline, treatment, the columns of `by`, n_pairs,
     n_groups (independent groups of runs), n_seeds, baseline_mean, treatment_mean, difference (treatment -
     baseline, mean over groups), low, high (NaN where there is no interval), p (two-sided t test over groups),
-    p_holm (p after Holm over the rows of this table), note (empty, or what qualifies the row)."""
+    p_holm and p_bh (p after Holm, and after Benjamini-Hochberg, over the rows of this table), note (empty, or what qualifies the row)."""
     overall: pd.DataFrame
-    """One row per treatment over all level combinations, with the same columns but those of `by`; Holm over its
+    """One row per treatment over all level combinations, with the same columns but those of `by`; corrected over its
     own rows."""
     pairs: pd.DataFrame
     """One row per matched pair: treatment, the columns of `by`, seed (if there), baseline_value, treatment_value,
-    difference, group (independent group within its table row), baseline_run_id, treatment_run_id (if there)."""
+    difference, group (independent group within its table row), unit and overall_unit (what the row of `table`, or of
+    `overall`, counts: the group, or the seed where all share one pre-training), baseline_row (label of the baseline
+    run, which may stand in several pairs), and baseline_ and treatment_ before pretrain_id, trunk_id, intermediate_id
+    and run_id (if there)."""
     n_unmatched_treatment: int
     """Treatment runs without a baseline run that equals them in all other settings."""
     n_unmatched_baseline: int
@@ -54,12 +57,39 @@ class PairedEffects:
     n_without_outcome: int
     """Runs of either arm left out because their outcome is missing."""
 
+    def rows(self) -> list[pd.Series]:
+        """Every row of `table`, then every row of `overall`."""
+        return [one.iloc[position] for one in (self.table, self.overall) for position in range(len(one))]
+
+    def in_cell(self, row: int | pd.Series) -> pd.DataFrame:
+        """The pairs of one row of `table` (or of `overall`)."""
+        cells = self.table.iloc[row] if isinstance(row, int) else row
+        there = self.pairs["treatment"] == cells["treatment"]
+        for name in self.by:
+            if name in cells.index:
+                there &= (self.pairs[name] == cells[name]) | (self.pairs[name].isna() & pd.isna(cells[name]))
+        return self.pairs[there]
+
+    def restricted(self, row: int | pd.Series) -> PairedEffects:
+        """The same effects with the pairs of one row of `table` (or of `overall`) alone."""
+        cells = self.table.iloc[row] if isinstance(row, int) else row
+        return replace(self, treatments=(cells["treatment"],), pairs=self.in_cell(cells))
+
+    def units(self, row: int | pd.Series) -> pd.DataFrame:
+        """What the row's t test counts: one row per independent group of pairs (or per seed, where the row's note says that
+        it is conditional), with the means baseline_value, treatment_value and difference, and n_pairs."""
+        cells = self.table.iloc[row] if isinstance(row, int) else row
+        within = any(name in cells.index for name in self.by) or not self.by
+        grouped = self.in_cell(cells).groupby("unit" if within else "overall_unit")
+        means = grouped[["baseline_value", "treatment_value", "difference"]].mean()
+        return means.assign(n_pairs=grouped.size()).reset_index(drop=True)
+
     def sentence(self, row: int | pd.Series) -> str:
         """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
         where = "".join(f" {_condition(name, cells[name])}" for name in self.by if name in cells.index)
         outcome = OUTCOME_NAMES.get(self.outcome, self.outcome)
-        claim = f"{self._subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+.3f}"
+        claim = f"{self.subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+.3f}"
         if pd.isna(cells["low"]):
             return f"{claim} (no interval: {cells['note']})"
         family = len(self.table if any(name in cells.index for name in self.by) else self.overall)
@@ -83,7 +113,8 @@ class PairedEffects:
         parts = [f"{count} {what}" for count, what in left if count]
         return said + (f"; left out: {', '.join(parts)}" if parts else "; none left out")
 
-    def _subject(self, treatment: object) -> str:
+    def subject(self, treatment: object) -> str:
+        """The treatment, as a sentence begins."""
         new, old = level_of(treatment), level_of(self.baseline)
         if self.factor == "pretrain_images":
             return f"Pre-training on {new} images" if self.baseline == 0 else f"Pre-training on {new} rather than {old} images"

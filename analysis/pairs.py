@@ -18,6 +18,7 @@ from analysis.errors import AnalysisError
 from analysis.groups import SHARED, connected
 from analysis.matching import SETTINGS, check_level_exists, match_runs, why_none
 from analysis.points import checked_level
+from analysis.significance.multiplicity import adjust, holm
 from analysis.student import t_p_value, t_quantile
 from analysis.table import numeric_column, require_columns
 from analysis.wording import level_of
@@ -128,13 +129,18 @@ def _effects(
         )
     pairs.insert(0, "treatment", pairs[factor])
     by = _extended(pairs, by, factor)
-    table = _tested(pairs, ("treatment", *by), factor, baseline, level)
-    pairs["group"] = pairs.groupby(["treatment", *by], dropna=False, sort=False)["difference"].transform(
-        lambda cell: pd.Series(_groups(pairs.loc[cell.index]), index=cell.index)
-    )
+    for kind, within in (("", ["treatment", *by]), ("overall_", ["treatment"])):
+        cells = list(pairs.groupby(within, dropna=False, sort=False).indices.values())
+        for place in cells:
+            group = _groups(pairs.iloc[place])
+            pairs.loc[place, f"{kind}group"] = group
+            pairs.loc[place, f"{kind}unit"] = _units(pairs.iloc[place], group)
+    labels = ["group", "unit", "overall_group", "overall_unit"]
+    pairs = pairs.astype(dict.fromkeys(labels, "int64"))
+    table = _tested(pairs, ("treatment", *by), "", factor, baseline, level)
     shown = ["treatment", *by, *(["seed"] if "seed" in pairs.columns and "seed" not in by else [])]
-    shown += ["baseline_value", "treatment_value", "difference", "group"]
-    shown += [name for name in ("baseline_run_id", "treatment_run_id") if name in pairs.columns]
+    shown += ["baseline_value", "treatment_value", "difference", "group", "unit", "overall_unit", "baseline_row"]
+    shown += [name for one in (*SHARED[0], *SHARED[1], "run_id") for name in (f"baseline_{one}", f"treatment_{one}") if name in pairs.columns]
     return PairedEffects(
         factor=factor,
         baseline=baseline,
@@ -144,7 +150,7 @@ def _effects(
         level=level,
         matched_on=matches[0].matched_on,
         table=table,
-        overall=_tested(pairs, ("treatment",), factor, baseline, level),
+        overall=_tested(pairs, ("treatment",), "overall_", factor, baseline, level),
         pairs=pairs[shown],
         n_unmatched_treatment=sum(one.unmatched_treatment for one in matches),
         n_unmatched_baseline=len(matches[0].baseline_arm.difference(*(one.baseline for one in matches))),
@@ -157,8 +163,7 @@ def _pairs(runs: pd.DataFrame, outcome: str, treatment: Sequence[int], baseline:
     new, old = runs.iloc[list(treatment)].reset_index(drop=True), runs.iloc[list(baseline)].reset_index(drop=True)
     names = {name for link in SHARED for name in link} | {"run_id"}
     extra: dict[str, Any] = {f"baseline_{name}": old[name] for name in runs.columns if name in names}
-    if "run_id" in runs.columns:
-        extra["treatment_run_id"] = new["run_id"]
+    extra |= {f"treatment_{name}": new[name] for name in runs.columns if name in names}
     values = [numeric_column(side, outcome, where=WHERE) for side in (old, new)]
     extra |= {"baseline_value": values[0], "treatment_value": values[1], "difference": values[1] - values[0]}
     extra |= {"baseline_row": list(baseline), "treatment_row": list(treatment)}
@@ -186,24 +191,30 @@ def _groups(pairs: pd.DataFrame) -> Any:
     return connected(len(pairs), links)
 
 
-def _tested(pairs: pd.DataFrame, by: Sequence[str], factor: str, baseline: Any, level: float) -> pd.DataFrame:
+def _units(pairs: pd.DataFrame, group: Any) -> Any:
+    """What the test counts of each pair: its independent group, or its seed where all pairs are one group."""
+    if group.max() > 0:
+        return group
+    return pd.factorize(pairs["seed"])[0] if "seed" in pairs.columns else np.arange(len(pairs))
+
+
+def _tested(pairs: pd.DataFrame, by: Sequence[str], kind: str, factor: str, baseline: Any, level: float) -> pd.DataFrame:
     rows = []
     for key, cell in pairs.groupby(list(by), dropna=False, sort=True):
-        rows.append((factor, baseline, *key, *_row(cell, level)))
+        rows.append((factor, baseline, *key, *_row(cell, kind, level)))
     table = pd.DataFrame(rows, columns=["factor", "baseline", *by, *STATISTICS, "note"])
-    table.insert(list(table.columns).index("p") + 1, "p_holm", holm(table["p"].to_numpy()))
+    place, p = list(table.columns).index("p") + 1, table["p"].to_numpy()
+    table.insert(place, "p_holm", holm(p))
+    table.insert(place + 1, "p_bh", adjust(p, "bh"))
     return table
 
 
-def _row(cell: pd.DataFrame, level: float) -> tuple[Any, ...]:
+def _row(cell: pd.DataFrame, kind: str, level: float) -> tuple[Any, ...]:
     """The statistics of one row of the table, in the order of STATISTICS, then the note."""
-    group = _groups(cell)
-    n_groups = int(group.max()) + 1
+    n_groups = int(cell[f"{kind}group"].max()) + 1
     seeds = cell["seed"].to_numpy() if "seed" in cell.columns else np.arange(len(cell))
     n_seeds = len(pd.unique(seeds))
-    unit, note = group, ""
-    if n_groups == 1 and len(cell) > 1:
-        unit, note = pd.factorize(seeds)[0], _condition(cell)
+    unit, note = cell[f"{kind}unit"], _condition(cell) if n_groups == 1 and len(cell) > 1 else ""
     means = cell[["baseline_value", "treatment_value", "difference"]].groupby(unit).mean()
     n_units = len(means)
     low = high = p = float("nan")
@@ -233,15 +244,3 @@ def _condition(cell: pd.DataFrame) -> str:
     if len(shared) == 1:
         return f"{seeds}conditional on this one pre-training"
     return f"{seeds}conditional on the {f'{len(shared)} pre-trainings' if shared else 'stages'} that they share"
-
-
-def holm(p: Any) -> Any:
-    """p-values after Holm's correction, shape (m,); NaN stays NaN and does not count in the family. Holm 1979,
-    Scand. J. Stat. 6."""
-    corrected = np.array(p, dtype=np.float64)
-    there = ~np.isnan(corrected)
-    if there.sum() > 1:  # one p stays as it is
-        from statsmodels.stats.multitest import multipletests  # slow to import, so only where it is needed
-
-        corrected[there] = multipletests(p[there], method="holm")[1]
-    return corrected

@@ -1,90 +1,117 @@
-"""The sentences at the top of the page, each from an object of analysis: what was studied, what came out, and what it cost."""
+"""The findings of analysis as they stand on the page: which come first, and how each is worded. No number is made here."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 import pandas as pd
 
-from reports.evidence import Evidence
-from reports.sections.effects import end_rows
-from reports.sections.losses import correlation_words
-from reports.sections.wording import joined, sentence
-from reports.study import Study
-from reports.theme import count
+from analysis import AnalysisError
+from analysis.wording import p_value, with_interval
+from reports.page import Statement, Topic
+from reports.theme import signed
+from reports.wording import sentence
 
-MOST_FINDINGS = 5
+if TYPE_CHECKING:
+    from analysis.claims.finding import Estimate, Finding, Findings
+    from analysis.published.load import Published
 
-
-def findings(evidence: Evidence) -> list[str]:
-    """At most five sentences with effect and interval, in the words of analysis; what cannot be told is said once, with its reason."""
-    said: list[str] = []
-    missing: list[str] = []
-    if evidence.pretraining is not None:
-        said += [evidence.pretraining.sentence(row) for _, row in end_rows(evidence.pretraining, evidence).iterrows()]
-    else:
-        missing.append(f"The effect of pre-training cannot be told: {evidence.reasons['pretraining']}")
-    if evidence.intermediate is not None:
-        overall = evidence.intermediate.overall
-        said += [f"Over all cells, {_lower(evidence.intermediate.sentence(row))}" for _, row in overall.head(1).iterrows()]
-    elif (evidence.whole["intermediate"] != "none").any():
-        missing.append(f"The effect of the intermediate stage cannot be told: {evidence.reasons['intermediate']}")
-    if evidence.correlation is not None:
-        said.append(correlation_words(evidence.correlation))
-    elif (evidence.whole["pretrain_images"] > 0).any():
-        missing.append(f"Whether the validation loss predicts the score cannot be told: {evidence.reasons['correlation']}")
-    return [sentence(text) for text in (said + missing)[:MOST_FINDINGS]]
+FEWEST_HEADLINES = 3
+MOST_HEADLINES = 5
+CHECK_WORDS = {True: "passed", False: "failed", None: "not known"}
 
 
-def study_sentence(study: Study) -> str:
-    """What the grid varies, in one sentence."""
-    table = study.planned if study.planned is not None else study.runs
-    if table.empty:
-        return f"The study {study.name} plans no run."
-    seeds = int(table.groupby("cell_id")["seed"].nunique().max()) if "cell_id" in table.columns else int(table["seed"].nunique())
-    encoders = joined([str(name) for name in table["encoder"].dropna().unique()])
-    labels = joined([count(size) for size in sorted(table["finetune_images"].unique())])
-    text = f"{encoders} fine-tuned on {labels} labelled images"
-    sources = _sources(table, "finetune_source")
-    text += f" of {sources}" if sources else ""
-    sizes = sorted(size for size in table["pretrain_images"].unique() if size > 0)
-    scratch = bool((table["pretrain_images"] == 0).any())
-    if sizes:
-        start = "from scratch and after" if scratch else "after"
-        text += f", {start} pre-training on {joined([count(size) for size in sizes])} images"
-        sources = _sources(table, "pretrain_source")
-        text += f" of {sources}" if sources else ""
-    else:
-        text += ", from scratch"
-    stages = [str(name) for name in table["intermediate"].dropna().unique() if name != "none"]
-    if stages:
-        both = (table["intermediate"] == "none").any()
-        text += f", {'with and without' if both else 'with'} an intermediate {joined(stages)} stage"
-    return f"{text}; {seeds} {'seed' if seeds == 1 else 'seeds'} a cell."
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What analysis answered when asked for findings."""
+
+    findings: Findings | None
+    """None where there are none at all."""
+    reason: str
+    """Why not, a sentence; '' where there are findings."""
 
 
-def cost_sentence(study: Study) -> str:
-    """What the stages cost so far."""
-    if not study.has_costs:
-        return "Not known: the folder has no stages.parquet."
-    stages = study.stages
-    done = int((stages["state"] == "done").sum())
-    if not done:
-        return "Nothing to count yet: no stage is finished."
-    parts = []
-    for column, words in (("gpu_hours", "GPU hours"), ("cpu_hours", "CPU core hours")):
-        if column in stages.columns:
-            parts.append(f"{_hours(float(stages[column].fillna(0).sum()))} {words}")
-    if "train_s" in stages.columns:
-        parts.append(f"{_hours(float(stages['train_s'].fillna(0).sum()) / 3600)} hours if the stages ran one after another")
-    return f"{joined(parts)}, for {count(done)} finished {'stage' if done == 1 else 'stages'}."
+def ask(source: pd.DataFrame | Published) -> Asked:
+    """The findings of a runs table or of a published one; where analysis has none, its own sentence says why."""
+    from analysis import findings
+
+    try:
+        found = findings(source)
+    except AnalysisError as error:
+        return Asked(findings=None, reason=sentence(f"No claim could be tested: {error}"))
+    if not len(found) and not found.unanswered:
+        return Asked(findings=None, reason="No claim could be tested: no two finished runs can be compared.")
+    return Asked(findings=found, reason="")
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}" if 0 < hours < 1 else f"{hours:.1f}"
+def headlines(findings: Findings) -> list[Finding]:
+    """Three to five findings for the top of the page, chosen without a look at how large an effect is.
+
+    From each topic the first that is decided, in the order of the study. If these are fewer than five, the first open one of each topic
+    that has no decided one; if still fewer than three, further decided ones and then open ones, in order.
+    """
+    topics = list(dict.fromkeys(one.topic for one in findings))
+    decided = {topic: [one for one in findings if one.topic == topic and one.verdict != "open"] for topic in topics}
+    undecided = {topic: [one for one in findings if one.topic == topic and one.verdict == "open"] for topic in topics}
+    chosen = [decided[topic][0] for topic in topics if decided[topic]][:MOST_HEADLINES]
+    chosen += [undecided[topic][0] for topic in topics if not decided[topic]][: MOST_HEADLINES - len(chosen)]
+    rest = [one for group in (decided, undecided) for topic in topics for one in group[topic] if one not in chosen]
+    return chosen + rest[: max(0, FEWEST_HEADLINES - len(chosen))]
 
 
-def _sources(table: pd.DataFrame, column: str) -> str:
-    return joined([str(name) for name in table[column].dropna().unique()]) if column in table.columns else ""
+def headline_of(finding: Finding) -> Statement:
+    """A finding for the top of the page: verdict, claim and sentence."""
+    return Statement(verdict=finding.verdict, claim=sentence(finding.claim), source=finding.source, sentence=sentence(finding.sentence))
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def statement_of(finding: Finding) -> Statement:
+    """A finding with all that stands behind it."""
+    return Statement(
+        verdict=finding.verdict,
+        claim=sentence(finding.claim),
+        source=finding.source,
+        sentence=sentence(finding.sentence),
+        facts=tuple((term, value) for term, value in _measures(finding) if value),
+        checks=tuple((CHECK_WORDS[check.passed], sentence(check.sentence)) for check in finding.checks),
+    )
+
+
+def topics_of(findings: Findings) -> tuple[Topic, ...]:
+    """All findings, grouped by topic, in the order in which topics first come up."""
+    order = dict.fromkeys(one.topic for one in findings)
+    return tuple(Topic(heading=topic, statements=tuple(statement_of(one) for one in findings if one.topic == topic)) for topic in order)
+
+
+def estimate_words(estimate: Estimate) -> str:
+    """'+0.031 mIoU (95% interval +0.025 to +0.037)', with the digits that the interval's width justifies."""
+    unit = f" {estimate.unit}" if estimate.unit else ""
+    if not np.isfinite(estimate.value):
+        return "not known"
+    if np.isnan(estimate.low) or np.isnan(estimate.high):
+        return f"{signed(estimate.value)}{unit} (no interval)"
+    value, inside = with_interval(estimate.value, estimate.low, estimate.high, level=estimate.level).split(" ", 1)
+    return f"{value}{unit} {inside}".replace("-", "−")
+
+
+def _measures(finding: Finding) -> list[tuple[str, str]]:
+    estimate = finding.estimate
+    return [
+        (estimate.what.capitalize() if estimate.what.islower() else estimate.what, estimate_words(estimate)) if estimate else ("", ""),
+        ("p, uncorrected", _p(finding.p) if np.isfinite(finding.p) else "no test"),
+        ("p, corrected over all findings", _p(finding.p_adjusted) if np.isfinite(finding.p_adjusted) else ""),
+        ("n", finding.n),
+        ("Assumed", finding.reading),
+    ]
+
+
+def _p(p: float) -> str:
+    return p_value(p).removeprefix("p = ").removeprefix("p ")
+
+
+def verdict_counts(findings: Findings) -> str:
+    """'5 claims supported, 2 refuted, 1 open'."""
+    counts = [(word, sum(one.verdict == word for one in findings)) for word in ("supported", "refuted", "open")]
+    said = ", ".join(f"{number} {word}" for word, number in counts if number)
+    return f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {said}." if said else ""

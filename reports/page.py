@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -23,6 +23,9 @@ from reports.theme import specification
 
 MOST_ROWS = 600
 """Rows of one table that are written out; its CSV always has all."""
+
+SYMBOLS = {"supported": "✓", "refuted": "✗", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
+"""What stands beside a verdict's word, so that it is not told by colour alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +86,39 @@ class PictureBlock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Statement:
+    """A claim with its verdict, as it stands on the page."""
+
+    verdict: str
+    """'supported', 'refuted' or 'open'."""
+    claim: str
+    source: str
+    """Who makes the claim; '' where nobody does."""
+    sentence: str
+    facts: tuple[tuple[str, str], ...] = ()
+    """What it rests on: a term and its value."""
+    checks: tuple[tuple[str, str], ...] = ()
+    """The assumption checks: 'passed', 'failed' or 'not known', and the sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """Statements under the heading that they share."""
+
+    heading: str
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """One heading of the page and what stands under it, in this order."""
 
     identity: str
     heading: str
     paragraphs: tuple[str, ...] = ()
+    topics: tuple[Topic, ...] = ()
+    questions: tuple[tuple[str, str], ...] = ()
+    """What cannot be answered: the question, and why."""
     figures: tuple[Figure, ...] = ()
     galleries: tuple[PictureBlock, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -96,16 +126,29 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One of the boxes under the findings, such as what the study cost."""
+
+    term: str
+    text: str
+    kind: str = ""
+    """'complete', 'incomplete' or ''."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Page:
     """The whole report."""
 
+    kicker: str
+    """What kind of report it is, above the title."""
     title: str
     lead: str
-    findings: tuple[str, ...]
-    complete: bool
-    completeness: str
-    cost: str
-    sections: tuple[Section, ...] = field(default=())
+    findings: tuple[Statement, ...] = ()
+    """The headline findings."""
+    remarks: tuple[str, ...] = ()
+    """Sentences under the findings, or in their place where there is none."""
+    facts: tuple[Fact, ...] = ()
+    sections: tuple[Section, ...] = ()
 
 
 def make_table(
@@ -184,6 +227,7 @@ def render(page: Page) -> str:
     template = environment.from_string(_template_text("report.html.j2"))
     return template.render(
         page=page,
+        symbols=SYMBOLS,
         # These are marked `safe` in the template: our own text, or escaped for where it stands.
         policy=policy,
         style=_template_text("report.css"),

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis import load_runs, load_stages
 from analysis.columns import RUN_COLUMNS, STAGE_COLUMNS
 
-NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "val_mim_loss", "intermediate", "finetune_images", "miou")
+NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "val_mim_loss", "intermediate", "finetune_images")
 
 
 class ReportError(Exception):

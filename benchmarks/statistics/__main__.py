@@ -16,6 +16,7 @@ import time
 
 SECTIONS = {
     "effects": "Effects of a stage or an arm: error rate and coverage",
+    "summaries": "Tests from printed means",
     "power": "Power by number of seeds",
     "growth": "Does the effect grow with the gain? Regression to the mean",
     "correlation": "Correlations of loss and score",

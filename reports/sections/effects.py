@@ -9,8 +9,8 @@ from reports.arms import effects_with_arms, in_words, panels_of
 from reports.evidence import Evidence
 from reports.figures import paired_effect
 from reports.page import Figure, Panel, Section, make_table
-from reports.sections.wording import by_reason, sentence
 from reports.theme import count, padded_domain, signed
+from reports.wording import by_reason, sentence
 
 
 def pretraining_section(evidence: Evidence) -> Section:

@@ -10,9 +10,9 @@ from reports.arms import in_words, panels_of
 from reports.evidence import LEVEL, Evidence
 from reports.figures import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.page import Figure, Panel, Section, make_table
-from reports.sections.wording import joined, sentence
 from reports.study import read_validation_curves
 from reports.theme import count, decimals, padded_domain
+from reports.wording import joined, sentence
 
 
 def loss_section(evidence: Evidence) -> Section:

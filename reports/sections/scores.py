@@ -9,8 +9,8 @@ from reports.arms import in_words, panels_of
 from reports.evidence import REACH, ArmLaw, Evidence
 from reports.figures import score_by_labels
 from reports.page import Figure, Panel, Section, make_table
-from reports.sections.wording import by_reason, interval_words, joined, measured_on
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
+from reports.wording import by_reason, interval_words, joined, measured_on
 
 CURVE_COLUMNS = ["panel", "arm", "finetune_images", "mean", "low", "high", "extrapolated"]
 
@@ -29,7 +29,7 @@ def score_section(evidence: Evidence) -> Section:
     for number, panel in enumerate(panels_of(runs, evidence.panels)):
         drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
         chart = score_by_labels(drawn[0], drawn[1], drawn[2], arms=evidence.arms, y_domain=y_domain)
-        words = _described(cells.loc[cells["panel"] == panel])
+        words = described(cells.loc[cells["panel"] == panel])
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
     columns = ["panel", "arm", "finetune_images", "seed", "miou", "run_id"]
     tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")]
@@ -39,7 +39,7 @@ def score_section(evidence: Evidence) -> Section:
     tables.append(make_table(cells, caption="Means of the cells", file_name="scores_means.csv"))
     figure = Figure(
         identity="figure-scores",
-        claim=_claim(cells, evidence.arms),
+        claim=ends_claim(cells, evidence.arms),
         subtitle=_subtitle(evidence, bool(len(curves)), bool(len(means))),
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -84,7 +84,7 @@ def law_table(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _claim(cells: pd.DataFrame, order: tuple[str, ...]) -> str:
+def ends_claim(cells: pd.DataFrame, order: tuple[str, ...]) -> str:
     first, last = cells["finetune_images"].min(), cells["finetune_images"].max()
     panel = str(cells["panel"].iloc[0])
     where = f" ({panel})" if cells["panel"].nunique() > 1 else ""
@@ -115,7 +115,7 @@ def _subtitle(evidence: Evidence, has_laws: bool, has_means: bool) -> str:
     return " ".join(parts)
 
 
-def _described(cells: pd.DataFrame) -> str:
+def described(cells: pd.DataFrame) -> str:
     """The panel in words: each arm's mean at its smallest and largest size."""
     said = []
     for arm, part in cells.groupby("arm", sort=False):
@@ -134,8 +134,13 @@ def _notes(evidence: Evidence) -> list[str]:
     notes = []
     if evidence.not_finite:
         notes.append(f"{evidence.not_finite} finished runs have no finite mIoU and are left out everywhere.")
-    named = [(_named(law), law) for law in evidence.laws]
-    notes += by_reason("No law is drawn", [(name, law.reason) for name, law in named if law.reason], of=len(named))
+    return [*notes, *law_notes(evidence.laws)]
+
+
+def law_notes(laws: tuple[ArmLaw, ...]) -> list[str]:
+    """Which laws or bands are not drawn, or drawn with a reservation, and why."""
+    named = [(_named(law), law) for law in laws]
+    notes = by_reason("No law is drawn", [(name, law.reason) for name, law in named if law.reason], of=len(named))
     drawn = [(name, law.fit) for name, law in named if law.fit is not None and not law.reason]
     notes += by_reason("No band is drawn", [(name, fit.reason_no_interval) for name, fit in drawn if fit.reason_no_interval], of=len(named))
     notes += by_reason("The law holds with a reservation", [(name, fit.status_detail) for name, fit in drawn if fit.status_detail], of=len(named))

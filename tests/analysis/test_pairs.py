@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from analysis import AnalysisError, independent_groups, intermediate_effects, paired_effects, pretraining_effects
-from analysis.pairs import holm
+from analysis.significance.multiplicity import holm
 
 
 def arms(runs: pd.DataFrame, amount: int, labels: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter, a full stop, and true minus signs before numbers."""
-    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text.strip())
+    """The text with a capital first letter, a full stop, and true minus signs (and ±) before numbers."""
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text.strip().replace("+-", "±"))
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")

@@ -1,0 +1,208 @@
+"""The data-size questions: do more data help, also where nothing overfits, and more with longer training or bigger models; where do they stop?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
+from analysis.claims.material import Material
+from analysis.claims.overfitting import LENGTH, split_of
+from analysis.claims.regimes import ARXIV, CVPR, TOPIC, by_regime
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, tally, told
+from analysis.claims.wording import cleaned
+from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
+from analysis.errors import AnalysisError
+from analysis.overfitting import OverfittingSplit
+from analysis.significance.multiplicity import adjust
+from analysis.wording import level_of, p_value
+
+
+def data_findings(material: Material) -> list[Finding]:
+    """Claims on steps to more data. Raises AnalysisError where no two sizes share an encoder and a length."""
+    if LENGTH not in material.table.columns:
+        raise AnalysisError(f"the table has no column '{LENGTH}': record the length of every pre-training.")
+    split: OverfittingSplit | None
+    try:
+        split = split_of(material)
+    except AnalysisError:
+        split = None
+    asked: dict[str, Any] = {"outcome": material.outcome, "split": split, "margin": material.margin, "level": material.level}
+    found = more_data_effects(material.table, **asked)
+    said = [_every_step(material, found)]
+    longest = _last_step(material, found)
+    if longest is not None:
+        said.append(longest)
+    if len(found.regimes):
+        said += by_regime(material, found, more_data_effects(material.table, regime="phase", **asked))
+    return said
+
+
+def _unit(found: MoreDataEffects) -> str:
+    """Encoders where several stand for others like them, else seeds."""
+    units = found.pooled[found.pooled["low"].notna()]["unit"]
+    return "encoder" if (units == "encoder").any() else "seed" if (units == "seed").any() else "encoder"
+
+
+def _next(found: MoreDataEffects, length: object) -> pd.DataFrame:
+    rows = found.pooled[(found.pooled["length"] == length) & (found.pooled["unit"] == _unit(found))]
+    steps = found.table.loc[found.table["is_next"], ["smaller", "larger"]].drop_duplicates()
+    return rows.merge(steps, on=["smaller", "larger"]).sort_values("smaller")
+
+
+def _every_step(material: Material, found: MoreDataEffects) -> Finding:
+    table = _next(found, "all")
+    p = table["p"].to_numpy(dtype=float)
+    rows = pd.DataFrame(
+        {
+            "label": [f"{level_of(row.larger)} rather than {level_of(row.smaller)} images" for row in table.itertuples()],
+            "estimate": table["difference"],
+            "low": table["low"],
+            "high": table["high"],
+            "p": p,
+            "p_holm": adjust(p, method="holm"),
+            "p_bh": adjust(p, method="bh"),
+            "n": [f"{row.n_cells} cells, {row.n_units} {row.unit}s" for row in table.itertuples()],
+            "note": table["note"],
+        }
+    )[list(ROW_COLUMNS)].reset_index(drop=True)
+    verdict, p_every = for_every_cell(rows, +1)
+    flat: list[Any] = [row for _, row in table.iterrows() if row["p_equivalent"] < ALPHA]
+    if flat and verdict == "open":
+        verdict, p_every = "refuted", float(min(row.p_equivalent for row in flat))
+    same = "; ".join(
+        f"from {level_of(row.smaller)} to {level_of(row.larger)} it is within the {material.margin:g} that was stated as negligible "
+        f"({p_value(row.p_equivalent)})"
+        for row in flat
+    )
+    steps = ", ".join(f"{row.difference:+.4f} from {level_of(row.smaller)} to {level_of(row.larger)} images" for row in table.itertuples())
+    last = rows.iloc[-1]
+    estimate = estimate_of(last, "estimate", what=f"mean difference, {last['label']}", level=found.level, unit=material.outcome_name)
+    return Finding(
+        identity="more-data-always-helps",
+        topic=TOPIC,
+        source=ARXIV,
+        verdict=verdict,
+        estimate=estimate,
+        p=p_every,
+        p_adjusted=np.nan,
+        test="the step that decides, after Holm over steps, or of its equivalence",
+        claim=f"Every step to more pre-training data raises {material.outcome_name}.",
+        sentence=cleaned(
+            f"More pre-training data change {material.outcome_name} by {steps}; {tally(rows, +1).replace('cell', 'step')}"
+            + (f"; {same}" if same else "")
+        ),
+        n=f"{int(table['n_cells'].sum())} differences, {int(table['n_units'].max())} {_unit(found)}s",
+        reading=found.error,
+        rows=rows,
+    )
+
+
+def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
+    """At the longest training, the largest data against the next: the claim that it brings nothing, by equivalence."""
+    lengths = [length for length in found.pooled["length"].unique() if length != "all"]
+    table = _next(found, max(lengths)) if lengths else pd.DataFrame()
+    if table.empty:
+        return None
+    row = table.iloc[-1]
+    estimate = estimate_of(row, "difference", what="mean difference at the longest training", level=found.level, unit=material.outcome_name)
+    beyond = row["p"] < ALPHA and row["difference"] > 0
+    verdict: Verdict = "supported" if row["p_equivalent"] < ALPHA else "refuted" if beyond and row["low"] > material.margin else "open"
+    within = f"within +-{material.margin:g}, {p_value(row['p_equivalent'])}" if np.isfinite(row["p_equivalent"]) else f"no test: {row['note']}"
+    difference = told(estimate, row["p"], places=4, extra=[f"{row.n_cells} cells"])
+    sentence = (
+        f"At {level_of(max(lengths))} steps, {level_of(row['larger'])} rather than {level_of(row['smaller'])} images change {material.outcome_name} "
+        f"by {difference}, by {row['largest_absolute']:.4f} at most in any cell; equivalence {within}"
+    )
+    return Finding(
+        identity="last-step-brings-nothing",
+        topic=TOPIC,
+        source=CVPR,
+        verdict=verdict,
+        sentence=cleaned(sentence),
+        estimate=estimate,
+        claim=f"At the longest training the last step to more data changes {material.outcome_name} by less than {material.margin:g}.",
+        p=float(row["p_equivalent"]),
+        p_adjusted=np.nan,
+        test="two one-sided tests against the margin",
+        n=f"{row['n_cells']} cells, {row['n_units']} {row['unit']}s",
+        reading=str(row["note"] or ""),
+    )
+
+
+def interaction_findings(material: Material) -> list[Finding]:
+    """That more data are worth more with longer training, and to bigger models. Raises AnalysisError where the grid is too small."""
+    found = data_interaction(material.table, outcome=material.outcome, level=material.level)
+    table = found.table.set_index("term")
+    made = []
+    for term, words in (("data x length", "with longer training"), ("data x params", "to bigger models")):
+        if term not in table.index:
+            continue
+        row: Any = table.loc[term]
+        estimate = estimate_of(
+            row,
+            "estimate",
+            what=f"change of the value of a doubling of data {words}",
+            level=found.level,
+            unit=f"{material.outcome_name} per doubling",
+        )
+        p = float(row["p_holm"])
+        sentence = (
+            f"The value of a doubling of data changes by {told(estimate, p, places=5)} {words} (regression on logs with all interactions and "
+            f"squares; {found.n} runs, {found.clusters} {found.cluster} clusters; p after Holm)"
+        )
+        made.append(
+            Finding(
+                identity=f"data-worth-more-{words.split()[-1]}",
+                topic=TOPIC,
+                source=ARXIV,
+                claim=f"More data are worth more {words}.",
+                verdict=for_one(float(row["estimate"]), p, +1),
+                sentence=cleaned(sentence),
+                estimate=estimate,
+                p=p,
+                p_adjusted=np.nan,
+                test="no interaction, after Holm over the interactions with data",
+                n=f"{found.n} runs, {found.clusters} {found.cluster} clusters",
+                reading="; ".join(found.confounded),
+            )
+        )
+    if not made:
+        raise AnalysisError("neither lengths nor models vary, so no interaction with data can be told: run a second one.")
+    return made
+
+
+def saturation_findings(material: Material) -> list[Finding]:
+    """That the point where data stop paying moves with length and model size. Raises AnalysisError as `saturation` does."""
+    found = saturation(material.table, outcome=material.outcome, margin=material.margin, level=material.level)
+    made: list[Finding] = []
+    first, *sentences = found.sentences()
+    trends: list[tuple[Any, str]] = [(row, text) for (_, row), text in zip(found.trends.iterrows(), sentences, strict=True)]
+    for trend, what in (("length", "longer training"), ("params", "bigger models")):
+        rows = [(row, text) for row, text in trends if row["trend"] == trend]
+        # Encoders that were not trained on the same sizes move the point by that alone: then only the sizes that all have can tell.
+        clean = [(row, text) for row, text in rows if "differ in the sizes" not in str(row["note"])] or rows
+        if not clean:
+            continue
+        row, text = clean[0]
+        what_moves, nothing = f"doublings of the saturating data size per doubling, {what}", float("nan")
+        estimate = Estimate(what=what_moves, value=float(row["doublings"]), low=nothing, high=nothing, level=found.level)
+        made.append(
+            Finding(
+                identity=f"saturation-moves-with-{trend}",
+                topic=TOPIC,
+                source="",
+                claim=f"With {what} data go on paying to larger sizes.",
+                verdict=for_one(float(row["doublings"]), float(row["p"]), +1),
+                sentence=cleaned(f"{first} {text}" if not made else text),
+                estimate=estimate,
+                p=float(row["p"]),
+                p_adjusted=np.nan,
+                test="no trend, exact permutation",
+                n=f"{row['n_cells']} cells, {row['n_units']} units",
+                reading="; ".join(one for one in (found.error, str(row["note"] or "")) if one),
+            )
+        )
+    return made

@@ -1,0 +1,138 @@
+"""The law behind the returns: what a pre-training is worth in labels, and whether a floor can be told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.claims.finding import Estimate, Finding, Verdict
+from analysis.claims.material import Material
+from analysis.claims.returns import TOPIC
+from analysis.claims.wording import cleaned
+from analysis.errors import AnalysisError
+from analysis.surface import SurfaceFit, fit_surface
+from analysis.wording import percent
+
+LAW, SECOND_LAW = "effective_data", "multiplicative"
+FEWEST_CELLS = 10  # for six parameters
+BOOTSTRAP = 200
+
+
+def law_findings(material: Material) -> list[Finding]:
+    """Two claims by the law of effective data transferred: its worth in labels grows less than in proportion, and errors have a floor above zero.
+
+    One law for error = 1 - outcome over pre-training images P and labels F: E + A (F + k P^alpha F^beta)^-b. The floor lies beyond all data, so it is
+    taken for told only where a second law (`multiplicative`) tells it too. Raises AnalysisError where the grid is too small or mixes settings.
+    Source: Hernandez et al. 2021, arXiv:2102.01293, eq. 1.
+    """
+    first, second = (surface(material, law) for law in (LAW, SECOND_LAW))
+    return [_worth(material, first), _floor(material, first, second)]
+
+
+def _worth(material: Material, fitted: SurfaceFit) -> Finding:
+    low, high = _interval(fitted, "alpha")
+    alpha = Estimate(
+        what="exponent alpha of pre-training images in their worth in labels", value=fitted.params["alpha"], low=low, high=high, level=fitted.level
+    )
+    verdict: Verdict = "open" if fitted.status != "converged" else "supported" if high < 1.0 else "refuted" if low > 1.0 else "open"
+    deviation = "" if fitted.residual_sd is None else f", residual SD {100 * fitted.residual_sd:.1f}% of the error"
+    sentence = (
+        f"By the law of effective data, P pre-training images are worth k P^alpha F^beta labels at F labels, with alpha = {alpha.value:.2f} "
+        f"({percent(fitted.level)} interval {low:.2f} to {high:.2f}): twice the images are worth {2**alpha.value:.2f} times the labels "
+        f"({2**low:.2f} to {2**high:.2f}; {_counted(material, fitted)}{deviation})"
+    )
+    if fitted.status != "converged":
+        sentence = f"The law of effective data does not tell what pre-training is worth in labels: {fitted.status}: {fitted.status_detail}"
+    return Finding(
+        identity="worth-in-labels",
+        topic=TOPIC,
+        source="the law of Hernandez et al. 2021",
+        claim="What pre-training is worth in labels grows less than in proportion to its images (alpha < 1).",
+        verdict=verdict,
+        sentence=cleaned(sentence),
+        estimate=alpha if fitted.status == "converged" else None,
+        p=np.nan,
+        p_adjusted=np.nan,
+        n=_counted(material, fitted),
+        reading=_taken(material),
+    )
+
+
+def _floor(material: Material, fitted: SurfaceFit, second: SurfaceFit) -> Finding:
+    both = (fitted, second)
+    told = all(one.status == "converged" and _interval(one, "E")[0] > 0 for one in both)
+    said = [
+        f"{one.params['E']:.2f} ({percent(one.level)} interval {_interval(one, 'E')[0]:.2f} to {_interval(one, 'E')[1]:.2f}"
+        + ("" if one.status == "converged" else f"; {one.status}")
+        + ")"
+        for one in both
+    ]
+    low, high = _interval(fitted, "E")
+    return Finding(
+        identity="floor",
+        topic=TOPIC,
+        source="",
+        claim="The error has a floor above zero that neither more labels nor more pre-training passes.",
+        verdict="supported" if told else "open",
+        sentence=cleaned(
+            f"The floor of the error is {said[0]} by the law of effective data and {said[1]} by the multiplicative law"
+            + ("" if told else ": these sizes do not tell it from zero")
+        ),
+        estimate=Estimate(
+            what="floor E of the error 1 - outcome, by the law of effective data", value=fitted.params["E"], low=low, high=high, level=fitted.level
+        ),
+        p=np.nan,
+        p_adjusted=np.nan,
+        n=_counted(material, fitted),
+        reading=_taken(material),
+    )
+
+
+def _interval(fitted: SurfaceFit, name: str) -> tuple[float, float]:
+    return fitted.intervals[name] or (float("nan"), float("nan"))
+
+
+def _counted(material: Material, fitted: SurfaceFit) -> str:
+    return f"{fitted.n} {'cell means' if material.kind == 'cells' else 'runs'} in {len(_plain(material))} cells"
+
+
+def surface(material: Material, law: str = LAW) -> SurfaceFit:
+    """A law fitted over all cells without an intermediate stage. Raises AnalysisError as `law_findings` does."""
+    plain = _plain(material)
+    cells = material.cells.loc[plain]
+    free = ("pretrain_images", "finetune_images", "finetune_steps", "pretrain_source", "pretrain_recipe", "pretrain_length")
+    mixed = [name for name in cells.columns if name not in free and cells[name].nunique() > 1]
+    mixed += [name for name in ("pretrain_source", "pretrain_recipe", "pretrain_length") if name in cells.columns and cells[name].nunique() > 1]
+    if mixed:
+        raise AnalysisError(f"one law cannot hold runs that differ in {', '.join(mixed)}: give the rows of one of them.")
+    sizes, labels = (cells[name].nunique() for name in ("pretrain_images", "finetune_images"))
+    if len(cells) < FEWEST_CELLS or sizes < 3 or labels < 3:
+        raise AnalysisError(
+            f"{len(cells)} cells of {sizes} pre-training sizes (scratch counted) and {labels} numbers of labels are too few for a law of six "
+            f"parameters: it takes {FEWEST_CELLS} cells, three sizes and three numbers of labels."
+        )
+    rows = material.table.loc[np.isin(material.cell, plain)]
+    error = 1.0 - rows[material.outcome].to_numpy(dtype=float)
+    if material.outcome.endswith("loss"):
+        error = rows[material.outcome].to_numpy(dtype=float)
+    groups = _groups(rows) if material.kind == "runs" else None
+    inputs = rows[["pretrain_images", "finetune_images"]].to_numpy(dtype=float)
+    return fit_surface(inputs, error, law=law, level=material.level, cluster=groups, bootstrap=BOOTSTRAP)
+
+
+def _plain(material: Material) -> list[int]:
+    return [int(cell) for cell in material.cells.index[material.cells["intermediate"] == "none"]]
+
+
+def _groups(rows: pd.DataFrame) -> NDArray[np.object_] | None:
+    """What the bootstrap draws: pre-trainings, and the seeds of runs from scratch; None (single runs) where the table names neither."""
+    if "pretrain_id" not in rows.columns or "seed" not in rows.columns:
+        return None
+    scratch = "scratch, seed " + rows["seed"].astype("str")
+    return rows["pretrain_id"].where(rows["pretrain_id"].notna(), scratch).to_numpy(dtype=object)
+
+
+def _taken(material: Material) -> str:
+    drawn = "cells, weighted alike" if material.kind == "cells" else "pre-trainings"
+    return f"the interval is a bootstrap over {drawn}, and takes the law for true"

@@ -1,0 +1,98 @@
+"""What overfitting does to the validation loss as a proxy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.finding import Finding, estimate_of
+from analysis.claims.material import Material
+from analysis.claims.proxy import LOSS, TOPIC, XIE
+from analysis.claims.rules import ROW_COLUMNS, for_one
+from analysis.claims.wording import cleaned
+from analysis.errors import AnalysisError
+from analysis.overfitting import OverfittingSplit, phase_relations, split_by_overfitting
+
+LENGTH = "pretrain_steps"
+
+
+def split_of(material: Material) -> OverfittingSplit:
+    """The series of the study, by the rule 'falling'. Raises AnalysisError without losses or with one length only."""
+    if LOSS not in material.table.columns or LENGTH not in material.table.columns:
+        missing = LOSS if LOSS not in material.table.columns else LENGTH
+        raise AnalysisError(f"the table has no column '{missing}': record it for every pre-training.")
+    split = split_by_overfitting(material.table, loss=LOSS, length=LENGTH, rule="falling")
+    if not split.series["label"].notna().any():
+        raise AnalysisError("every series has one length of pre-training only, so none can be told to overfit: run a second length.")
+    return split
+
+
+def overfitting_findings(material: Material) -> list[Finding]:
+    """That the loss predicts the score in both phases with one sign, and with one slope. Raises AnalysisError as `split_of` does."""
+    split = split_of(material)
+    found = phase_relations(material.table, split, y=material.outcome, x=LOSS, level=material.level)
+    table = found.table.set_index("phase")
+    rows = pd.DataFrame(
+        [
+            (
+                f"slope, {name}",
+                row["slope"],
+                row["low"],
+                row["high"],
+                row["p"],
+                np.nan,
+                np.nan,
+                f"{row['n']} runs, {row['clusters']} series",
+                row["note"],
+            )
+            for name, row in table.iterrows()
+        ],
+        columns=list(ROW_COLUMNS),
+    )
+    by_phase: dict[Any, Any] = dict(table.iterrows())
+    falling, over, gap = by_phase["falling"], by_phase["overfitting"], by_phase["difference"]
+    counted = f"{falling['n']} runs of {falling['clusters']} falling and {over['n']} of {over['clusters']} overfitting series"
+    reading = "rule: a series is falling if its loss falls at every step to a longer training"
+    per = f"{material.outcome_name} per unit of loss"
+    sentences = found.sentences()
+    made = []
+    for name, row, said in (("falling", falling, sentences[1]), ("overfitting", over, sentences[2])):
+        estimate = estimate_of(row, "slope", what=f"slope in {name} series", level=found.level, unit=per)
+        where = "whose loss keeps falling" if name == "falling" else "that overfit"
+        made.append(
+            Finding(
+                identity=f"loss-predicts-when-{name}",
+                topic=TOPIC,
+                source=XIE,
+                verdict=for_one(row["slope"], row["p"], -1),
+                claim=f"In series {where} a lower validation loss goes with a higher {material.outcome_name}.",
+                sentence=cleaned(f"{split.sentence if name == 'falling' else ''} {said}"),
+                estimate=estimate,
+                p=float(row["p"]),
+                p_adjusted=np.nan,
+                test="no slope, two-sided, clustered on series",
+                n=counted,
+                reading=reading,
+                rows=rows if name == "falling" else pd.DataFrame(),
+            )
+        )
+    estimate = estimate_of(gap, "slope", what="slope in overfitting series minus that in falling ones", level=found.level, unit=per)
+    made.append(
+        Finding(
+            identity="overfitting-changes-slope",
+            topic=TOPIC,
+            source=XIE,
+            claim=f"Where series overfit, {material.outcome_name} falls less steeply with the validation loss.",
+            verdict=for_one(gap["slope"], gap["p"], +1),
+            sentence=cleaned(sentences[3]),
+            estimate=estimate,
+            p=float(gap["p"]),
+            p_adjusted=np.nan,
+            test="no difference of slopes, two-sided, clustered on series",
+            n=counted,
+            reading=reading,
+        )
+    )
+    return made

@@ -1,0 +1,201 @@
+"""Diminishing returns: does each doubling bring less than the one before, does the last one still pay, and what law says so?"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.contrasts import Contrast, Weights, contrast_rows
+from analysis.claims.finding import Estimate, Finding
+from analysis.claims.material import READINGS, Material, Spread
+from analysis.claims.pretraining import CLAIMED
+from analysis.claims.rules import for_one, tally, told
+from analysis.claims.wording import both_readings, cells_in_words, cleaned
+from analysis.errors import AnalysisError
+from analysis.matching import PRETRAIN
+from analysis.wording import level_of
+
+TOPIC = "Diminishing returns"
+WORDS = {"pretrain_images": "pre-training images", "finetune_images": "labels"}
+FOLLOWS = {"finetune_images": ("finetune_steps",), "pretrain_images": ()}
+
+
+def shrinking(material: Material, factor: str) -> Finding:
+    """Claim: each doubling of the factor brings less than the doubling before; per cell, the first step's gain per doubling minus the last's.
+
+    Raises AnalysisError where fewer than three sizes above zero agree in all else.
+    """
+    series = [one for one in _series(material, factor) if len(one) >= 3]
+    if not series:
+        raise AnalysisError(f"fewer than three numbers of {WORDS[factor]} above zero agree in all else: run a third one.")
+    named = [(_label(material, one, factor), _difference(_step(one, 0), _step(one, len(one) - 2))) for one in series]
+    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
+    rows, mean = said[0][1], said[0][2]
+    claim = f"Each doubling of the {WORDS[factor]} brings less {material.outcome_name} than the doubling before."
+    first = [float(np.mean([_worth(material, _step(one, place)) for one in series])) for place in (0, -2)]
+    estimate = Estimate(
+        what=f"gain per doubling at the first step minus at the last, mean over {_count(rows)}",
+        value=mean.value,
+        low=mean.low,
+        high=mean.high,
+        level=material.level,
+        unit=material.outcome_name,
+    )
+    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, +1)) for spread, _, one in said], material)
+    sentence = (
+        f"A doubling of the {WORDS[factor]} brings {first[0]:+.4f} {material.outcome_name} at the first step and {first[1]:+.4f} at the last, "
+        f"a difference of {told(estimate, mean.p, places=4, extra=[mean.n])}; {tally(rows, +1)}{agreed}."
+    )
+    return Finding(
+        identity=f"returns-shrink-{factor.split('_')[0]}",
+        topic=TOPIC,
+        claim=claim,
+        source=CLAIMED if factor == "pretrain_images" else "",
+        verdict=verdict,
+        sentence=cleaned(sentence),
+        estimate=estimate,
+        p=mean.p,
+        p_adjusted=np.nan,
+        test="no difference on average, two-sided t",
+        n=f"{_count(rows)}, {mean.n}",
+        reading=reading,
+        rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
+    )
+
+
+def last_doubling(material: Material, factor: str) -> Finding:
+    """Claim: the last doubling of the factor that was measured still helps; per cell, the last step's gain per doubling.
+
+    Raises AnalysisError where fewer than two sizes above zero agree in all else.
+    """
+    series = [one for one in _series(material, factor) if len(one) >= 2]
+    if not series:
+        raise AnalysisError(f"no two numbers of {WORDS[factor]} above zero agree in all else: run a second one.")
+    named = [(_label(material, one, factor), _step(one, len(one) - 2)) for one in series]
+    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
+    rows, mean = said[0][1], said[0][2]
+    ends = sorted({(one[-2][0], one[-1][0]) for one in series})
+    span = f"from {level_of(ends[-1][0])} to {level_of(ends[-1][1])} {WORDS[factor]}"
+    estimate = Estimate(
+        what=f"gain per doubling {span}, mean over {_count(rows)}",
+        value=mean.value,
+        low=mean.low,
+        high=mean.high,
+        level=material.level,
+        unit=material.outcome_name,
+    )
+    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, +1)) for spread, _, one in said], material)
+    small = np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < material.margin
+    within = f", within the {material.margin:g} that was stated as negligible" if small else ""
+    sentence = f"Going {span}, each doubling brings {told(estimate, mean.p, places=4, extra=[mean.n])}{within}; {tally(rows, +1)}{agreed}."
+    return Finding(
+        identity=f"last-doubling-{factor.split('_')[0]}",
+        topic=TOPIC,
+        claim=f"The last doubling of the {WORDS[factor]} still raises {material.outcome_name}.",
+        source="",
+        verdict=verdict,
+        sentence=cleaned(sentence),
+        estimate=estimate,
+        p=mean.p,
+        p_adjusted=np.nan,
+        test="no gain on average, two-sided t",
+        n=f"{_count(rows)}, {mean.n}",
+        reading=reading,
+        rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
+    )
+
+
+def gain_by_labels(material: Material) -> Finding:
+    """Claim: pre-training helps less the more labels there are; per pre-training, the slope of its gain over scratch by log2 of the labels.
+
+    Raises AnalysisError where no pre-training and its scratch share two numbers of labels.
+    """
+    named = []
+    for series in _series(material, "finetune_images"):
+        if series and float(material.cells["pretrain_images"].loc[series[0][1]]) > 0:
+            pairs = [(size, cell, scratch) for size, cell in series if (scratch := scratch_of(material, cell)) is not None]
+            if len(pairs) >= 2:
+                labels = np.log2([float(size) for size, _, _ in pairs])
+                slope = (labels - labels.mean()) / np.sum((labels - labels.mean()) ** 2)
+                weights: dict[int, float] = {}
+                for weight, (_, cell, scratch) in zip(slope, pairs, strict=True):
+                    weights[cell] = weights.get(cell, 0.0) + float(weight)
+                    weights[scratch] = weights.get(scratch, 0.0) - float(weight)
+                named.append((_label(material, series, "finetune_images"), weights))
+    if not named:
+        raise AnalysisError("no pre-training shares two numbers of labels with training from scratch: run scratch at two numbers of labels.")
+    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
+    rows, mean = said[0][1], said[0][2]
+    estimate = Estimate(
+        what=f"change of the gain from pre-training per doubling of the labels, mean over {_count(rows, 'pre-training')}",
+        value=mean.value,
+        low=mean.low,
+        high=mean.high,
+        level=material.level,
+        unit=material.outcome_name,
+    )
+    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, -1)) for spread, _, one in said], material)
+    sentence = f"With each doubling of the labels the gain from pre-training changes by {told(estimate, mean.p, places=4, extra=[mean.n])}{agreed}."
+    return Finding(
+        identity="gain-shrinks-with-labels",
+        topic=TOPIC,
+        claim="The gain from pre-training shrinks as labels grow.",
+        source=CLAIMED,
+        verdict=verdict,
+        sentence=cleaned(sentence),
+        estimate=estimate,
+        p=mean.p,
+        p_adjusted=np.nan,
+        test="no change on average, two-sided t",
+        n=f"{_count(rows, 'pre-training')}, {mean.n}",
+        reading=reading,
+        rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
+    )
+
+
+def scratch_of(material: Material, cell: int) -> int | None:
+    """The cell from scratch, without an intermediate stage, that equals this one in all else."""
+    wanted: dict[str, Hashable] = {}
+    for name in material.cells.columns:
+        if name not in PRETRAIN and not name.startswith("intermediate"):
+            wanted[name] = material.cells.loc[cell, name]
+    return material.find(**wanted, pretrain_images=0, intermediate="none")
+
+
+def _series(material: Material, factor: str) -> Iterator[list[tuple[float, int]]]:
+    """Sizes above zero and their cells, ascending, for each combination of all other settings; without an intermediate stage."""
+    plain = material.cells.loc[(material.cells["intermediate"] == "none") & (material.cells[factor] > 0)]
+    others = [name for name in plain.columns if name != factor and name not in FOLLOWS[factor]]
+    groups = plain.groupby(others, dropna=False, sort=True) if others else [((), plain)]
+    for _, group in groups:
+        yield sorted((float(size), cell) for cell, size in zip(group.index.tolist(), group[factor].tolist(), strict=True))
+
+
+def _step(series: Sequence[tuple[float, int]], place: int) -> Weights:
+    """Weights of the gain per doubling from one size to the next; place may count from the end, as for `series[place]`."""
+    (low, before), (high, after) = series[place], series[place + 1]
+    doublings = float(np.log2(high / low))
+    return {after: 1.0 / doublings, before: -1.0 / doublings}
+
+
+def _difference(one: Weights, other: Weights) -> Weights:
+    return {cell: one.get(cell, 0.0) - other.get(cell, 0.0) for cell in dict.fromkeys([*one, *other])}
+
+
+def _worth(material: Material, weights: Weights) -> float:
+    means = material.means
+    return float(sum(weight * means[cell] for cell, weight in weights.items()))
+
+
+def _label(material: Material, series: Sequence[tuple[float, int]], factor: str) -> str:
+    return cells_in_words(material.cells, series[0][1], without=(factor, *FOLLOWS[factor]))
+
+
+def _reading(material: Material, spread: Spread) -> str:
+    return READINGS[spread] if material.kind == "cells" else ""
+
+
+def _count(rows: pd.DataFrame, noun: str = "cell") -> str:
+    return f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"

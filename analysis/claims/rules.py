@@ -1,0 +1,98 @@
+"""From tests to a verdict: when a claim about every cell, or about a mean, is supported, refuted or left open.
+
+A claim about every cell ("pre-training helps in every cell") is supported if every cell differs in its direction, refuted if at least one
+differs in the other, both at 5% after Holm over its cells. A claim about one number is decided by that number's own test. Whatever is
+neither is open: a wide interval is no evidence for the opposite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.finding import Estimate, Verdict
+from analysis.wording import level_of, p_value, percent
+
+ALPHA = 0.05
+ROW_COLUMNS = ("label", "estimate", "low", "high", "p", "p_holm", "p_bh", "n", "note")
+
+
+def rows_of(table: pd.DataFrame, label: Callable[[pd.Series], str], counted: Callable[[pd.Series], str]) -> pd.DataFrame:
+    """A table of effects (difference, low, high, p, p_holm, p_bh, note) as the rows of a finding."""
+    rows = [
+        (
+            label(row),
+            row["difference"],
+            row["low"],
+            row["high"],
+            row["p"],
+            row.get("p_holm", np.nan),
+            row.get("p_bh", np.nan),
+            counted(row),
+            row["note"],
+        )
+        for _, row in table.iterrows()
+    ]
+    return pd.DataFrame(rows, columns=list(ROW_COLUMNS))
+
+
+def for_every_cell(rows: pd.DataFrame, direction: int) -> tuple[Verdict, float]:
+    """Verdict on 'every cell differs in this direction' (+1 or -1), and the p that decides it.
+
+    Supported: the largest Holm p of the cells (all in the direction). Refuted: the smallest Holm p among cells in the other direction. Open: NaN
+    where a cell has no test, else the largest p.
+    """
+    signed = rows["estimate"].to_numpy(dtype=float) * direction
+    p = rows["p_holm"].to_numpy(dtype=float)
+    against = p[(signed < 0) & (p < ALPHA)]
+    if len(against):
+        return "refuted", float(against.min())
+    if len(rows) and not np.isnan(p).any() and bool((signed > 0).all()) and bool((p < ALPHA).all()):
+        return "supported", float(p.max())
+    return "open", float(p.max()) if len(rows) and not np.isnan(p).any() else float("nan")
+
+
+def for_one(estimate: float, p: float, direction: int) -> Verdict:
+    """Verdict on 'this number has this sign' (+1 or -1), two-sided at 5%."""
+    if not (np.isfinite(estimate) and np.isfinite(p)) or p >= ALPHA:
+        return "open"
+    return "supported" if estimate * direction > 0 else "refuted"
+
+
+def tally(rows: pd.DataFrame, direction: int) -> str:
+    """How many cells stand for and against: '15 of 18 cells are below zero after Holm, none above, and 3 cannot be told'."""
+    signed = rows["estimate"].to_numpy(dtype=float)
+    sure = rows["p_holm"].to_numpy(dtype=float) < ALPHA
+    up, down = int((sure & (signed > 0)).sum()), int((sure & (signed < 0)).sum())
+    ahead, behind = (("above", up), ("below", down)) if direction > 0 else (("below", down), ("above", up))
+    total = len(rows)
+    noun = "cell" if total == 1 else "cells"
+    verb = "is" if ahead[1] == 1 else "are"
+    unsure = total - up - down
+    parts = [f"{ahead[1]} of {total} {noun} {verb} {ahead[0]} zero after Holm", f"{behind[1] or 'none'} {behind[0]}"]
+    if unsure:
+        parts.append(f"{unsure} cannot be told")
+    return ", ".join(parts)
+
+
+def told(estimate: Estimate, p: float, *, places: int = 3, extra: Sequence[str] = ()) -> str:
+    """'+0.031 mIoU (95% interval +0.025 to +0.037, p < 0.001, 3 seeds)'."""
+    unit = f" {estimate.unit}" if estimate.unit else ""
+    inside = []
+    if np.isfinite(estimate.low) and np.isfinite(estimate.high):
+        inside.append(f"{percent(estimate.level)} interval {estimate.low:+.{places}f} to {estimate.high:+.{places}f}")
+    else:
+        inside.append("no interval")
+    if np.isfinite(p):
+        inside.append(p_value(p))
+    return f"{estimate.value:+.{places}f}{unit} ({', '.join([*inside, *extra])})"
+
+
+def listed(names: Sequence[object], most: int = 4) -> str:
+    """'45,000, 100,000 and 200,000', cut after `most`."""
+    words = [level_of(name) for name in names[:most]]
+    if len(names) > most:
+        return f"{', '.join(words)} and {len(names) - most} more"
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

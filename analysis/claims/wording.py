@@ -1,0 +1,82 @@
+"""Words that several questions share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.claims.finding import Verdict
+from analysis.claims.material import Material
+from analysis.wording import level_of
+
+NAMES = {
+    "encoder": "",
+    "pretrain_images": "{} pre-training images",
+    "finetune_images": "{} labels",
+    "pretrain_length": "{}",
+    "intermediate": "intermediate {}",
+}
+
+ORDER = ("encoder", "pretrain_images", "finetune_images", "intermediate")  # told first, and always where they vary
+COLUMNS = {
+    "val_mim_loss": "validation loss",
+    "train_mim_loss": "training loss",
+    "finetune_images": "number of labels",
+    "pretrain_images": "pre-training images",
+    "pretrain_source": "pre-training data",
+    "pretrain_steps": "pre-training steps",
+    "encoder_params": "encoder parameters",
+}
+
+
+def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = ()) -> str:
+    """A cell's settings, those that tell cells apart and are not in `without`: '45,000 pre-training images, 250 labels'."""
+    said = []
+    for name in telling(cells):
+        value = cells[name].loc[cell]
+        if name in without or value != value:
+            continue
+        if name == "pretrain_images" and value == 0:
+            said.append("from scratch")
+        elif name == "intermediate" and value == "none":
+            continue
+        else:
+            said.append((NAMES.get(name) or "{}").format(level_of(value)) if name in NAMES else f"{name} {level_of(value)}")
+    return ", ".join(said) or "all cells"
+
+
+def telling(cells: pd.DataFrame) -> list[str]:
+    """The settings that tell cells apart: not those that never vary where they are given, nor those that follow from one already told."""
+    told: list[str] = []
+    for name in sorted(cells.columns, key=lambda column: ORDER.index(column) if column in ORDER else len(ORDER)):
+        given = cells[name].dropna()
+        given = given[given != 0] if name.startswith("intermediate_") else given
+        if given.nunique() < 2:
+            continue
+        inside = cells.loc[given.index].groupby(told, dropna=False)[name].nunique() if told else pd.Series([2])
+        if name in ORDER or int(inside.max()) > 1:
+            told.append(name)
+    return told
+
+
+def both_readings(verdicts: Sequence[tuple[str, Verdict]], material: Material) -> tuple[Verdict, str, str]:
+    """One verdict from those under each reading of the spread, the reading that the numbers are of, and a clause on the other reading.
+
+    Where the readings disagree the claim is open: the table does not say which of them is meant.
+    """
+    if material.kind == "runs":
+        return verdicts[0][1], "", ""
+    (first, one), *others = verdicts
+    if all(other == one for _, other in others):
+        return one, f"{first}; the verdict is the same with {' or '.join(name for name, _ in others)}", f" ({first}; the other reading agrees)"
+    said = "; ".join(f"{name}: {verdict}" for name, verdict in verdicts)
+    return "open", f"{first}; the readings disagree ({said})", f" ({said})"
+
+
+def cleaned(text: str) -> str:
+    """Columns in words, one space between words, one full stop at the end."""
+    for column, words in COLUMNS.items():
+        text = re.sub(rf"\b{column}\b", words, text)
+    return re.sub(r"\s+", " ", text.replace("+-", "±")).strip().rstrip(".") + "."

@@ -1,0 +1,70 @@
+"""What is held fixed in a partial correlation: other columns of the runs table, as the columns of a linear regression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.correlation.estimates import Array, ranks
+from analysis.table import require_columns
+
+WHERE = "the runs table"
+DECADE = 10.0  # largest / smallest from which a positive column is taken as its logarithm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covariates:
+    """The columns that are held fixed."""
+
+    design: dict[str, Array]
+    """By method ('pearson', 'spearman'): shape (n, c)."""
+    words: tuple[str, ...]
+    """What was done with each column, such as 'log of pretrain_images' or 'encoder as 3 categories'."""
+    names: tuple[str, ...]
+    """The columns."""
+    table: pd.DataFrame
+    """Their values, one row per run."""
+
+
+def complete(runs: pd.DataFrame, given: Sequence[str]) -> pd.Series:
+    """Whether each run has all the columns that are held fixed, shape (n,). Raises AnalysisError for a missing column."""
+    require_columns(runs, given, where=WHERE)
+    there = runs[list(given)].notna().all(axis=1)
+    for name in given:
+        if _is_number(runs[name]):
+            there &= np.isfinite(runs[name].to_numpy(dtype=np.float64, na_value=np.nan))
+    return there
+
+
+def covariates_of(runs: pd.DataFrame, given: Sequence[str]) -> Covariates | None:
+    """The design of `given`: a number is linear, in logarithms where it is positive and spans a decade (its rank for Spearman), anything
+    else one column for each category. None where nothing is given. Constant columns are named, and take nothing away."""
+    if not given:
+        return None
+    plain: list[Array] = []
+    ranked: list[Array] = []
+    words = []
+    for name in given:
+        column = runs[name]
+        if _is_number(column):
+            values = column.to_numpy(dtype=np.float64)
+            low, high = float(values.min()), float(values.max())
+            logged = low > 0.0 and high >= DECADE * low
+            plain.append((np.log(values) if logged else values)[:, None])
+            ranked.append(ranks(values)[:, None])
+            words.append(f"{name} (constant here)" if low == high else f"log of {name}" if logged else name)
+        else:
+            codes, found = pd.factorize(column.astype("object"))
+            dummies = np.eye(len(found))[codes][:, 1:]
+            plain.append(dummies)
+            ranked.append(dummies)
+            words.append(f"{name} as {len(found)} categories" if len(found) > 1 else f"{name} (constant here)")
+    design = {"pearson": np.column_stack(plain), "spearman": np.column_stack(ranked)}
+    return Covariates(design=design, words=tuple(words), names=tuple(given), table=runs[list(given)].reset_index(drop=True))
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

@@ -1,0 +1,151 @@
+"""Is there any association? The losses of whole pre-trainings change places; the scores, and all that they share, stay where they are.
+
+If the losses have nothing to do with the scores, any placing of them is as likely as the one seen, whatever seeds, stages or trunks the
+scores have in common, as long as losses that change places are alike in all else. They change places inside one seed where each cluster
+has one seed and that leaves 100 placings (the scores of one seed share its label subset), inside one level of the columns that are held
+fixed, else anywhere. Where a cluster holds several values of x, as a series of lengths does, exchanging whole clusters would say nothing about
+what happens inside them; there the jackknife tests instead.
+Every placing is counted up to 5,040 (7!), and 4,999 drawn ones beyond (Phipson and Smyth 2010: the placing seen is among them).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.correlation.clusters import constant_inside
+from analysis.correlation.estimates import Array, Labels, basis, ranks, ranks_inside, residual
+
+EXACT = 5040  # placings that are all counted
+DRAWN = 4999
+FEWEST = 20  # placings below which p cannot be under 0.05
+FEWEST_IN_SEED = 100
+MOST_PAIRS = 50_000_000  # pairs of clusters times placings; beyond, Kendall's p counts the first placings, 999 at least
+FEWEST_DRAWN = 999
+CELLS = 4_000_000  # numbers held at once: 32 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placings:
+    """Which cluster's value stands in each cluster, the placing seen being the first."""
+
+    source: Labels
+    """Shape (placings, clusters)."""
+    total: int
+    """How many there are in all."""
+    exact: bool
+    """Whether all of them are here."""
+
+
+def count_placings(strata: Labels) -> int:
+    """Ways to exchange clusters that lie in one stratum; strata has shape (clusters,)."""
+    return math.prod(math.factorial(int(count)) for count in np.unique(strata, return_counts=True)[1])
+
+
+def placings(strata: Labels, *, seed: int) -> Placings:
+    """All placings, or 4,999 drawn ones after the one seen."""
+    classes = [one for one in (np.flatnonzero(strata == code) for code in np.unique(strata)) if len(one) > 1]
+    total = count_placings(strata)
+    exact = total <= EXACT
+    rows = total if exact else 1 + DRAWN
+    source = np.tile(np.arange(len(strata)), (rows, 1))
+    if exact:
+        orders: list[Labels] = [np.array(list(itertools.permutations(range(len(one))))) for one in classes]
+        grid = np.indices([len(one) for one in orders]).reshape(len(orders), -1) if orders else np.zeros((0, 1), dtype=np.int64)
+        chosen = [order[place] for order, place in zip(orders, grid, strict=True)]
+    else:
+        random = np.random.default_rng(seed)
+        chosen = [np.argsort(random.random((rows, len(one))), axis=1) for one in classes]
+        for order in chosen:
+            order[0] = np.arange(order.shape[1])
+    for members, order in zip(classes, chosen, strict=True):
+        source[:, members] = members[order]
+    return Placings(source=source, total=total, exact=exact)
+
+
+def p_of_placings(
+    method: str, x: Array, y: Array, cluster: Labels, source: Labels, *, strata: Labels | None = None, design: Array | None = None
+) -> float:
+    """Two-sided p: the share of placings, shape (placings, clusters), whose correlation is at least as far from zero as the first one's.
+
+    x has shape (clusters,), y and cluster (n,), strata and design as in `estimates`. For Spearman the clusters are ranked, which is the
+    same where all hold equally many runs. NaN where nothing varies.
+    """
+    rank_pairs = method == "kendall"
+    statistics = _kendall(x, y, cluster, source, strata) if rank_pairs else _linear(method, x, y, cluster, source, strata, design)
+    if not np.isfinite(statistics[0]):
+        return float("nan")
+    size = np.abs(statistics[np.isfinite(statistics)])
+    return float(np.mean(size >= size[0] * (1.0 - 1e-9) - 1e-12))
+
+
+def residual_of(x: Array, cluster: Labels, design: Array) -> Array:
+    """What the mean design of each cluster leaves of its x, shape (clusters,): for exchanging where no two clusters are alike in the design."""
+    mean = np.stack([design[cluster == one].mean(axis=0) for one in range(len(x))])
+    return residual(x - x.mean(), basis(mean, len(x)))
+
+
+def _linear(method: str, x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels | None, design: Array | None) -> Array:
+    """(Partial) correlation for every placing, from sums over clusters alone."""
+    value = x - x.mean()
+    if method == "spearman":
+        value, y = _ranked(x, y, cluster, strata)
+    columns = [np.eye(int(strata.max()) + 1)[strata]] if strata is not None else []
+    columns += [design] if design is not None else []
+    orthonormal = basis(np.column_stack(columns) if columns else None, len(y))
+    rest = residual(y - y.mean(), orthonormal)
+    size = float(np.sum(rest**2))
+    if not size > 0.0:
+        return np.full(len(source), np.nan)
+    member = np.eye(len(value))[cluster]
+    of_y, of_basis, runs = member.T @ rest, member.T @ orthonormal, member.sum(axis=0)
+    placed = value[source]
+    left = np.sum(runs * placed**2, axis=1) - np.sum((placed @ of_basis) ** 2, axis=1)
+    varies = left > 1e-12 * np.sum(runs * value**2)
+    return np.where(varies, placed @ of_y / np.sqrt(np.where(varies, left, 1.0) * size), np.nan)
+
+
+def _ranked(x: Array, y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array]:
+    """Ranks of x (inside strata where each cluster lies in one), less their mean, and of y (inside strata)."""
+    own = None if strata is None else constant_inside(strata.astype(object), cluster)
+    value = ranks(x) if own is None else ranks_inside(x, own)
+    return value - value.mean(), ranks(y) if strata is None else ranks_inside(y, strata)
+
+
+def _kendall(x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels | None) -> Array:
+    of_y, pairs, untied_y = _pairs_of_clusters(y, cluster, strata)
+    if not untied_y > 0.0:
+        return np.full(len(source), np.nan)
+    of_x = np.sign(x[:, None] - x[None, :])
+    upper = np.triu_indices(len(x), 1)
+    out = np.empty(len(source))
+    step = max(1, CELLS // max(1, len(upper[0])))
+    source = source[: max(1 + FEWEST_DRAWN, MOST_PAIRS // max(1, len(upper[0])))]
+    out = out[: len(source)]
+    for at in range(0, len(source), step):
+        rows = source[at : at + step]
+        placed: NDArray[np.float64] = of_x[rows[:, upper[0]], rows[:, upper[1]]]
+        untied = np.abs(placed) @ pairs[upper]
+        # twice, as each pair of clusters stands on both sides of the diagonal
+        out[at : at + step] = np.where(untied > 0, placed @ of_y[upper] * 2.0 / np.sqrt(np.maximum(2.0 * untied, 1.0) * untied_y), np.nan)
+    return out
+
+
+def _pairs_of_clusters(y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array, float]:
+    """Sums of sign(y_i - y_j), and pairs, inside strata and by cluster, shape (clusters, clusters); and how many pairs are untied in y."""
+    member = np.eye(int(cluster.max()) + 1)[cluster]
+    inside = np.zeros(len(y), dtype=np.int64) if strata is None else strata
+    of_y, pairs, untied = np.zeros((member.shape[1],) * 2), np.zeros((member.shape[1],) * 2), 0.0
+    step = max(1, CELLS // len(y))
+    for at in range(0, len(y), step):
+        rows = slice(at, at + step)
+        together = inside[rows, None] == inside[None, :]
+        order = np.sign(y[rows, None] - y[None, :]) * together
+        of_y += member[rows].T @ order @ member
+        pairs += member[rows].T @ together.astype(np.float64) @ member
+        untied += float(np.abs(order).sum())
+    return of_y, pairs, untied

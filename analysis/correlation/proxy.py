@@ -1,0 +1,192 @@
+"""What does choosing by a loss cost, against the best run and against trivial rules?"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.correlation.clusters import cluster_labels
+from analysis.correlation.covariates import WHERE
+from analysis.correlation.estimates import Array, Labels, ranks
+from analysis.correlation.intervals import left_out, t_interval
+from analysis.correlation.pairs_of_runs import PairChoices, chosen_score, pair_choices
+from analysis.correlation.proxy_words import sentences_of
+from analysis.correlation.row import FEWEST_CLUSTERS, Sample, chance_of
+from analysis.errors import AnalysisError
+from analysis.points import checked_level, checked_samples
+from analysis.table import numeric_column, require_columns
+from analysis.wording import level_of
+
+TRIVIAL = {"largest data": "pretrain_images", "longest training": "pretrain_steps", "largest model": "encoder_params"}
+SHARES = ("n", "pretrainings", "clusters", "pairs", "accuracy", "low", "high", "p", "ahead", "ahead_low", "ahead_high")
+COLUMNS = (*SHARES, "best", "chosen", "regret", "pair_regret", "pair_low", "pair_high", "note")
+NOTHING = float("nan")
+MAXIMUM = "no interval of the top-1 regret: a best of few has none that holds; pair_regret has one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyQuality:
+    """How good a choice by loss is. Make one with `analysis.proxy_quality`."""
+
+    loss: str
+    """The column whose lowest value chooses."""
+    score: str
+    """The column that is to be high."""
+    within: tuple[str, ...]
+    """Columns inside whose level combinations runs were compared."""
+    level: float
+    """Nominal coverage of the intervals."""
+    proxies: dict[str, str]
+    """Trivial rules, by name, and the column whose highest value they choose (two, where they choose alike); 'random' needs none."""
+    table: pd.DataFrame
+    """One row per proxy ('loss', the trivial ones, 'random') and group: 'within groups' (only runs of one group are compared; top-1 numbers are
+    means over groups), 'all' (any two runs), then each group. Columns: proxy, group, the columns of `within`, n (runs), pretrainings,
+    clusters, pairs (of runs from two pre-trainings), accuracy (share ordered rightly, ties half), low, high, p (of no association with the
+    score, losses change places; for the loss alone), ahead, ahead_low, ahead_high (accuracy of the loss less that of this proxy), best and
+    chosen (scores of the best and of the chosen run), regret (best - chosen: top-1 regret), pair_regret, pair_low, pair_high (mean loss of
+    score of a choice between two), note. Scores and regrets are in the unit of the score."""
+    sentences: tuple[str, ...]
+    """What a paper would print: accuracy, regret, and the comparison with trivial rules."""
+
+
+def proxy_quality(
+    runs: pd.DataFrame,
+    *,
+    loss: str = "val_mim_loss",
+    score: str = "miou",
+    within: str | Sequence[str] = ("finetune_images",),
+    proxies: Mapping[str, str] | None = None,
+    cluster: str | Sequence[str] = "pretrain_id",
+    level: float = 0.95,
+    seed: int = 0,
+) -> ProxyQuality:
+    """Top-1 regret and pairwise ranking accuracy of choosing the run with the lowest loss, pooled and inside each group.
+
+    Beside it stand choosing at random, by the largest data size, the longest training and the largest model, where the table has
+    `pretrain_images`, `pretrain_steps` and `encoder_params` and they vary; `proxies` names others (name -> column, higher is chosen).
+    Intervals leave out whole clusters in turn, with t on clusters - 2 degrees of freedom; fewer than five give none. The top-1 regret is
+    that of these runs: the jackknife and the bootstrap fail for a maximum (Bickel and Freedman 1981, Annals of Statistics 9), so the mean
+    regret of choosing between two runs carries the interval.
+    Raises AnalysisError for a missing column, text where numbers belong, or fewer than two pre-trainings that have both numbers.
+    """
+    within = (within,) if isinstance(within, str) else tuple(within)
+    checked_level(level)
+    checked_samples(0, seed)
+    require_columns(runs, [loss, score, *within, *(proxies or {}).values()], where=WHERE)
+    first, second = (numeric_column(runs, name, where=WHERE) for name in (loss, score))
+    there = (np.isfinite(first) & np.isfinite(second)).to_numpy()
+    kept = runs[there].reset_index(drop=True)
+    labels, ids = cluster_labels(kept, cluster)
+    own = pd.factorize(_own_ids(kept))[0].astype(np.int64)
+    if len(np.unique(own)) < 2:
+        raise AnalysisError(f"{len(np.unique(own))} pre-trainings have both '{loss}' and '{score}': there is nothing to choose between.")
+    named = dict(proxies) if proxies is not None else {name: column for name, column in TRIVIAL.items() if column in runs.columns}
+    goodness = {"loss": -first[there].to_numpy()}
+    group = kept.groupby(list(within), dropna=False, sort=True).ngroup().to_numpy() if within else np.zeros(len(kept), dtype=np.int64)
+    used: dict[str, str] = {}
+    for name, column in named.items():
+        values = numeric_column(kept, column, where=WHERE).to_numpy()
+        if not np.isfinite(values).all() or all(np.ptp(values[group == one]) == 0 for one in np.unique(group)):
+            continue  # it would choose at random
+        same = next((other for other in used if np.array_equal(ranks(values), ranks(goodness[other]))), None)
+        if same is not None:  # as where the steps follow from the images: one rule under two names
+            goodness[f"{same} and {name}"], used[f"{same} and {name}"] = goodness.pop(same), f"{used.pop(same)} and {column}"
+        else:
+            goodness[name], used[name] = values, column
+    goodness["random"] = np.zeros(len(kept))
+    data = _Data(
+        score=second[there].to_numpy(),
+        goodness=goodness,
+        cluster=labels,
+        pretraining=own,
+        group=group,
+        ids=ids,
+        seed=pd.factorize(kept["seed"])[0].astype(np.int64) if "seed" in kept.columns else None,
+        levels=kept[list(within)],
+    )
+    everything = np.arange(len(kept))
+    rows = _rows(data, everything, data.group, "within groups", level, seed) if within else []
+    rows += _rows(data, everything, np.zeros(len(kept), dtype=np.int64), "all", level, seed)
+    for one in np.unique(group) if within else ():
+        inside = np.flatnonzero(group == one)
+        levels = {name: kept[name].iloc[inside[0]] for name in within}
+        name = ", ".join(f"{column} = {level_of(value)}" for column, value in levels.items())
+        rows += [levels | row for row in _rows(data, inside, data.group[inside], name, level, seed)]
+    table = pd.DataFrame(rows, columns=["proxy", "group", *within, *COLUMNS])
+    said = sentences_of(table, loss=loss, score=score, within=within, proxies=used, level=level)
+    return ProxyQuality(loss=loss, score=score, within=within, level=level, proxies=used, table=table, sentences=said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """Arrays of shape (n,)."""
+
+    score: Array
+    goodness: dict[str, Array]
+    cluster: Labels
+    pretraining: Labels
+    group: Labels
+    ids: np.ndarray
+    seed: Labels | None
+    levels: pd.DataFrame
+
+
+def _own_ids(kept: pd.DataFrame) -> np.ndarray:
+    """Id of each run's pre-training, whatever the clusters are: a series of lengths is several pre-trainings."""
+    if "pretrain_id" not in kept.columns:
+        return np.arange(len(kept)).astype(object)
+    return np.array([f"row {place}" if pd.isna(one) else one for place, one in enumerate(kept["pretrain_id"].tolist())], dtype=object)
+
+
+def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, seed: int) -> list[dict[str, Hashable]]:
+    """A row for each proxy, over the runs `inside`, where only runs of one `group`, shape (len(inside),), are compared."""
+    cluster = pd.factorize(data.cluster[inside])[0].astype(np.int64)
+    out, own, score = left_out(cluster), data.pretraining[inside], data.score[inside]
+    clusters = int(cluster.max()) + 1
+    counted: dict[str, Hashable] = {"group": name, "n": len(inside), "pretrainings": len(np.unique(own)), "clusters": clusters}
+    best = float(np.mean([score[group == one].max() for one in np.unique(group)]))
+    choices = {proxy: pair_choices(value[inside], score, cluster=out, pretraining=own, group=group) for proxy, value in data.goodness.items()}
+    rows = []
+    for proxy, value in data.goodness.items():
+        choice = choices[proxy]
+        chosen = float(np.mean([chosen_score(value[inside][group == one], score[group == one]) for one in np.unique(group)]))
+        row = counted | {"proxy": proxy, "pairs": choice.pairs, "accuracy": float(choice.accuracy[0])}
+        row |= {"best": best, "chosen": chosen, "regret": best - chosen, "pair_regret": float(choice.regret[0]), "p": NOTHING}
+        row |= _intervals(choice, choices["loss"], proxy, clusters, level)
+        if proxy == "loss" and choice.pairs:
+            several = len(np.unique(group)) > 1
+            sample = Sample(
+                x=-value[inside],
+                y=score,
+                cluster=cluster,
+                ids=data.ids[inside],
+                seed=None if data.seed is None else data.seed[inside],
+                covariates=None,
+                strata=group if several else None,
+                levels=data.levels.iloc[inside].reset_index(drop=True) if several else None,
+            )
+            row["p"] = chance_of(sample, "kendall", None, choice.accuracy - 0.5, seed)[0]
+        rows.append(row)
+    return rows
+
+
+def _intervals(choice: PairChoices, of_loss: PairChoices, proxy: str, clusters: int, level: float) -> dict[str, Hashable]:
+    nothing: dict[str, Hashable] = dict.fromkeys(("low", "high", "ahead_low", "ahead_high", "pair_low", "pair_high"), NOTHING)
+    nothing["ahead"] = NOTHING if proxy == "loss" else float(of_loss.accuracy[0] - choice.accuracy[0])
+    if not choice.pairs:
+        return nothing | {"note": "no two runs of different pre-trainings to choose between"}
+    if clusters < FEWEST_CLUSTERS:
+        return nothing | {"note": f"{clusters} independent clusters: an interval needs at least {FEWEST_CLUSTERS}"}
+    low, high, _ = t_interval(choice.accuracy, level=level)
+    pair_low, pair_high, _ = t_interval(choice.regret, level=level)
+    found: dict[str, Hashable] = {"pair_low": max(pair_low, 0.0), "pair_high": pair_high}
+    if proxy != "random":
+        found |= {"low": max(low, 0.0), "high": min(high, 1.0)}
+    if proxy != "loss":
+        ahead_low, ahead_high, _ = t_interval(of_loss.accuracy - choice.accuracy, level=level)
+        found |= {"ahead_low": ahead_low, "ahead_high": ahead_high}
+    note = MAXIMUM if np.isfinite(low) or proxy == "random" else "the accuracy is the same whichever cluster is left out"
+    return nothing | found | {"note": note}

@@ -1,0 +1,101 @@
+"""What `correlate` returns, and its sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.effects import OUTCOME_NAMES
+from analysis.wording import p_value, percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """Correlations of two columns of the runs table. Make one with `analysis.correlate`."""
+
+    x: str
+    """First column."""
+    y: str
+    """Second column."""
+    within: tuple[str, ...]
+    """Columns inside whose level combinations it was also computed."""
+    given: tuple[str, ...]
+    """Columns that were held fixed: the correlations are partial."""
+    adjusted: tuple[str, ...]
+    """What was done with each of them, such as 'log of pretrain_images'."""
+    level: float
+    """Nominal coverage of the intervals."""
+    table: pd.DataFrame
+    """Three rows (method 'pearson', 'spearman', 'kendall') for each group; the first group is 'all'. Columns: group, the columns of `within`
+    (missing for 'all'), method, r, low, high (NaN where there is no interval), p (of no association: losses change places, or a t test over
+    clusters), n (runs), pretrainings (distinct), clusters (of pre-trainings that share no trunk: the units that are left out or change
+    places), note (on the interval), p_note (what p counts)."""
+    within_groups: pd.DataFrame
+    """The same columns, one row per method: the pooled correlation with the groups' means removed (ranks inside each group for Spearman,
+    pairs inside one group for Kendall), which differences between groups cannot make. Empty where there is no `within`."""
+    points: pd.DataFrame
+    """The runs it was computed from: x, y, the columns of `within` and `given`, cluster (a label)."""
+    n_without_x: int
+    """Runs left out because x is missing, as for a run trained from scratch."""
+    n_without_y: int
+    """Runs left out because y is missing though x is not."""
+    n_without_given: int
+    """Runs left out because a column that is held fixed is missing though x and y are not."""
+    signs_differ: bool
+    """Whether any group's Pearson correlation has the other sign than the pooled one (Simpson's paradox)."""
+    signs_differ_beyond_doubt: tuple[str, ...]
+    """The groups among them whose interval excludes zero, as the pooled one does on its side; not adjusted for the number of groups."""
+    sentence: str
+    """The pooled Pearson correlation in words, with a warning where signs differ."""
+
+
+def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Groups whose Pearson correlation has another sign than the pooled one, in words; and the names of those that have it beyond doubt."""
+    rows = table[table["method"] == "pearson"]
+    pooled = rows.iloc[0]
+    turned = [row for _, row in rows.iloc[1:].iterrows() if np.isfinite(row["r"]) and np.isfinite(pooled["r"]) and row["r"] * pooled["r"] < 0]
+    sure = [str(row["group"]) for row in turned if row["low"] * row["high"] > 0 and pooled["low"] * pooled["high"] > 0]
+    return [f"{row['r']:+.2f} within {row['group']}" for row in turned], sure
+
+
+def in_words(
+    table: pd.DataFrame,
+    inside: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    adjusted: tuple[str, ...],
+    level: float,
+    cluster: str | None,
+) -> str:
+    """The sentence: pooled, then where signs turn, then with the groups' means removed."""
+    outcome = OUTCOME_NAMES.get(y, y)
+    pooled = table.iloc[0]
+    held = f" given {', '.join(adjusted)}" if adjusted else ""
+    if not np.isfinite(pooled["r"]):
+        return f"The correlation of {x} with {outcome}{held} is undefined: {pooled['note']}."
+    if np.isfinite(pooled["low"]):
+        how = f"{percent(level)} interval {pooled['low']:+.2f} to {pooled['high']:+.2f}"
+    else:
+        how = f"no interval: {pooled['note']}"
+    tested = f", {p_value(pooled['p'])}" if np.isfinite(pooled["p"]) else ""
+    counted = f"{pooled['pretrainings']} pre-trainings"
+    if cluster is None:
+        counted = "each run counted as a pre-training of its own, as no column says which share one"
+    elif cluster != "pretrain_id":
+        counted = f"{pooled['clusters']} clusters by {cluster}"
+    said = f"Over all {pooled['n']} runs {x} and {outcome} correlate{held} with r = {pooled['r']:+.2f} ({how}{tested}; {counted})."
+    turned, sure = opposite_groups(table)
+    if turned:
+        said += f" The sign turns within levels ({'; '.join(turned)}), so the pooled number may reflect what differs between levels alone;"
+        if sure:
+            said += f" it turns beyond doubt within {' and '.join(sure)}, whose interval excludes zero."
+        else:
+            said += " no level has an interval that excludes zero on the other side, so the turn may be chance."
+    if len(inside) and np.isfinite(inside["r"].iloc[0]) and (turned or not adjusted):
+        row = inside.iloc[0]
+        ends = f" ({percent(level)} interval {row['low']:+.2f} to {row['high']:+.2f})" if np.isfinite(row["low"]) else ""
+        said += f" With the levels' means removed r = {row['r']:+.2f}{ends}."
+    return said

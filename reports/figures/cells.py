@@ -1,0 +1,121 @@
+"""Published cells: means with intervals under both readings of a spread that is not explained, and what each step of labels brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from reports.theme import GREY, finish, positive, size_axis, styles, with_columns
+
+READINGS = ("spread read as SD", "spread read as SE")
+WIDTHS = (5.0, 1.5)
+"""Of the bars of each reading: the wider interval stands out of the thick one."""
+
+
+def cell_score_by_labels(
+    cells: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    arms: Sequence[str],
+    arm_title: str = "pre-training images",
+    y_title: str = "mean mIoU",
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """Cell means against fine-tuning images (log axis), each with an interval for either reading of its spread, and the law of each arm.
+
+    Args:
+        cells: one row a cell and reading (see READINGS): arm, finetune_images, reading, mean, low, high; low and high may be NaN.
+        curves: the law of each arm that has one: arm, finetune_images, mean, low, high, extrapolated; low and high may be NaN.
+        arms: every arm in order, so that all panels agree on colours and shapes.
+        y_domain: range of the y axis, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing, a mean is not finite, or a size is not positive.
+    """
+    name = "cell_score_by_labels"
+    band = ["arm", "finetune_images", "mean", "low", "high"]
+    cells = with_columns(cells, name, columns=[*band, "reading"], finite=["finetune_images", "mean"])
+    curves = with_columns(curves, name, columns=[*band, "extrapolated"], finite=["finetune_images", "mean"])
+    for table in (cells, curves):
+        positive(table, name, "finetune_images")
+    colours, shapes = styles(arms)
+    reach = np.concatenate([cells["finetune_images"], curves["finetune_images"]]).astype(float)
+    x = alt.X(
+        "finetune_images:Q",
+        scale=alt.Scale(type="log", nice=False, domain=[float(reach.min()) * 0.93, float(reach.max()) * 1.07]),
+        axis=size_axis("labelled images in fine-tuning", cells["finetune_images"]),
+    )
+    y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
+    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    low = alt.Y("low:Q", scale=y_scale, title=y_title)
+    mean = alt.Y("mean:Q", scale=y_scale, title=y_title)
+
+    layers = []
+    bands = curves.dropna(subset=["low", "high"])
+    if len(bands):
+        layers.append(alt.Chart(bands).mark_area(opacity=0.15, clip=True).encode(x=x, y=low, y2="high:Q", color=colour))
+    for extrapolated, dash in ((False, [1, 0]), (True, [5, 4])):
+        part = curves.loc[curves["extrapolated"] == extrapolated]
+        if len(part):
+            layers.append(alt.Chart(part).mark_line(strokeDash=dash, strokeWidth=1.5, clip=True).encode(x=x, y=mean, color=colour))
+    for reading, width in zip(READINGS, WIDTHS, strict=True):
+        part = cells.loc[cells["reading"] == reading].dropna(subset=["low", "high"])
+        if len(part):
+            layers.append(alt.Chart(part).mark_rule(strokeWidth=width, opacity=0.55, clip=True).encode(x=x, y=low, y2="high:Q", color=colour))
+    tooltip = [
+        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
+        alt.Tooltip("mean:Q", format=".4f", title=y_title),
+    ]
+    dots = alt.Chart(cells.drop_duplicates(["arm", "finetune_images"])).mark_point(filled=True, size=60, opacity=1)
+    layers.append(dots.encode(x=x, y=mean, color=colour, shape=alt.Shape("arm:N", scale=shapes, title=arm_title), tooltip=tooltip))
+    return finish(layers, labels=arms)
+
+
+def gain_per_doubling(
+    steps: pd.DataFrame,
+    *,
+    arms: Sequence[str],
+    arm_title: str = "pre-training images",
+    x_title: str = "from → to labelled images",
+    y_title: str = "mIoU per doubling",
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """What each step to the next size brings per doubling, with its interval and a line at zero.
+
+    Args:
+        steps: one row an arm and step, steps in order: arm, step (as text, such as '250 → 500'), gain, low, high; low and high may be NaN.
+        arms: every arm in order.
+        y_domain: range of the y axis, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing or a gain is not finite.
+    """
+    steps = with_columns(steps, "gain_per_doubling", columns=["arm", "step", "gain", "low", "high"], finite=["gain"])
+    order = list(dict.fromkeys(steps["step"]))
+    present = [arm for arm in arms if arm in set(steps["arm"])]
+    colours, shapes = styles(arms, present)
+    # Broken at the arrow, so that the sizes stand below each other where a phone leaves no room beside.
+    axis = alt.Axis(labelAngle=0, grid=False, labelExpr="split(datum.label, ' ')", labelFontSize=11)
+    x = alt.X("step:O", sort=order, title=x_title, axis=axis)
+    offset = alt.XOffset("arm:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
+    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5).encode(y=alt.Y("zero:Q", scale=y_scale, title=y_title))
+    layers = [zero]
+    bars = steps.dropna(subset=["low", "high"])
+    if len(bars):
+        bar = alt.Chart(bars).mark_rule(strokeWidth=2)
+        layers.append(bar.encode(x=x, xOffset=offset, y=alt.Y("low:Q", scale=y_scale, title=y_title), y2="high:Q", color=colour))
+    tooltip = [
+        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("step:N"),
+        *(alt.Tooltip(f"{one}:Q", format="+.4f") for one in ("gain", "low", "high")),
+    ]
+    dots = alt.Chart(steps).mark_point(filled=True, size=60, opacity=1)
+    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    layers.append(dots.encode(x=x, xOffset=offset, y=alt.Y("gain:Q", scale=y_scale, title=y_title), color=colour, shape=shape, tooltip=tooltip))
+    return finish(layers, labels=present)

@@ -1,0 +1,120 @@
+"""All tests behind a finding, one a row: the estimate with its interval against zero."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from reports.theme import GREY, PALETTE, FigureError, finish, padded_domain, with_columns
+
+SURVIVES = "p < 0.05 after Holm"
+FAILS = "p ≥ 0.05 after Holm"
+ALONE = "p < 0.05, uncorrected"
+ALONE_FAILS = "p ≥ 0.05, uncorrected"
+UNTESTED = "no test"
+STATES = (SURVIVES, FAILS, ALONE, ALONE_FAILS, UNTESTED)
+LOOKS = {
+    SURVIVES: (PALETTE[0], PALETTE[0], "circle"),
+    FAILS: (GREY, "transparent", "circle"),
+    ALONE: (PALETTE[0], PALETTE[0], "diamond"),
+    ALONE_FAILS: (GREY, "transparent", "diamond"),
+    UNTESTED: (GREY, "transparent", "cross"),
+}
+"""Stroke, fill and shape of each state."""
+ALPHA = 0.05
+LETTERS_A_LINE = 28
+ROW_HEIGHT = 24
+LINE_HEIGHT = 13
+
+
+def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[float, float] | None = None) -> alt.LayerChart:
+    """One row a test, in the table's order: a point, its interval, and a line at zero.
+
+    A test that survives Holm's correction is a filled circle, one that does not a hollow one; a test that was not corrected, because it
+    stands alone, is a diamond, filled or hollow likewise; an estimate without a test is a cross.
+
+    Args:
+        tests: the rows of one finding, under one reading, from `Findings.tests()`: finding, reading, label, estimate, low, high, p, p_holm;
+            low, high and the p may be NaN, and rows without an estimate are left out.
+        x_title: what is estimated, with its unit.
+        x_domain: range of the axis, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing, no estimate is finite, or the rows are of several findings or readings: their units may differ.
+    """
+    name = "forest"
+    columns = ["finding", "reading", "label", "estimate", "low", "high", "p", "p_holm"]
+    rows = with_columns(tests, name, columns=columns)
+    if len(rows[["finding", "reading"]].drop_duplicates()) > 1:
+        raise FigureError(
+            f"{name} draws one finding, because units may differ between findings: draw each part of tests.groupby(['finding', 'reading'])."
+        )
+    numeric = rows[["estimate", "low", "high", "p", "p_holm"]].astype(float)
+    rows = rows.assign(**{str(column): numeric[column] for column in numeric}).loc[np.isfinite(numeric["estimate"].to_numpy())]
+    if rows.empty:
+        raise FigureError(f"{name} has no finite estimate to draw.")
+    # An interval without an end reaches the edge of the axis; without a bar its estimate would look exact.
+    edges = x_domain or padded_domain(rows["estimate"], rows["low"], rows["high"], [0.0])
+    rows = rows.assign(low=rows["low"].clip(lower=edges[0]), high=rows["high"].clip(upper=edges[1]))
+    rows = rows.assign(
+        label=_told_apart([str(label) for label in rows["label"]]),
+        state=np.select(
+            [rows["p_holm"] < ALPHA, rows["p_holm"] >= ALPHA, rows["p"] < ALPHA, rows["p"] >= ALPHA], list(STATES[:-1]), default=UNTESTED
+        ),
+    )
+    order = list(rows["label"])
+    lines = [label.count("\n") + 1 for label in order]
+    # The tick labels are wrapped here, because Vega cuts what is too long and does not break it; it puts their first line at the tick.
+    shift = -LINE_HEIGHT * (float(np.median(lines)) - 1) / 2
+    broken: dict[str, Any] = {"labelExpr": "split(datum.label, '\\n')", "labelLimit": 0, "labelLineHeight": LINE_HEIGHT, "labelOffset": shift}
+    axis = alt.Axis(title=None, labelFontSize=11, ticks=False, **broken)
+    y = alt.Y("label:N", sort=order, axis=axis)
+    x_scale = alt.Scale(nice=False, domain=list(edges))
+    x_axis = alt.Axis(tickCount=4, labelOverlap="greedy")
+    present = [state for state in STATES if state in set(rows["state"])]
+
+    def scale(place: int) -> alt.Scale:
+        return alt.Scale(domain=present, range=[LOOKS[state][place] for state in present])
+
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
+    layers = [zero.encode(x=alt.X("zero:Q", scale=x_scale, title=x_title, axis=x_axis))]
+    bars = rows.dropna(subset=["low", "high"])
+    stroke = alt.Stroke("state:N", scale=scale(0), title=None)
+    if len(bars):
+        bar = alt.Chart(bars).mark_rule(strokeWidth=2, clip=True)
+        layers.append(bar.encode(x=alt.X("low:Q", scale=x_scale, title=x_title, axis=x_axis), x2="high:Q", y=y, stroke=stroke))
+    tooltip = [
+        alt.Tooltip("label:N", title="test"),
+        alt.Tooltip("estimate:Q", format="+.4f"),
+        alt.Tooltip("low:Q", format="+.4f"),
+        alt.Tooltip("high:Q", format="+.4f"),
+        alt.Tooltip("p:Q", format=".3g"),
+        alt.Tooltip("p_holm:Q", format=".3g", title="p after Holm"),
+    ]
+    dots = alt.Chart(rows).mark_point(size=60, opacity=1, strokeWidth=2)
+    layers.append(
+        dots.encode(
+            x=alt.X("estimate:Q", scale=x_scale, title=x_title, axis=x_axis),
+            y=y,
+            stroke=stroke,
+            fill=alt.Fill("state:N", scale=scale(1), title=None),
+            shape=alt.Shape("state:N", scale=scale(2), title=None),
+            tooltip=tooltip,
+        )
+    )
+    return finish(layers, labels=present, height=40 + len(order) * (ROW_HEIGHT + LINE_HEIGHT * (max(lines) - 1)))
+
+
+def _told_apart(labels: list[str]) -> list[str]:
+    """The labels broken into lines; one that comes again gets a number, or two tests would share a row."""
+    seen: dict[str, int] = {}
+    told = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        again = f" ({seen[label]})" if seen[label] > 1 else ""
+        told.append("\n".join(textwrap.wrap(f"{label}{again}", LETTERS_A_LINE)) or " ")
+    return told

@@ -1,0 +1,70 @@
+"""The page of a published table: who claims what and what the table says to it, then its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.published.load import Published, load_published
+from reports.findings import ask, headline_of, verdict_counts
+from reports.overview import settings_words
+from reports.page import Fact, Page, Section
+from reports.published.cells import cell_sections
+from reports.published.runs import run_sections
+from reports.report import write_page
+from reports.sections import claims_section, forest_section
+from reports.theme import count
+from reports.wording import joined
+
+SCORES = {"accuracy": "top‑1 accuracy", "miou": "mIoU"}
+
+
+def build_published(name: str, out: str | Path | None = None) -> Path:
+    """Write the report of a published table, by default as NAME.html into the current folder, and return where it was written.
+
+    Raises:
+        AnalysisError: for a name that is not published.
+        ReportError: if the file cannot be written.
+    """
+    page = compose_published(load_published(name))
+    return write_page(page, Path(out) if out is not None else Path(f"{name}.html"))
+
+
+def compose_published(published: Published) -> Page:
+    """The page: the claims that somebody makes first, with their verdicts; then every test, and the figures."""
+    asked = ask(published)
+    claimed = [one for one in asked.findings or () if one.source]
+    remarks = [asked.reason] if asked.findings is None else [verdict_counts(asked.findings)]
+    figures = cell_sections(published) if published.kind == "cells" else run_sections(published)
+    sections = [section for section in (claims_section(asked, told=published.notes), forest_section(asked)) if section is not None]
+    about = Section(
+        identity="about",
+        heading="About these numbers",
+        paragraphs=(f"From {published.source}.", "This page was made from the published table alone, which ships with analysis."),
+        listings=(("Rebuild this page", f"python -m reports.build --published {published.name}"),),
+    )
+    return Page(
+        kicker="Report on published results",
+        title=published.title,
+        lead=lead_of(published),
+        findings=tuple(headline_of(one) for one in claimed),
+        remarks=tuple(remark for remark in remarks if remark),
+        facts=(Fact(term="Source", text=published.source), Fact(term="What one must know", text=" ".join(published.notes).replace("`", ""))),
+        sections=(*sections, *figures, about),
+    )
+
+
+def lead_of(published: Published) -> str:
+    """What the table holds, in one sentence made from it."""
+    table, score = published.table, SCORES.get(published.outcome, published.outcome)
+    if published.kind == "cells":
+        runs = joined([count(number) for number in sorted(table["n_runs"].unique())])
+        return f"Mean {score} of {count(len(table))} cells of {runs} runs: {settings_words(table)}."
+    sizes = sorted(table["pretrain_images"].unique())
+    encoders = table.sort_values("encoder_params")["encoder"].drop_duplicates()
+    lengths = table.sort_values("pretrain_steps")["pretrain_length"].drop_duplicates()
+    return (
+        f"{score[0].upper()}{score[1:]} of {count(len(table))} runs: {count(len(encoders))} encoders ({encoders.iloc[0]} to {encoders.iloc[-1]}), "
+        f"pre-trained on {joined([count(size) for size in sizes])} images for {joined([str(length) for length in lengths])}, "
+        f"and fine-tuned on {joined([count(size) for size in sorted(table['finetune_images'].unique())])} images of "
+        f"{joined(sorted(table['finetune_source'].unique()))}."
+    )

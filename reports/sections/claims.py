@@ -1,0 +1,117 @@
+"""What the data support: every claim with its verdict, and every single test behind them as forest plots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.wording import percent
+from reports.figures import forest
+from reports.figures.forest import ALPHA
+from reports.findings import Asked, topics_of, verdict_counts
+from reports.page import Figure, Panel, Section, make_table
+from reports.theme import count, padded_domain, signed
+from reports.wording import sentence
+
+MEANINGS = {
+    "p": "two-sided, before correction",
+    "p_adjusted": "corrected over the findings of this table",
+    "p_holm": "after Holm over the tests of its finding",
+    "p_bh": "after Benjamini and Hochberg over the tests of its finding",
+    "reading": "what had to be assumed about the data",
+}
+
+
+def claims_section(asked: Asked, *, told: Collection[str] = ()) -> Section:
+    """All findings by topic, what cannot be answered, and the table of findings; notes that were `told` elsewhere are left out."""
+    heading = "What the data support"
+    findings = asked.findings
+    if findings is None:
+        return Section(identity="claims", heading=heading, paragraphs=(asked.reason,))
+    paragraphs = [verdict_counts(findings)] if len(findings) else []
+    if len(findings):
+        paragraphs.append(
+            f"Supported or refuted: decided at {percent(ALPHA)} after correction over all findings, or by the interval where there is no test. "
+            "Open: the data cannot tell, which is no evidence for the opposite."
+        )
+    paragraphs += [sentence(note) for note in findings.notes if note not in told]
+    frame = findings.to_frame()
+    shown = ["claim", "verdict", "estimate", "low", "high", "unit", "p", "p_adjusted"]
+    tables = [make_table(frame, caption="Findings; the CSV has every column", file_name="findings.csv", shown=shown, meanings=MEANINGS)]
+    return Section(
+        identity="claims",
+        heading=heading,
+        paragraphs=tuple(paragraphs),
+        topics=topics_of(findings),
+        questions=tuple((question, sentence(reason)) for question, reason in findings.unanswered),
+        tables=tuple(tables) if len(findings) else (),
+    )
+
+
+def forest_section(asked: Asked) -> Section | None:
+    """A forest plot for each finding that rests on several tests; None where none does."""
+    findings = asked.findings
+    tests = all_tests(asked)
+    drawn = [part for part in _parts(tests) if np.isfinite(part["estimate"].to_numpy(dtype=float)).any()]
+    if findings is None or not drawn:
+        return None
+    # One axis for both readings of a finding; never one for two findings, whose units may differ.
+    panels = []
+    for number, part in enumerate(drawn):
+        finding = findings[str(part["finding"].iloc[0])]
+        whole = tests.loc[tests["finding"] == finding.identity]
+        unit = finding.estimate.unit if finding.estimate else ""
+        chart = forest(part, x_title=unit or "estimate", x_domain=padded_domain(whole["estimate"], whole["low"], whole["high"], [0.0]))
+        reading = str(part["reading"].iloc[0])
+        heading = f"{sentence(finding.claim).rstrip('.')} ({reading})" if reading else sentence(finding.claim)
+        panels.append(Panel(identity=f"tests-{number}", chart=chart, alternative=f"{heading.rstrip('.')}: {_described(part)}", heading=heading))
+    figure = Figure(
+        identity="figure-tests",
+        claim=_claim(tests),
+        subtitle="One row is one test. Filled circles survive Holm's correction over the tests of their panel, hollow ones do not; diamonds "
+        "stand alone and were not corrected; crosses have no test. Bars: intervals of each test alone, not corrected. Each finding has an "
+        "axis of its own.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        tables=(make_table(tests, caption="Tests", file_name="tests.csv", meanings=MEANINGS),),
+    )
+    return Section(identity="tests", heading="Every test behind the findings", figures=(figure,))
+
+
+def all_tests(asked: Asked) -> pd.DataFrame:
+    """`Findings.tests()`, with '' where a test has no reading."""
+    if asked.findings is None:
+        return pd.DataFrame()
+    tests = asked.findings.tests()
+    return tests.assign(reading=tests["reading"].astype("object").fillna(""))
+
+
+def _parts(tests: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    if len(tests):
+        for _, part in tests.groupby(["finding", "reading"], sort=False, dropna=False):
+            yield part
+
+
+def _claim(tests: pd.DataFrame) -> str:
+    tested = tests["p_holm"].astype(float).dropna()
+    survive = int((tested < ALPHA).sum())
+    alone = tests.loc[tests["p_holm"].isna(), "p"].astype(float).dropna()
+    said = [f"{count(survive)} of {count(len(tested))} tests survive Holm's correction"] if len(tested) else []
+    if len(alone):
+        said.append(f"{count((alone < ALPHA).sum())} of {count(len(alone))} that were not corrected have p < {ALPHA:g}")
+    without = len(tests) - len(tested) - len(alone)
+    if without:
+        said.append(f"{count(without)} estimates have no test")
+    return "; ".join(said)
+
+
+def _described(part: pd.DataFrame) -> str:
+    """How many survive, and the ends of the estimates."""
+    decisive = part["p_holm"].astype(float).fillna(part["p"].astype(float))
+    finite = part.loc[np.isfinite(part["estimate"].to_numpy(dtype=float))].sort_values("estimate")
+    low, high = finite.iloc[0], finite.iloc[-1]
+    said = f"{int((decisive < ALPHA).sum())} of {len(part)} have p < {ALPHA:g}"
+    ends = [f"{signed(row['estimate'])} ({row['label']})" for row in (low, high)]
+    return f"{said}; estimates from {ends[0]} to {ends[1]}." if len(finite) > 1 else f"{said}; the estimate is {ends[0]}."
