@@ -149,6 +149,8 @@ class Page:
     """Sentences under the findings, or in their place where there is none."""
     facts: tuple[Fact, ...] = ()
     sections: tuple[Section, ...] = ()
+    reload_s: int | None = None
+    """Seconds after which the browser loads the page again, for a study that runs; None for never."""
 
 
 def make_table(
