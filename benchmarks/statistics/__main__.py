@@ -22,6 +22,7 @@ SECTIONS = {
     "correlation": "Correlations of loss and score",
     "overfitting": "Slopes and correlations by phase",
     "data_size": "Does more data help?",
+    "claims": "Verdicts of `findings`",
 }
 
 
