@@ -12,6 +12,7 @@ from typing import Final
 
 RUN_COLUMNS: Final[dict[str, str]] = {
     "study": "name of the study, from the grid",
+    "arm": "named arm of the grid that asked for the run, several joined by commas; missing where the grid has no arms",
     "run_id": "id of the fine-tuning stage: kind, then a hash of all that decides its numbers",
     "cell_id": "hash of the run's settings without its seed: runs of one cell differ in seed alone",
     "seed": "seed of the fine-tuning (head initialisation, order, augmentation)",

@@ -19,6 +19,7 @@ from analysis.errors import AnalysisError, nearest_name
 TEXT = frozenset(
     {
         "study",
+        "arm",
         "run_id",
         "cell_id",
         "trunk_id",

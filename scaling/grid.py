@@ -6,10 +6,12 @@ Every value that may be an axis takes one value or a list; the study is the prod
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from scaling.arms import split_arms
+from scaling.axes import AXES, Axes, read_excluded, read_zipped
 from scaling.yaml_lines import Located, load_yaml, override
 from trials.encoders import parse_encoder
 from trials.errors import InputError, nearest
@@ -60,6 +62,10 @@ class Grid:
     pretrain: StageGrid
     intermediate: StageGrid | None
     finetune: StageGrid
+    axes: Axes
+    """The values of every axis, which of them advance together, and what is left out."""
+    arms: tuple[tuple[str, Grid], ...] = ()
+    """Named arms, each a grid without arms; where there are any, the study is their union and the fields above are those of the first."""
     seeds: dict[str, int]
     """How many seeds each kind of stage has; run s uses seed s modulo that."""
     resources: dict[str, Resources]
@@ -71,7 +77,7 @@ class Grid:
 
 _STAGE_KEYS = ("source", "images", "length", "recipe", "sampling", "heldout_images", "eval_points")
 _KEYS = {
-    "": ("study", "encoder", "pretrain", "intermediate", "finetune", "seeds", "resources"),
+    "": ("study", "encoder", "pretrain", "intermediate", "finetune", "arms", "zip", "exclude", "seeds", "resources"),
     "pretrain": _STAGE_KEYS,
     "intermediate": (*_STAGE_KEYS, "objective"),
     "finetune": ("source", "images", "length", "recipe", "sampling", "task", "test_images"),
@@ -93,7 +99,10 @@ def load_grid(path: Path, settings: list[str] | None = None) -> Grid:
     located = load_yaml(path)
     for setting in settings or []:
         override(located, setting)
-    return _Reader(located).grid()
+    arms = [(name, _Reader(one).grid()) for name, one in split_arms(located)]
+    first = arms[0][1]
+    named = tuple((name, grid) for name, grid in arms if name is not None)
+    return replace(first, arms=named, text=located.text(), where=dict(located.lines)) if named else first
 
 
 class _Reader:
@@ -123,17 +132,32 @@ class _Reader:
         study = str(self.values["study"])
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", study):
             raise self.fail("study", f"a study's name names a folder: use letters, digits, '.', '_' and '-', not {study!r}.")
+        encoders = self._encoders()
+        pretrain, finetune = self._stage("pretrain"), self._stage("finetune")
+        intermediate = self._stage("intermediate") if self.values.get("intermediate") is not None else None
         return Grid(
             study=study,
-            encoders=self._encoders(),
-            pretrain=self._stage("pretrain"),
-            intermediate=self._stage("intermediate") if self.values.get("intermediate") is not None else None,
-            finetune=self._stage("finetune"),
+            encoders=encoders,
+            pretrain=pretrain,
+            intermediate=intermediate,
+            finetune=finetune,
+            axes=self._axes(encoders, pretrain, intermediate, finetune),
             seeds=self._seeds(),
             resources=self._resources(),
             where=dict(self.located.lines),
             text=self.located.text(),
         )
+
+    def _axes(self, encoders: tuple[str, ...], pretrain: StageGrid, intermediate: StageGrid | None, finetune: StageGrid) -> Axes:
+        """The axes with what is zipped and excluded; every complaint names file and line."""
+        middle = (("none",), (None,), (None,)) if intermediate is None else (intermediate.choice, intermediate.images, intermediate.length)
+        columns = (encoders, pretrain.images, pretrain.length, *middle, finetune.images, finetune.length)
+        values: dict[str, tuple[Any, ...]] = dict(zip(AXES, columns, strict=True))
+        zipped = read_zipped(self.values.get("zip"), values, self.fail)
+        axes = Axes(values=values, zipped=zipped, excluded=read_excluded(self.values.get("exclude"), values, self.fail))
+        if next(axes.combinations(), None) is None:
+            raise self.fail("exclude", "every combination is excluded, so there is nothing to run: take an entry out.")
+        return axes
 
     def _axis(self, path: str, value: Any) -> list[Any]:
         values = value if isinstance(value, list) else [value]

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from scaling.axes import Combination
 from scaling.grid import Grid, StageGrid
 from trials.encoders import build_encoder, count_parameters, parse_encoder
 from trials.errors import InputError
@@ -82,74 +83,55 @@ def make_plan(grid: Grid, data: Path) -> Plan:
 
 class _Planner:
     def __init__(self, grid: Grid, data: Path) -> None:
-        self.grid, self.data = grid, data
+        self.whole, self.grid, self.data = grid, grid, data
         self.specs: dict[str, StageSpec] = {}
         self.uses: dict[str, int] = {}
-        self.splits: dict[tuple[str, str], tuple[SplitInfo, SplitInfo]] = {}
+        self.splits: dict[tuple[str, str, int], tuple[SplitInfo, SplitInfo]] = {}
 
     def plan(self) -> Plan:
-        grid = self.grid
-        arms = self._intermediate_arms()
         runs: dict[str, dict[str, Any]] = {}
-        for encoder, images, length, arm, finetune_images, finetune_length, seed in itertools.product(
-            grid.encoders,
-            grid.pretrain.images,
-            grid.pretrain.length,
-            arms,
-            grid.finetune.images,
-            grid.finetune.length,
-            range(grid.seeds["finetune"]),
-        ):
-            if images == 0 and length != grid.pretrain.length[0]:
-                continue  # scratch has no length: once is enough
-            run = self._run(encoder, images, length, arm, finetune_images, finetune_length, seed)
-            if run["run_id"] in runs:
-                continue  # two lengths that come to the same steps here, such as '10 epochs' and '20k images', are one run
-            for name in (run["pretrain_id"], run["intermediate_id"], run["run_id"]):
-                if name is not None:
-                    self.uses[name] = self.uses.get(name, 0) + 1
-            runs[run["run_id"]] = run
-        stages = {name: Stage(id=name, spec=spec, runs=self.uses[name]) for name, spec in self.specs.items()}
+        for arm, grid in self.whole.arms or ((None, self.whole),):
+            self.grid = grid
+            for one, seed in itertools.product(grid.axes.combinations(), range(grid.seeds["finetune"])):
+                run = self._run(one, seed) | ({"arm": arm} if arm else {})
+                known = runs.get(run["run_id"])
+                if known is not None:
+                    # Two lengths that come to the same steps here, such as '10 epochs' and '20k images', are one run; so is what two arms share.
+                    if arm and arm not in known["arm"].split(", "):
+                        known["arm"] += f", {arm}"
+                    continue
+                for name in (run["pretrain_id"], run["intermediate_id"], run["run_id"]):
+                    if name is not None:
+                        self.uses[name] = self.uses.get(name, 0) + 1
+                runs[run["run_id"]] = run
+        # A stage that only an already known run would have needed is none of the plan's.
+        stages = {name: Stage(id=name, spec=spec, runs=self.uses[name]) for name, spec in self.specs.items() if name in self.uses}
         order = {"pretrain": 0, "intermediate": 1, "finetune": 2}
-        return Plan(study=grid.study, stages=dict(sorted(stages.items(), key=lambda item: order[item[1].spec.kind])), runs=list(runs.values()))
+        ordered = dict(sorted(stages.items(), key=lambda item: order[item[1].spec.kind]))
+        return Plan(study=self.whole.study, stages=ordered, runs=list(runs.values()))
 
-    def _intermediate_arms(self) -> list[tuple[int, Length] | None]:
-        settings = self.grid.intermediate
-        if settings is None:
-            return [None]
-        arms: list[tuple[int, Length] | None] = []
-        for objective in settings.choice:
-            arms += [None] if objective == "none" else list(itertools.product(settings.images, settings.length))
-        return arms
-
-    def _run(
-        self,
-        encoder: str,
-        images: int,
-        length: Length,
-        arm: tuple[int, Length] | None,
-        finetune_images: int,
-        finetune_length: Length,
-        seed: int,
-    ) -> dict[str, Any]:
-        grid = self.grid
+    def _run(self, one: Combination, seed: int) -> dict[str, Any]:
+        grid, encoder = self.grid, one.encoder
         parent: str | None = None
         pretrain = intermediate = None
-        if images > 0:
-            pretrain, parent = self._stage("pretrain", grid.pretrain, encoder, images, length, seed, None)
+        if one.pretrain_length is not None:
+            pretrain, parent = self._stage("pretrain", grid.pretrain, encoder, one.pretrain_images, one.pretrain_length, seed, None)
         pretrain_id, intermediate_id = parent, None
-        if arm is not None:
+        if one.intermediate_length is not None:
             assert grid.intermediate is not None
-            intermediate, intermediate_id = self._stage("intermediate", grid.intermediate, encoder, arm[0], arm[1], seed, parent)
+            assert one.intermediate_images is not None
+            intermediate, intermediate_id = self._stage(
+                "intermediate", grid.intermediate, encoder, one.intermediate_images, one.intermediate_length, seed, parent
+            )
             parent = intermediate_id
-        finetune, run_id = self._stage("finetune", grid.finetune, encoder, finetune_images, finetune_length, seed, parent)
+        finetune, run_id = self._stage("finetune", grid.finetune, encoder, one.finetune_images, one.finetune_length, seed, parent)
         settings: dict[str, Any] = {
             "encoder": encoder,
             "encoder_params": _encoder_params(encoder),
             "pretrain_source": grid.pretrain.source if pretrain else None,
-            "pretrain_images": images,
+            "pretrain_images": one.pretrain_images,
             "pretrain_recipe": grid.pretrain.recipe if pretrain else None,
-            "pretrain_length": str(length) if pretrain else None,
+            "pretrain_length": str(one.pretrain_length) if pretrain else None,
             "pretrain_steps": pretrain.steps if pretrain else 0,
             "pretrain_image_passes": pretrain.image_passes if pretrain else 0,
             "intermediate": "classification" if intermediate else "none",
@@ -158,7 +140,7 @@ class _Planner:
             "intermediate_steps": intermediate.steps if intermediate else 0,
             "finetune_source": grid.finetune.source,
             "finetune_task": grid.finetune.choice[0],
-            "finetune_images": finetune_images,
+            "finetune_images": one.finetune_images,
             "finetune_recipe": grid.finetune.recipe,
             "finetune_steps": finetune.steps,
         }
@@ -186,11 +168,11 @@ class _Planner:
 
     def _data(self, kind: str, settings: StageGrid, encoder: str, images: int, seed: int) -> DataSpec:
         train, heldout = (split_name(settings.source, kind, part, seed=seed) for part in ("train", "heldout"))
-        if (kind, train) not in self.splits:  # one listing serves all stages of a kind
+        if (kind, train, id(settings)) not in self.splits:  # one listing serves all stages of a kind
             infos = tuple(self._describe(kind, settings.source, split) for split in (train, heldout))
             self._check_fits(kind, settings, infos[0], infos[1])
-            self.splits[kind, train] = infos[0], infos[1]
-        train_info, heldout_info = self.splits[kind, train]
+            self.splits[kind, train, id(settings)] = infos[0], infos[1]
+        train_info, heldout_info = self.splits[kind, train, id(settings)]
         heldout_images = settings.heldout_images or heldout_info.images or HELDOUT_IMAGES
         if kind == "pretrain" and settings.heldout_images is None:
             heldout_images = min(heldout_images, HELDOUT_IMAGES)

@@ -18,7 +18,7 @@ _MEASURED = {
 # What each column means is documented in analysis/columns.py, which this package does not import; a test holds the two equal.
 # fmt: off
 RUN_COLUMNS = (
-    "study", "run_id", "cell_id", "seed", "trunk_id", "pretrain_id", "intermediate_id", "encoder", "encoder_params",
+    "study", "arm", "run_id", "cell_id", "seed", "trunk_id", "pretrain_id", "intermediate_id", "encoder", "encoder_params",
     "pretrain_source", "pretrain_images", "pretrain_recipe", "pretrain_length", "pretrain_steps", "pretrain_image_passes",
     "train_mim_loss", "val_mim_loss", "intermediate", "intermediate_source", "intermediate_images", "intermediate_steps",
     "intermediate_accuracy", "finetune_source", "finetune_task", "finetune_images", "finetune_recipe", "finetune_steps",
@@ -82,7 +82,7 @@ def stage_rows(study: Study, plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-_TEXT = ("study", "run_id", "cell_id", "stage_id", "parent_id", "kind", "state", "reason", "device", "precision", "encoder", "intermediate")
+_TEXT = ("study", "arm", "run_id", "cell_id", "stage_id", "parent_id", "kind", "state", "reason", "device", "precision", "encoder", "intermediate")
 
 
 def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -1,0 +1,113 @@
+"""Zipped axes, exclusions and named arms: which runs a grid asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaling import load_grid, make_plan
+from scaling.axes import AXES, Axes
+from trials import InputError
+from trials.lengths import Length
+
+
+def length(steps: int) -> Length:
+    return Length(value=steps, unit="steps")
+
+
+def axes(**changed: tuple[object, ...]) -> dict[str, tuple[object, ...]]:
+    plain: dict[str, tuple[object, ...]] = {
+        "encoder": ("pico/8@16",),
+        "pretrain.images": (0, 12, 24),
+        "pretrain.length": (length(2), length(4), length(6)),
+        "intermediate.objective": ("none", "classification"),
+        "intermediate.images": (8, 16),
+        "intermediate.length": (length(2),),
+        "finetune.images": (8, 16),
+        "finetune.length": (length(2),),
+    }
+    assert list(plain) == list(AXES)
+    return plain | {name.replace("_", ".", 1): values for name, values in changed.items()}
+
+
+def test_the_product_leaves_out_what_has_no_meaning() -> None:
+    # (1 scratch + 2 sizes x 3 lengths) x (none + classification on 2 sizes) x 2 numbers of labels
+    assert len(list(Axes(values=axes()).combinations())) == (1 + 2 * 3) * (1 + 2) * 2
+
+
+def test_zipped_axes_advance_together() -> None:
+    found = list(Axes(values=axes(), zipped=(("pretrain.images", "pretrain.length"),)).combinations())
+    assert {(one.pretrain_images, one.pretrain_length) for one in found} == {(0, None), (12, length(4)), (24, length(6))}
+    assert len(found) == 3 * 3 * 2
+
+
+def test_an_exclusion_leaves_out_where_all_its_axes_match() -> None:
+    everything = list(Axes(values=axes()).combinations())
+    entry = {"pretrain.images": (0,), "intermediate.objective": ("classification",)}
+    left = list(Axes(values=axes(), excluded=(entry,)).combinations())
+    gone = [one for one in everything if one.pretrain_images == 0 and one.objective == "classification"]
+    assert set(left) == set(everything) - set(gone)
+    assert gone
+
+
+@given(st.permutations([0, 12, 24]), st.sampled_from([(), (("pretrain.images", "pretrain.length"),)]))
+@settings(deadline=None, max_examples=20)
+def test_the_order_of_values_does_not_change_which_cells_there_are(sizes: list[int], zipped: tuple[tuple[str, ...], ...]) -> None:
+    lengths = tuple(length(2 + size) for size in sizes)
+    values = axes(pretrain_images=tuple(sizes), pretrain_length=lengths)
+    straight = axes(pretrain_images=(0, 12, 24), pretrain_length=(length(2), length(14), length(26)))
+    assert set(Axes(values=values, zipped=zipped).combinations()) == set(Axes(values=straight, zipped=zipped).combinations())
+
+
+def plan_of(grid_file: Path, data: Path, extra: str) -> list[dict[str, object]]:
+    grid_file.write_text(grid_file.read_text() + extra)
+    return make_plan(load_grid(grid_file), data).runs
+
+
+def test_arms_are_a_union_in_which_what_is_shared_is_run_once(grid_file: Path, small_data: Path) -> None:
+    before = make_plan(load_grid(grid_file), small_data)
+    runs = plan_of(grid_file, small_data, "arms:\n  short: {}\n  long: {pretrain: {length: 6 steps}}\n")
+    assert {run["run_id"] for run in before.runs} < {run["run_id"] for run in runs}
+    scratch = [run for run in runs if run["pretrain_images"] == 0]
+    assert {run["arm"] for run in scratch} == {"short, long"}
+    assert {run["arm"] for run in runs if run["pretrain_images"]} == {"short", "long"}
+    assert len(runs) == 16 + 8
+
+
+def test_an_arm_may_replace_a_recipe_and_keeps_the_rest(grid_file: Path) -> None:
+    grid_file.write_text(grid_file.read_text() + "arms:\n  slow: {pretrain: {recipe: {learning_rate: 0.0001}}}\n  fast: {}\n")
+    arms = dict(load_grid(grid_file).arms)
+    assert arms["slow"].pretrain.overrides == {"learning_rate": 0.0001, "batch_images": 8, "precision": "fp32"}
+    assert arms["fast"].pretrain.overrides == {"batch_images": 8, "precision": "fp32"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("zip: [pretrain.images, pretrain.lenght]\n", "line 25: there is no axis 'pretrain.lenght'"),
+        (
+            "zip: [pretrain.images, pretrain.length]\n",
+            "line 25: zipped axes need equally many values, and pretrain.images has 2, pretrain.length has 1",
+        ),
+        ("zip: pretrain.images\n", "line 25: zip names two axes or more"),
+        ("exclude: [{pretrain.images: 7}]\n", "line 25: pretrain.images never is 7: it takes 0, 24."),
+        ("exclude: [{pretrain.length: 3 stepps}]\n", "line 25: A training length must read like"),
+        ("exclude: [{finetune.images: [8, 16]}]\n", "every combination is excluded"),
+        ("exclude: none\n", "line 25: exclude is a list such as"),
+        ("arms: {a: {seeds: 5}}\n", "an arm cannot set 'seeds'; it is the same for all arms."),
+        ("arms: {a: {pretrian: {images: 3}}}\n", "an arm cannot set 'pretrian'; did you mean 'pretrain'"),
+        ("arms: {a: {pretrain: {imags: 3}}}\n", "unknown key 'imags' in 'pretrain'"),
+        ("arms: {a b: {}}\n", "an arm's name takes letters"),
+        ("arms: {a: 3}\n", "the arm 'a' must hold 'key: value' lines"),
+        ("arms: []\n", "arms must hold 'name: {settings}'"),
+    ],
+)
+def test_a_mistake_is_answered_with_its_line(grid_file: Path, extra: str, message: str) -> None:
+    grid_file.write_text(grid_file.read_text() + extra)
+    with pytest.raises(InputError) as caught:
+        load_grid(grid_file)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
