@@ -6,8 +6,7 @@ A source lists what a split holds (paths, classes, a fingerprint) without decodi
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,31 +16,12 @@ from PIL import Image
 
 from trials import leaves
 from trials.errors import InputError, nearest
+from trials.listing import Listing, fingerprint
+from trials.pets import list_pets, list_pooled_pets
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 KINDS = ("pretrain", "intermediate", "finetune")
 PARTS = ("train", "heldout")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """What one split of a source holds, before decoding.
-
-    `read(i)` gives an RGB PIL image and, where `has_masks`, a (height, width) uint8 trimap of 0 object, 1 background, 2 border.
-    `fingerprint` changes with the names and sizes of the files, so that a stage is known by the data it saw.
-    """
-
-    name: str
-    split: str
-    names: Sequence[str]
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    has_masks: bool
-    fingerprint: str
-    read: Callable[[int], tuple[Image.Image, np.ndarray | None]]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +94,6 @@ def list_split(name: str, data: Path, split: str) -> Listing:
     return listing
 
 
-def _fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
-    digest = hashlib.sha256(extra.encode())
-    for path in paths:
-        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode())
-    return digest.hexdigest()[:16]
-
-
 def _class_names(folder: Path) -> tuple[str, ...]:
     """Names of the class folders, sorted; hidden folders are none."""
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
@@ -161,7 +134,7 @@ def _image_listing(name: str, root: Path, split: str, paths: list[Path], labels:
         labels=np.asarray(labels, dtype=np.int64),
         classes=classes,
         has_masks=False,
-        fingerprint=_fingerprint(paths, root, str(labels)),
+        fingerprint=fingerprint(paths, root, str(labels)),
         read=read,
     )
 
@@ -191,35 +164,6 @@ def _list_intel(root: Path, split: str) -> Listing:
     return _class_folders("intel-scenes", root, split, wanted, _class_names(folder("seg_train")))
 
 
-def _list_pets(root: Path, split: str) -> Listing:
-    from torchvision.datasets import OxfordIIITPet  # slow to import, and only pets and CIFAR need it
-
-    data_set = OxfordIIITPet(
-        str(root.parent),
-        split={"train": "trainval", "heldout": "test"}[split],
-        target_types=("category", "segmentation"),
-    )
-    paths, masks = list(data_set._images), list(data_set._segs)
-
-    def read(index: int) -> tuple[Image.Image, np.ndarray]:
-        image, (_, trimap) = data_set[index]
-        values = np.asarray(trimap, dtype=np.uint8)
-        if values.min() < 1 or values.max() > 3:
-            raise ValueError(f"trimap {masks[index]} holds values outside 1 pet, 2 background, 3 border")
-        return image, values - 1
-
-    return Listing(
-        name="oxford-iiit-pet",
-        split=split,
-        names=[str(p) for p in paths],
-        labels=np.asarray(data_set._labels, dtype=np.int64),
-        classes=tuple(data_set.classes),
-        has_masks=True,
-        fingerprint=_fingerprint([*paths, *masks], root),
-        read=read,
-    )
-
-
 def _list_cifar10(root: Path, split: str) -> Listing:
     from torchvision.datasets import CIFAR10
 
@@ -236,7 +180,7 @@ def _list_cifar10(root: Path, split: str) -> Listing:
         labels=np.asarray(data_set.targets, dtype=np.int64),
         classes=tuple(data_set.classes),
         has_masks=False,
-        fingerprint=_fingerprint(files, root, split),
+        fingerprint=fingerprint(files, root, split),
         read=lambda index: (Image.fromarray(data_set.data[index]), None),
     )
 
@@ -262,7 +206,14 @@ SOURCES: dict[str, Source] = {
         folders=("oxford-iiit-pet",),
         marker="annotations/trimaps",
         layout="images/ and annotations/ in a folder named oxford-iiit-pet, as torchvision's OxfordIIITPet",
-        list_split=_list_pets,
+        list_split=list_pets,
+        has_masks=True,
+    ),
+    "oxford-iiit-pet-pooled": Source(
+        folders=("oxford-iiit-pet",),
+        marker="annotations/trimaps",
+        layout="images/ and annotations/ in a folder named oxford-iiit-pet, as torchvision's OxfordIIITPet",
+        list_split=list_pooled_pets,
         has_masks=True,
     ),
     "cifar10": Source(

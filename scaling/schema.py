@@ -1,0 +1,141 @@
+"""A JSON Schema of the grid, so that an editor completes and checks the YAML as it is typed.
+
+    python -m scaling.schema                # prints it
+    python -m scaling.schema --check        # exit status 1 if grids/grid.schema.json is not what this prints
+
+A grid that begins with `# yaml-language-server: $schema=grid.schema.json` is checked by any editor with a YAML language server. The schema knows
+names, types and choices; what depends on data or on several keys at once is checked by a launch, with its line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from scaling.arms import REPLACEABLE
+from scaling.axes import AXES
+from scaling.grid import KINDS, OBJECTIVES, TASKS
+from trials.encoders import VIT_SIZES
+from trials.recipes import RECIPES, recipe_fields
+from trials.sources import SOURCES
+from trials.subsets import SAMPLINGS
+
+PLACE = Path(__file__).resolve().parents[1] / "grids" / "grid.schema.json"
+LENGTH = r"^\s*[0-9]*\.?[0-9]+\s*[kM]?\s*(epochs?|steps?|images?)\s*$"
+
+
+def grid_schema() -> dict[str, Any]:
+    """The schema, JSON Schema draft 2020-12."""
+    images = {"type": "integer", "minimum": 0, "maximum": 10**12}
+    stage = {kind: _stage(kind, images) for kind in KINDS}
+    keys = {
+        "study": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "names the study and its folder runs/<study>"},
+        "encoder": _axis(
+            {"type": "string", "pattern": f"^({'|'.join(VIT_SIZES)})/[0-9]+@[0-9]+$"}, "size/patch@image side in pixels, such as viny/16@128"
+        ),
+        **{kind: {"$ref": f"#/$defs/{kind}"} for kind in KINDS},
+        "zip": {
+            "description": "axes that advance together instead of being crossed",
+            "anyOf": [_group(), {"type": "array", "items": _group(), "minItems": 1}],
+        },
+        "exclude": {"description": "combinations that are left out", "anyOf": [_entry(), {"type": "array", "items": _entry(), "minItems": 1}]},
+    }
+    shared = {
+        "arms": {
+            "description": "named arms: the grid with some settings replaced; the study is their union",
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {name: keys[name] for name in REPLACEABLE},
+            },
+        },
+        "seeds": {
+            "description": "runs of every cell; or seeds of each kind of stage, shared by runs where there are fewer",
+            "anyOf": [_count(), _object({kind: _count() for kind in KINDS})],
+        },
+        "resources": _object({**_held(), **{kind: _object(_held()) for kind in KINDS}}, "what one stage holds while it runs"),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A grid of scaling-law-laboratory",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["study", "encoder", "pretrain", "finetune"],
+        "properties": keys | shared,
+        "$defs": stage,
+    }
+
+
+def _stage(kind: str, images: dict[str, Any]) -> dict[str, Any]:
+    keys: dict[str, Any] = {
+        "source": {
+            "type": "string",
+            "anyOf": [{"enum": list(SOURCES)}, {"pattern": f"^({'|'.join(SOURCES)}):.+$"}],
+            "description": "data set; imagenet:FOLDER names its folder below --data",
+        },
+        "images": _axis(images if kind == "pretrain" else images | {"minimum": 1}, "training images; in pre-training 0 is from scratch"),
+        "length": _axis({"type": "string", "pattern": LENGTH}, "'100 epochs', '125k steps' or '4M images' (image passes)"),
+        "recipe": {"anyOf": [{"enum": list(RECIPES[kind])}, _recipe(kind)], "description": "named recipe, or {name: ..., field: value}"},
+        "sampling": {"enum": list(SAMPLINGS), "description": "how training subsets are drawn"},
+    }
+    if kind == "finetune":
+        keys |= {"task": _axis({"enum": list(TASKS)}, "what is learnt"), "test_images": {"type": "integer", "minimum": 1}}
+    else:
+        keys |= {"heldout_images": {"type": "integer", "minimum": 1}, "eval_points": {"type": "integer", "minimum": 1}}
+    if kind == "intermediate":
+        keys["objective"] = _axis({"enum": list(OBJECTIVES)}, "'none' is no intermediate stage")
+    return _object(keys)
+
+
+def _recipe(kind: str) -> dict[str, Any]:
+    fields = {name: {"type": ["number", "string", "boolean", "array"]} for name in recipe_fields(kind)}
+    return _object({"name": {"enum": list(RECIPES[kind])}, **fields})
+
+
+def _axis(one: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"description": f"{description}; one value or a list", "anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
+
+
+def _object(properties: dict[str, Any], description: str = "") -> dict[str, Any]:
+    made: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
+    return made | ({"description": description} if description else {})
+
+
+def _count() -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1}
+
+
+def _held() -> dict[str, Any]:
+    return {"cpus": _count(), "gpus": {"anyOf": [{"const": "auto"}, {"type": "number", "minimum": 0}]}}
+
+
+def _group() -> dict[str, Any]:
+    return {"type": "array", "items": {"enum": list(AXES)}, "minItems": 2}
+
+
+def _entry() -> dict[str, Any]:
+    value = {"type": ["string", "integer"]}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {name: {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]} for name in AXES},
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    text = json.dumps(grid_schema(), indent=1) + "\n"
+    if given == ["--check"]:
+        return 0 if PLACE.exists() and PLACE.read_text() == text else 1
+    print(text, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The grids that ship: they are read, planned as their papers need, and known to the schema that editors check them with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from scaling import load_grid, make_plan, plan
+from scaling.schema import PLACE, grid_schema, main
+from trials.store import SplitInfo
+
+GRIDS = sorted(Path(__file__).resolve().parents[2].joinpath("grids").glob("*.yaml"))
+COUNTS = {("imagenet", "train"): 1_281_167, ("intel-scenes", "train"): 14_034, ("oxford-iiit-pet-pooled", "train"): 6_349}
+
+
+@pytest.fixture
+def full_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listings of the full data sets, none of which need be there."""
+
+    def described(source: str, data: Path, split: str) -> SplitInfo:
+        return SplitInfo(images=COUNTS.get((source, split), 1000), classes=6, has_masks="pet" in source, fingerprint=f"{source} {split}")
+
+    monkeypatch.setattr(plan, "describe_split", described)
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.stem)
+def test_every_grid_is_read_and_known_to_the_schema(path: Path) -> None:
+    load_grid(path)
+    jsonschema.validate(yaml.safe_load(path.read_text()), grid_schema())
+    assert path.read_text().startswith("# yaml-language-server: $schema=grid.schema.json\n")
+
+
+def test_the_schema_on_disk_is_the_one_of_the_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check"]) == 0
+    assert main([]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(PLACE.read_text())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encoder": "vinny/16@128"},
+        {"seeds": 0},
+        {"zip": [["pretrain.images"]]},
+        {"exclude": [{"pretrain.imags": 0}]},
+        {"arms": {"a": {"seeds": 2}}},
+        {"studdy": "x"},
+        {"pretrain": {"source": "imagenet", "images": 10, "length": "3 weeks"}},
+    ],
+)
+def test_what_a_launch_refuses_the_schema_refuses_too(change: dict[str, object]) -> None:
+    values = yaml.safe_load(next(path for path in GRIDS if path.stem == "quickstart").read_text()) | change
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(values, grid_schema())
+
+
+def test_the_first_paper_is_planned_whole(full_data: None, tmp_path: Path) -> None:
+    path = next(path for path in GRIDS if path.stem == "diminishing_returns")
+    found = make_plan(load_grid(path), tmp_path)
+    paper = [run for run in found.runs if "fixed_epochs" in run["arm"].split(", ")]
+    cells = {(run["pretrain_images"], run["intermediate"], run["finetune_images"]) for run in paper}
+    assert len(cells) == 42
+    assert len(paper) == 42 * 3
+    kinds = [stage.spec.kind for stage in found.stages.values()]
+    # 3 sizes x 3 seeds with epochs; with steps the 100k ones are the same stages, so 6 more
+    assert kinds.count("pretrain") == 9 + 6
+    assert {run["pretrain_steps"] for run in paper if run["pretrain_images"] == 100_000} == {156_250}
+    assert {run["pretrain_steps"] for run in found.runs if run["arm"] == "fixed_steps"} == {156_250}
+    pooled = [stage.spec for stage in found.stages.values() if stage.spec.kind == "intermediate" and stage.spec.recipe.pool == "mean"]
+    assert len(pooled) == 9
