@@ -46,16 +46,21 @@ def load_yaml(path: Path) -> Located:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = _unshared(yaml.safe_load(text))
     except (ValueError, KeyError, RecursionError) as error:  # what the constructors raise for values such as 2020-99-99
-        raise InputError(f"{path}: not valid YAML ({type(error).__name__}: {str(error)[:200]}).") from None
+        raise InputError(f"{path}: not valid YAML ({type(error).__name__}: {_one_line(error)}).") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error}).") from None
+        raise InputError(f"{path}{line}: not valid YAML ({_one_line(getattr(error, 'problem', None) or error)}).") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a grid is a list of 'key: value' lines; see grids/quickstart.yaml.")
     located = Located(path=path, values=values)
     _collect(located, node, "")
     return located
+
+
+def _one_line(error: object) -> str:
+    """An error of the YAML reader in one line: some of its own run over several."""
+    return " ".join(str(error).split())[:200]
 
 
 def _unshared(value: Any) -> Any:
