@@ -27,6 +27,16 @@ def independent_groups(runs: pd.DataFrame) -> pd.Series:
     return pd.Series(connected(len(runs), links), index=runs.index, name="group", dtype="int64")
 
 
+def groups_of_seeds(runs: pd.DataFrame) -> pd.Series:
+    """Independent group of each seed, from 0, indexed by seed: seeds whose runs share a pre-training, a trunk or an intermediate stage are one group.
+
+    `runs` must have a column seed. With one pre-training for each seed every seed is a group of its own; with fewer pre-trainings than seeds, as
+    `seeds: {pretrain: 2, finetune: 6}` makes them, there are no more groups than pre-trainings.
+    """
+    labels = independent_groups(runs)
+    return pd.Series(labels.to_numpy(), index=runs["seed"].to_numpy(), name="group").groupby(level=0, sort=True).first()
+
+
 def connected(n: int, links: Sequence[NDArray[np.object_]]) -> NDArray[np.int64]:
     """Component of each of n items, labelled from 0 in order of appearance, shape (n,).
 

@@ -129,12 +129,13 @@ def _effects(
         )
     pairs.insert(0, "treatment", pairs[factor])
     by = _extended(pairs, by, factor)
+    links = _of_objects(pairs, [name for one in SHARED for name in (*one, *(f"baseline_{own}" for own in one))] + ["treatment_row", "baseline_row"])
     for kind, within in (("", ["treatment", *by]), ("overall_", ["treatment"])):
         cells = list(pairs.groupby(within, dropna=False, sort=False).indices.values())
         for place in cells:
-            group = _groups(pairs.iloc[place])
+            group = _groups(links.iloc[place])
             pairs.loc[place, f"{kind}group"] = group
-            pairs.loc[place, f"{kind}unit"] = _units(pairs.iloc[place], group)
+            pairs.loc[place, f"{kind}unit"] = _units(links.iloc[place], group)
     labels = ["group", "unit", "overall_group", "overall_unit"]
     pairs = pairs.astype(dict.fromkeys(labels, "int64"))
     table = _tested(pairs, ("treatment", *by), "", factor, baseline, level)
@@ -180,6 +181,11 @@ def _extended(pairs: pd.DataFrame, by: tuple[str, ...], factor: str) -> tuple[st
     return by
 
 
+def _of_objects(pairs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Those of the columns that are there, once each, as objects: taking rows of text that Arrow holds is slow, and is done for every cell."""
+    return pairs[[name for name in dict.fromkeys(names) if name in pairs.columns]].astype("object")
+
+
 def _groups(pairs: pd.DataFrame) -> Any:
     """Independent group of each pair: pairs that share a run, a pre-training, an intermediate stage or a seed are
     joined."""
@@ -200,7 +206,10 @@ def _units(pairs: pd.DataFrame, group: Any) -> Any:
 
 def _tested(pairs: pd.DataFrame, by: Sequence[str], kind: str, factor: str, baseline: Any, level: float) -> pd.DataFrame:
     rows = []
-    for key, cell in pairs.groupby(list(by), dropna=False, sort=True):
+    names = [name for one in ("pretrain_id", "trunk_id") for name in (one, f"baseline_{one}")]
+    values = ["baseline_value", "treatment_value", "difference", f"{kind}group", f"{kind}unit", "seed"]
+    kept = pd.concat([pairs[[name for name in values if name in pairs.columns]], _of_objects(pairs, names)], axis=1)
+    for key, cell in kept.groupby([pairs[name] for name in by], dropna=False, sort=True):
         rows.append((factor, baseline, *key, *_row(cell, kind, level)))
     table = pd.DataFrame(rows, columns=["factor", "baseline", *by, *STATISTICS, "note"])
     place, p = list(table.columns).index("p") + 1, table["p"].to_numpy()

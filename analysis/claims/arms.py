@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from analysis.claims.finding import Estimate, Finding, estimate_of
+from analysis.claims.contrasts import Contrast, over_seeds
+from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
 from analysis.claims.material import READINGS, Material, Spread
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, rows_of, tally, told
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, rows_of, tally, told, within_margin
 from analysis.claims.wording import NAMES, both_readings, cleaned
 from analysis.effects import PairedEffects
 from analysis.significance.checks import Check, checks
 from analysis.significance.mixed import mixed_effect
 from analysis.significance.summary_effects import SummaryEffects
-from analysis.student import t_p_value, t_quantile
 from analysis.wording import level_of, p_value
 
 Effects = PairedEffects | SummaryEffects
@@ -47,38 +47,32 @@ class Arm:
         """The effect over all treatments and cells: estimate, p, degrees of freedom, what was counted, and what it is conditional on."""
         unit, what = self.material.outcome_name, f"mean difference in {self.material.outcome_name}"
         if isinstance(effects, PairedEffects):
-            value, low, high, p, df, note = _over_seeds(effects)
-            estimate = Estimate(what=what, value=value, low=low, high=high, level=effects.level, unit=unit)
-            return estimate, p, df, _pairs(effects), note
+            found = _together(effects, self.material.table)
+            estimate = Estimate(what=what, value=found.value, low=found.low, high=found.high, level=effects.level, unit=unit)
+            return estimate, found.p, found.df, found.n, found.note
         row = effects.overall.iloc[-1]  # of several treatments the last row takes them together
         estimate = estimate_of(row, "difference", what=what, level=effects.level, unit=unit)
         return estimate, float(row["p"]), float(row["df"]), f"{len(effects.table)} cells", str(row["note"])
 
 
-def _over_seeds(effects: PairedEffects) -> tuple[float, float, float, float, float, str]:
-    """Mean difference over all treatments, interval, p, degrees of freedom and note: cells weigh alike within a seed, and t is over seeds."""
-    if len(effects.overall) == 1:
-        row = effects.overall.iloc[0]
-        df = float(len(effects.units(row)) - 1)
-        return float(row["difference"]), float(row["low"]), float(row["high"]), float(row["p"]), df, str(row["note"])
-    nothing = float("nan")
+def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
+    """Mean difference over all treatments and cells: cells weigh alike within a seed, and t is over seeds that share nothing."""
     pairs = effects.pairs
-    value = float(effects.overall["difference"].mean())
-    if "seed" not in pairs.columns:
-        return value, nothing, nothing, nothing, nothing, "the table does not say which runs share a seed"
-    cells = ["treatment", *effects.by]
-    wide = pairs.pivot_table(index="seed", columns=cells, values="difference", aggfunc="mean", dropna=False).dropna(axis=1, how="all")
-    whole = wide.dropna()
-    left_out = f"{len(wide) - len(whole)} seeds without all cells left out" if len(whole) < len(wide) else ""
-    means = whole.mean(axis=1).to_numpy()
-    if len(means) < 2 or float(means.std(ddof=1)) <= 1e-12 * abs(float(means.mean())):
-        why = "fewer than two seeds have all cells" if len(means) < 2 else "all seeds agree exactly, so their spread says nothing"
-        return value, nothing, nothing, nothing, nothing, why
-    centre, error = float(means.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
-    half = t_quantile(effects.level, len(means) - 1) * error
-    conditional = next((str(note) for note in effects.overall["note"] if "conditional" in str(note)), "")
-    note = "; ".join(one for one in (left_out, conditional) if one)
-    return centre, centre - half, centre + half, t_p_value(centre / error, len(means) - 1), len(means) - 1.0, note
+    if len(effects.overall) == 1 or "seed" not in pairs.columns:
+        row = effects.overall.iloc[0]
+        conditional = "conditional" in str(row["note"])
+        told = _pairs(effects) + (f", {row['note']}" if conditional else "")
+        p, low, high = (float(row[name]) for name in ("p", "low", "high"))
+        value = float(effects.overall["difference"].mean())
+        if len(effects.overall) > 1:
+            p = low = high = float("nan")
+        df = float(row["n_seeds"] if conditional else row["n_groups"]) - 1.0
+        return Contrast(value=value, low=low, high=high, p=p, df=df, n=told, note="" if conditional else str(row["note"]))
+    wide = pairs.pivot_table(index="seed", columns=["treatment", *effects.by], values="difference", aggfunc="mean", dropna=False)
+    wide = wide.dropna(axis=1, how="all").dropna()
+    concerned = runs.loc[runs["seed"].isin(wide.index)]
+    found = over_seeds(wide.mean(axis=1), concerned, level=effects.level)
+    return replace(found, n=f"{len(pairs)} pairs in {len(effects.table)} cells, {found.n}")
 
 
 def everywhere(arm: Arm, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
@@ -93,7 +87,7 @@ def everywhere(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
     said = "; ".join((f"{name}: " if arm.material.kind == "cells" else "") + tally(part, direction) for name, _, part, _, _ in decided)
     first = decided[0][2]
     ahead = int((first["estimate"] * direction > 0).sum())
-    worst = first.iloc[int(np.argmin(first["estimate"].to_numpy(dtype=float) * direction))]
+    worst = _most_against(first, direction)
     side = "above" if direction > 0 else "below"
     sentence = (
         f"{subject} changes {arm.material.outcome_name} by {mean.value:+.3f} on average, {side} zero in {ahead} of {len(first)} cells as measured; "
@@ -120,14 +114,15 @@ def everywhere(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
 def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
     """The claim that the arm differs from its baseline in this direction on average over its cells."""
     found = [(spread, *arm.mean(effects)) for spread, effects in arm.effects]
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, p, direction)) for spread, one, p, *_ in found], arm.material)
-    _, estimate, p, _, counted, how = found[0]
+    decided = [_decided(one, p, df, direction, arm.material.margin) for _, one, p, df, *_ in found]
+    verdict, reading, agreed = both_readings([(READINGS[spread], one) for (spread, *_), (one, _) in zip(found, decided, strict=True)], arm.material)
+    _, estimate, p, df, counted, how = found[0]
     sentence = f"{subject} changes {arm.material.outcome_name} by {told(estimate, p, extra=[counted])} on average"
-    within = max(_within(one, df, arm.material.margin) for _, one, _, df, *_ in found)
-    if within < ALPHA:  # whichever sign it has, an effect that small bears no claim of one
+    within = within_margin(estimate, df, arm.material.margin)
+    if within < ALPHA:
         sentence += f", within the {arm.material.margin:g} that was stated as negligible ({p_value(within)})"
-        verdict, p = "refuted", within
     sentence += agreed
+    p = decided[0][1]
     return Finding(
         identity=identity,
         topic=topic,
@@ -138,7 +133,7 @@ def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
         estimate=estimate,
         p=p,
         p_adjusted=np.nan,
-        test="two one-sided tests against the margin" if within < ALPHA else "no effect on average, two-sided t",
+        test="two one-sided tests against the margin" if p == within and within < ALPHA else "no effect on average, two-sided t",
         n=counted,
         reading="; ".join(part for part in (reading, how) if part),
         checks=_checked(arm),
@@ -146,14 +141,18 @@ def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
     )
 
 
-def _within(estimate: Estimate, df: float, margin: float) -> float:
-    """p of two one-sided tests that the effect lies within the margin (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657-680); 1 if none."""
-    error = (estimate.high - estimate.low) / 2.0 / t_quantile(estimate.level, df) if np.isfinite(estimate.low) and df > 0 else float("nan")
-    if not error > 0.0:
-        return 1.0
-    distance = (margin - abs(estimate.value)) / error
-    one_sided = t_p_value(distance, df) / 2.0
-    return one_sided if distance > 0 else 1.0 - one_sided
+def _decided(estimate: Estimate, p: float, df: float, direction: int, margin: float) -> tuple[Verdict, float]:
+    """The sign where it is told; where it is not, an effect shown to lie within the margin bears no claim of one."""
+    verdict = for_one(estimate.value, p, direction)
+    within = within_margin(estimate, df, margin)
+    return ("refuted", within) if verdict == "open" and within < ALPHA else (verdict, p)
+
+
+def _most_against(rows: pd.DataFrame, direction: int) -> pd.Series:
+    """The row of the least evidence for the claim: of those on the other side the surest, else of those on its side the least sure."""
+    signed = rows["estimate"].to_numpy(dtype=float) * direction
+    p = rows["p"].fillna(1.0).to_numpy(dtype=float)
+    return rows.iloc[int(np.argmin(np.where(signed < 0, p - 2.0, -p)))]
 
 
 def _one(row: pd.Series, level: float) -> str:

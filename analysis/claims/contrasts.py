@@ -1,7 +1,8 @@
 """Weighted sums of cell means, such as 'the first doubling brings more than the last', with an interval that respects what runs share.
 
-From runs: the sum is taken within each seed, whose runs of all cells belong together, and Student's t over seeds. From printed means: cells
-are independent, and the variances of the means add up, with Satterthwaite's degrees of freedom (Welch 1947, Biometrika 34, 28-35).
+From runs: the sum is taken within each seed, whose runs of all cells belong together, and Student's t over groups of seeds that share nothing.
+From printed means: cells are independent, and the variances of the means add up, with Satterthwaite's degrees of freedom (Welch 1947,
+Biometrika 34, 28-35).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pandas as pd
 
 from analysis.claims.material import Material, Spread
 from analysis.claims.rules import ROW_COLUMNS
+from analysis.groups import groups_of_seeds
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_p_value, t_quantile
 
@@ -32,35 +34,54 @@ class Contrast:
     """Upper end."""
     p: float
     """Two-sided, by Student's t; NaN where there is none."""
+    df: float
+    """Its degrees of freedom."""
     n: str
-    """What the interval is taken over: '3 seeds' or '4 cell means'."""
+    """What the interval is taken over, and what it is conditional on: '3 seeds', '2 independent groups of 6 seeds', '4 cell means'."""
     note: str
-    """Why there is no interval, or what it is conditional on; else ''."""
+    """Why there is no interval; else ''."""
 
 
 def contrast(material: Material, weights: Weights, *, spread: Spread) -> Contrast:
     """The sum over cells of weight x mean, with an interval; `weights` by number of the cell."""
     if material.kind == "cells":
         return _of_cells(material, weights, spread)
-    wide = material.by_seed
     wanted = list(weights)
-    complete = wide[wanted].dropna()
+    complete = material.by_seed.reindex(columns=wanted).dropna()
+    values = pd.Series(complete.to_numpy() @ np.array([weights[cell] for cell in wanted]), index=complete.index)
+    size = float(np.abs(complete.to_numpy()).max(initial=0.0))
+    return over_seeds(values, material.table.loc[np.isin(material.cell, wanted)], level=material.level, size=size)
+
+
+def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: float = 0.0) -> Contrast:
+    """Mean of one value a seed (indexed by seed), with Student's t over groups of seeds that share nothing.
+
+    Where all seeds share pre-trainings they are one group, and t is over the seeds instead: the result is conditional on these pre-trainings, and
+    says so. `size` is the scale on which differences between seeds are rounding.
+    """
     nothing = float("nan")
-    if complete.empty:
-        return Contrast(value=nothing, low=nothing, high=nothing, p=nothing, n="no seed", note="no seed has a run in all of these cells")
-    values = complete.to_numpy() @ np.array([weights[cell] for cell in wanted])
-    n, centre = len(values), float(values.mean())
-    counted = "1 seed" if n == 1 else f"{n} seeds"
-    sd = float(values.std(ddof=1)) if n > 1 else nothing
+    if values.empty:
+        return Contrast(value=nothing, low=nothing, high=nothing, p=nothing, df=nothing, n="no seed", note="no seed has a run in all of these cells")
+    groups = groups_of_seeds(runs).reindex(values.index) if "seed" in runs.columns else pd.Series(0, index=values.index)
+    units, told = values, f"{len(values)} seeds"
+    if len(values) == 1:
+        told = "1 seed"
+    elif groups.nunique() == 1:
+        told += ", conditional on the pre-trainings that they share"
+    elif groups.nunique() < len(values):
+        units = values.groupby(groups.to_numpy()).mean()
+        told = f"{len(units)} independent groups of {len(values)} seeds"
+    n, centre = len(units), float(units.mean())
     if n == 1:
-        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, n=counted, note="one seed only, so there is no spread over seeds")
-    if sd <= 1e-12 * max(abs(centre), float(np.abs(complete.to_numpy()).max())):
-        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, n=counted, note="all seeds agree exactly, so their spread says nothing")
+        note = "one seed only, so there is no spread over seeds"
+        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=told, note=note)
+    sd = float(units.std(ddof=1))
+    if sd <= 1e-12 * max(abs(centre), size):
+        note = "all seeds agree exactly, so their spread says nothing"
+        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=told, note=note)
     error = sd / np.sqrt(n)
-    half = t_quantile(material.level, n - 1) * error
-    return Contrast(
-        value=centre, low=centre - half, high=centre + half, p=t_p_value(centre / error, n - 1), n=counted, note=_shared(material, wanted)
-    )
+    half = t_quantile(level, n - 1) * error
+    return Contrast(value=centre, low=centre - half, high=centre + half, p=t_p_value(centre / error, n - 1), df=n - 1.0, n=told, note="")
 
 
 def _of_cells(material: Material, weights: Weights, spread: Spread) -> Contrast:
@@ -72,20 +93,11 @@ def _of_cells(material: Material, weights: Weights, spread: Spread) -> Contrast:
     nothing = float("nan")
     if np.isnan(variance).any():
         note = "a cell is of one run, or its spread is zero"
-        return Contrast(value=value, low=nothing, high=nothing, p=nothing, n=counted, note=note)
+        return Contrast(value=value, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
     parts = w**2 * variance
     error, freedom = float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / df).sum())
     half = t_quantile(material.level, freedom) * error
-    return Contrast(value=value, low=value - half, high=value + half, p=t_p_value(value / error, freedom), n=counted, note="")
-
-
-def _shared(material: Material, cells: Sequence[int]) -> str:
-    """What an interval over seeds is conditional on, where seeds share a pre-training."""
-    if "pretrain_id" not in material.table.columns:
-        return ""
-    runs = material.table.loc[np.isin(material.cell, cells) & material.table["pretrain_id"].notna().to_numpy()]
-    seeds = runs.groupby("pretrain_id")["seed"].nunique() if "seed" in runs.columns else pd.Series(dtype=float)
-    return "seeds share pre-trainings: conditional on these" if len(seeds) and int(seeds.max()) > 1 else ""
+    return Contrast(value=value, low=value - half, high=value + half, p=t_p_value(value / error, freedom), df=freedom, n=counted, note="")
 
 
 def contrast_rows(material: Material, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:

@@ -11,7 +11,7 @@ from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
 from analysis.claims.material import Material
 from analysis.claims.overfitting import LENGTH, split_of
 from analysis.claims.regimes import ARXIV, CVPR, TOPIC, by_regime
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, tally, told
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, tally, told
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
 from analysis.errors import AnalysisError
@@ -69,7 +69,8 @@ def _every_step(material: Material, found: MoreDataEffects) -> Finding:
         }
     )[list(ROW_COLUMNS)].reset_index(drop=True)
     verdict, p_every = for_every_cell(rows, +1)
-    flat: list[Any] = [row for _, row in table.iterrows() if row["p_equivalent"] < ALPHA]
+    equal = adjust(table["p_equivalent"].to_numpy(dtype=float), method="holm")
+    flat: list[Any] = [row for _, row in table.assign(p_equivalent=equal).iterrows() if row["p_equivalent"] < ALPHA]
     if flat and verdict == "open":
         verdict, p_every = "refuted", float(min(row.p_equivalent for row in flat))
     same = "; ".join(
@@ -93,11 +94,18 @@ def _every_step(material: Material, found: MoreDataEffects) -> Finding:
         sentence=cleaned(
             f"More pre-training data change {material.outcome_name} by {steps}; {tally(rows, +1).replace('cell', 'step')}"
             + (f"; {same}" if same else "")
+            + _conditions(table)
         ),
         n=f"{int(table['n_cells'].sum())} differences, {int(table['n_units'].max())} {_unit(found)}s",
         reading=found.error,
         rows=rows,
     )
+
+
+def _conditions(table: pd.DataFrame) -> str:
+    """What the rows' notes say of pre-trainings that seeds share."""
+    said = dict.fromkeys(part for note in table["note"] for part in str(note or "").split("; ") if "share" in part)
+    return "".join(f"; {part}" for part in said)
 
 
 def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
@@ -108,13 +116,13 @@ def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
         return None
     row = table.iloc[-1]
     estimate = estimate_of(row, "difference", what="mean difference at the longest training", level=found.level, unit=material.outcome_name)
-    beyond = row["p"] < ALPHA and row["difference"] > 0
-    verdict: Verdict = "supported" if row["p_equivalent"] < ALPHA else "refuted" if beyond and row["low"] > material.margin else "open"
+    equal = float(row["p_equivalent"])
+    verdict: Verdict = "supported" if equal < ALPHA else "refuted" if beyond_margin(equal) < ALPHA else "open"
     within = f"within +-{material.margin:g}, {p_value(row['p_equivalent'])}" if np.isfinite(row["p_equivalent"]) else f"no test: {row['note']}"
     difference = told(estimate, row["p"], places=4, extra=[f"{row.n_cells} cells"])
     sentence = (
         f"At {level_of(max(lengths))} steps, {level_of(row['larger'])} rather than {level_of(row['smaller'])} images change {material.outcome_name} "
-        f"by {difference}, by {row['largest_absolute']:.4f} at most in any cell; equivalence {within}"
+        f"by {difference}, by {row['largest_absolute']:.4f} at most in any cell; equivalence {within}{_conditions(table)}"
     )
     return Finding(
         identity="last-step-brings-nothing",
@@ -124,7 +132,7 @@ def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
         sentence=cleaned(sentence),
         estimate=estimate,
         claim=f"At the longest training the last step to more data changes {material.outcome_name} by less than {material.margin:g}.",
-        p=float(row["p_equivalent"]),
+        p=beyond_margin(equal) if verdict == "refuted" else equal,
         p_adjusted=np.nan,
         test="two one-sided tests against the margin",
         n=f"{row['n_cells']} cells, {row['n_units']} {row['unit']}s",

@@ -25,7 +25,6 @@ from analysis.published.load import Published
 from analysis.significance.multiplicity import adjust
 from analysis.wording import p_value
 
-MARGIN = 0.01
 Question = Callable[[Material], list[Finding]]
 
 
@@ -68,16 +67,18 @@ def findings(
         study: a runs table (see `load_runs`), one row a run; or a table of means, one row a cell with `<outcome>_spread` and `n_runs`; or what
             `load_published` gives.
         outcome: the column to test, a score where higher is better; by default miou, or accuracy.
-        level: nominal coverage of the intervals. Verdicts are at 5% whatever it is.
-        margin: differences below this, in the unit of the outcome, are called negligible; by default 0.01, or what suits the published table.
+        level: nominal coverage of the intervals. Verdicts with a p are at 5% whatever it is.
+        margin: differences below this, in the unit of the outcome, are called negligible; by default 0.01 (1 where
+            scores are in percent), or what suits the published table.
 
     A claim about every cell is decided by Holm's p over its cells. Over all findings together `p_adjusted` is Benjamini and Hochberg's (1995, JRSS B
     57, 289-300), so that of those called supported or refuted 5% at most are expected to be wrong; a finding that does not survive it is left open,
-    and its sentence says so. Questions that the table cannot answer are listed with the reason. Raises AnalysisError for a table without a finite
-    outcome, or an outcome that is a loss.
+    and its sentence says so. A claim without a p (of a law, whose interval is a bootstrap) goes by its interval at `level`. Questions that the table
+    cannot answer are listed with the reason. Raises AnalysisError for a table without a finite outcome, an outcome that is a loss, two rows of one
+    cell and seed, or spreads and numbers of runs that cannot be.
     """
-    chosen = margin if margin is not None else study.margin if isinstance(study, Published) else MARGIN
-    material = prepare(study, outcome=outcome, level=level, margin=chosen)
+    stated = margin if margin is not None else study.margin if isinstance(study, Published) else None
+    material = prepare(study, outcome=outcome, level=level, margin=stated)
     if material.outcome.endswith("loss"):
         raise AnalysisError(f"the outcome '{material.outcome}' is a loss, and the claims are about scores: name a score, where higher is better.")
     plain = _plain(material)
@@ -91,14 +92,20 @@ def findings(
             continue
         told = [one for one in said if one.estimate is None or np.isfinite(one.estimate.value)]
         found += told
-        unanswered += [(one.claim, one.sentence) for one in said if one not in told]
+        unanswered += [(one.claim, _why(one)) for one in said if not any(one is kept for kept in told)]
     return Findings(
         study=material.name,
         outcome=material.outcome,
         statements=_adjusted(found),
         unanswered=tuple(unanswered),
-        notes=(*(study.notes if isinstance(study, Published) else ()), f"Differences below {chosen:g} are called negligible."),
+        notes=(*(study.notes if isinstance(study, Published) else ()), f"Differences below {material.margin:g} are called negligible."),
     )
+
+
+def _why(one: Finding) -> str:
+    """The reason why a claim has no number."""
+    notes = [str(note) for note in one.rows["note"] if note] if "note" in one.rows.columns else []
+    return notes[0] if notes and "nan" in one.sentence.lower() else one.sentence
 
 
 def _plain(material: Material) -> Material:

@@ -30,6 +30,8 @@ def growth_findings(material: Material) -> list[Finding]:
 
 
 def _finding(material: Material, objective: str, given: Literal["", "finetune_images"]) -> Finding:
+    if material.kind == "cells" and not np.isfinite(material.variances("sd")[0]).all():
+        raise AnalysisError("a cell is of one run, or its spread is zero: how much of the relation is shared noise cannot be told.")
     found = [
         (spread, effect_growth(material.table, intermediate=objective, outcome=material.outcome, given=given, spread=spread, level=material.level))
         for spread in material.readings

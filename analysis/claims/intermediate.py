@@ -7,11 +7,12 @@ from typing import Any
 
 from analysis.claims.arms import Arm, everywhere, on_average
 from analysis.claims.finding import Finding
-from analysis.claims.material import Material
+from analysis.claims.material import WHERE, Material
 from analysis.claims.pretraining import CLAIMED
 from analysis.errors import AnalysisError
 from analysis.pairs import intermediate_effects, paired_effects
 from analysis.significance.summaries import summary_intermediate_effects, summary_pretraining_effects
+from analysis.table import require_columns
 
 TOPIC = "The intermediate stage"
 
@@ -24,13 +25,14 @@ def objectives(material: Material) -> Sequence[str]:
     return found
 
 
-def against_none(material: Material) -> Arm:
-    """Every objective against no intermediate stage, all else equal. Raises AnalysisError where no run matches."""
+def against_none(material: Material, objective: str) -> Arm:
+    """One objective against no intermediate stage, all else equal. Raises AnalysisError where no run matches."""
+    table = material.table.loc[material.table["intermediate"].isin(["none", objective])].reset_index(drop=True)
+    require_columns(table, ("finetune_images",), where=WHERE)
     if material.kind == "runs":
-        return Arm(material=material, effects=(("sd", intermediate_effects(material.table, outcome=material.outcome, level=material.level)),))
+        return Arm(material=material, effects=(("sd", intermediate_effects(table, outcome=material.outcome, level=material.level)),))
     found = tuple(
-        (spread, summary_intermediate_effects(material.table, outcome=material.outcome, spread=spread, level=material.level))
-        for spread in material.readings
+        (spread, summary_intermediate_effects(table, outcome=material.outcome, spread=spread, level=material.level)) for spread in material.readings
     )
     return Arm(material=material, effects=found)
 
@@ -56,14 +58,19 @@ def against_scratch(material: Material, objective: str) -> Arm:
 
 
 def intermediate_findings(material: Material) -> list[Finding]:
-    """'It lowers the outcome in every cell', 'on average'."""
-    compared = against_none(material)
-    stage = f"An intermediate {' or '.join(objectives(material))} stage"
-    said: dict[str, Any] = {"topic": TOPIC, "direction": -1, "source": CLAIMED, "subject": stage}
-    return [
-        everywhere(compared, identity="intermediate-hurts-everywhere", claim=f"{stage} lowers {material.outcome_name} in every cell.", **said),
-        on_average(compared, identity="intermediate-hurts-on-average", claim=f"{stage} lowers {material.outcome_name} on average.", **said),
-    ]
+    """For each objective: 'it lowers the outcome in every cell', 'on average'."""
+    found = objectives(material)
+    made: list[Finding] = []
+    for objective in found:
+        compared = against_none(material, objective)
+        stage = f"An intermediate {objective} stage"
+        prefix = "intermediate" if len(found) == 1 else objective
+        said: dict[str, Any] = {"topic": TOPIC, "direction": -1, "source": CLAIMED, "subject": stage}
+        made += [
+            everywhere(compared, identity=f"{prefix}-hurts-everywhere", claim=f"{stage} lowers {material.outcome_name} in every cell.", **said),
+            on_average(compared, identity=f"{prefix}-hurts-on-average", claim=f"{stage} lowers {material.outcome_name} on average.", **said),
+        ]
+    return made
 
 
 def negation_findings(material: Material) -> list[Finding]:

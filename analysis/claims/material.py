@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.claims.columns import check_distinct, check_spreads, is_percent, plain_columns
 from analysis.effects import OUTCOME_NAMES
 from analysis.errors import AnalysisError, nearest_name
 from analysis.matching import SETTINGS
@@ -19,6 +20,7 @@ from analysis.published.load import Published
 from analysis.table import numeric_column, require_columns
 
 Array = NDArray[np.float64]
+MARGIN: Final = 0.01
 OUTCOMES: Final = ("miou", "accuracy", "miou_ucl", "pixel_accuracy")
 Spread = Literal["sd", "se"]
 READINGS: Final[dict[Spread, str]] = {"sd": "spread read as SD", "se": "spread read as SE"}
@@ -52,6 +54,11 @@ class Material:
         return OUTCOME_NAMES.get(self.outcome, self.outcome)
 
     @property
+    def best(self) -> float:
+        """The highest value that the outcome can have: 1, or 100 where it is in percent."""
+        return 100.0 if is_percent(self.table[self.outcome]) else 1.0
+
+    @property
     def readings(self) -> tuple[Spread, ...]:
         """The readings of the spread that are tested: both for cells; one, without meaning, for runs."""
         return ("sd", "se") if self.kind == "cells" else ("sd",)
@@ -79,14 +86,15 @@ class Material:
         printed = numeric_column(self.table, f"{self.outcome}_spread", where=WHERE).to_numpy()
         n = numeric_column(self.table, "n_runs", where=WHERE).to_numpy()
         error = printed / np.sqrt(n) if spread == "sd" else printed
-        known = (n > 1) & (error > 0)
+        known = (n > 1) & (error**2 > 0)
         return np.where(known, error**2, np.nan), np.where(known, n - 1, np.nan)
 
     def find(self, **wanted: Hashable) -> int | None:
         """The number of the one cell with these settings; None where none or several have them."""
         there = np.ones(len(self.cells), dtype=bool)
         for name, value in wanted.items():
-            there &= (self.cells[name] == value).to_numpy()
+            column = self.cells[name]
+            there &= (column.isna() if value != value else column == value).to_numpy()
         found = np.flatnonzero(there)
         return int(found[0]) if len(found) == 1 else None
 
@@ -96,7 +104,7 @@ def prepare(
     *,
     outcome: str | None,
     level: float,
-    margin: float,
+    margin: float | None,
     keep: Mapping[str, Hashable] | None = None,
 ) -> Material:
     """Check a table and bring it into form. Raises AnalysisError for a missing column or an outcome without numbers."""
@@ -104,9 +112,10 @@ def prepare(
     if not isinstance(table, pd.DataFrame):
         raise AnalysisError(f"findings needs a runs table or a published one, and got {type(study).__name__}: read it with load_runs first.")
     checked_level(level)
-    if not (np.isfinite(margin) and margin > 0):
-        raise AnalysisError(f"margin = {margin} is not a difference above zero: state the largest difference that is negligible, as in margin=0.01.")
+    if margin is not None and not (isinstance(margin, (int, float)) and np.isfinite(margin) and margin > 0):
+        raise AnalysisError(f"margin = {margin!r} is not a difference above zero: state the largest negligible difference, as in margin=0.01.")
     name = study.name if isinstance(study, Published) else _name(table)
+    table = plain_columns(table)
     chosen = outcome or (study.outcome if isinstance(study, Published) else _first_outcome(table))
     require_columns(table, (chosen,), where=WHERE)
     values = numeric_column(table, chosen, where=WHERE)
@@ -117,18 +126,16 @@ def prepare(
         raise AnalysisError(f"no row of {WHERE} has a finite '{chosen}': finish a run, or name another outcome.")
     kept = table.loc[there].reset_index(drop=True)
     kept[chosen] = values.loc[there].to_numpy()
-    kind: Literal["runs", "cells"] = "cells" if f"{chosen}_spread" in kept.columns and "n_runs" in kept.columns else "runs"
-    defaults: dict[str, Hashable] = {"pretrain_images": 0, "intermediate": "none"}
-    kept = kept.assign(**{column: value for column, value in defaults.items() if column not in kept.columns})
+    kind: Literal["runs", "cells"] = "cells" if f"{chosen}_spread" in kept.columns else "runs"
+    if kind == "cells":
+        check_spreads(kept, chosen)
     settings = [column for column in SETTINGS if column in kept.columns and column != "seed"]
     grouped = kept.groupby(settings, dropna=False, sort=True)
     cell = grouped.ngroup().to_numpy()
     cells = kept.loc[~pd.Series(cell).duplicated().to_numpy(), settings].assign(cell=pd.unique(cell)).set_index("cell").sort_index()
-    if kind == "cells" and len(cells) < len(kept):
-        raise AnalysisError(
-            f"{WHERE} holds two cells that are equal in all settings ({', '.join(settings)}): keep one of them, or give one row a run."
-        )
-    return Material(name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=margin, cell=cell, cells=cells)
+    check_distinct(kept, cell, kind, settings)
+    margin = margin if margin is not None else MARGIN * (100.0 if is_percent(kept[chosen]) else 1.0)
+    return Material(name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=float(margin), cell=cell, cells=cells)
 
 
 def _name(table: pd.DataFrame) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from analysis.claims.arms import Arm, everywhere, on_average
 from analysis.claims.finding import Finding
-from analysis.claims.material import Material
+from analysis.claims.material import WHERE, Material
 from analysis.pairs import pretraining_effects
 from analysis.significance.summaries import summary_pretraining_effects
+from analysis.table import require_columns
 
 TOPIC = "Pre-training"
 CLAIMED = "Bridge, Sun et al."
@@ -16,6 +17,7 @@ CLAIMED = "Bridge, Sun et al."
 
 def arm(material: Material) -> Arm:
     """Every amount of pre-training against none, without an intermediate stage. Raises AnalysisError where no run matches."""
+    require_columns(material.table, ("finetune_images",), where=WHERE)
     if material.kind == "runs":
         return Arm(material=material, effects=(("sd", pretraining_effects(material.table, outcome=material.outcome, level=material.level)),))
     found = tuple(

@@ -16,6 +16,7 @@ from analysis.correlation import Correlation, compare_correlations, correlate, p
 from analysis.errors import AnalysisError
 from analysis.overfitting.series import series_columns
 from analysis.significance.multiplicity import adjust
+from analysis.student import t_p_value, t_quantile
 from analysis.wording import level_of
 
 TOPIC = "The validation loss as a proxy"
@@ -63,7 +64,7 @@ def _pooled(material: Material, found: Correlation) -> Finding:
         source=XIE,
         claim=f"A lower validation loss goes with a higher {material.outcome_name}.",
         verdict=for_one(estimate.value, float(row["p"]), -1),
-        sentence=cleaned(found.sentence),
+        sentence=cleaned(_pooled_sentence(material, found, estimate, row)),
         estimate=estimate,
         p=float(row["p"]),
         p_adjusted=np.nan,
@@ -72,6 +73,15 @@ def _pooled(material: Material, found: Correlation) -> Finding:
         reading=str(row["note"] or row["p_note"] or ""),
         rows=rows,
     )
+
+
+def _pooled_sentence(material: Material, found: Correlation, estimate: Estimate, row: Any) -> str:
+    """The correlation that decides first, with its p; then what `correlate` says of all runs."""
+    if not len(found.within_groups):
+        return found.sentence
+    first = f"With the means of each number of labels removed, validation loss and {material.outcome_name} correlate with r = "
+    pooled, _, _ = found.sentence.partition(" With the levels' means removed")
+    return f"{first}{told(estimate, float(row['p']), places=2)}. {pooled}"
 
 
 def _inside(material: Material, found: Correlation) -> Finding:
@@ -192,10 +202,11 @@ def choice_findings(material: Material) -> list[Finding]:
     for name, rival in rivals.iterrows():
         low, high = float(rival["ahead_low"]), float(rival["ahead_high"])
         ahead = Estimate(what=f"accuracy of the loss minus that of '{name}'", value=float(rival["ahead"]), low=low, high=high, level=found.level)
-        decided: Verdict = "supported" if low > 0 else "refuted" if high < 0 else "open"
+        p_ahead = _p_of(float(rival["ahead"]), low, high, found.level, int(loss["clusters"]) - 2)
+        decided = for_one(float(rival["ahead"]), p_ahead, +1)
         sentence = (
             f"The loss orders {100 * loss['accuracy']:.0f}% of pairs rightly and the rule '{name}' {100 * rival['accuracy']:.0f}%, "
-            f"a difference of {told(ahead, np.nan, places=2)}"
+            f"a difference of {told(ahead, p_ahead, places=2)}"
         )
         said.append(
             Finding(
@@ -206,9 +217,16 @@ def choice_findings(material: Material) -> list[Finding]:
                 sentence=cleaned(sentence),
                 estimate=ahead,
                 claim=f"The validation loss orders runs by their score better than the rule '{name}' does.",
-                p=np.nan,
+                p=p_ahead,
+                test="no difference, t over clusters left out in turn",
                 p_adjusted=np.nan,
                 n=counted,
             )
         )
     return said
+
+
+def _p_of(value: float, low: float, high: float, level: float, df: int) -> float:
+    """p of zero, from a Student interval that is symmetric about its value."""
+    error = (high - low) / 2.0 / t_quantile(level, df) if df > 0 else float("nan")
+    return t_p_value(value / error, df) if error > 0.0 else float("nan")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.claims.finding import Finding, Verdict, estimate_of
 from analysis.claims.material import Material
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_one, told
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_one, told
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects
 from analysis.wording import p_value
@@ -71,10 +71,10 @@ def _regime(material: Material, pair: list[Any], *, identity: str, source: str, 
         )
         equal = float(row["p_equivalent"])
         if negligible:
-            verdicts.append("supported" if equal < ALPHA else "refuted" if row["p"] < ALPHA and row["difference"] > 0 else "open")
+            verdicts.append("supported" if equal < ALPHA else "refuted" if beyond_margin(equal) < ALPHA else "open")
         else:
             verdicts.append(for_one(estimate.value, float(row["p"]), +1))
-        p.append(equal if negligible and verdicts[-1] != "refuted" else float(row["p"]))
+        p.append(float(row["p"]) if not negligible else beyond_margin(equal) if verdicts[-1] == "refuted" else equal)
         tested = f"; within +-{material.margin:g}: {p_value(equal)}" if negligible and np.isfinite(equal) else ""
         cells = f"{row['n_cells']} cells"
         said.append(f"{told(estimate, float(row['p']), places=4, extra=[cells])}{tested} {way}")

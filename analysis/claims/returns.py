@@ -23,7 +23,7 @@ FOLLOWS = {"finetune_images": ("finetune_steps",), "pretrain_images": ()}
 
 
 def shrinking(material: Material, factor: str) -> Finding:
-    """Claim: each doubling of the factor brings less than the doubling before; per cell, the first step's gain per doubling minus the last's.
+    """Claim: a doubling of the factor brings less at the last step than at the first; per cell, the first step's gain per doubling minus the last's.
 
     Raises AnalysisError where fewer than three sizes above zero agree in all else.
     """
@@ -33,7 +33,7 @@ def shrinking(material: Material, factor: str) -> Finding:
     named = [(_label(material, one, factor), _difference(_step(one, 0), _step(one, len(one) - 2))) for one in series]
     said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
     rows, mean = said[0][1], said[0][2]
-    claim = f"Each doubling of the {WORDS[factor]} brings less {material.outcome_name} than the doubling before."
+    claim = f"A doubling of the {WORDS[factor]} brings less {material.outcome_name} at the last step than at the first."
     first = [float(np.mean([_worth(material, _step(one, place)) for one in series])) for place in (0, -2)]
     estimate = Estimate(
         what=f"gain per doubling at the first step minus at the last, mean over {_count(rows)}",
@@ -77,7 +77,7 @@ def last_doubling(material: Material, factor: str) -> Finding:
     said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
     rows, mean = said[0][1], said[0][2]
     ends = sorted({(one[-2][0], one[-1][0]) for one in series})
-    span = f"from {level_of(ends[-1][0])} to {level_of(ends[-1][1])} {WORDS[factor]}"
+    span = f"from {level_of(ends[-1][0])} to {level_of(ends[-1][1])} {WORDS[factor]}" + (" (in some cells to fewer)" if len(ends) > 1 else "")
     estimate = Estimate(
         what=f"gain per doubling {span}, mean over {_count(rows)}",
         value=mean.value,
@@ -166,6 +166,8 @@ def scratch_of(material: Material, cell: int) -> int | None:
 
 def _series(material: Material, factor: str) -> Iterator[list[tuple[float, int]]]:
     """Sizes above zero and their cells, ascending, for each combination of all other settings; without an intermediate stage."""
+    if factor not in material.cells.columns:
+        raise AnalysisError(f"the table has no column '{factor}': add it.")
     plain = material.cells.loc[(material.cells["intermediate"] == "none") & (material.cells[factor] > 0)]
     others = [name for name in plain.columns if name != factor and name not in FOLLOWS[factor]]
     groups = plain.groupby(others, dropna=False, sort=True) if others else [((), plain)]

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.finding import Estimate, Verdict
+from analysis.significance.equivalence import tost
+from analysis.student import t_quantile
 from analysis.wording import level_of, p_value, percent
 
 ALPHA = 0.05
@@ -61,6 +63,17 @@ def for_one(estimate: float, p: float, direction: int) -> Verdict:
     return "supported" if estimate * direction > 0 else "refuted"
 
 
+def within_margin(estimate: Estimate, df: float, margin: float) -> float:
+    """p of two one-sided t tests that a number lies within +-margin (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657-680); 1 without a test."""
+    error = (estimate.high - estimate.low) / 2.0 / t_quantile(estimate.level, df) if np.isfinite(estimate.low) and df > 0 else float("nan")
+    return tost(estimate.value, error, df, margin=margin).p_tost if error > 0.0 else 1.0
+
+
+def beyond_margin(p_equivalent: float) -> float:
+    """Two-sided p that a number lies within the margin, from the p of its equivalence: small where it lies wholly beyond, on either side."""
+    return min(1.0, 2.0 * (1.0 - p_equivalent)) if np.isfinite(p_equivalent) else float("nan")
+
+
 def tally(rows: pd.DataFrame, direction: int) -> str:
     """How many cells stand for and against: '15 of 18 cells are below zero after Holm, none above, and 3 cannot be told'."""
     signed = rows["estimate"].to_numpy(dtype=float)
@@ -69,7 +82,7 @@ def tally(rows: pd.DataFrame, direction: int) -> str:
     ahead, behind = (("above", up), ("below", down)) if direction > 0 else (("below", down), ("above", up))
     total = len(rows)
     noun = "cell" if total == 1 else "cells"
-    verb = "is" if ahead[1] == 1 else "are"
+    verb = "is" if ahead[1] == 1 or total == 1 else "are"
     unsure = total - up - down
     parts = [f"{ahead[1]} of {total} {noun} {verb} {ahead[0]} zero after Holm", f"{behind[1] or 'none'} {behind[0]}"]
     if unsure:

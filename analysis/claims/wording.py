@@ -23,6 +23,7 @@ ORDER = ("encoder", "pretrain_images", "finetune_images", "intermediate")  # tol
 COLUMNS = {
     "val_mim_loss": "validation loss",
     "train_mim_loss": "training loss",
+    "equal finetune_images": "equal numbers of labels",
     "finetune_images": "number of labels",
     "pretrain_images": "pre-training images",
     "pretrain_source": "pre-training data",

@@ -113,8 +113,11 @@ def _part(design: Array | None, rows: NDArray[np.int64]) -> Array | None:
 def _kendall(x: Array, y: Array, cluster: Labels, strata: Labels) -> Array:
     """Tau-b of all pairs inside one stratum, and of those without each cluster."""
     clusters = int(cluster.max()) + 1
-    member = np.eye(clusters)[cluster]
     sums = np.zeros((3, clusters, clusters))  # concordance, pairs untied in x, pairs untied in y
+    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a matrix product would cost clusters times more.
+    order = np.argsort(cluster, kind="stable")
+    x, y, strata, cluster = x[order], y[order], strata[order], cluster[order]
+    there, start = np.unique(cluster, return_index=True)
     step = max(1, CHUNK // len(x))
     for at in range(0, len(x), step):
         rows = slice(at, at + step)
@@ -122,7 +125,9 @@ def _kendall(x: Array, y: Array, cluster: Labels, strata: Labels) -> Array:
         of_x = np.sign(x[rows, None] - x[None, :]) * together
         of_y = np.sign(y[rows, None] - y[None, :]) * together
         for place, matrix in enumerate((of_x * of_y, np.abs(of_x), np.abs(of_y))):
-            sums[place] += member[rows].T @ matrix @ member
+            summed = np.zeros((matrix.shape[0], clusters))
+            summed[:, there] = np.add.reduceat(matrix, start, axis=1)
+            np.add.at(sums[place], cluster[rows], summed)
     total = sums.sum(axis=(1, 2))
     without = total[:, None] - sums.sum(axis=1) - sums.sum(axis=2) + np.diagonal(sums, axis1=1, axis2=2)
     concordance, untied_x, untied_y = np.column_stack([total, without])
@@ -143,6 +148,8 @@ def _correlation(x: Array, y: Array, weights: Array) -> Array:
 
 def _midranks(values: Array, weights: Array) -> Array:
     """Mid-rank of each value among the weighted values, shape (m, n)."""
-    distinct, place = np.unique(values, return_inverse=True)
-    counts = weights @ np.eye(len(distinct))[place]
+    _, place = np.unique(values, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    start = np.flatnonzero(np.diff(place[order], prepend=-1))
+    counts = np.add.reduceat(weights[:, order], start, axis=1)
     return (np.cumsum(counts, axis=1) - counts / 2.0)[:, place]

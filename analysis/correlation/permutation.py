@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.correlation.clusters import constant_inside
 from analysis.correlation.estimates import Array, Labels, basis, ranks, ranks_inside, residual
@@ -120,32 +119,39 @@ def _kendall(x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels
     of_y, pairs, untied_y = _pairs_of_clusters(y, cluster, strata)
     if not untied_y > 0.0:
         return np.full(len(source), np.nan)
-    of_x = np.sign(x[:, None] - x[None, :])
-    upper = np.triu_indices(len(x), 1)
+    n = len(x)
+    # Both sums over pairs of clusters are of what lies below the diagonal once the placed losses are sorted: signs are antisymmetric in the
+    # pair and pairs symmetric, so that it is enough to know which of two losses is the smaller.
+    sums = np.column_stack([-2.0 * of_y.ravel(), 2.0 * pairs.ravel()])
+    rank = np.unique(x, return_inverse=True)[1].astype(np.int32)
+    source = source[: max(1 + FEWEST_DRAWN, MOST_PAIRS // max(1, n * (n - 1) // 2))]
     out = np.empty(len(source))
-    step = max(1, CELLS // max(1, len(upper[0])))
-    source = source[: max(1 + FEWEST_DRAWN, MOST_PAIRS // max(1, len(upper[0])))]
-    out = out[: len(source)]
+    step = max(1, CELLS // max(1, n * n) // 4)
     for at in range(0, len(source), step):
-        rows = source[at : at + step]
-        placed: NDArray[np.float64] = of_x[rows[:, upper[0]], rows[:, upper[1]]]
-        untied = np.abs(placed) @ pairs[upper]
-        # twice, as each pair of clusters stands on both sides of the diagonal
-        out[at : at + step] = np.where(untied > 0, placed @ of_y[upper] * 2.0 / np.sqrt(np.maximum(2.0 * untied, 1.0) * untied_y), np.nan)
+        placed = rank[source[at : at + step]]
+        smaller = (placed[:, :, None] < placed[:, None, :]).reshape(len(placed), n * n).astype(np.float64)
+        concordance, untied = (smaller @ sums).T
+        out[at : at + step] = np.where(untied > 0, concordance / np.sqrt(np.maximum(untied, 1.0) * untied_y), np.nan)
     return out
 
 
 def _pairs_of_clusters(y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array, float]:
     """Sums of sign(y_i - y_j), and pairs, inside strata and by cluster, shape (clusters, clusters); and how many pairs are untied in y."""
-    member = np.eye(int(cluster.max()) + 1)[cluster]
     inside = np.zeros(len(y), dtype=np.int64) if strata is None else strata
-    of_y, pairs, untied = np.zeros((member.shape[1],) * 2), np.zeros((member.shape[1],) * 2), 0.0
+    clusters = int(cluster.max()) + 1
+    of_y, pairs, untied = np.zeros((clusters,) * 2), np.zeros((clusters,) * 2), 0.0
+    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a matrix product would cost clusters times more.
+    order = np.argsort(cluster, kind="stable")
+    y, inside, cluster = y[order], inside[order], cluster[order]
+    there, start = np.unique(cluster, return_index=True)
     step = max(1, CELLS // len(y))
     for at in range(0, len(y), step):
         rows = slice(at, at + step)
         together = inside[rows, None] == inside[None, :]
-        order = np.sign(y[rows, None] - y[None, :]) * together
-        of_y += member[rows].T @ order @ member
-        pairs += member[rows].T @ together.astype(np.float64) @ member
-        untied += float(np.abs(order).sum())
+        signs = np.sign(y[rows, None] - y[None, :]) * together
+        for total, matrix in ((of_y, signs), (pairs, together.astype(np.float64))):
+            summed = np.zeros((matrix.shape[0], clusters))
+            summed[:, there] = np.add.reduceat(matrix, start, axis=1)
+            np.add.at(total, cluster[rows], summed)
+        untied += float(np.abs(signs).sum())
     return of_y, pairs, untied

@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 NAN = float("nan")
 
 
-def over_cells(grid: SizeGrid, pairs: pd.DataFrame, *, margin: float | None, level: float) -> pd.DataFrame:
-    """Table `pooled` of MoreDataEffects."""
+def over_cells(grid: SizeGrid, pairs: pd.DataFrame, *, groups: pd.Series | None, margin: float | None, level: float) -> pd.DataFrame:
+    """Table `pooled` of MoreDataEffects; `groups` has the independent group of each seed."""
     rows = []
     units = ["encoder", *(["seed"] if grid.seeds > 1 else [])]
     for (small, large), every in pairs.groupby(["smaller", "larger"], sort=True):
@@ -24,7 +24,7 @@ def over_cells(grid: SizeGrid, pairs: pd.DataFrame, *, margin: float | None, lev
         for length in ["all", *sorted(lengths)] if len(lengths) > 1 else ["all"]:
             cells = every if length == "all" else every[every["length"] == length]
             for unit in units:
-                means, note = _encoder_means(cells) if unit == "encoder" else _seed_means(cells)
+                means, note = _encoder_means(cells) if unit == "encoder" else _seed_means(cells, groups)
                 found = mean_over(means, unit, margin=margin, level=level)
                 largest = float(cells["difference"].abs().max())
                 rows.append(
@@ -109,8 +109,15 @@ def _encoder_means(cells: pd.DataFrame) -> tuple[Array, str]:
     return np.array([sum(gaps) / len(gaps) for gaps in by_encoder.values()]), note
 
 
-def _seed_means(cells: pd.DataFrame) -> tuple[Array, str]:
+def _seed_means(cells: pd.DataFrame, groups: pd.Series | None) -> tuple[Array, str]:
     by_seed = pd.DataFrame(cells["by_seed"].tolist())
     whole = by_seed.dropna(axis=1)
     left = by_seed.shape[1] - whole.shape[1]
-    return whole.mean(axis=0).to_numpy(), f"{left} seeds lack a cell and are left out" if left else "given these encoders"
+    means, notes = whole.mean(axis=0), [f"{left} seeds lack a cell and are left out"] if left else ["given these encoders"]
+    shared = None if groups is None else groups.reindex(means.index)
+    if shared is not None and 1 < shared.nunique() < len(means):
+        notes.append(f"{len(means)} seeds share pre-trainings and make {shared.nunique()} independent groups")
+        means = means.groupby(shared.to_numpy()).mean()
+    elif shared is not None and shared.nunique() == 1 < len(means):
+        notes.append("conditional on the pre-trainings that the seeds share")
+    return means.to_numpy(), "; ".join(notes)

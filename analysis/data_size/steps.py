@@ -14,6 +14,7 @@ from analysis.data_size.pooling import by_regime, over_cells
 from analysis.data_size.run_error import RunError, run_error
 from analysis.effects import OUTCOME_NAMES
 from analysis.errors import AnalysisError
+from analysis.groups import groups_of_seeds
 from analysis.overfitting.split import FALLING, OverfittingSplit
 from analysis.pairs import paired_effects
 from analysis.points import checked_level
@@ -146,7 +147,7 @@ def more_data_effects(
         margin=margin,
         error=error,
         table=table[order],
-        pooled=over_cells(grid, pairs, margin=margin, level=level),
+        pooled=over_cells(grid, pairs, groups=groups_of_seeds(runs) if grid.seeds > 1 else None, margin=margin, level=level),
         regimes=by_regime(table, None if split is None else regime, margin=margin, level=level),
         n_left_out=grid.n_left_out,
     )
