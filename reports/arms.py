@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -60,9 +60,22 @@ def with_arms(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
     extra = [name for name in told if name in ARM_SETTINGS and name != "pretrain_images"]
     split = [name for name in told if name in PANEL_SETTINGS]
     return table.assign(
-        arm=[_arm(row, extra) for row in table.to_dict("records")],
-        panel=[_panel(row, split) for row in table.to_dict("records")],
+        arm=_named(table, ["pretrain_images", *extra], lambda row: _arm(row, extra)),
+        panel=_named(table, split, lambda row: _panel(row, split)),
     )
+
+
+def _named(table: pd.DataFrame, columns: Sequence[str], name: Callable[[Mapping[Hashable, Any]], str]) -> list[str]:
+    """The name of each row; made once for each combination of the columns, of which there are few where there are many rows."""
+    there = [column for column in columns if column in table.columns]
+    if not there or table.empty:
+        return [name({})] * len(table) if not there else []
+    number = table.groupby(there, dropna=False, sort=False).ngroup().to_numpy()
+    names: dict[int, str] = {}
+    first = table.loc[~pd.Series(number).duplicated().to_numpy(), there]
+    for place, row in zip(pd.unique(number), first.to_dict("records"), strict=True):
+        names[int(place)] = name(row)
+    return [names[int(place)] for place in number]
 
 
 def _arm(row: Mapping[Hashable, Any], extra: Sequence[str]) -> str:
@@ -97,6 +110,18 @@ def effects_with_arms(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.Da
     keys = ["treatment", *effects.by]
     first = pairs.drop_duplicates(keys)[[*keys, "arm", "panel"]]
     return effects.table.merge(first, on=keys, how="left"), pairs
+
+
+def rest_of(arm: str) -> str:
+    """What an arm says beside its images: '20 epochs' of '2,000, 20 epochs'; '' where there is nothing else, or no pre-training."""
+    return arm.partition(", ")[2]
+
+
+def spread_out(names: Sequence[str], most: int) -> list[str]:
+    """At most `most` of the names in their order, the first and the last among them, the others evenly between: chosen without a look at outcomes."""
+    if len(names) <= most:
+        return list(names)
+    return [names[round(place * (len(names) - 1) / (most - 1))] for place in range(most)]
 
 
 def in_words(arm: str) -> str:

@@ -1,9 +1,12 @@
-"""Write a report: one HTML file that opens offline, of a study or of a published table.
+"""Write a report: one HTML file that opens offline, of a study, of two studies against each other, or of a published table.
 
     python -m reports.build runs/quickstart                      # writes runs/quickstart/report.html
     python -m reports.build runs/quickstart --out quickstart.html
+    python -m reports.build runs/quickstart --watch              # again and again, while the study runs
+    python -m reports.build runs/before runs/after               # compares them: before_and_after.html
     python -m reports.build --published diminishing-returns      # writes diminishing-returns.html
-    python -m reports.build --published data-scaling --out data_scaling.html
+    python -m reports.build runs/quickstart --template mine.html.j2
+    python -m reports.build runs/quickstart --figures figures --format pdf    # for a paper, with the CSV behind each
 
 Exit status: 0 written, 2 the folder is no study, the name is not published, or a file cannot be read or written (one sentence on stderr
 says which).
@@ -14,29 +17,87 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
-from analysis import AnalysisError
-from reports.published import build_published
-from reports.report import build_report
-from reports.study import ReportError
+from analysis import AnalysisError, load_published
+from reports.comparison import build_comparison, compose_comparison
+from reports.export import FORMATS, write_figures
+from reports.page import Page
+from reports.published.paper import compose_published
+from reports.report import build_report, compose, write_page
+from reports.study import ReportError, read_study
+from reports.watch import EVERY_S, watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m reports.build", description="Write a report as one HTML file.")
-    parser.add_argument("folder", nargs="?", help="the study folder, such as runs/quickstart")
-    parser.add_argument("--published", metavar="NAME", help="a published table in its place: diminishing-returns or data-scaling")
-    parser.add_argument("--out", help="the file to write (default: report.html in the study folder, or NAME.html here)")
+    parser = _parser()
     options = parser.parse_args(arguments)
-    if (options.folder is None) == (options.published is None):
-        parser.error("name either a study folder or a published table with --published.")
+    if (mistake := _mistake(options)) is not None:
+        parser.error(mistake)
     try:
-        written = build_report(options.folder, options.out) if options.published is None else build_published(options.published, options.out)
+        if options.watch:
+            # Each line at once, also into a file or a pipe: one reads them while the watch goes on.
+            watch(options.folder[0], options.out, every_s=options.every, template=options.template, say=partial(print, flush=True))
+            return 0
+        if options.figures is not None:
+            written = write_figures(_page(options), options.figures, kind=options.format)
+            print(f"Wrote {len(written)} files into {options.figures}.")
+            return 0
+        page = _build(options)
     except (ReportError, AnalysisError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
-    print(f"Wrote {written} ({written.stat().st_size / 1e6:.1f} MB).")
+    print(f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB).")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reports.build", description="Write a report as one HTML file.")
+    parser.add_argument("folder", nargs="*", help="the study folder, such as runs/quickstart; two are compared, the second against the first")
+    parser.add_argument("--published", metavar="NAME", help="a published table in its place: diminishing-returns or data-scaling")
+    parser.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the study folder, else one here)")
+    parser.add_argument("--template", metavar="FILE", type=Path, help="a Jinja2 template of your own; it may extend report.html.j2")
+    parser.add_argument("--watch", action="store_true", help="build again whenever the study has changed, until it has ended or Ctrl-C")
+    parser.add_argument("--every", metavar="S", type=float, default=EVERY_S, help="seconds between two looks of --watch (default: %(default)g)")
+    parser.add_argument("--figures", metavar="DIR", type=Path, help="write each figure as a file, and its CSV, into DIR in place of the page")
+    parser.add_argument("--format", choices=FORMATS, default="svg", help="the kind of these files (default: %(default)s)")
+    return parser
+
+
+def _mistake(options: argparse.Namespace) -> str | None:
+    """What is wrong with the options together, a sentence; None where nothing is."""
+    if bool(options.folder) == (options.published is not None):
+        return "name either a study folder or a published table with --published."
+    if len(options.folder) > 2:
+        return f"two studies can be compared, not {len(options.folder)}."
+    if options.watch and len(options.folder) != 1:
+        return "--watch takes one study folder."
+    if options.watch and not 0.1 <= options.every <= 86_400:
+        return "--every takes seconds from 0.1 to 86400."
+    if options.figures is not None and (options.watch or options.out is not None or options.template is not None):
+        return "--figures writes figures and no page: leave out --out, --watch and --template."
+    return None
+
+
+def _build(options: argparse.Namespace) -> Path:
+    if options.published is not None:
+        page = compose_published(load_published(options.published))
+        return write_page(page, Path(options.out or f"{options.published}.html"), template=options.template)
+    if len(options.folder) == 2:
+        first, second = options.folder
+        return build_comparison(first, second, options.out, template=options.template)
+    return build_report(options.folder[0], options.out, template=options.template)
+
+
+def _page(options: argparse.Namespace) -> Page:
+    """The page, as an object, whose figures are wanted."""
+    if options.published is not None:
+        return compose_published(load_published(options.published))
+    if len(options.folder) == 2:
+        return compose_comparison(*options.folder)
+    return compose(read_study(Path(options.folder[0])))
 
 
 if __name__ == "__main__":

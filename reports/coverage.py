@@ -56,6 +56,8 @@ def completeness_sentence(study: Study, states: pd.DataFrame) -> str:
     """What is done and what is not, in words, with the reason of what failed."""
     if study.planned is None:
         return f"The folder has no plan.json, so it can only be said that {len(states)} runs are finished, not how many were wanted."
+    if states.empty:
+        return "The plan holds no run, so there is nothing to finish."
     counts = {state: int((states["state"] == state).sum()) for state in STATES}
     if counts["done"] == len(states) > 0:
         return f"Complete: all {len(states)} runs are finished."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from analysis import (
     pretraining_effects,
     summarise_cells,
 )
-from reports.arms import ordered_arms, ordered_panels, with_arms
+from reports.arms import ordered_arms, ordered_panels, spread_out, with_arms
 from reports.study import Study
 
 T = TypeVar("T")
@@ -30,6 +30,10 @@ LEVEL = 0.90
 """Nominal coverage of the laws' bands, as everywhere in analysis."""
 REACH = 2.0
 """A law is drawn to this many times the largest number of labels; beyond the largest it is dashed."""
+MOST_POINTS = 2000
+"""Runs that are drawn one by one; of more, the cells' means are drawn, for some arms and panels."""
+MOST_ARMS, MOST_PANELS = 8, 6
+"""Arms and panels that are drawn of a study with more runs than MOST_POINTS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,34 @@ class Evidence:
     intermediate: PairedEffects | None
     correlation: Correlation | None
     reasons: dict[str, str]
+    focus: str = ""
+    """Which arms and panels were left out of what is drawn, a sentence; '' where none."""
+
+
+def focused(evidence: Evidence) -> Evidence:
+    """The same study, and of one with very many runs only some arms and panels, spread evenly in their order and chosen without a look at scores."""
+    arms, panels = _in_focus(len(evidence.runs), evidence.arms, evidence.panels)
+    if len(arms) == len(evidence.arms) and len(panels) == len(evidence.panels):
+        return evidence
+
+    def part(table: pd.DataFrame) -> pd.DataFrame:
+        return table.loc[table["arm"].isin(arms) & table["panel"].isin(panels)].reset_index(drop=True)
+
+    return replace(
+        evidence,
+        runs=part(evidence.runs),
+        arms=tuple(arms),
+        panels=tuple(panels),
+        cells=None if evidence.cells is None else part(evidence.cells),
+        laws=tuple(law for law in evidence.laws if law.arm in arms and law.panel in panels),
+        focus=f"Of {len(evidence.arms)} arms {len(arms)} and of {len(evidence.panels)} panels {len(panels)} are shown here, spread evenly.",
+    )
+
+
+def _in_focus(runs: int, arms: Sequence[str], panels: Sequence[str]) -> tuple[list[str], list[str]]:
+    if runs <= MOST_POINTS:
+        return list(arms), list(panels)
+    return spread_out(arms, MOST_ARMS), spread_out(panels, MOST_PANELS)
 
 
 def gather(study: Study) -> Evidence:
@@ -126,8 +158,9 @@ def _effects_of(question: Callable[[pd.DataFrame], PairedEffects]) -> Callable[[
 
 
 def _parts(runs: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """The runs of each panel and arm, in the order of the page."""
-    order = [(panel, arm) for panel in ordered_panels(whole) for arm in ordered_arms(whole)]
+    """The runs of each panel and arm that are drawn, in the order of the page."""
+    arms, panels = _in_focus(len(runs), ordered_arms(whole), ordered_panels(whole))
+    order = [(panel, arm) for panel in panels for arm in arms]
     parts = [(panel, arm, runs.loc[(runs["panel"] == panel) & (runs["arm"] == arm)]) for panel, arm in order]
     return [part for part in parts if len(part[2])]
 

@@ -62,8 +62,14 @@ def headlines(findings: Findings) -> list[Finding]:
 
 
 def headline_of(finding: Finding) -> Statement:
-    """A finding for the top of the page: verdict, claim and sentence."""
-    return Statement(verdict=finding.verdict, claim=sentence(finding.claim), source=finding.source, sentence=sentence(finding.sentence))
+    """A finding for the top of the page: verdict, claim, effect with interval, and sentence."""
+    return Statement(
+        verdict=finding.verdict,
+        claim=sentence(finding.claim),
+        source=finding.source,
+        sentence=sentence(finding.sentence),
+        effect=_effect(finding.estimate) if finding.estimate and np.isfinite(finding.estimate.value) else ("", ""),
+    )
 
 
 def statement_of(finding: Finding) -> Statement:
@@ -93,6 +99,12 @@ def estimate_words(estimate: Estimate) -> str:
         return f"{signed(estimate.value)}{unit} (no interval)"
     value, inside = with_interval(estimate.value, estimate.low, estimate.high, level=estimate.level).split(" ", 1)
     return f"{value}{unit} {inside}".replace("-", "−")
+
+
+def _effect(estimate: Estimate) -> tuple[str, str]:
+    """('+0.031 mIoU', '95% interval +0.025 to +0.037: mean difference in mIoU'), the words of `estimate_words` in two parts."""
+    value, interval = estimate_words(estimate).split(" (", 1)
+    return value, f"{interval.removesuffix(')')}: {estimate.what}"
 
 
 def _measures(finding: Finding) -> list[tuple[str, str]]:

@@ -59,7 +59,7 @@ def cost_sentence(study: Study) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}" if 0 < hours < 1 else f"{hours:.1f}"
+    return "no" if hours == 0 else f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}" if 0 < hours < 1 else f"{hours:.1f}"
 
 
 def _sources(table: pd.DataFrame, column: str) -> str:

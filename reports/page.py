@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import altair as alt
-import jinja2
 import numpy as np
 import pandas as pd
 import vl_convert
 
+from reports.characters import visible
+from reports.download import csv_address
 from reports.pictures import Gallery
+from reports.template import fill
 from reports.theme import specification
 
 MOST_ROWS = 600
@@ -48,7 +51,7 @@ class Table:
     address: str
     """data: URI of the CSV."""
     hidden: str = ""
-    """A sentence about rows that are only in the CSV."""
+    """Sentences about rows that are only in the CSV, and about texts that were changed for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +98,8 @@ class Statement:
     source: str
     """Who makes the claim; '' where nobody does."""
     sentence: str
+    effect: tuple[str, str] = ("", "")
+    """The estimate with its unit, and its interval and what it measures; '' where there is none."""
     facts: tuple[tuple[str, str], ...] = ()
     """What it rests on: a term and its value."""
     checks: tuple[tuple[str, str], ...] = ()
@@ -173,8 +178,10 @@ def make_table(
         tuple(_cell(value, column, marked or {}) for column, value in zip(columns, values, strict=True))
         for values in frame.loc[:, columns].head(MOST_ROWS).itertuples(index=False, name=None)
     )
-    hidden = f"The first {MOST_ROWS} of {len(frame):,} rows; the CSV has all." if len(frame) > MOST_ROWS else ""
-    encoded = base64.b64encode(frame.to_csv(index=False, lineterminator="\n").encode("utf-8")).decode("ascii")
+    address, changed = csv_address(frame)
+    hidden = [f"The first {MOST_ROWS} of {len(frame):,} rows; the CSV has all."] if len(frame) > MOST_ROWS else []
+    if changed:
+        hidden.append(f"In the CSV an apostrophe stands before {changed} texts that a spreadsheet would take for formulas.")
     return Table(
         caption=caption,
         headings=tuple(
@@ -183,8 +190,8 @@ def make_table(
         ),
         rows=rows,
         file_name=file_name,
-        address=f"data:text/csv;charset=utf-8;base64,{encoded}",
-        hidden=hidden,
+        address=address,
+        hidden=" ".join(hidden),
     )
 
 
@@ -195,21 +202,24 @@ def _kind_of_column(cells: Sequence[Cell]) -> str:
 
 
 def _cell(value: Any, column: str, marked: dict[str, str]) -> Cell:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, (float, np.floating)) and math.isnan(value)):
         return Cell(text="–")
     if isinstance(value, (bool, np.bool_)):
         return Cell(text="yes" if value else "no")
     if isinstance(value, (int, float, np.integer, np.floating)):
         number = float(value)
         # Above 1,000 every whole number is a count of something; a seed or a small count needs no separator either.
-        text = f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}"
+        text = f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}".replace("inf", "∞")
         return Cell(text=text.replace("-", "−"), kind=f"number {marked[column]}" if number and column in marked else "number")
     text = str(value)
     return Cell(text=text, kind="text" if len(text) > 40 else marked.get(column, "") if text else "")
 
 
-def render(page: Page) -> str:
-    """The page as one HTML text that needs nothing else and asks no host for anything; the same page gives the same bytes."""
+def render(page: Page, template: Path | None = None) -> str:
+    """The page as one HTML text that needs nothing else and asks no host for anything; the same page gives the same bytes.
+
+    `template` is a Jinja2 file in place of the built-in one, which it may extend. Raises ReportError if it cannot be used.
+    """
     panels = [panel for section in page.sections for figure in section.figures for panel in figure.panels]
     specifications = {panel.identity: specification(panel.chart) for panel in panels}
     bundle = vega_bundle()
@@ -225,9 +235,8 @@ def render(page: Page) -> str:
             "form-action 'none'",
         ]
     )
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(_template_text("report.html.j2"))
-    return template.render(
+    text = fill(
+        template,
         page=page,
         symbols=SYMBOLS,
         # These are marked `safe` in the template: our own text, or escaped for where it stands.
@@ -237,6 +246,7 @@ def render(page: Page) -> str:
         bundle=bundle,
         script=script,
     )
+    return visible(text)
 
 
 @cache

@@ -1,18 +1,23 @@
-"""Example pictures for the page: the same held-out images for every arm, as data URIs, within a budget of bytes."""
+"""Example pictures for the page: the same held-out images for every arm, or each arm's best and worst, as data URIs within a budget of bytes."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reports.study import ReportError, read_json
+from reports.theme import decimals
 
-BUDGET_BYTES = 900_000
-"""Base64 bytes for one gallery, so that the whole page stays under 3 MB."""
+BUDGET_BYTES = 330_000
+"""Base64 bytes for one gallery, of which a page has up to four, so that the whole page stays under 3 MB."""
 MOST_IMAGES = 5
+RANKS = ("best", "median", "worst")
+
+Stage = tuple[str, dict[str, Any], Path]
+"""A row label, the index of a stage's pictures, and their folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +29,8 @@ class Tile:
     position: float
     """Where the tile lies in the row, 0 (first) to 100 (last), as CSS object-position wants it."""
     alternative: str
+    caption: str = ""
+    """What stands under it, where its row shows whole pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,8 @@ class PictureRow:
 
     label: str
     tiles: tuple[Tile, ...]
+    whole: bool = False
+    """Whether each picture is shown as its whole row of tiles, with its caption, and not as one tile of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +51,19 @@ class Gallery:
     missing: str = ""
 
 
-def gallery(stages: Iterable[tuple[str, Path]], *, shared: tuple[str, ...], own: str) -> Gallery:
-    """Rows for the tiles that all stages share, then one row for each stage.
+def gallery(stages: Iterable[tuple[str, Path]], *, shared: tuple[str, ...], own: str, folder: str = "examples") -> Gallery:
+    """Rows for the tiles that all stages share, then one row for each stage; pictures chosen by their rank are left out.
 
     Args:
         stages: pairs of a row label and a stage's folder.
         shared: columns that are equal in every stage (the image, the truth), drawn once.
         own: the column that is the stage's own (its prediction).
+        folder: where a stage keeps these pictures, 'examples' or 'diagnostics'.
 
     Raises:
-        ReportError: if an examples/index.json is there and cannot be read.
+        ReportError: if an index.json is there and cannot be read.
     """
-    found = [(label, *_index(folder)) for label, folder in stages]
-    absent = [label for label, index, _ in found if index is None]
-    present = [(label, index, folder) for label, index, folder in found if index is not None]
-    missing = f"No example pictures were kept for: {', '.join(absent)}." if absent else ""
+    present, missing = _found(stages, folder)
     captions = _common_captions(present, (*shared, own))
     if not captions:
         return Gallery(rows=(), missing=missing or "The stages share no example pictures.")
@@ -65,47 +72,99 @@ def gallery(stages: Iterable[tuple[str, Path]], *, shared: tuple[str, ...], own:
         step = len(captions) / many
         chosen = [captions[int(index * step)] for index in range(many)]
         rows = _rows(present, chosen, shared, own)
-        if sum(len(tile.source) for row in rows for tile in row.tiles) <= BUDGET_BYTES:
+        if _bytes_of(rows) <= BUDGET_BYTES:
             return Gallery(rows=rows, missing=missing)
-    return Gallery(rows=(), missing="The example pictures are too large to embed; they are in stages/*/examples/.")
+    return Gallery(rows=(), missing=f"The example pictures are too large to embed; they are in stages/*/{folder}/.")
 
 
-def _index(folder: Path) -> tuple[dict[str, Any] | None, Path]:
-    """The examples/index.json of a stage, with only the items whose file exists; None where there is nothing to show."""
-    examples = folder / "examples"
-    index = read_json(examples / "index.json")
+def ranked_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
+    """For each stage its best, median and worst picture by score, side by side; no rows where no stage kept ranks, as older ones did not.
+
+    Raises:
+        ReportError: if an examples/index.json is there and cannot be read.
+    """
+    present, _ = _found(stages, "examples")
+    told = {"rank", "miou", "place", "of"}
+    by_rank = [(label, {item["rank"]: item for item in index["items"] if told <= set(item)}, index, folder) for label, index, folder in present]
+    rows, without = [], []
+    for label, items, index, folder in by_rank:
+        if set(RANKS) <= set(items):
+            tiles = tuple(_ranked(folder, items[rank], index["columns"]) for rank in RANKS)
+            rows.append(PictureRow(label=label, tiles=tiles, whole=True))
+        else:
+            without.append(label)
+    missing = [f"Not ranked when they were scored: {', '.join(without)}."] if without and rows else []
+    while _bytes_of(rows) > BUDGET_BYTES:
+        rows.pop()
+        missing = [f"Only the first {len(rows)} of {len(by_rank)} fit here; all are in stages/*/examples/."]
+    return Gallery(rows=tuple(rows), missing=" ".join(missing))
+
+
+def _ranked(folder: Path, item: dict[str, Any], columns: Sequence[str]) -> Tile:
+    place = f"{item['rank']} of {item['of']:,}" if item["rank"] == "best" else f"{item['rank']}, place {item['place']:,} of {item['of']:,}"
+    caption = f"{place}: mIoU {decimals(float(item['miou']), 2)}"
+    return Tile(source=_source(folder, item), position=0.0, alternative=f"{caption}; {item['caption']}: {', '.join(columns)}", caption=caption)
+
+
+def _bytes_of(rows: Iterable[PictureRow]) -> int:
+    return sum(len(tile.source) for row in rows for tile in row.tiles)
+
+
+def _found(stages: Iterable[tuple[str, Path]], folder: str) -> tuple[list[Stage], str]:
+    """The stages that have pictures there, and a sentence about the others."""
+    found = [(label, _index(stage / folder), stage / folder) for label, stage in stages]
+    absent = [label for label, index, _ in found if index is None]
+    missing = f"No example pictures were kept for: {', '.join(absent)}." if absent else ""
+    return [(label, index, place) for label, index, place in found if index is not None], missing
+
+
+def _index(pictures: Path) -> dict[str, Any] | None:
+    """The index.json of a folder of pictures, with only the items whose file exists; None where there is nothing to show."""
+    index = read_json(pictures / "index.json")
     if index is None:
-        return None, examples
+        return None
     if not isinstance(index.get("columns"), list) or not isinstance(index.get("items"), list):
-        raise ReportError(f"{examples / 'index.json'} lacks 'columns' or 'items'; docs/study_folder.md shows its form.")
-    items = [item for item in index["items"] if (examples / item["file"]).is_file()]
-    return ({**index, "items": items} if items else None), examples
+        raise ReportError(f"{pictures / 'index.json'} lacks 'columns' or 'items'; docs/study_folder.md shows its form.")
+    items = [item for item in index["items"] if (pictures / item["file"]).is_file()]
+    return {**index, "items": items} if items else None
 
 
-def _common_captions(present: list[tuple[str, dict[str, Any], Path]], columns: tuple[str, ...]) -> list[str]:
+def _plain(index: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The items that no outcome chose, by their caption."""
+    return {item["caption"]: item for item in index["items"] if "rank" not in item}
+
+
+def _common_captions(present: list[Stage], columns: tuple[str, ...]) -> list[str]:
     """Captions that every stage with the wanted columns has, in the first one's order."""
-    lists = [[item["caption"] for item in index["items"]] for _, index, _ in present if set(columns) <= set(index["columns"])]
+    lists = [list(_plain(index)) for _, index, _ in present if set(columns) <= set(index["columns"])]
     if not lists or len(lists) < len(present):
         return []
     return [caption for caption in lists[0] if all(caption in other for other in lists)]
 
 
-def _rows(present: list[tuple[str, dict[str, Any], Path]], captions: list[str], shared: tuple[str, ...], own: str) -> tuple[PictureRow, ...]:
+def _rows(present: list[Stage], captions: list[str], shared: tuple[str, ...], own: str) -> tuple[PictureRow, ...]:
     first = present[0]
     plain = [PictureRow(label=column, tiles=_tiles(first, captions, column, column)) for column in shared]
     return (*plain, *(PictureRow(label=stage[0], tiles=_tiles(stage, captions, own, f"{own}, {stage[0]}")) for stage in present))
 
 
-def _tiles(stage: tuple[str, dict[str, Any], Path], captions: list[str], column: str, words: str) -> tuple[Tile, ...]:
-    _, index, examples = stage
+def _tiles(stage: Stage, captions: list[str], column: str, words: str) -> tuple[Tile, ...]:
+    _, index, folder = stage
     columns: list[str] = index["columns"]
     position = 100 * columns.index(column) / max(len(columns) - 1, 1)
-    items = {item["caption"]: item for item in index["items"]}
+    items = _plain(index)
     tiles = []
     for caption in captions:
-        item = items[caption]
-        score = f", mIoU of this image {item['miou_ucl']:.2f}" if column == "prediction" and "miou_ucl" in item else ""
-        data = base64.b64encode((examples / item["file"]).read_bytes()).decode("ascii")
-        source = f"data:image/png;base64,{data}"
-        tiles.append(Tile(source=source, position=position, alternative=f"{caption}: {words}{score}"))
+        score = _score(items[caption]) if column == "prediction" else ""
+        tiles.append(Tile(source=_source(folder, items[caption]), position=position, alternative=f"{caption}: {words}{score}"))
     return tuple(tiles)
+
+
+def _score(item: dict[str, Any]) -> str:
+    """', mIoU of this image 0.51': the mean over its classes where that was kept, else the first paper's; '' where neither was."""
+    value = item.get("miou", item.get("miou_ucl"))
+    return "" if value is None else f", mIoU of this image {decimals(float(value), 2)}"
+
+
+def _source(folder: Path, item: dict[str, Any]) -> str:
+    return f"data:image/png;base64,{base64.b64encode((folder / item['file']).read_bytes()).decode('ascii')}"

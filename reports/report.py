@@ -3,44 +3,81 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from reports.coverage import completeness_sentence, run_states
-from reports.evidence import gather
+from reports.evidence import Evidence, gather
 from reports.findings import ask, headline_of, headlines, verdict_counts
 from reports.overview import cost_sentence, study_sentence
 from reports.page import Fact, Page, Section, Statement, render
+from reports.progress import early_sections, progress_section
 from reports.sections import (
     claims_section,
     correlation_section,
     coverage_section,
+    dynamics_section,
     forest_section,
+    geometry_section,
     intermediate_section,
+    laws_section,
     loss_section,
     picture_section,
     pretraining_section,
     provenance_section,
+    returns_section,
     runs_section,
     score_section,
+    surface_section,
+    worth_section,
 )
 from reports.study import ReportError, Study, read_study
+from reports.theme import FigureError, count
+
+SECTIONS: Final[tuple[Callable[[Evidence], Section], ...]] = (
+    score_section,
+    pretraining_section,
+    returns_section,
+    worth_section,
+    surface_section,
+    intermediate_section,
+    loss_section,
+    dynamics_section,
+    correlation_section,
+    geometry_section,
+    picture_section,
+    laws_section,
+    runs_section,
+)
+"""What is drawn of the scores, in the order in which a reader asks."""
 
 
-def build_report(folder: str | Path, out: str | Path | None = None) -> Path:
+def build_report(folder: str | Path, out: str | Path | None = None, *, template: str | Path | None = None, reload_s: int | None = None) -> Path:
     """Write the report of a study folder, by default into it as report.html, and return where it was written.
 
+    Args:
+        template: a Jinja2 file in place of the built-in template, which it may extend.
+        reload_s: seconds after which the browser loads the page again; None for never.
+
     Raises:
-        ReportError: if the folder is missing, is not a study folder, or the file cannot be written.
+        ReportError: if the folder is missing, is not a study folder, the template cannot be used, or the file cannot be written.
         AnalysisError: if one of its tables cannot be read.
     """
     study = read_study(Path(folder))
-    return write_page(compose(study), Path(out) if out is not None else study.folder / "report.html")
+    page = compose(study)
+    if reload_s is not None:
+        live = f"The study is being watched: this page loads itself again every {count(reload_s)} s, as long as a stage is to come."
+        page = replace(page, reload_s=reload_s, remarks=(live, *page.remarks))
+    return write_page(page, Path(out) if out is not None else study.folder / "report.html", template=template)
 
 
-def write_page(page: Page, target: Path) -> Path:
-    """Write a page and return where. Raises ReportError where the file cannot be written."""
-    text = render(page)
-    partial = target.with_name(f"{target.name}.partial")
+def write_page(page: Page, target: Path, *, template: str | Path | None = None) -> Path:
+    """Write a page and return where. Raises ReportError where the template cannot be used or the file not be written."""
+    text = render(page, Path(template) if template is not None else None)
+    # Of this process alone: at its end a launch builds the page that a watch beside it is building, too.
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         # Whoever has the old page open never reloads half of the new one.
         partial.write_text(text, encoding="utf-8", newline="\n")
@@ -68,7 +105,12 @@ def compose(study: Study) -> Page:
         sections += drawn
         remarks += [reason] if reason else []
     else:
-        remarks = ["No run is finished yet, so there is nothing to draw; below is how far the stages are."]
+        remarks = ["No run is finished yet, so there is no score to draw; below is what there is so far."]
+    if early := early_sections(study):
+        # Scratch runs are often the first to finish; what the pre-trainings left so far then stands in place of 'there is no loss'.
+        sections = [section for section in sections if section.identity != "losses"] + early
+    under_way = progress_section(study)
+    sections += [under_way] if under_way is not None else []
     sections += [coverage_section(study, states), provenance_section(study)]
     complete = study.planned is not None and len(states) > 0 and bool((states["state"] == "done").all())
     return Page(
@@ -92,5 +134,10 @@ def _figures(study: Study) -> tuple[list[Section], str]:
     evidence = gather(study)
     if evidence.runs.empty:
         return [], f"No finished run has a finite mIoU ({len(study.runs)} finished), so there is nothing to draw."
-    scored = [score_section(evidence), pretraining_section(evidence), intermediate_section(evidence)]
-    return [*scored, loss_section(evidence), correlation_section(evidence), picture_section(evidence), runs_section(evidence)], ""
+    drawn, failed = [], []
+    for section in SECTIONS:
+        try:
+            drawn.append(section(evidence))
+        except FigureError as error:  # one figure that cannot be drawn must not take the page with it
+            failed.append(f"A section is missing: {error}")
+    return drawn, " ".join(failed)

@@ -1,4 +1,4 @@
-"""Small example pictures of a stage: PNG files, each a row of tiles, and an index that says what they are."""
+"""Small pictures of a stage: PNG files, each a row of tiles, and an index that says what they are."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trials.ledger import atomic, write_json
 TRIMAP_COLOURS = np.array([[230, 159, 0], [40, 60, 90], [240, 240, 240]], dtype=np.uint8)
 
 
-def write_examples(folder: Path, *, columns: list[str], rows: list[list[np.ndarray]], items: list[dict[str, Any]]) -> None:
-    """Write examples/.
+def write_examples(folder: Path, *, columns: list[str], rows: list[list[np.ndarray]], items: list[dict[str, Any]], into: str = "examples") -> None:
+    """Write examples/, or the folder `into`; the index comes last, so that it names only what is there.
 
     Args:
         folder: the stage's folder.
@@ -27,7 +27,7 @@ def write_examples(folder: Path, *, columns: list[str], rows: list[list[np.ndarr
     for number, tiles in enumerate(rows):
         buffer = io.BytesIO()
         Image.fromarray(np.concatenate(tiles, axis=1)).save(buffer, format="PNG", optimize=True)
-        with atomic(folder / "examples" / f"{number}.png") as handle:
+        with atomic(folder / into / f"{number}.png") as handle:
             handle.write(buffer.getvalue())
     listed = [{"file": f"{number}.png"} | item for number, item in enumerate(items)]
-    write_json(folder / "examples" / "index.json", {"columns": columns, "tile_px": int(rows[0][0].shape[0]), "items": listed})
+    write_json(folder / into / "index.json", {"columns": columns, "tile_px": int(rows[0][0].shape[0]), "items": listed})

@@ -54,7 +54,7 @@ class TrimapSegmentation:
         counts = torch.cat(confusions).numpy()
         total = counts.sum(axis=0)
         per_image = miou_ucl_per_image(counts)
-        self._write_examples(folder, torch.cat(predictions), per_image)
+        self._write_examples(folder, torch.cat(predictions), counts, per_image)
         foreground, background, border = class_ious(total)
         return {
             "test_images": len(self._test),
@@ -67,13 +67,25 @@ class TrimapSegmentation:
             "iou_border": float(border),
         }
 
-    def _write_examples(self, folder: Path, predictions: Tensor, per_image: np.ndarray) -> None:
-        positions = evenly_spaced(len(self._test), EXAMPLES)
+    def _write_examples(self, folder: Path, predictions: Tensor, counts: np.ndarray, per_image: np.ndarray) -> None:
+        """Evenly spaced images, then the best, median and worst of the whole test set, each with its place in it."""
+        # by the mean over the classes that an image has: miou_ucl counts an absent class as 0, so its worst image may be a perfect one
+        scores = np.nanmean(class_ious(counts), axis=-1)
+        ranked = np.argsort(-scores, kind="stable")
+        place = np.empty(len(ranked), dtype=int)
+        place[ranked] = np.arange(1, len(ranked) + 1)
+        chosen: list[tuple[int, dict[str, str]]] = [(int(p), {}) for p in evenly_spaced(len(self._test), EXAMPLES)]
+        chosen += [(int(ranked[at]), {"rank": name}) for name, at in (("best", 0), ("median", (len(ranked) - 1) // 2), ("worst", -1))]
+        positions = torch.tensor([p for p, _ in chosen])
         images = denormalise(normalise(self._test.images(positions))).cpu().numpy()
         truth = self._test.masks(positions).cpu().numpy()
         rows = [
-            [image, TRIMAP_COLOURS[mask], TRIMAP_COLOURS[predictions[position].numpy()]]
-            for image, mask, position in zip(images, truth, positions, strict=True)
+            [image, TRIMAP_COLOURS[mask], TRIMAP_COLOURS[predictions[p].numpy()]] for image, mask, (p, _) in zip(images, truth, chosen, strict=True)
         ]
-        items = [{"caption": f"test image {int(p)}", "miou_ucl": round(float(per_image[p]), 4)} for p in positions]
+        items = [
+            {"caption": f"test image {p}", "miou": round(float(scores[p]), 4), "miou_ucl": round(float(per_image[p]), 4)}
+            | {"place": int(place[p]), "of": len(place)}
+            | rank
+            for p, rank in chosen
+        ]
         write_examples(folder, columns=["image", "truth", "prediction"], rows=rows, items=items)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.effects import OUTCOME_NAMES, PairedEffects
 from analysis.errors import AnalysisError
 from analysis.points import checked_level
+from analysis.significance.component_levels import ComponentLevels
 from analysis.significance.reml import Reml, fit_reml
 from analysis.student import t_p_value, t_quantile
 from analysis.wording import level_of, p_value, percent
@@ -200,9 +201,13 @@ def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple
     A component counts if its covariance matrix, after the fixed effects are projected out, is no combination of those kept before it.
     """
     n = len(fixed)
-    project = np.eye(n) - fixed @ np.linalg.pinv(fixed)
-    basis = [project / np.linalg.norm(project)] if n > fixed.shape[1] else []
+    left, singular, _ = np.linalg.svd(fixed, full_matrices=False)
+    q = left[:, singular > 1e-12 * singular[0]]
+    # All that is asked are lengths and angles of covariance matrices, taken as vectors; they come from counts by level and need no n x n matrix.
+    levels = {name: ComponentLevels.of(label, q) for name, label in sources.items()}
+    noise = float(n - q.shape[1]) ** 0.5  # length of the projection itself, the covariance of a single pair
     kept: dict[str, Labels] = {}
+    held: list[tuple[ComponentLevels, float]] = []
     notes = []
     for name, label in sources.items():
         twin = next((other for other in kept if _same(kept[other], label)), None)
@@ -211,23 +216,24 @@ def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple
             better = label if (label >= 0).sum() > (kept[twin] >= 0).sum() else kept[twin]
             kept = {(f"{one} and {name}" if one == twin else one): (better if one == twin else old) for one, old in kept.items()}
             continue
-        z = project @ (label[:, None] == np.arange(label.max() + 1)).astype(np.float64)
-        matrix = z @ z.T
-        size = float(np.linalg.norm(matrix))
-        if size < 1e-8 * n:
+        own = levels[name]
+        size = max(own.inner(own), 0.0) ** 0.5
+        if size < 1e-6 * n**0.5:
             count = int(label.max()) + 1
             if name not in ("cell", "baseline run"):
                 notes.append(f"conditional on this one {name}" if count == 1 else f"conditional on these {count} levels of {name}")
             continue
-        rest = matrix / size
-        for _ in range(2):  # twice, as rounding would leave a remainder
-            for one in basis:
-                rest = rest - np.sum(rest * one) * one
-        if np.linalg.norm(rest) < 1e-6:
+        sized = [*held, (own, size)]
+        gram = np.array([[one.inner(other) / (a * b) for other, b in sized] for one, a in sized])
+        if n > fixed.shape[1]:
+            edge = np.array([one.trace / (a * noise) for one, a in sized])
+            gram = np.block([[np.ones((1, 1)), edge[None]], [edge[:, None], gram]])
+        rest = gram[-1, -1] - gram[-1, :-1] @ np.linalg.solve(gram[:-1, :-1], gram[:-1, -1]) if len(gram) > 1 else 1.0
+        if rest < 1e-9:
             if len(np.unique(label[label >= 0])) < n or name == "cell":
                 notes.append(f"{name} cannot be told apart from {' and '.join(kept) or 'the single pair'}")
             continue
-        basis.append(rest / np.linalg.norm(rest))
+        held.append((own, size))
         kept[name] = label
     return kept, notes
 

@@ -83,6 +83,7 @@ def gain_per_doubling(
     x_title: str = "from → to labelled images",
     y_title: str = "mIoU per doubling",
     y_domain: tuple[float, float] | None = None,
+    noise: float | None = None,
 ) -> alt.LayerChart:
     """What each step to the next size brings per doubling, with its interval and a line at zero.
 
@@ -90,6 +91,7 @@ def gain_per_doubling(
         steps: one row an arm and step, steps in order: arm, step (as text, such as '250 → 500'), gain, low, high; low and high may be NaN.
         arms: every arm in order.
         y_domain: range of the y axis, for panels that share it.
+        noise: by how much two runs of one cell differ, in the unit of the gain; drawn as a band about zero. None draws none.
 
     Raises:
         FigureError: if a column is missing or a gain is not finite.
@@ -106,6 +108,9 @@ def gain_per_doubling(
     y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5).encode(y=alt.Y("zero:Q", scale=y_scale, title=y_title))
     layers = [zero]
+    if noise is not None and np.isfinite(noise):
+        band = alt.Chart(pd.DataFrame({"below": [-noise], "above": [noise]})).mark_rect(color=GREY, opacity=0.2, clip=True)
+        layers.insert(0, band.encode(y=alt.Y("below:Q", scale=y_scale, title=y_title), y2="above:Q"))
     bars = steps.dropna(subset=["low", "high"])
     if len(bars):
         bar = alt.Chart(bars).mark_rule(strokeWidth=2)

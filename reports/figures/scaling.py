@@ -55,14 +55,17 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     """Validation loss against the length of pre-training (log axis), a line a data size; overfitting series dashed with hollow points.
 
     Args:
-        points: size (pre-training images as text), steps (above zero), val_mim_loss, phase ('loss falls at every step' or 'overfitting').
+        points: size (pre-training images as text), steps (above zero), val_mim_loss, phase ('loss falls at every step' or 'overfitting'), and
+            where a size has several lines (one a seed) the column series, which tells them apart.
         sizes: every data size in order.
 
     Raises:
         FigureError: if a column is missing, a value is not finite, or a length is not positive.
     """
     name = "loss_by_length"
-    points = with_columns(points, name, columns=["size", "steps", "val_mim_loss", "phase"], finite=["steps", "val_mim_loss"])
+    if "series" not in points.columns:
+        points = points.assign(series=points["size"])
+    points = with_columns(points, name, columns=["size", "steps", "val_mim_loss", "phase", "series"], finite=["steps", "val_mim_loss"])
     positive(points, name, "steps")
     colours, shapes = styles(sizes)
     steps = points["steps"].astype(float)
@@ -72,7 +75,7 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
     phases = [phase for phase in (FALLS, RISES) if phase in set(points["phase"])]
     dash = alt.StrokeDash("phase:N", scale=alt.Scale(domain=phases, range=[DASHES[phase] for phase in phases]), legend=None)
-    line = alt.Chart(points).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash)
+    line = alt.Chart(points).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash, detail="series:N")
     shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images")
     tooltip = [
         alt.Tooltip("size:N", title="pre-training images"),
@@ -84,6 +87,46 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     for phase in phases:
         dots = alt.Chart(points.loc[points["phase"] == phase]).mark_point(filled=phase == FALLS, size=60, opacity=1, strokeWidth=2)
         layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip))
+    return finish(layers, labels=sizes, height=240)
+
+
+def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[str]) -> alt.LayerChart:
+    """Validation loss against the encoder's parameters (log axis): a point a pre-training, hollow where its series overfits, and a line of means.
+
+    Args:
+        points: size (pre-training images as text), params (above zero), val_mim_loss, phase ('loss falls at every step' or 'overfitting').
+        means: size, params, val_mim_loss: the ends of the lines.
+        sizes: every data size in order.
+
+    Raises:
+        FigureError: if a column is missing, a value is not finite, or a number of parameters is not positive.
+    """
+    name = "loss_by_model"
+    points = with_columns(points, name, columns=["size", "params", "val_mim_loss", "phase"], finite=["params", "val_mim_loss"])
+    means = with_columns(means, name, columns=["size", "params", "val_mim_loss"], finite=["params", "val_mim_loss"])
+    positive(points, name, "params")
+    positive(means, name, "params")
+    colours, shapes = styles(sizes)
+    params = points["params"].astype(float)
+    scale = alt.Scale(type="log", nice=False, domain=[params.min() * 0.7, params.max() * 1.4])
+    axis = size_axis("parameters of the encoder", params)
+    axis.format = ".2~s"
+    x = alt.X("params:Q", scale=scale, axis=axis)
+    y = alt.Y("val_mim_loss:Q", scale=_scale(None), title=LOSS_TITLE)
+    colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
+    shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images")
+    tooltip = [
+        alt.Tooltip("size:N", title="pre-training images"),
+        alt.Tooltip("params:Q", format=",", title="parameters"),
+        alt.Tooltip("val_mim_loss:Q", format=".4f", title=LOSS_TITLE),
+        alt.Tooltip("phase:N"),
+    ]
+    layers = [alt.Chart(means).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour)]
+    for phase in (FALLS, RISES):
+        part = points.loc[points["phase"] == phase]
+        if len(part):
+            dots = alt.Chart(part).mark_point(filled=phase == FALLS, size=60, opacity=1, strokeWidth=2)
+            layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip))
     return finish(layers, labels=sizes, height=240)
 
 

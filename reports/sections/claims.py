@@ -39,7 +39,9 @@ def claims_section(asked: Asked, *, told: Collection[str] = ()) -> Section:
     paragraphs += [sentence(note) for note in findings.notes if note not in told]
     frame = findings.to_frame()
     shown = ["claim", "verdict", "estimate", "low", "high", "unit", "p", "p_adjusted"]
-    tables = [make_table(frame, caption="Findings; the CSV has every column", file_name="findings.csv", shown=shown, meanings=MEANINGS)]
+    tables = []
+    if len(frame):
+        tables.append(make_table(frame, caption="Findings; the CSV has every column", file_name="findings.csv", shown=shown, meanings=MEANINGS))
     return Section(
         identity="claims",
         heading=heading,

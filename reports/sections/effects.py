@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import PairedEffects
 from reports.arms import effects_with_arms, in_words, panels_of
-from reports.evidence import Evidence
+from reports.evidence import MOST_POINTS, Evidence, focused
 from reports.figures import paired_effect
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import count, padded_domain, signed
@@ -42,26 +42,30 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     rows, pairs = effects_with_arms(effects, evidence.runs)
     y_domain = padded_domain(rows["low"], rows["high"], rows["difference"], pairs["difference"], [0.0])
     panels = []
+    some = focused(evidence)
     names = panels_of(rows, evidence.panels)
-    for number, panel in enumerate(names):
-        part, its_pairs = rows.loc[rows["panel"] == panel], pairs.loc[pairs["panel"] == panel]
+    many = len(pairs) > MOST_POINTS
+    for number, panel in enumerate([panel for panel in names if panel in some.panels]):
+        part, its_pairs = rows.loc[(rows["panel"] == panel) & rows["arm"].isin(some.arms)], pairs.loc[(pairs["panel"] == panel) & (not many)]
         chart = paired_effect(part, its_pairs, arms=evidence.arms, y_domain=y_domain)
         panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel), heading=panel if len(names) > 1 else ""))
     shown = [column for column in rows.columns if column not in ("factor", "baseline", "arm", "panel")]
-    tables = (
-        make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv"),
-        make_table(pairs.drop(columns=["arm", "panel"]), caption="Pairs (the short dashes)", file_name=f"{name}_pairs.csv"),
-    )
+    tables = [make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv")]
+    if not many:
+        tables.append(make_table(pairs.drop(columns=["arm", "panel"]), caption="Pairs (the short dashes)", file_name=f"{name}_pairs.csv"))
     level = f"{100 * effects.level:g}%"
     none = rows.loc[rows["low"].isna()]
     bars = f"Bars: {level} intervals over independent groups of runs." if len(none) < len(rows) else "There are no intervals."
     subtitle = (
-        f"Short dashes: the {count(len(pairs))} pairs of runs that differ in this alone. Points: their mean difference in mIoU. "
+        f"{'Pairs are not drawn, only counted' if many else 'Short dashes'}: the {count(len(pairs))} pairs of runs that differ in this alone. "
+        "Points: their mean difference in mIoU. "
         f"{bars} Above the line at zero, {better}. Sizes are evenly spaced."
     )
     named = [f"{in_words(row['arm'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
     left_out = effects.n_unmatched_treatment + effects.n_unmatched_baseline + effects.n_without_outcome
     notes = [sentence(effects.matching())] if left_out else []
+    if some.focus:
+        notes.append(some.focus)
     if len(none) == len(rows):
         notes += [sentence(f"No point has an interval: {reason}") for reason in dict.fromkeys(none["note"])]
     else:
@@ -73,7 +77,7 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
         description=" ".join([*(panel.alternative for panel in panels), sentence(effects.matching())]),
         panels=tuple(panels),
         notes=tuple(notes),
-        tables=tables,
+        tables=tuple(tables),
     )
 
 

@@ -6,13 +6,19 @@ import numpy as np
 import pandas as pd
 
 from analysis import Correlation, summarise_cells
-from reports.arms import in_words, panels_of
-from reports.evidence import LEVEL, Evidence
+from reports.arms import in_words, panels_of, spread_out
+from reports.evidence import LEVEL, MOST_POINTS, Evidence
 from reports.figures import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.page import Figure, Panel, Section, make_table
+from reports.sections.lengths import length_figures
+from reports.sections.phases import phase_figure
 from reports.study import read_validation_curves
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
+
+MOST_LINES = 60
+"""Pre-trainings whose course is drawn as a line each."""
+MOST_PANELS = 12
 
 
 def loss_section(evidence: Evidence) -> Section:
@@ -21,7 +27,11 @@ def loss_section(evidence: Evidence) -> Section:
     trained = pretrainings(evidence)
     if trained.empty:
         return Section(identity="losses", heading=heading, paragraphs=("No finished run was pre-trained, so there is no loss to show.",))
-    figures = [_by_images(trained, evidence)]
+    several = length_figures(evidence)
+    figures = several or [_by_images(trained, evidence)]
+    if several or len(trained) > MOST_LINES:
+        words = f"The courses of the {count(len(trained))} pre-trainings stand under training dynamics, as means with their range."
+        return Section(identity="losses", heading=heading, paragraphs=(words,), figures=tuple(figures))
     curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
     # The axis is logarithmic, so the measurement before the first step has no place on it; it stays in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])]
@@ -113,32 +123,43 @@ def correlation_section(evidence: Evidence) -> Section:
         words = f"There is no figure here. {sentence(evidence.reasons['correlation'])}"
         return Section(identity="correlation", heading=heading, paragraphs=(words,))
     runs = evidence.runs.loc[np.isfinite(evidence.runs["val_mim_loss"].to_numpy(dtype=float))]
-    runs = runs.assign(labels=[count(size) for size in runs["finetune_images"]])
-    sizes = [count(size) for size in evidence.sizes]
-    domains = padded_domain(runs["val_mim_loss"]), padded_domain(runs["miou"])
-    panels = []
-    for number, panel in enumerate(panels_of(runs, evidence.panels)):
-        part = runs.loc[runs["panel"] == panel]
-        words = (
-            f"{len(part)} runs{f' ({panel})' if panel else ''}: validation loss {decimals(part['val_mim_loss'].min())} to "
-            f"{decimals(part['val_mim_loss'].max())}, mIoU {decimals(part['miou'].min())} to {decimals(part['miou'].max())}."
-        )
-        chart = loss_and_score(part, sizes=sizes, x_domain=domains[0], y_domain=domains[1])
-        panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=words, heading=panel))
-    turned = ", and the sign turns within levels" if correlation.signs_differ else ""
-    columns = ["panel", "arm", "finetune_images", "seed", "val_mim_loss", "miou", "run_id"]
-    figure = Figure(
-        identity="figure-correlation",
-        claim=correlation_words(correlation).partition(" (")[0].rstrip(".") + turned,
-        subtitle=f"Each point is one run that was pre-trained ({len(runs)} runs); runs on one vertical share a pre-training. Runs from "
-        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table below.",
-        description=correlation_words(correlation) + " " + " ".join(panel.alternative for panel in panels),
-        panels=tuple(panels),
-        tables=(make_table(runs[columns], caption="Runs (the points)", file_name="loss_and_score.csv"),),
-    )
     table = make_table(
         correlation.table,
         caption="Correlations of validation loss with mIoU, over all runs and within levels",
         file_name="correlations.csv",
+    )
+    by_phase = phase_figure(evidence)
+    if by_phase is not None:
+        return Section(
+            identity="correlation", heading=heading, paragraphs=(correlation_words(correlation),), figures=(by_phase,), tables=(table,)
+        )  # fmt: skip
+    counted, columns = len(runs), ["panel", "arm", "finetune_images", "seed", "val_mim_loss", "miou", "run_id"]
+    if counted > MOST_POINTS:
+        columns = ["panel", "arm", "finetune_images", "val_mim_loss", "miou"]
+        runs = runs.groupby(columns[:3], sort=False)[["val_mim_loss", "miou"]].mean().reset_index()
+    runs = runs.assign(labels=[count(size) for size in runs["finetune_images"]])
+    sizes = [count(size) for size in evidence.sizes]
+    domains = padded_domain(runs["val_mim_loss"]), padded_domain(runs["miou"])
+    panels = []
+    shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
+    for number, panel in enumerate(shown):
+        part = runs.loc[runs["panel"] == panel]
+        words = (
+            f"{len(part)} {'runs' if counted == len(runs) else 'cells'}{f' ({panel})' if panel else ''}: validation loss "
+            f"{decimals(part['val_mim_loss'].min())} to {decimals(part['val_mim_loss'].max())}, mIoU {decimals(part['miou'].min())} to "
+            f"{decimals(part['miou'].max())}."
+        )
+        chart = loss_and_score(part, sizes=sizes, x_domain=domains[0], y_domain=domains[1])
+        panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=words, heading=panel))
+    turned = ", and the sign turns within levels" if correlation.signs_differ else ""
+    each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
+    figure = Figure(
+        identity="figure-correlation",
+        claim=correlation_words(correlation).partition(" (")[0].rstrip(".") + turned,
+        subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
+        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table below.",
+        description=correlation_words(correlation) + " " + " ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        tables=(make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),),
     )
     return Section(identity="correlation", heading=heading, figures=(figure,), tables=(table,))

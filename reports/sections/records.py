@@ -31,9 +31,7 @@ def runs_section(evidence: Evidence) -> Section:
         ),
         make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=RUN_COLUMNS),
     )
-    meanings = pd.DataFrame([(name, RUN_COLUMNS[name]) for name in shown if name in RUN_COLUMNS], columns=["column", "meaning"])
-    columns = make_table(meanings, caption="What the columns mean", file_name="columns.csv")
-    return Section(identity="runs", heading="All runs", tables=(*tables, columns))
+    return Section(identity="runs", heading="All runs", tables=tables)
 
 
 def coverage_section(study: Study, states: pd.DataFrame) -> Section:

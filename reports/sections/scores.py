@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from reports.arms import in_words, panels_of
-from reports.evidence import REACH, ArmLaw, Evidence
+from reports.arms import in_words, panels_of, spread_out
+from reports.evidence import MOST_POINTS, REACH, ArmLaw, Evidence, focused
 from reports.figures import score_by_labels
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
 from reports.wording import by_reason, interval_words, joined, measured_on
 
+MANY_LAWS = 30
+"""From here on laws are drawn through fewer places, for a page that stays small."""
+MOST_PANELS = 12
 CURVE_COLUMNS = ["panel", "arm", "finetune_images", "mean", "low", "high", "extrapolated"]
 
 
 def score_section(evidence: Evidence) -> Section:
     """mIoU by fine-tuning images, with each arm's law."""
     assert evidence.cells is not None  # the page has this section only if a run is finished
+    is_many, evidence = len(evidence.runs) > MOST_POINTS, focused(evidence)
+    assert evidence.cells is not None
     curves = law_curves(evidence.laws)
     undrawn = pd.DataFrame([(law.panel, law.arm) for law in evidence.laws if law.reason], columns=["panel", "arm"])
     means = evidence.cells.merge(undrawn, on=["panel", "arm"], how="inner")
     runs, cells = evidence.runs, evidence.cells
+    if is_many:  # the mean of each cell stands for its runs
+        runs = cells.rename(columns={"mean": "miou"})
     y_domain = padded_domain(runs["miou"], curves["low"], curves["high"], curves["mean"], means["low"], means["high"])
     # A band that the law cannot pin down may be wider than the score itself: mIoU has no values outside 0 to 1.
     y_domain = (max(y_domain[0], 0.0), min(y_domain[1], 1.0))
     panels = []
-    for number, panel in enumerate(panels_of(runs, evidence.panels)):
+    shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
+    for number, panel in enumerate(shown):
         drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
         chart = score_by_labels(drawn[0], drawn[1], drawn[2], arms=evidence.arms, y_domain=y_domain)
         words = described(cells.loc[cells["panel"] == panel])
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
     columns = ["panel", "arm", "finetune_images", "seed", "miou", "run_id"]
-    tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")]
+    tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")] if not is_many else []
     if len(curves):
         tables.append(make_table(law_table(evidence.laws), caption="Laws", file_name="scores_laws.csv"))
         tables.append(make_table(curves, caption="Laws along the axis (the lines and bands)", file_name="scores_curves.csv"))
@@ -40,10 +50,10 @@ def score_section(evidence: Evidence) -> Section:
     figure = Figure(
         identity="figure-scores",
         claim=ends_claim(cells, evidence.arms),
-        subtitle=_subtitle(evidence, bool(len(curves)), bool(len(means))),
+        subtitle=_subtitle(evidence, is_many, bool(len(curves)), bool(len(means))),
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
-        notes=tuple(_notes(evidence)),
+        notes=tuple(_notes(evidence, shown)),
         tables=tuple(tables),
     )
     return Section(identity="scores", heading="Score by number of labels", figures=(figure,))
@@ -55,13 +65,14 @@ def law_curves(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
     The largest measured size stands in twice, once as measured and once as extrapolated, so that the solid line and the dashed meet.
     """
     parts = [pd.DataFrame(columns=CURVE_COLUMNS)]
+    inner, outer = (40, 12) if len(laws) <= MANY_LAWS else (12, 4)
     for law in laws:
         if law.reason or law.fit is None:
             continue
-        inside = np.geomspace(law.fit.x_min, law.fit.x_max, 40)
+        inside = np.geomspace(law.fit.x_min, law.fit.x_max, inner)
         # geomspace may miss its own end by one rounding, which would count as extrapolated.
         inside[[0, -1]] = law.fit.x_min, law.fit.x_max
-        beyond = np.geomspace(law.fit.x_max, law.fit.x_max * REACH, 12)
+        beyond = np.geomspace(law.fit.x_max, law.fit.x_max * REACH, outer)
         for where, extrapolated in ((inside, False), (beyond, True)):
             frame = law.fit.predict(where).to_frame().rename(columns={"x": "finetune_images"})
             parts.append(frame.assign(panel=law.panel, arm=law.arm, extrapolated=extrapolated)[CURVE_COLUMNS])
@@ -101,8 +112,9 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...]) -> str:
     return f"From {count(first)} to {count(last)} labelled images, mean mIoU goes {joined(said)}{where}"
 
 
-def _subtitle(evidence: Evidence, has_laws: bool, has_means: bool) -> str:
-    parts = [f"Each point is one fine-tuned model ({count(len(evidence.runs))} runs{measured_on(evidence.runs)}); both axes start above zero."]
+def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool) -> str:
+    each = "one fine-tuned model" if not is_many else "the mean of one cell, as there are too many runs to draw"
+    parts = [f"Each point is {each} ({count(len(evidence.runs))} runs{measured_on(evidence.runs)}); both axes start above zero."]
     if has_laws:
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
@@ -129,9 +141,11 @@ def described(cells: pd.DataFrame) -> str:
     return f"Mean mIoU{f' ({panel})' if panel else ''}: {'; '.join(said)}."
 
 
-def _notes(evidence: Evidence) -> list[str]:
+def _notes(evidence: Evidence, shown: Sequence[str]) -> list[str]:
     """What the figure does not show, and why."""
-    notes = []
+    notes = [evidence.focus] if evidence.focus else []
+    if len(shown) < len(evidence.panels):
+        notes.append(f"{len(shown)} of {len(evidence.panels)} panels are drawn; the tables have all.")
     if evidence.not_finite:
         notes.append(f"{evidence.not_finite} finished runs have no finite mIoU and are left out everywhere.")
     return [*notes, *law_notes(evidence.laws)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 from analysis.columns import RUN_COLUMNS, STAGE_COLUMNS
+from reports.published import build_published
+from reports.report import build_report
+from tests.reports.visit import Visit
 
 PRETRAIN_SIZES = (0, 2000, 20000)
 FINETUNE_SIZES = (100, 300, 1000, 3000)
@@ -265,3 +270,32 @@ def unstarted_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write() -> Callable[..., Path]:
     """`write_study` itself, for a test that wants a variant of its own."""
     return write_study
+
+
+@pytest.fixture(scope="session", params=["full", "unfinished", "diminishing-returns", "data-scaling"])
+def report_page(request: pytest.FixtureRequest, full_study: Path, unfinished_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of each kind of study, written once a session."""
+    target = tmp_path_factory.mktemp("pages") / f"{request.param}.html"
+    if request.param in ("full", "unfinished"):
+        return build_report(full_study if request.param == "full" else unfinished_study, target)
+    return build_published(request.param, target)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a network; of one module, since its event loop must not outlive the tests that want it."""
+    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed: pages cannot be looked at")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-quic"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def visit(report_page: Path, browser: Browser) -> Iterator[Visit]:
+    """The page as opened from its file, all its charts drawn."""
+    opened = Visit.to(report_page, browser)
+    yield opened
+    opened.page.context.close()

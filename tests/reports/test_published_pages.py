@@ -14,6 +14,7 @@ from analysis.claims.finding import Findings
 from analysis.overfitting import phase_relations, split_by_overfitting
 from analysis.published.load import PUBLISHED, Published, load_published
 from reports.build import main
+from reports.findings import estimate_words
 from reports.published import build_published
 from reports.published.cell_statistics import CellStatistics, cell_statistics
 from reports.published.paper import compose_published, lead_of
@@ -84,7 +85,11 @@ def test_every_finding_stands_on_the_page_and_every_claim_at_the_top(page: Reade
 
 def test_no_number_at_the_top_is_typed_by_hand(page: Reader, published: Published, found: Findings) -> None:
     """Every number among the findings at the top comes from a finding, the lead's table, or what is published about it."""
-    given = [text for one in found for text in (sentence(one.sentence), one.claim, one.source)] + [published.source, *published.notes]
+    given = [text for one in found for text in (sentence(one.sentence), one.claim, f"{one.source.rstrip('.')}.")] + [
+        published.source,
+        *published.notes,
+    ]
+    given += [estimate_words(one.estimate) for one in found if one.estimate is not None]
     counts = [str(len(found)), *(str(sum(one.verdict == word for one in found)) for word in ("supported", "refuted", "open"))]
     number = re.compile(r"\d[\d,.]*")
     assert set(number.findall(page.text_of("findings"))) <= set(number.findall(" ".join([*given, *counts])))

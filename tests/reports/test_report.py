@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -18,6 +19,7 @@ from reports.build import main
 from reports.evidence import gather
 from reports.overview import cost_sentence, study_sentence
 from reports.page import script_json
+from reports.report import compose
 from reports.study import read_study
 from reports.wording import sentence
 from tests.reports.page_reader import Reader
@@ -59,7 +61,7 @@ def test_the_page_is_well_formed_in_outline(page: Reader) -> None:
     links = [address for address in page.attributes("href") if address.startswith("#")]
     identities = page.attributes("id")
     assert len(identities) == len(set(identities))
-    assert len(links) == 11
+    assert len(links) >= 12  # the contents, and the way past them
     assert {link[1:] for link in links} <= set(identities)
 
 
@@ -87,7 +89,9 @@ def test_every_chart_has_a_place_and_a_text(page: Reader) -> None:
     specifications = json.loads(page.raw["script"][0])
     places = {attributes["id"]: attributes for tag, attributes in page.tags if attributes.get("role") == "img"}
     assert list(specifications) == list(places)
-    assert len([name for name in places if not name.startswith("tests-")]) == 8
+    drawn = {name.rpartition("-")[0] or name for name in places if not name.startswith("tests-")}
+    assert {"scores", "pretraining", "returns", "intermediate"} <= {name.partition("-")[0] for name in drawn}
+    assert len([name for name in places if not name.startswith("tests-")]) == 22
     assert all(len(attributes["aria-label"] or "") > 20 for attributes in places.values())
     assert all(spec["layer"] for spec in specifications.values())
 
@@ -181,7 +185,7 @@ def test_a_single_seed_has_no_interval_and_the_reason_is_said(write: Callable[..
 def test_a_study_from_scratch_alone(write: Callable[..., Path], tmp_path: Path) -> None:
     page = read(write(tmp_path / "scratch", pretrain_sizes=(0,), intermediates=("none",)), tmp_path)
     assert "No finished run was pre-trained, so there is no loss to show." in page.text
-    assert [name for name in json.loads(page.raw["script"][0]) if not name.startswith("tests-")] == ["scores-0"]
+    assert [name for name in json.loads(page.raw["script"][0]) if not name.startswith("tests-")] == ["scores-0", "returns-0", "residuals-0"]
 
 
 def test_too_few_sizes_for_a_law_draw_the_means_and_say_so(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -281,3 +285,15 @@ def test_a_folder_that_cannot_be_reported_on_is_one_sentence_and_status_2(
 def test_a_report_that_cannot_be_written_says_where(full_study: Path, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"cannot be written to .*; name another file with --out"):
         build_report(full_study, tmp_path / "no folder" / "report.html")
+
+
+def test_every_decimal_in_a_figures_claim_stands_in_its_data(full_study: Path) -> None:
+    """In its own tables or its section's, rounded as the claim has it; an effect may be said without its sign."""
+    figures = [(figure, section.tables) for section in compose(read_study(full_study)).sections for figure in section.figures]
+    assert len(figures) >= 5
+    for figure, shared in figures:
+        texts = [base64.b64decode(table.address.partition("base64,")[2]).decode("utf-8") for table in (*figure.tables, *shared)]
+        values = [abs(float(cell)) for text in texts for cell in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.])", text)]
+        for said in re.findall(r"\d+\.\d+", figure.claim):
+            places = len(said.partition(".")[2])
+            assert any(f"{value:.{places}f}" == said for value in values), f"{figure.identity}: {said} in {figure.claim!r}"

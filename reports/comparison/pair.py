@@ -1,0 +1,172 @@
+"""Two studies read side by side: their names, their runs in one table, and which runs are one and the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.columns import RUN_COLUMNS
+from reports.study import ReportError, Study, read_study
+
+ARM_OF_STUDY = (
+    "encoder",
+    "pretrain_source",
+    "pretrain_images",
+    "pretrain_recipe",
+    "pretrain_length",
+    "intermediate",
+    "intermediate_source",
+    "intermediate_images",
+    "finetune_source",
+    "finetune_recipe",
+)
+"""Settings that may make two studies two arms: where each study has one value of its own, that difference is what is compared."""
+STEPS = ("intermediate_steps", "finetune_steps")
+"""These follow from lengths and sizes, so that pairs need not agree in them where the rest tells runs apart."""
+MATCHED = ("seed", *ARM_OF_STUDY, "finetune_images", "finetune_task")
+MEASURED = (
+    "train_mim_loss",
+    "val_mim_loss",
+    "intermediate_accuracy",
+    "finetune_train_loss",
+    "test_loss",
+    "pixel_accuracy",
+    "miou",
+    "miou_ucl",
+    "iou_foreground",
+    "iou_background",
+    "iou_border",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two studies; differences are always those of the second against the first, B - A."""
+
+    studies: tuple[Study, Study]
+    names: tuple[str, str]
+    """What they are called on the page; never equal."""
+    runs: pd.DataFrame
+    """The finished runs of both with a finite mIoU. The column `study` holds the name; a setting that makes the studies two arms has the
+    second's value in both, so that runs match."""
+    planned: pd.DataFrame
+    """The settings of the runs that either wants, in the same form."""
+    told_apart: dict[str, tuple[object, object]]
+    """Settings of which each study has one value of its own: the value of the first and of the second."""
+    match: tuple[str, ...]
+    """The columns in which the two runs of a pair are equal."""
+    same: pd.DataFrame
+    """Finished runs that both have under one id: run_id, equal (all measured columns, to the last digit), largest_difference (in mIoU)."""
+
+
+def read_pair(first: str | Path, second: str | Path) -> Pair:
+    """Read both studies.
+
+    Raises:
+        ReportError: if both are one folder, one is not a study, or has no finished run with a finite mIoU, or they have no cell in common.
+        AnalysisError: if a table cannot be read.
+    """
+    folders = (Path(first), Path(second))
+    if folders[0].resolve() == folders[1].resolve():
+        raise ReportError(f"{folders[0]} and {folders[1]} are one folder; name two studies to compare.")
+    studies = (read_study(folders[0]), read_study(folders[1]))
+    names = _names(studies)
+    finite = []
+    for study in studies:
+        if "miou" not in study.runs.columns:
+            raise ReportError(f"The runs of {study.folder} have no mIoU, which studies are compared by; give it a column miou.")
+        good = study.runs.loc[np.isfinite(study.runs["miou"].to_numpy(dtype=float))]
+        if good.empty:
+            raise ReportError(f"{study.folder} has no finished run with a finite mIoU yet, so there is nothing to compare; wait until one is.")
+        finite.append(good)
+    plans = [study.planned if study.planned is not None and len(study.planned) else runs for study, runs in zip(studies, finite, strict=True)]
+    told = _told_apart(plans[0], plans[1])
+    runs = _together(finite[0], finite[1], names, told)
+    planned = _together(plans[0], plans[1], names, told)
+    match = _match(planned)
+    keys = [set(_keys(runs.loc[runs["study"] == name], match)) for name in names]
+    if not keys[0] & keys[1]:
+        raise ReportError(f"{names[0]} and {names[1]} have no finished run in common{_why(runs, names, match)}; compare studies that share cells.")
+    return Pair(
+        studies=studies,
+        names=names,
+        runs=runs,
+        planned=planned,
+        told_apart=told,
+        match=match,
+        same=_same(finite[0], finite[1]),
+    )
+
+
+def _names(studies: tuple[Study, Study]) -> tuple[str, str]:
+    """The studies' names; their folders' where these are equal; with the folder above where those are, too."""
+    first, second = (study.folder.resolve() for study in studies)
+    choices = [
+        (studies[0].name, studies[1].name),
+        (first.name, second.name),
+        (f"{first.parent.name}/{first.name}", f"{second.parent.name}/{second.name}"),
+    ]
+    return next((names for names in choices if names[0] != names[1]), (f"{studies[0].name} (A)", f"{studies[1].name} (B)"))
+
+
+def _told_apart(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[object, object]]:
+    told: dict[str, tuple[object, object]] = {}
+    for name in ARM_OF_STUDY:
+        if name in first.columns and name in second.columns:
+            whole = [_values(table[name]) for table in (first, second)]
+            # Scratch runs, and those without an intermediate stage, stand beside the others and have no value of their own.
+            own = [values - {0, "none", None} for values in whole]
+            values = next((two for two in (whole, own) if len(two[0]) == len(two[1]) == 1), None)
+            if values is not None and values[0] != values[1]:
+                told[name] = (next(iter(values[0])), next(iter(values[1])))
+    return told
+
+
+def _values(column: pd.Series) -> set[object]:
+    return {None if pd.isna(value) else value for value in column.unique()}
+
+
+def _together(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], told: dict[str, tuple[object, object]]) -> pd.DataFrame:
+    first = first.assign(study=names[0])
+    for column, (old, new) in told.items():
+        alike = [value == old or (old is None and pd.isna(value)) for value in first[column]]
+        values = [new if same else value for same, value in zip(alike, first[column], strict=True)]
+        first = first.assign(**{column: pd.Series(values, index=first.index)})
+    shared = [name for name in second.columns if name in first.columns]
+    return pd.concat([first[shared], second.assign(study=names[1])[shared]], ignore_index=True)
+
+
+def _match(planned: pd.DataFrame) -> tuple[str, ...]:
+    """The settings, without steps that tell no runs apart; the cell's own id where the settings do not name a run."""
+    columns = [name for name in MATCHED if name in planned.columns]
+    for match in (columns, [*columns, *(name for name in STEPS if name in planned.columns)], ["cell_id", "seed"]):
+        if set(match) <= set(planned.columns) and not planned.duplicated(["study", *match]).any():
+            return tuple(match)
+    return tuple(columns)
+
+
+def _keys(runs: pd.DataFrame, match: tuple[str, ...]) -> list[tuple[object, ...]]:
+    rows = runs.loc[:, list(match)].astype("object").itertuples(index=False, name=None)
+    return [tuple(None if pd.isna(value) else value for value in row) for row in rows]
+
+
+def _why(runs: pd.DataFrame, names: tuple[str, str], match: tuple[str, ...]) -> str:
+    """A clause that names a setting in which they never agree."""
+    for name in match:
+        values = [sorted({"missing" if pd.isna(value) else str(value) for value in runs.loc[runs["study"] == study, name]}) for study in names]
+        if not set(values[0]) & set(values[1]):
+            return f": they never agree in {name} ({', '.join(values[0][:3])} against {', '.join(values[1][:3])})"
+    return f": no two agree in all of {', '.join(match)}"
+
+
+def _same(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in MEASURED if name in RUN_COLUMNS and name in first.columns and name in second.columns]
+    both = first.drop_duplicates("run_id").merge(second.drop_duplicates("run_id"), on="run_id", suffixes=("_a", "_b"))
+    equal = np.ones(len(both), dtype=bool)
+    for name in columns:
+        old, new = both[f"{name}_a"].to_numpy(dtype=float), both[f"{name}_b"].to_numpy(dtype=float)
+        equal &= (old == new) | (np.isnan(old) & np.isnan(new))
+    return pd.DataFrame({"run_id": both["run_id"], "equal": equal, "largest_difference": (both["miou_b"] - both["miou_a"]).abs()})

@@ -1,0 +1,110 @@
+"""What a comparison says in sentences: the findings on top, how many runs are the same, and what makes the studies two arms."""
+
+from __future__ import annotations
+
+from analysis.wording import level_of, percent
+from reports.comparison.effects import Differences
+from reports.comparison.pair import Pair
+from reports.figures.forest import ALPHA
+from reports.page import Statement
+from reports.theme import count, signed
+from reports.wording import joined, sentence
+
+VERDICTS = {True: "supported", False: "open"}
+
+
+def findings_of(pair: Pair, differences: Differences) -> tuple[Statement, ...]:
+    """Whether reruns are equal, whether the studies differ on average, and in how many cells."""
+    found = []
+    if len(pair.same):
+        equal = int(pair.same["equal"].sum())
+        found.append(
+            Statement(
+                verdict="supported" if equal == len(pair.same) else "refuted",
+                claim="Runs that both studies have are equal to the last digit.",
+                source="",
+                sentence=equal_words(pair),
+            )
+        )
+    effects = differences.effects
+    if effects is None or (len(pair.same) and not differences.left_out and bool(pair.same["equal"].all())):
+        return tuple(found)
+    overall = effects.overall.iloc[0]
+    found.append(
+        Statement(
+            verdict=VERDICTS[bool(overall["p"] < ALPHA)],
+            claim=f"On average {pair.names[1]} differs from {pair.names[0]} in mIoU.",
+            source="",
+            sentence=sentence(effects.sentence(overall)) + _excluded(overall["low"], overall["high"], effects.level),
+        )
+    )
+    tested = effects.table["p_holm"].dropna()
+    if len(tested):
+        survive = int((tested < ALPHA).sum())
+        found.append(
+            Statement(
+                verdict=VERDICTS[survive > 0],
+                claim="At least one cell differs.",
+                source="",
+                sentence=f"{count(survive)} of {count(len(tested))} cells differ at p < {ALPHA:g} after Holm's correction; the differences "
+                f"of cells lie between {signed(effects.table['difference'].min())} and {signed(effects.table['difference'].max())} mIoU.",
+            )
+        )
+    return tuple(found)
+
+
+def equal_words(pair: Pair) -> str:
+    """'40 of 40 runs are equal to the last digit', and how far the others are apart."""
+    equal, all_of = int(pair.same["equal"].sum()), len(pair.same)
+    said = f"{count(equal)} of {count(all_of)} {'run is' if all_of == 1 else 'runs are'} equal to the last digit in all that was measured"
+    if equal == all_of:
+        return f"{said}."
+    largest = pair.same["largest_difference"].max()
+    return f"{said}; the largest difference in mIoU is {largest:.2g}. Equal settings gave other numbers: look at code, versions and device."
+
+
+def same_words(pair: Pair, differences: Differences) -> str:
+    """How many runs are one and the same, and what that means for the pairs."""
+    if pair.same.empty:
+        return "No finished run has the same id in both studies: something that decides numbers differs in each."
+    said = (
+        f"{count(len(pair.same))} finished {'run has' if len(pair.same) == 1 else 'runs have'} the same id in both studies, so they are the same run"
+    )
+    if differences.left_out:
+        return f"{said}. They are left out of the paired differences, because what the studies differ in is not in them."
+    return f"{said}. So the paired differences show how well numbers can be made again, not an effect."
+
+
+def common_words(pair: Pair) -> str:
+    """How many cells and runs both have finished."""
+    cells = [set(pair.runs.loc[pair.runs["study"] == name, list(cell_columns(pair))].astype(str).itertuples(index=False)) for name in pair.names]
+    both = len(cells[0] & cells[1])
+    own = [f"{count(len(mine) - both)} only in {name}" for name, mine in zip(pair.names, cells, strict=True) if len(mine) > both]
+    return f"Both have finished runs in {count(both)} {'cell' if both == 1 else 'cells'}" + (f"; {joined(own)}." if own else ".")
+
+
+def told_apart_words(pair: Pair) -> str:
+    """What makes the studies two arms, if anything does."""
+    if not pair.told_apart:
+        return "No setting is one value in the one study and another in the other, so both are of the same arms."
+    said = [
+        f"{name.replace('_', ' ')} ({level_of(old)} in {pair.names[0]}, {level_of(new)} in {pair.names[1]})"
+        for name, (old, new) in pair.told_apart.items()
+    ]
+    noun = "This setting makes" if len(said) == 1 else "These settings make"
+    return f"{noun} the studies two arms, and pairs differ in {'it' if len(said) == 1 else 'them'}: {joined(said)}."
+
+
+def cell_columns(pair: Pair) -> tuple[str, ...]:
+    """The columns that make a cell: those of a pair without the seed."""
+    return tuple(name for name in pair.match if name != "seed")
+
+
+def _level(value: object) -> str:
+    return "missing" if value is None else level_of(value)
+
+
+def _excluded(low: float, high: float, level: float) -> str:
+    """What the interval rules out: without evidence of a difference this is what a reader wants to know."""
+    largest = max(abs(low), abs(high))
+    return f" A difference of more than {largest:.2g} is outside the {percent(level)} interval." if low <= 0 <= high else ""

@@ -1,0 +1,118 @@
+"""What happens during training: losses, their gap, and accuracies by images shown, as means with the range over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from reports.theme import GREY, PALETTE, finish, positive, styles, with_columns
+
+TRAINING, HELD_OUT = "training images", "held-out images"
+BAND = ["image_passes", "mean", "low", "high"]
+
+
+def training_and_held_out(
+    curves: pd.DataFrame, turns: pd.DataFrame, *, y_title: str = "MIM loss", x_domain: tuple[float, float] | None = None,
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:  # fmt: skip
+    """Loss on training and on held-out images against images shown (log axis); a vertical line where the held-out loss turns.
+
+    Args:
+        curves: kind (TRAINING or HELD_OUT), image_passes (above zero), mean, low, high: the mean over trainings, and their range.
+        turns: image_passes where a training's held-out loss begins to rise; may be empty.
+        y_title: what the loss is.
+        x_domain, y_domain: ranges of the axes, for panels that share them.
+
+    Raises:
+        FigureError: if a column is missing, a value is not finite, or image_passes is not positive.
+    """
+    name = "training_and_held_out"
+    curves = with_columns(curves, name, columns=["kind", *BAND], finite=BAND)
+    turns = with_columns(turns, name, columns=["image_passes"], finite=["image_passes"])
+    positive(curves, name, "image_passes")
+    positive(turns, name, "image_passes")
+    kinds = [kind for kind in (TRAINING, HELD_OUT) if kind in set(curves["kind"])]
+    looks: dict[str, tuple[str, list[int]]] = {TRAINING: (PALETTE[1], [5, 3]), HELD_OUT: (PALETTE[0], [1, 0])}
+    scale = alt.Scale(domain=kinds, range=[looks[kind][0] for kind in kinds])
+    x = _passes(x_domain)
+    y = alt.Y("mean:Q", scale=_scale(y_domain), title=y_title)
+    colour = alt.Color("kind:N", scale=scale, title="loss on")
+    layers = []
+    if len(turns):
+        layers.append(alt.Chart(turns).mark_rule(color=GREY, strokeWidth=1.5, strokeDash=[2, 3]).encode(x=x))
+    layers.append(_band(curves, x, colour, y_domain, y_title))
+    for kind in kinds:
+        # The dash belongs to the mark: as an encoding it would make the legend's symbols unreadable.
+        line = alt.Chart(curves.loc[curves["kind"] == kind]).mark_line(strokeWidth=1.8, strokeDash=looks[kind][1], clip=True)
+        layers.append(line.encode(x=x, y=y, color=colour))
+    dots = alt.Chart(curves.loc[curves["kind"] == HELD_OUT]).mark_point(filled=True, size=40, opacity=1, clip=True)
+    tooltip = [alt.Tooltip("kind:N", title="loss on"), *_tooltip(y_title)]
+    layers.append(dots.encode(x=x, y=y, color=colour, tooltip=tooltip))
+    return finish(layers, labels=kinds, height=220)
+
+
+def learning_curves(
+    curves: pd.DataFrame, *, arms: Sequence[str], y_title: str, arm_title: str = "pre-training images", zero_line: bool = False,
+    y_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:  # fmt: skip
+    """Anything measured during training against images shown (log axis), by arm: the mean over runs and their range.
+
+    Args:
+        curves: arm, image_passes (above zero), mean, low, high.
+        arms: every arm of the study in order.
+        y_title: what was measured, with its unit.
+        zero_line: whether a line marks zero.
+        y_domain: range of the y axis, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing, a value is not finite, or image_passes is not positive.
+    """
+    name = "learning_curves"
+    curves = with_columns(curves, name, columns=["arm", *BAND], finite=BAND)
+    positive(curves, name, "image_passes")
+    present = [arm for arm in arms if arm in set(curves["arm"])]
+    colours, shapes = styles(arms, present)
+    x = _passes(None)
+    y = alt.Y("mean:Q", scale=_scale(y_domain), title=y_title)
+    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    layers = [_band(curves, x, colour, y_domain, y_title)]
+    if zero_line:
+        rule = alt.Chart(pd.DataFrame({"mean": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
+        layers.append(rule.encode(y=y))
+    layers.append(alt.Chart(curves).mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour))
+    # One shape here and there tells the lines apart without colour; at every point they would hide the line.
+    order = curves.sort_values(["arm", "image_passes"], kind="stable")
+    steps = order.groupby("arm", sort=False).cumcount().to_numpy()
+    sizes = order.groupby("arm", sort=False)["mean"].transform("size").to_numpy()
+    marked = order.loc[(steps % np.maximum(sizes // 6, 1) == 0) | (steps == sizes - 1)]
+    dots = alt.Chart(marked).mark_point(filled=True, size=50, opacity=1, clip=True)
+    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=[alt.Tooltip("arm:N", title=arm_title), *_tooltip(y_title)]))
+    return finish(layers, labels=present, height=220)
+
+
+def _passes(domain: tuple[float, float] | None) -> alt.X:
+    scale = alt.Scale(type="log", nice=False, domain=list(domain)) if domain else alt.Scale(type="log", nice=False)
+    axis = alt.Axis(title="images shown", format="~s", tickCount=5, labelOverlap="greedy")
+    return alt.X("image_passes:Q", scale=scale, axis=axis)
+
+
+def _band(curves: pd.DataFrame, x: alt.X, colour: alt.Color, domain: tuple[float, float] | None, title: str) -> alt.Chart:
+    area = alt.Chart(curves).mark_area(opacity=0.18, clip=True)
+    return area.encode(x=x, y=alt.Y("low:Q", scale=_scale(domain), title=title), y2="high:Q", color=colour)
+
+
+def _tooltip(title: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("image_passes:Q", format=",.0f", title="images shown"),
+        alt.Tooltip("mean:Q", format=".4f", title=title),
+        alt.Tooltip("low:Q", format=".4f", title="least"),
+        alt.Tooltip("high:Q", format=".4f", title="most"),
+    ]
+
+
+def _scale(domain: tuple[float, float] | None) -> alt.Scale:
+    return alt.Scale(zero=False, nice=False, domain=list(domain)) if domain else alt.Scale(zero=False)

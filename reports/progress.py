@@ -1,0 +1,136 @@
+"""What an unfinished study has to show before its pre-trained runs do: how far each stage is, and what pre-trainings left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.arms import in_words, ordered_arms, with_arms
+from reports.figures import validation_loss_during_training
+from reports.page import Figure, Panel, PictureBlock, Section, make_table
+from reports.pictures import gallery
+from reports.study import ReportError, Study, read_json, read_validation_curves
+from reports.theme import NO_PRETRAINING, count, decimals
+
+COLUMNS = ["stage_id", "kind", "step", "of_steps", "percent", "latest", "loss"]
+TAIL_BYTES = 65_536
+"""Enough for the last lines of a metrics.jsonl, which may be long."""
+
+
+def under_way(study: Study) -> pd.DataFrame:
+    """Every stage that has begun and has not ended, from its spec.json and the last line of its metrics.jsonl.
+
+    Columns: stage_id, kind, step and of_steps (optimiser steps), percent, latest (which loss) and loss. That a process still works on
+    one cannot be read from files: it may have been cut off.
+    """
+    rows = []
+    waiting = study.stages.loc[study.stages["state"] == "missing", ["stage_id", "kind"]]
+    for identity, kind in waiting.itertuples(index=False, name=None):
+        stage = study.folder / "stages" / str(identity)
+        # The stages table is written seconds after a stage ends; the stage's own files are ahead of it.
+        last = None if (stage / "result.json").exists() or (stage / "error.json").exists() else _last_line(stage / "metrics.jsonl")
+        if last is not None:
+            steps = _steps(stage / "spec.json")
+            name = next((key for key in ("val_mim_loss", "train_mim_loss", "train_loss") if last.get(key) is not None), "")
+            percent = 100 * last["step"] / steps if steps else float("nan")
+            rows.append((identity, kind, last["step"], steps, percent, name, last.get(name, float("nan"))))
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"of_steps": "float64"})
+
+
+def progress_section(study: Study) -> Section | None:
+    """The stages under way; None where there is none."""
+    table = under_way(study)
+    if table.empty:
+        return None
+    words = "One stage has begun and is" if len(table) == 1 else f"{count(len(table))} stages have begun and are"
+    shown = make_table(
+        table.assign(percent=table["percent"].round(1)), caption="Stages under way, at their last line of metrics", file_name="under_way.csv"
+    )
+    return Section(identity="progress", heading="Under way", paragraphs=(f"{words} not finished.",), tables=(shown,))
+
+
+def early_sections(study: Study) -> list[Section]:
+    """Loss curves and reconstructions of the pre-trainings, while no run that was pre-trained is finished; empty where there are none."""
+    if study.planned is None or study.planned.empty or (study.runs["pretrain_images"] > 0).any():
+        return []
+    planned = with_arms(study.planned, study.planned)
+    trained = planned.loc[planned["pretrain_id"].notna() & (planned["arm"] != NO_PRETRAINING)].drop_duplicates("pretrain_id")
+    arms = ordered_arms(planned)
+    sections = [_losses(study, trained, arms), _reconstructions(study, trained, arms)]
+    return [section for section in sections if section is not None]
+
+
+def _losses(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | None:
+    curves = read_validation_curves(study, [str(identity) for identity in trained["pretrain_id"]])
+    curves = curves.merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
+    # The axis is logarithmic, so the measurement before the first step has no place on it; it stays in the table.
+    drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])].sort_values(["pretrain_id", "image_passes"])
+    if drawn.empty:
+        return None
+    last = drawn.drop_duplicates("pretrain_id", keep="last")
+    said = [
+        f"{in_words(str(arm))} {decimals(part['val_mim_loss'].min())}"
+        + ("" if len(part) == 1 else f" to {decimals(part['val_mim_loss'].max())} ({len(part)} pre-trainings)")
+        for arm, part in last.groupby("arm", sort=False)
+    ]
+    words = f"Latest validation loss: {'; '.join(said)}."
+    figure = Figure(
+        identity="figure-loss-so-far",
+        claim=f"{len(last)} of {len(trained)} pre-trainings have a validation loss so far, the lowest {decimals(last['val_mim_loss'].min())}",
+        subtitle=f"One line is one pre-training, finished or under way; {count(len(drawn))} measurements; horizontal axis logarithmic. "
+        "A line has no interval.",
+        description=words,
+        panels=(Panel(identity="loss-so-far", chart=validation_loss_during_training(drawn, arms=arms), alternative=words),),
+        tables=(make_table(curves, caption="Validation loss by step", file_name="validation_curves.csv"),),
+    )
+    return Section(identity="losses-so-far", heading="Validation loss of pre-training, so far", figures=(figure,))
+
+
+def _reconstructions(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | None:
+    folders = []
+    for arm in arms:
+        # The lowest seed that has pictures: a choice that looks at no outcome.
+        for identity in trained.loc[trained["arm"] == arm].sort_values("seed", kind="stable")["pretrain_id"]:
+            folder = study.folder / "stages" / str(identity)
+            if (folder / "result.json").exists() and (folder / "examples" / "index.json").exists():
+                folders.append((in_words(arm), folder))
+                break
+    if not folders:
+        return None
+    block = PictureBlock(
+        heading="Reconstructions",
+        subtitle="What masked image modelling fills in, one finished pre-training for each arm, with the same held-out images and masks.",
+        pictures=gallery(folders, shared=("image", "masked"), own="reconstruction"),
+    )
+    return Section(identity="reconstructions-so-far", heading="Reconstructions, so far", galleries=(block,))
+
+
+def _last_line(path: Path) -> dict[str, Any] | None:
+    """The last whole line with a step; None where there is none. Only the end of the file is read."""
+    try:
+        with path.open("rb") as handle:
+            handle.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            lines = handle.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue  # cut off while being written
+        if isinstance(value, dict) and isinstance(value.get("step"), int):
+            return value
+    return None
+
+
+def _steps(path: Path) -> float:
+    """The steps that the stage will take; NaN where its spec does not say."""
+    try:
+        steps = (read_json(path) or {}).get("steps")
+    except ReportError:
+        steps = None
+    return float(steps) if isinstance(steps, int) else float("nan")

@@ -1,0 +1,220 @@
+"""What happens during training: losses on training and held-out images, their gap, accuracies, and the loss of fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from reports.arms import in_words, panels_of, spread_out
+from reports.curves import gaps, read_curves, thinned, turning_points
+from reports.evidence import Evidence, focused
+from reports.figures.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
+from reports.page import Figure, Panel, Section, make_table
+from reports.theme import count, decimals, padded_domain, signed
+
+HEADING = "Training dynamics"
+TRAIN, VALIDATION = "train_mim_loss", "val_mim_loss"
+MOST_PANELS = 6
+MOST_ARMS = 6
+MOST_SEEDS = 5
+"""Fine-tunings of one cell whose curves are read; the first by seed."""
+
+
+def dynamics_section(evidence: Evidence) -> Section:
+    """Curves of the pre-trainings, the intermediate stages and some fine-tunings behind finished runs."""
+    evidence = focused(evidence)
+    figures = [*_pretraining(evidence), _intermediate(evidence), _finetuning(evidence)]
+    drawn = tuple(figure for figure in figures if figure is not None)
+    paragraphs: tuple[str, ...] = ()
+    if not drawn:
+        paragraphs = ("There is no figure here. No stage kept two measurements of its course in metrics.jsonl.",)
+    return Section(identity="dynamics", heading=HEADING, paragraphs=paragraphs, figures=drawn)
+
+
+def _pretraining(evidence: Evidence) -> list[Figure | None]:
+    trained = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()]
+    stages = trained.drop_duplicates("pretrain_id").set_index("pretrain_id")[["arm", "encoder"]]
+    curves = read_curves(evidence.study, (str(one) for one in stages.index), (TRAIN, VALIDATION))
+    if curves.loc[curves["measure"] == VALIDATION].groupby("stage_id").size().max() < 3 if len(curves) else True:
+        return []
+    curves = curves.join(stages, on="stage_id")
+    several = curves["encoder"].nunique() > 1
+    curves["group"] = [f"{arm}, {encoder}" if several else arm for arm, encoder in zip(curves["arm"], curves["encoder"], strict=True)]
+    turned = turning_points(curves, held_out=VALIDATION).join(curves.drop_duplicates("stage_id").set_index("stage_id")["group"], on="stage_id")
+    means = thinned(curves, ["group", "measure"]).assign(kind=lambda table: table["measure"].map({TRAIN: TRAINING, VALIDATION: HELD_OUT}))
+    encoders = trained.sort_values("encoder_params", kind="stable")["encoder"].drop_duplicates()
+    order = [f"{arm}, {one}" if several else arm for one in encoders for arm in evidence.arms]
+    shown = spread_out([group for group in order if group in set(means["group"])], MOST_PANELS)
+    drawn = means.loc[means["group"].isin(shown)]
+    x_domain = float(drawn["image_passes"].min()) * 0.9, float(drawn["image_passes"].max()) * 1.1
+    domain = padded_domain(drawn["low"], drawn["high"])
+    panels = []
+    for number, group in enumerate(shown):
+        part, own = drawn.loc[drawn["group"] == group], turned.loc[turned["group"] == group]
+        turns = own.loc[own["overfitting"].astype(bool), ["image_passes"]]
+        heading = in_words(group).removeprefix("after ").capitalize()
+        words = f"{heading}: {_ends(part)}; the held-out loss turns up in {len(turns)} of {len(own)} pre-trainings."
+        chart = training_and_held_out(part, turns, x_domain=x_domain, y_domain=domain)
+        panels.append(Panel(identity=f"dynamics-{number}", chart=chart, alternative=words, heading=heading))
+    told = turned.loc[turned["p"].notna()]
+    over = int(told["overfitting"].sum())
+    claim = f"In {over} of {len(told)} pre-trainings the held-out loss turns up before the end by more than its noise"
+    if not len(told):
+        claim = f"Loss during pre-training goes {_ends(drawn.loc[drawn['group'] == shown[-1]])} ({in_words(shown[-1])})"
+    elif not over:
+        claim = f"In none of {len(told)} pre-trainings does the held-out loss turn up before the end by more than its noise"
+    notes = [evidence.focus] if evidence.focus else []
+    if len(shown) < means["group"].nunique():
+        notes.append(f"{len(shown)} of {means['group'].nunique()} kinds of pre-training are drawn; the table has all.")
+    if len(told) < len(turned):
+        notes.append(f"Whether the held-out loss turns cannot be told for {len(turned) - len(told)} pre-trainings with too few measurements.")
+    figure = Figure(
+        identity="figure-dynamics",
+        claim=claim,
+        subtitle=f"Lines: mean over the pre-trainings of one kind ({count(len(turned))} in all), at most 60 points each; bands: their range, no "
+        "interval. Solid with points: held-out images; dashed: training images, which are cropped and masked anew each time. Dotted upright: where "
+        "the held-out loss of one pre-training begins to rise (change-point test at 5%, noise taken as independent).",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=(
+            make_table(means.drop(columns="kind"), caption="Losses by images shown (the lines and bands)", file_name="dynamics.csv"),
+            make_table(turned.drop(columns="group"), caption="Change points, one row a pre-training", file_name="dynamics_change_points.csv"),
+        ),
+    )
+    return [figure, _gap(curves, evidence)]
+
+
+def _gap(curves: pd.DataFrame, evidence: Evidence) -> Figure | None:
+    found = gaps(curves, training=TRAIN, held_out=VALIDATION)
+    if found.empty:
+        return None
+    stages = curves.drop_duplicates("stage_id").set_index("stage_id")[["arm", "encoder"]]
+    means = _in_order(thinned(found.join(stages, on="stage_id"), ["encoder", "arm"]), evidence)
+    by_size = evidence.runs.sort_values("encoder_params", kind="stable")["encoder"].drop_duplicates()
+    encoders = spread_out([str(one) for one in by_size if one in set(means["encoder"])], MOST_PANELS)
+    arms = spread_out([arm for arm in evidence.arms if arm in set(means["arm"])], MOST_ARMS)
+    panels = []
+    domain = padded_domain(means["low"], means["high"], [0.0])
+    for number, encoder in enumerate(encoders):
+        part = means.loc[(means["encoder"] == encoder) & means["arm"].isin(arms)]
+        if part.empty:
+            continue
+        chart = learning_curves(part, arms=evidence.arms, y_title="held-out − training loss", zero_line=True, y_domain=domain)
+        heading = str(encoder) if len(encoders) > 1 else ""
+        panels.append(Panel(identity=f"gap-{number}", chart=chart, alternative=f"Gap of the losses: {_last(part)}.", heading=heading))
+    first = means.loc[(means["encoder"] == encoders[0]) & means["arm"].isin(arms)]
+    notes = _left_out(len(arms), means["arm"].nunique(), "arms")
+    return Figure(
+        identity="figure-gap",
+        claim=f"At the end the held-out loss minus the training loss is {_last(first)}" + (f" ({encoders[0]})" if len(encoders) > 1 else ""),
+        subtitle="Held-out loss minus the mean training loss since the measurement before; lines: means over pre-trainings, bands: their range, no "
+        "interval. Above zero: the model knows its training images better. Training images are cropped and masked anew each time, held-out ones "
+        "always alike, so a constant difference means nothing: its growth does.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=(make_table(means, caption="Gap by images shown (the lines and bands)", file_name="dynamics_gap.csv"),),
+    )
+
+
+def _intermediate(evidence: Evidence) -> Figure | None:
+    staged = evidence.runs.loc[evidence.runs["intermediate_id"].notna()] if "intermediate_id" in evidence.runs.columns else evidence.runs.iloc[:0]
+    stages = staged.drop_duplicates("intermediate_id").set_index("intermediate_id")[["arm", "panel"]]
+    curves = read_curves(evidence.study, (str(one) for one in stages.index), ("val_accuracy",)).join(stages, on="stage_id")
+    return _by_arm(
+        curves,
+        evidence,
+        identity="intermediate-accuracy",
+        y_title="held-out accuracy",
+        what="accuracy of the intermediate stage",
+        subtitle="Accuracy on held-out images during the intermediate stage, before any fine-tuning",
+        of="intermediate stages",
+        order=evidence.panels,
+    )
+
+
+def _finetuning(evidence: Evidence) -> Figure | None:
+    ends = {evidence.sizes[0], evidence.sizes[-1]}
+    runs = evidence.runs.loc[evidence.runs["finetune_images"].isin(list(ends))].sort_values("seed", kind="stable")
+    runs = runs.loc[runs["panel"].isin(spread_out(panels_of(runs, evidence.panels), 2))]
+    runs = runs.loc[runs["arm"].isin(spread_out([arm for arm in evidence.arms if arm in set(runs["arm"])], MOST_ARMS))]
+    runs = runs.loc[(runs.groupby(["panel", "arm", "finetune_images"]).cumcount() < MOST_SEEDS).to_numpy()]
+    names = [
+        ", ".join(one for one in (panel, f"{count(size)} labels") if one)
+        for panel, size in zip(runs["panel"], runs["finetune_images"], strict=True)
+    ]  # fmt: skip
+    order = dict.fromkeys(", ".join(one for one in (panel, f"{count(size)} labels") if one) for panel in evidence.panels for size in evidence.sizes)
+    stages = runs.assign(panel=names).set_index("run_id")[["arm", "panel"]]
+    curves = read_curves(evidence.study, (str(one) for one in stages.index), ("train_loss",)).join(stages, on="stage_id")
+    return _by_arm(
+        curves,
+        evidence,
+        identity="finetune-loss",
+        y_title="training loss, nats per pixel",
+        what="fine-tuning loss",
+        subtitle=f"Training loss of fine-tuning at the fewest and at the most labels, the first {MOST_SEEDS} seeds of each cell at most",
+        of="fine-tunings",
+        order=list(order),
+    )
+
+
+def _by_arm(
+    curves: pd.DataFrame, evidence: Evidence, *, identity: str, y_title: str, what: str, subtitle: str, of: str, order: Sequence[str]
+) -> Figure | None:  # fmt: skip
+    means = _in_order(thinned(curves, ["panel", "arm"]), evidence)
+    if means.empty or means.groupby(["panel", "arm"]).size().max() < 2:
+        return None
+    present = [arm for arm in evidence.arms if arm in set(means["arm"])]
+    arms = spread_out(present, MOST_ARMS)
+    shown = spread_out(panels_of(means, order), MOST_PANELS)
+    drawn = means.loc[means["arm"].isin(arms) & means["panel"].isin(shown)]
+    domain = padded_domain(drawn["low"], drawn["high"])
+    panels = []
+    for number, panel in enumerate(shown):
+        part = drawn.loc[drawn["panel"] == panel]
+        words = f"{what.capitalize()} at the end{f' ({panel})' if panel else ''}: {_last(part, plain=True)}."
+        chart = learning_curves(part, arms=evidence.arms, y_title=y_title, y_domain=domain)
+        panels.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=words, heading=panel))
+    first = drawn.loc[drawn["panel"] == shown[0]]
+    return Figure(
+        identity=f"figure-{identity}",
+        claim=f"At the end the {what} is {_last(first, plain=True)}" + (f" ({shown[0]})" if shown[0] else ""),
+        subtitle=f"{subtitle} ({count(curves['stage_id'].nunique())} {of}). Lines: means, at most 60 points each; bands: their range, no interval. "
+        "The axis of images is logarithmic.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=tuple(_left_out(len(arms), len(present), "arms") + _left_out(len(shown), means["panel"].nunique(), "panels")),
+        tables=(make_table(means, caption=f"{what.capitalize()} by images shown (the lines and bands)", file_name=f"{identity}.csv"),),
+    )
+
+
+def _in_order(means: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """The arms in the order of the page, where stages come by their ids."""
+    place = {arm: index for index, arm in enumerate(evidence.arms)}
+    return means.loc[means["arm"].map(place).sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def _left_out(drawn: int, there: int, what: str) -> list[str]:
+    return [f"{drawn} of {there} {what} are drawn; the table has all."] if drawn < there else []
+
+
+def _last(means: pd.DataFrame, *, plain: bool = False) -> str:
+    """The last mean of each arm; of many, the least and the largest."""
+    last = means.loc[means["image_passes"] == means.groupby("arm")["image_passes"].transform("max")]
+    if len(last) > 3:
+        last = last.sort_values("mean").iloc[[0, -1]]
+    written = decimals if plain else signed
+    said = [f"{written(row['mean'])} {in_words(str(row['arm']))}" for _, row in last.iterrows()]
+    return " and ".join(said) if len(said) < 3 else f"{', '.join(said[:-1])} and {said[-1]}"
+
+
+def _ends(part: pd.DataFrame) -> str:
+    said = []
+    for kind in (TRAINING, HELD_OUT):
+        own = part.loc[part["kind"] == kind].sort_values("image_passes")
+        if len(own):
+            said.append(f"from {decimals(own['mean'].iloc[0])} to {decimals(own['mean'].iloc[-1])} on {kind}")
+    return f"{' and '.join(said)}, least {decimals(float(np.min(part['mean'])))}"

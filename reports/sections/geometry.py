@@ -1,0 +1,225 @@
+"""What the encoders have learned, from the diagnostics of their stages: similarity, variances, patch probe, rank, CKA and heat maps."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import summarise_cells
+from reports.arms import in_words, panels_of
+from reports.diagnostics import Diagnostics, read_diagnostics
+from reports.evidence import LEVEL, Evidence
+from reports.figures.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
+from reports.page import Figure, Panel, PictureBlock, Section, make_table
+from reports.pictures import gallery
+from reports.theme import count, decimals, padded_domain, signed
+from reports.wording import joined
+
+HEADING = "What the encoder has learned"
+LEGEND = "pre-training images"
+UNTRAINED = "'none' had no pre-training; where it had no intermediate stage either, it was never trained."
+
+
+def geometry_section(evidence: Evidence) -> Section:
+    """The diagnostics of the encoders as the fine-tuning received them, or how to make them."""
+    found = read_diagnostics(evidence.study.folder / "stages", evidence.runs)
+    if found is None or found.encoders.empty:
+        command = f"python -m trials.diagnose runs/{evidence.study.name} --store data/store"
+        words = f"The encoders have not been measured yet; to do so, run {command} with the store that the study was trained from."
+        return Section(identity="geometry", heading=HEADING, paragraphs=(words,))
+    figures = [_probe(found, evidence)] if found.encoders["probe"].notna().any() else []
+    figures += [_similarity(found, evidence), _measures(found, evidence), _attention(found, evidence)]
+    paragraphs = [
+        f"Measured on {count(found.images)} held-out images of {found.source}, on which no pre-training or intermediate stage was trained, with "
+        f"the encoder frozen as the fine-tuning received it. {UNTRAINED} Intervals are {100 * LEVEL:g}% for the mean over seeds."
+    ]
+    if found.no_probe:
+        paragraphs.append(found.no_probe)
+    if found.missing:
+        of = "encoder of a finished run was" if found.missing == 1 else "encoders of finished runs were"
+        paragraphs.append(f"{found.missing} {of} not measured; run trials.diagnose again to add what is finished since.")
+    heat = _heat_maps(found, evidence)
+    return Section(
+        identity="geometry", heading=HEADING, paragraphs=tuple(paragraphs), figures=tuple(figures), galleries=(heat,) if heat.pictures.rows else ()
+    )
+
+
+def _means(table: pd.DataFrame, outcome: str, *more: str) -> pd.DataFrame:
+    """Mean over seeds with its interval; panel and arm lead."""
+    return summarise_cells(table.dropna(subset=[outcome]), by=["panel", "arm", *more], outcome=outcome, level=LEVEL)
+
+
+def _over(found: Diagnostics) -> str:
+    """What a point is: 'mean over 5 seeds an encoder, with its interval'."""
+    n = found.encoders.groupby(["panel", "arm"])["seed"].nunique()
+    if n.max() == 1:
+        return "one seed an encoder, so without an interval"
+    return f"mean over {f'{n.min()} to ' if n.min() != n.max() else ''}{n.max()} seeds an encoder, with its interval"
+
+
+def _named(found: Diagnostics, arm: str, panel: str) -> str:
+    """An encoder in running text."""
+    plain = "untrained" if (panel, arm) in found.untrained else in_words(arm)
+    return plain + (f" ({panel})" if panel else "")
+
+
+def _value_panels(found: Diagnostics, evidence: Evidence, outcome: str, title: str, *, floor: str | None = None) -> list[Panel]:
+    """A panel of the report's panels each; `floor` is the column of what a dashed line marks."""
+    means = _means(found.encoders, outcome).rename(columns={"mean": "value"})
+    floors = found.encoders[floor].dropna() if floor is not None else [0.0]
+    low, high = padded_domain(means["value"], means["low"], means["high"], floors)
+    domain = (low if floor is not None else min(0.0, low) if means["value"].min() < 0 else 0.0, high)
+    panels = []
+    for number, panel in enumerate(panels_of(means, evidence.panels)):
+        part = means.loc[means["panel"] == panel].rename(columns={"arm": "encoder"})
+        value = dict(zip(part["encoder"].astype(str), part["value"].astype(float), strict=True))
+        arms = [arm for arm in evidence.arms if arm in value]
+        said = "; ".join(f"{_named(found, arm, panel)} {decimals(value[arm])}" for arm in arms)
+        line = None if floor is None else float(found.encoders.loc[found.encoders["panel"] == panel, floor].dropna().iloc[0])
+        dashed = "" if line is None else f" The dashed line is at {decimals(line)}."
+        chart = value_by_encoder(part, encoders=list(evidence.arms), x_title=title, floor=line, x_domain=domain)
+        heading = f"{title}; {panel}" if panel else title
+        identity = f"geometry-{outcome.replace('_', '-')}-{number}"
+        panels.append(Panel(identity=identity, chart=chart, alternative=f"{title}: {said}.{dashed}", heading=heading))
+    return panels
+
+
+def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
+    table = found.encoders.dropna(subset=["probe"])
+    floor, by_place = float(table["floor"].iloc[0]), float(table["place_floor"].iloc[0])
+    gained = table.loc[table["stage_id"].notna()]
+    gains = _means(gained.assign(gain=gained["probe"] - gained["probe_untrained"]), "gain")
+    order = {(panel, arm): len(evidence.arms) * i + j for i, panel in enumerate(evidence.panels) for j, arm in enumerate(evidence.arms)}
+    places = sorted(range(len(gains)), key=lambda at: order[gains["panel"].iloc[at], gains["arm"].iloc[at]])
+    said = [f"{_named(found, str(gains['arm'].iloc[at]), str(gains['panel'].iloc[at]))}, {_points(gains.iloc[at])}" for at in places]
+    panels = _value_panels(found, evidence, "probe", "patch probe accuracy", floor="place_floor")
+    columns = ["panel", "arm", "seed", "probe", "probe_se", "probe_untrained", "floor", "place_floor", "stage_id"]
+    return Figure(
+        identity="figure-probe",
+        claim=f"The patch probe is right on {_range(_means(table, 'probe')['mean'])} of the patches, knowing a patch's place alone on "
+        f"{decimals(100 * by_place, 1)}%, always naming the commonest class on {decimals(100 * floor, 1)}%",
+        subtitle="A linear layer on frozen tokens names the majority class of each patch of images that it was not fitted to; "
+        f"{_over(found)}. The dashed line is what knowing a patch's place alone gives ({decimals(by_place)}).",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=(f"Against the untrained encoder of the same seed the probe changes, in points of accuracy: {'; '.join(said)}.",) if said else (),
+        tables=(make_table(table[columns], caption="Patch probe, an encoder a row", file_name="patch_probe.csv"),),
+    )
+
+
+def _range(values: pd.Series) -> str:
+    low, high = (decimals(100 * float(value), 1) for value in (values.min(), values.max()))
+    return f"{low}%" if low == high else f"{low} to {high}%"
+
+
+def _points(row: pd.Series) -> str:
+    """'+0.9 (90% interval +0.1 to +1.7)'."""
+    interval = f" ({100 * LEVEL:g}% interval {signed(100 * row['low'], 1)} to {signed(100 * row['high'], 1)})" if row["n"] > 1 else " (one seed)"
+    return f"{signed(100 * row['mean'], 1)}{interval}"
+
+
+def _similarity(found: Diagnostics, evidence: Evidence) -> Figure:
+    means = _means(found.similarity, "similarity", "distance").rename(columns={"mean": "similarity", "arm": "encoder"})
+    low, high = padded_domain(means["similarity"], means["low"], means["high"], [0.0])
+    domain = (low if means["similarity"].min() < 0 else 0.0, high)
+    panels, ends = [], []
+    for number, panel in enumerate(panels_of(means, evidence.panels)):
+        part = means.loc[means["panel"] == panel]
+        said = []
+        for arm in evidence.arms:
+            line = part.loc[part["encoder"] == arm].sort_values("distance")
+            if len(line):
+                near, far = line.iloc[0], line.iloc[-1]
+                said.append(f"{_named(found, arm, panel)} {decimals(near['similarity'], 2)} at distance {near['distance']} and "
+                            f"{decimals(far['similarity'], 2)} at {far['distance']}")  # fmt: skip
+                ends.append((_named(found, arm, panel), float(near["similarity"]) - float(line["similarity"].min())))
+        chart = similarity_by_distance(part, encoders=list(evidence.arms), title=LEGEND, y_domain=domain)
+        words = f"Mean cosine similarity of two patches: {'; '.join(said)}."
+        panels.append(Panel(identity=f"geometry-similarity-{number}", chart=chart, alternative=words, heading=panel))
+    least, most = min(ends, key=lambda one: one[1]), max(ends, key=lambda one: one[1])
+    claim = f"Similarity of patches falls with distance by {decimals(most[1], 2)} at most, {most[0]}"
+    claim += f", and by {decimals(least[1], 2)} at least, {least[0]}" if least != most else ""
+    return Figure(
+        identity="figure-patch-similarity",
+        claim=claim,
+        subtitle="Mean cosine of two patches of one image by the Manhattan distance of their places; "
+        f"{_over(found)}. The longest distances are corners alone.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        tables=(make_table(means, caption="Similarity by distance", file_name="similarity_by_distance.csv"),),
+    )
+
+
+MEASURES = {
+    "within_image_share": "share of variance within images",
+    "content_share": "share that depends on image and place",
+    "effective_rank": "effective rank of the tokens",
+    "cka_random": "CKA with the untrained encoder",
+    "cka_parent": "CKA with the parent stage",
+}
+
+
+def _measures(found: Diagnostics, evidence: Evidence) -> Figure:
+    table, panels = found.encoders, []
+    for outcome, title in MEASURES.items():
+        if table[outcome].notna().any():
+            panels += _value_panels(found, evidence, outcome, title)
+    means = _means(table, "within_image_share")
+    ordered = [
+        f"{decimals(100 * row['mean'], 0)}% {_named(found, str(row['arm']), str(row['panel']))}" for _, row in means.sort_values("mean").iterrows()
+    ]
+    claim = f"The share of the tokens' variance that lies within images is {joined(ordered[:: len(ordered) - 1] if len(ordered) > 1 else ordered)}"
+    return Figure(
+        identity="figure-token-geometry",
+        claim=claim,
+        subtitle=f"Each point: {_over(found)}. Shares are of the variance over all patches of all "
+        "images: what is not within images lies between them, and what is within but not of image and place together is the same at a place in "
+        "every image. CKA is 1 for the same tokens up to rotation and scale.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        tables=(make_table(table, caption="Encoders, one a row", file_name="encoder_geometry.csv"),),
+    )
+
+
+def _attention(found: Diagnostics, evidence: Evidence) -> Figure:
+    means = _means(found.attention, "distance", "layer").rename(columns={"mean": "distance", "arm": "encoder"})
+    panels = []
+    for number, panel in enumerate(panels_of(means, evidence.panels)):
+        part = means.loc[means["panel"] == panel]
+        uniform = float(found.attention.loc[found.attention["panel"] == panel, "uniform"].iloc[0])
+        said = []
+        for arm in (arm for arm in evidence.arms if (part["encoder"] == arm).any()):
+            layers = part.loc[part["encoder"] == arm].sort_values("layer")["distance"]
+            said.append(f"{_named(found, arm, panel)} {', '.join(decimals(value, 1) for value in layers)}")
+        words = f"Mean attention distance in pixels, first layer to last: {'; '.join(said)}. Uniform attention: {decimals(uniform, 1)}."
+        chart = attention_by_layer(part, encoders=list(evidence.arms), uniform=uniform, title=LEGEND)
+        panels.append(Panel(identity=f"geometry-attention-{number}", chart=chart, alternative=words, heading=panel))
+    shortest = means.iloc[int(means["distance"].to_numpy(dtype=float).argmin())]
+    reach = float(found.attention.loc[found.attention["panel"] == shortest["panel"], "uniform"].iloc[0])
+    return Figure(
+        identity="figure-attention-distance",
+        claim=f"Attention is most local in layer {shortest['layer']} {_named(found, str(shortest['encoder']), str(shortest['panel']))}: "
+        f"{decimals(shortest['distance'], 1)} px on average, where uniform attention reaches {decimals(reach, 1)} px",
+        subtitle="Distance from a patch to what it attends to, weighted by attention, mean over heads, patches, images and seeds; dashed: attention "
+        "that weighs every patch alike. Intervals over seeds are in the table.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        tables=(make_table(means, caption="Attention distance by layer", file_name="attention_distance.csv"),),
+    )
+
+
+def _heat_maps(found: Diagnostics, evidence: Evidence) -> PictureBlock:
+    stages = evidence.study.folder / "stages"
+    runs = evidence.runs.sort_values("seed", kind="stable")
+    shown = []
+    for panel in evidence.panels:
+        for arm in evidence.arms:
+            there = runs.loc[(runs["panel"] == panel) & (runs["arm"] == arm)]
+            identity = [one for column in ("intermediate_id", "pretrain_id") for one in there[column].head(1).dropna()]
+            if identity:  # a run from scratch has none: its encoder is the untrained one, which is drawn once
+                shown.append((_named(found, arm, panel), stages / str(identity[0])))
+    return PictureBlock(
+        heading="Which patches are alike",
+        subtitle="Cosine similarity of every patch to the framed one, the central patch of each image: orange at 1, white at 0, blue at −1, the "
+        "same scale in every picture; one encoder for each arm (its lowest seed), on evenly spaced held-out images.",
+        pictures=gallery(shown, shared=("image", "untrained encoder"), own="similarity", folder="diagnostics"),
+    )

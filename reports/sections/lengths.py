@@ -1,0 +1,118 @@
+"""The validation loss by length of pre-training and by model size, for studies that have several; overfitting series marked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, OverfittingSplit, split_by_overfitting, summarise_cells
+from reports.arms import spread_out
+from reports.evidence import LEVEL, Evidence
+from reports.figures.scaling import FALLS, RISES, loss_by_length, loss_by_model
+from reports.page import Figure, Panel, make_table
+from reports.theme import count, decimals, padded_domain
+from reports.wording import joined, sentence
+
+LOSS = "val_mim_loss"
+PHASES = {"falling": FALLS, "overfitting": RISES}
+MOST_PANELS = 6
+MOST_SEEDS = 5
+"""Lines of one setting that are drawn, one a seed; the table has all."""
+
+
+def length_figures(evidence: Evidence) -> list[Figure]:
+    """Loss by length where there are several, and by model size where there are several encoders; none where there is one of each."""
+    table = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()].drop_duplicates("pretrain_id")
+    table = table.loc[np.isfinite(table[LOSS].to_numpy(dtype=float)) & (table["pretrain_steps"] > 0).to_numpy()].reset_index(drop=True)
+    if table.empty or not (evidence.whole["pretrain_images"] > 0).any():
+        return []
+    try:
+        split = split_by_overfitting(table)
+    except AnalysisError:
+        return []
+    table = table.assign(
+        phase=split.runs["label"].map(PHASES).to_numpy(),
+        size=[count(size) for size in table["pretrain_images"]],
+        steps=table["pretrain_steps"].astype(float),
+        params=table["encoder_params"].astype(float) if "encoder_params" in table.columns else np.nan,
+        series=[str(one) for one in split.runs["series"]],
+    )
+    figures = []
+    if table["phase"].notna().any():
+        figures.append(_by_length(table.dropna(subset=["phase"]), split))
+    if table["encoder"].nunique() > 1 and table["params"].notna().all():
+        figures.append(_by_model(table))
+    return figures
+
+
+def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
+    sizes = _sizes(table)
+    settings = ["encoder", "pretrain_images", "pretrain_recipe", "pretrain_source", "steps"]
+    place = table.sort_values("seed", kind="stable").groupby(settings, dropna=False, sort=False).cumcount().reindex(table.index)
+    drawn = table.loc[place < MOST_SEEDS]
+    encoders = list(dict.fromkeys(table.sort_values("params", kind="stable")["encoder"]))
+    domain = padded_domain(drawn[LOSS])
+    panels = []
+    for number, encoder in enumerate(spread_out(encoders, MOST_PANELS)):
+        part = drawn.loc[drawn["encoder"] == encoder].sort_values(["pretrain_images", "steps"], kind="stable")
+        over = list(dict.fromkeys(part.loc[part["phase"] == RISES, "size"]))
+        words = f"{encoder}: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}"
+        words += f"; overfitting with {joined(over)} images." if over else "; no series overfits."
+        heading = str(encoder) if len(encoders) > 1 else ""
+        panels.append(
+            Panel(identity=f"loss-by-length-{number}", chart=loss_by_length(part, sizes=sizes, y_domain=domain), alternative=words, heading=heading)
+        )
+    risen, total = int((split.series["label"] == "overfitting").sum()), int(split.series["label"].notna().sum())
+    claim = f"In {risen} of {total} series the validation loss does not fall with every longer pre-training"
+    if not risen:
+        claim = f"In each of the {total} series the validation loss falls with every longer pre-training"
+    notes = []
+    if len(drawn) < len(table):
+        notes.append(f"{count(len(drawn))} of {count(len(table))} pre-trainings are drawn, the first {MOST_SEEDS} seeds of each setting.")
+    if len(panels) < len(encoders):
+        notes.append(f"{len(panels)} of {len(encoders)} encoders are drawn; the table has all.")
+    shown = ["encoder", "pretrain_images", "pretrain_length", "steps", "seed", LOSS, "phase", "pretrain_id"]
+    return Figure(
+        identity="figure-loss-by-length",
+        claim=claim,
+        subtitle=f"One line is one series: pre-trainings that differ in length alone, one point each ({count(len(drawn))}). Solid lines with filled "
+        "points: the loss falls at every step to a longer training; dashed lines with hollow points: it does not, which counts as overfitting. "
+        "Loss on the same held-out images, crops and masks; points are all there is, so no interval is drawn.",
+        description=" ".join([sentence(split.sentence), *(panel.alternative for panel in panels)]),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=(
+            make_table(table[shown], caption="Pre-trainings (the points)", file_name="loss_by_length.csv"),
+            make_table(split.series, caption="Series (the lines)", file_name="series.csv"),
+        ),
+    )
+
+
+def _by_model(table: pd.DataFrame) -> Figure:
+    """The loss by parameters at the longest training of each size."""
+    longest = table.loc[table["steps"] == table.groupby(["encoder", "pretrain_images"])["steps"].transform("max")]
+    longest = longest.assign(phase=longest["phase"].fillna(FALLS))
+    means = summarise_cells(longest, by=["pretrain_images", "encoder", "params"], outcome=LOSS, level=LEVEL)
+    means = means.assign(size=[count(size) for size in means["pretrain_images"]]).rename(columns={"mean": LOSS})
+    said = []
+    for size in _sizes(longest):
+        part = means.loc[means["size"] == size].sort_values("params")
+        ends = [f"{decimals(row[LOSS])} for {row['encoder']}" for _, row in part.iloc[[0, -1]].iterrows()]
+        said.append(f"with {size} images mean validation loss is {' and '.join(ends)}")
+    words = sentence("; ".join(said))
+    over = longest.loc[longest["phase"] == RISES]
+    chart = loss_by_model(longest, means, sizes=_sizes(longest))
+    return Figure(
+        identity="figure-loss-by-model",
+        claim=sentence(said[-1]).rstrip("."),
+        subtitle=f"Each point is one pre-training at the longest length of its data size ({count(len(longest))}); lines join the means over seeds. "
+        f"Hollow points: the series overfits ({count(len(over))}). The axis of parameters is logarithmic. No interval is drawn: points are all "
+        "there is.",
+        description=words,
+        panels=(Panel(identity="loss-by-model", chart=chart, alternative=words),),
+        tables=(make_table(means, caption=f"Means and their {100 * LEVEL:g}% intervals over seeds", file_name="loss_by_model.csv"),),
+    )
+
+
+def _sizes(table: pd.DataFrame) -> list[str]:
+    return [count(size) for size in sorted(table["pretrain_images"].unique())]

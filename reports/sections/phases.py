@@ -1,0 +1,114 @@
+"""The score against the validation loss in the two phases of a study: where the loss falls with longer training, and where it overfits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, PhaseRelations, phase_relations, split_by_overfitting
+from analysis.wording import percent
+from reports.arms import spread_out
+from reports.evidence import MOST_POINTS, Evidence
+from reports.figures.scaling import FALLS, RISES, loss_against_score
+from reports.page import Figure, Panel, make_table
+from reports.theme import count, decimals, padded_domain
+from reports.wording import joined, sentence
+
+LOSS = "val_mim_loss"
+PHASES = {"falling": FALLS, "overfitting": RISES}
+LEVEL = 0.95
+MOST_PANELS = 6
+
+
+def phase_figure(evidence: Evidence) -> Figure | None:
+    """A scatter a number of labels, with the line of each phase; None where the series are not of both phases, or have one length."""
+    runs = _plain(evidence)
+    try:
+        split = split_by_overfitting(runs)
+        relations = phase_relations(runs, split, y="miou", level=LEVEL)
+    except AnalysisError:
+        return None
+    points = runs.assign(group=split.runs["label"].map(PHASES)).dropna(subset=["group", LOSS])
+    groups = [name for name in (FALLS, RISES) if name in set(points["group"])]
+    if len(groups) < 2:
+        return None
+    counted = len(points)
+    points = _drawable(points)
+    slopes = dict(zip(relations.table["phase"], relations.table["slope"].astype(float), strict=True))
+    domains = padded_domain(points[LOSS]), padded_domain(points["score"])
+    panels = []
+    sizes = spread_out([str(size) for size in sorted(points["finetune_images"].unique())], MOST_PANELS)
+    for number, size in enumerate(float(one) for one in sizes):
+        part = points.loc[points["finetune_images"] == size]
+        heading = f"{count(size)} labels"
+        chart = loss_against_score(
+            part, lines_of(part, slopes), groups=groups, y_title="mIoU", x_domain=domains[0], y_domain=domains[1]
+        )  # fmt: skip
+        words = (
+            f"{heading}, {count(len(part))} points: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}, mIoU "
+            f"{decimals(part['score'].min())} to {decimals(part['score'].max())}; {int((part['group'] == RISES).sum())} in overfitting series."
+        )
+        panels.append(Panel(identity=f"phases-{number}", chart=chart, alternative=words, heading=heading))
+    notes = [sentence(text.replace(LOSS, "validation loss").replace("miou", "mIoU")) for text in relations.sentences()]
+    if len(panels) < points["finetune_images"].nunique():
+        notes.append(f"{len(panels)} of {points['finetune_images'].nunique()} numbers of labels are drawn; the table has all.")
+    each = "one run" if counted == len(points) else "the mean over the runs of one cell"
+    return Figure(
+        identity="figure-phases",
+        claim=_claim(relations, slopes),
+        subtitle=f"Each point is {each} ({count(counted)} runs without an intermediate stage). Lines: the slope of each phase"
+        f"{_adjusted(relations)}, drawn through the mean of its points in each panel; {percent(LEVEL)} intervals, clustered on series, stand below. "
+        "Overfitting: the loss does not fall at every step to a longer pre-training. Both axes start above zero.",
+        description=" ".join([sentence(split.sentence), *(panel.alternative for panel in panels)]),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=(
+            make_table(points[["run", "group", "finetune_images", LOSS, "score"]], caption="The points", file_name="loss_and_score_by_phase.csv"),
+            make_table(relations.table, caption="Correlation and slope in each phase, and their difference", file_name="slopes_by_phase.csv"),
+        ),
+    )
+
+
+def lines_of(points: pd.DataFrame, slopes: dict[str, float]) -> pd.DataFrame:
+    """The ends of each phase's line among some points, through their mean with the slope that analysis found: group, val_mim_loss, score."""
+    lines = []
+    for name, group in PHASES.items():
+        part, slope = points.loc[points["group"] == group], slopes.get(name, float("nan"))
+        if len(part) and np.isfinite(slope):
+            ends = np.array([part[LOSS].min(), part[LOSS].max()])
+            lines.append(pd.DataFrame({"group": group, LOSS: ends, "score": part["score"].mean() + slope * (ends - part[LOSS].mean())}))
+    return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=["group", LOSS, "score"])
+
+
+def _plain(evidence: Evidence) -> pd.DataFrame:
+    """The pre-trained runs, without an intermediate stage where there are such, as the findings take them."""
+    runs = evidence.runs
+    plain = runs.loc[runs["intermediate"] == "none"]
+    return (plain if len(plain) else runs).reset_index(drop=True)
+
+
+def _drawable(points: pd.DataFrame) -> pd.DataFrame:
+    """group, finetune_images, run (its name), val_mim_loss, score: a row a run, or a cell where there are too many runs."""
+    if len(points) <= MOST_POINTS:
+        return points.assign(run=points["run_id"], score=points["miou"])[["group", "finetune_images", "run", LOSS, "score"]]
+    grouped = points.groupby(["group", "finetune_images", "panel", "arm"], sort=False)
+    table = grouped.agg(**{LOSS: (LOSS, "mean"), "score": ("miou", "mean")}).reset_index()
+    names = [", ".join(one for one in (str(panel), str(arm)) if one) for panel, arm in zip(table["panel"], table["arm"], strict=True)]
+    return table.assign(run=names)
+
+
+def _adjusted(relations: PhaseRelations) -> str:
+    words = {"finetune_images": "number of labels", "seed": "seed"}
+    if not relations.adjusted_for:
+        return ""
+    return f" once every {joined([words.get(name, name) for name in relations.adjusted_for])} has its own level"
+
+
+def _claim(relations: PhaseRelations, slopes: dict[str, float]) -> str:
+    said = [f"{decimals(slopes['falling'], 2)} in series where it falls", f"{decimals(slopes['overfitting'], 2)} in those that overfit"]
+    row = relations.table.loc[relations.table["phase"] == "difference"].iloc[0]
+    told = ""
+    if np.isfinite(float(row["low"])):
+        holds = float(row["low"]) <= 0 <= float(row["high"])
+        told = f"; the {percent(relations.level)} interval of the difference {'holds' if holds else 'excludes'} zero"
+    return f"Per unit of validation loss mIoU changes by {joined(said)}{told}"

@@ -1,0 +1,261 @@
+"""What another doubling brings, of labels and of pre-training images, against the noise between two runs of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, diminishing_returns
+from analysis.claims.contrasts import contrast
+from analysis.claims.material import prepare
+from analysis.decisions.decision import digits
+from analysis.wording import percent
+from reports.arms import in_words, panels_of, rest_of, spread_out
+from reports.evidence import Evidence, focused
+from reports.figures import gain_per_doubling
+from reports.page import Figure, Panel, Section, Table, make_table
+from reports.theme import NO_PRETRAINING, count, decimals, padded_domain, signed
+from reports.wording import joined
+
+LEVEL = 0.95
+MARGIN = 0.01
+"""Asked for by analysis, and not used for anything shown here."""
+MOST_SERIES = 6
+"""Series drawn side by side at each step; the table has all."""
+MOST_PANELS = 6
+HEADING = "What another doubling brings"
+STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", "n", "note"]
+
+
+def returns_section(evidence: Evidence) -> Section:
+    """The gain of each step per doubling: of labels by arm, and of pre-training images by number of labels."""
+    evidence = focused(evidence)
+    noise = between_two_runs(evidence)
+    figures = [_by_labels(evidence, noise), _by_images(evidence, noise)]
+    drawn = tuple(figure for figure in figures if figure is not None)
+    paragraphs: tuple[str, ...] = ()
+    if not drawn:
+        paragraphs = ("There is no figure here. No two finished cells differ in labels alone, or in pre-training images above zero alone.",)
+    return Section(identity="returns", heading=HEADING, paragraphs=paragraphs, figures=drawn)
+
+
+def between_two_runs(evidence: Evidence) -> float:
+    """Standard deviation of the difference between two runs of one cell: root two times that of one run, pooled over cells; NaN if unknown."""
+    cells = evidence.cells
+    if cells is None or not (cells["n"] > 1).any():
+        return float("nan")
+    several = cells.loc[cells["n"] > 1]
+    freedom = several["n"].to_numpy(dtype=float) - 1
+    return float(np.sqrt(2 * (freedom * several["sd"].to_numpy(dtype=float) ** 2).sum() / freedom.sum()))
+
+
+def label_steps(evidence: Evidence) -> pd.DataFrame:
+    """One row a panel, arm and step of labels: STEP_COLUMNS, `series` being the arm."""
+    parts = evidence.runs.groupby(["panel", "arm"], sort=False)
+    found = [_steps(part, "finetune_images", str(panel), str(arm)) for (panel, arm), part in parts]
+    return _ordered(found, evidence.panels, evidence.arms)
+
+
+def image_steps(evidence: Evidence) -> pd.DataFrame:
+    """One row a panel, number of labels and step of pre-training images above zero: STEP_COLUMNS, `series` being the labels as text."""
+    trained = evidence.runs.loc[evidence.runs["pretrain_images"] > 0]
+    trained = trained.assign(rest=[rest_of(str(arm)) for arm in trained["arm"]])
+    found, panels = [], []
+    for (panel, rest, labels), part in trained.groupby(["panel", "rest", "finetune_images"], sort=False):
+        name = ", ".join(one for one in (str(panel), str(rest)) if one)
+        panels.append(name)
+        found.append(_steps(part, "pretrain_images", name, count(float(str(labels)))))
+    order = [panel for panel in evidence.panels if panel in panels] + panels
+    return _ordered(found, list(dict.fromkeys(order)), [count(size) for size in evidence.sizes])
+
+
+def _ordered(found: Sequence[pd.DataFrame], panels: Sequence[str], series: Sequence[str]) -> pd.DataFrame:
+    filled = [one for one in found if len(one)]
+    if not filled:
+        return pd.DataFrame(columns=STEP_COLUMNS)
+    table = pd.concat(filled, ignore_index=True)
+    place = {name: index for names in (panels, series) for index, name in enumerate(names)}
+    keys = table.assign(panel=table["panel"].map(place), series=table["series"].map(place))
+    return table.loc[keys.sort_values(["panel", "series", "from"], kind="stable").index].reset_index(drop=True)
+
+
+def _steps(part: pd.DataFrame, factor: str, panel: str, series: str) -> pd.DataFrame:
+    """The steps of one series; its interval is taken over seeds, whose runs of all sizes belong together."""
+    sizes = sorted(float(size) for size in part[factor].unique())
+    if len(sizes) < 2:
+        return pd.DataFrame(columns=STEP_COLUMNS)
+    material = prepare(part.reset_index(drop=True), outcome="miou", level=LEVEL, margin=MARGIN)
+    at = {size: sorted({int(cell) for cell in material.cell[(material.table[factor] == size).to_numpy()]}) for size in sizes}
+    rows = []
+    for low, high in pairwise(sizes):
+        per = 1.0 / float(np.log2(high / low))
+        weights = {cell: -per / len(at[low]) for cell in at[low]} | {cell: per / len(at[high]) for cell in at[high]}
+        found = contrast(material, weights, spread="sd")
+        step = f"{count(low)} → {count(high)}"
+        rows.append((panel, series, low, high, step, found.value, found.low, found.high, found.n, found.note))
+    return pd.DataFrame(rows, columns=STEP_COLUMNS)
+
+
+def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
+    steps = label_steps(evidence)
+    if not np.isfinite(steps["gain"].to_numpy(dtype=float)).any():
+        return None
+    tables: list[Table] = [
+        make_table(steps.assign(noise_sd=noise), caption="Gain of each step of labels, per doubling", file_name="returns_labels.csv")
+    ]
+    stops = stopping_points(evidence, noise)
+    notes = [evidence.focus] if evidence.focus else []
+    if len(stops):
+        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each arm's law (90% intervals)"
+        tables.append(make_table(stops, caption=caption, file_name="returns_stopping_points.csv"))
+        notes += _stopping_words(stops, noise)
+    return _figure(
+        steps,
+        noise,
+        identity="returns",
+        what="labels",
+        panels=evidence.panels,
+        series=evidence.arms,
+        series_title="pre-training images",
+        x_title="from → to labelled images",
+        of="arms",
+        notes=notes,
+        tables=tables,
+    )
+
+
+def _by_images(evidence: Evidence, noise: float) -> Figure | None:
+    steps = image_steps(evidence)
+    if not np.isfinite(steps["gain"].to_numpy(dtype=float)).any():
+        return None
+    return _figure(
+        steps,
+        noise,
+        identity="returns-images",
+        what="pre-training images",
+        panels=list(dict.fromkeys(steps["panel"])),
+        series=[count(size) for size in evidence.sizes],
+        series_title="labelled images",
+        x_title="from → to pre-training images",
+        of="numbers of labels",
+        notes=[evidence.focus] if evidence.focus else [],
+        tables=[
+            make_table(steps.assign(noise_sd=noise), caption="Gain of each step of pre-training images, per doubling", file_name="returns_images.csv")
+        ],
+    )
+
+
+def _figure(
+    steps: pd.DataFrame,
+    noise: float,
+    *,
+    identity: str,
+    what: str,
+    panels: Sequence[str],
+    series: Sequence[str],
+    series_title: str,
+    x_title: str,
+    of: str,
+    notes: Sequence[str],
+    tables: Sequence[Table],
+) -> Figure:
+    finite = steps.loc[np.isfinite(steps["gain"].to_numpy(dtype=float))]
+    present = [one for one in series if one in set(finite["series"])]
+    kept, shown = spread_out(present, MOST_SERIES), spread_out(panels_of(finite, panels), MOST_PANELS)
+    drawn = finite.loc[finite["series"].isin(kept) & finite["panel"].isin(shown)].sort_values("from", kind="stable")
+    domain = padded_domain(drawn["gain"], drawn["low"], drawn["high"], [0.0], [-noise, noise])
+    made = []
+    for number, panel in enumerate(shown):
+        part = drawn.loc[drawn["panel"] == panel].rename(columns={"series": "arm"})
+        chart = gain_per_doubling(part, arms=series, arm_title=series_title, x_title=x_title, y_domain=domain, noise=noise)
+        made.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=_described(part, what, panel), heading=panel))
+    band = (
+        f"Grey band: ±{decimals(noise)}, the standard deviation of the difference between two runs of one cell, pooled over cells: a gain inside "
+        "it is no larger than what re-running brings."
+        if np.isfinite(noise)
+        else "Every cell has one run, so what re-running brings is not known and no band is drawn."
+    )
+    said = list(notes)
+    if len(kept) < len(present) or len(shown) < finite["panel"].nunique():
+        said.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
+    for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
+        said.append(f"Bars are missing where {reason}.")
+    return Figure(
+        identity=f"figure-{identity}",
+        claim=_claim(drawn.loc[drawn["panel"] == shown[0]], what, noise),
+        subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
+        f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
+        description=" ".join(panel.alternative for panel in made),
+        panels=tuple(made),
+        notes=tuple(said),
+        tables=tuple(tables),
+    )
+
+
+def _claim(steps: pd.DataFrame, what: str, noise: float) -> str:
+    """The last step of the first panel against the noise, over all series that have it."""
+    last = steps.loc[steps["to"] == steps["to"].max()]
+    ends = sorted({signed(last["gain"].min()), signed(last["gain"].max())}, key=lambda text: float(text.replace("−", "-")))
+    where = str(steps["panel"].iloc[0])
+    said = f"From {' to '.join(last['step'].iloc[0].split(' → '))} {what} a doubling brings {' to '.join(ends)} mIoU"
+    if np.isfinite(noise):
+        less = int((last["gain"].abs() < noise).sum())
+        verdict = "less than" if less == len(last) else "more than" if less == 0 else f"in {less} of {len(last)} cases less than"
+        said += f", {verdict} the {decimals(noise)} by which two runs of one cell differ"
+    return said + (f" ({where})" if where else "")
+
+
+def _described(part: pd.DataFrame, what: str, panel: str) -> str:
+    said = []
+    for name, own in part.groupby("arm", sort=False):
+        first, last = own.iloc[0], own.iloc[-1]
+        who = in_words(str(name)) if what == "labels" else f"at {name} labels"
+        text = f"{who} {signed(first['gain'])} from {first['step'].replace(' → ', ' to ')}"
+        said.append(text + (f" and {signed(last['gain'])} from {last['step'].replace(' → ', ' to ')}" if len(own) > 1 else ""))
+    return f"mIoU per doubling of {what}{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+
+
+def stopping_points(evidence: Evidence, noise: float) -> pd.DataFrame:
+    """For each arm's law: from how many labels on a doubling brings less than `noise`: panel, arm, status, labels, low, high, extrapolated, note."""
+    rows: list[tuple[object, ...]] = []
+    nothing = (float("nan"),) * 3
+    for law in evidence.laws if np.isfinite(noise) and noise > 0 else ():
+        if law.fit is None or law.reason:
+            rows.append((law.panel, law.arm, "no law", *nothing, None, law.reason))
+            continue
+        try:
+            point = diminishing_returns(law.fit, noise_sd=noise, better="higher").noise
+        except AnalysisError as error:
+            rows.append((law.panel, law.arm, "no answer", *nothing, None, str(error)))
+            continue
+        low, high = point.interval or (float("nan"), float("nan"))
+        rows.append((law.panel, law.arm, point.status, point.x, low, high, point.extrapolated, point.reason_no_interval))
+    return pd.DataFrame(rows, columns=["panel", "arm", "status", "labels", "low", "high", "extrapolated", "note"])
+
+
+def _stopping_words(stops: pd.DataFrame, noise: float) -> list[str]:
+    """What the laws say of scratch and of the largest pre-training in the first panel."""
+    part = stops.loc[(stops["panel"] == stops["panel"].iloc[0]) & stops["status"].isin(["found", "already", "never"])]
+    arms = list(part["arm"])
+    wanted = [arm for arm in arms if arm == NO_PRETRAINING] + [arm for arm in arms if arm != NO_PRETRAINING][-1:]
+    return [text for _, row in part.loc[part["arm"].isin(wanted)].iterrows() for text in _stopping_sentence(row, noise)]
+
+
+def _stopping_sentence(row: pd.Series, noise: float) -> Iterator[str]:
+    who = in_words(str(row["arm"])).capitalize()
+    less = f"another doubling of labels brings less than {decimals(noise)} mIoU"
+    if row["status"] == "never":
+        yield f"{who}, by its law, there is no number of labels from which {less}."
+    elif row["status"] == "already":
+        yield f"{who}, by its law, {less} already at the fewest labels measured."
+    else:
+        interval = "" if pd.isna(row["low"]) else f" (90% interval {_ends(row['low'])} to {_ends(row['high'])})"
+        beyond = "; its doubling lies beyond what was measured" if row["extrapolated"] else ""
+        yield f"{who}, by its law, {less} from {digits(row['labels'])} labels on{interval}{beyond}."
+
+
+def _ends(value: float) -> str:
+    return digits(value, never="never")

@@ -1,0 +1,200 @@
+"""Pre-training size against fine-tuning size: the scores, the law of both, and what it leaves over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, SurfaceFit
+from analysis.claims.law import LAW, SECOND_LAW, surface
+from analysis.claims.material import prepare
+from analysis.wording import percent
+from reports.arms import rest_of
+from reports.evidence import Evidence, focused
+from reports.figures.surface import score_surface
+from reports.page import Figure, Panel, Section, make_table
+from reports.theme import NO_PRETRAINING, count, decimals, signed
+from reports.wording import sentence
+
+HEADING = "Pre-training size against number of labels"
+LEVEL = 0.95
+MARGIN = 0.01
+"""Asked for by analysis, and not used for anything shown here."""
+MOST_GRIDS = 4
+NAMES = {LAW: "effective data transferred", SECOND_LAW: "multiplicative law"}
+FORMULAS = {LAW: "1 − mIoU = E + A (F + k P^alpha F^beta)^−b", SECOND_LAW: "the multiplicative law of P and F"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The cells of both sizes that agree in all else, with the laws of their error."""
+
+    name: str
+    """What they agree in, in words; '' where there is nothing to say."""
+    cells: pd.DataFrame
+    """pretrain_images, finetune_images, mean, n."""
+    laws: dict[str, SurfaceFit]
+    """By the law's name; without those that could not be fitted."""
+    reason: str
+    """Why there is no law at all, or ''."""
+
+
+def surface_section(evidence: Evidence) -> Section:
+    """A heat map of the scores for each grid of two sizes, and beside it what a law of both leaves over."""
+    evidence = focused(evidence)
+    every = [part for part in _parts(evidence) if part[1]["pretrain_images"].nunique() > 1 and part[1]["finetune_images"].nunique() > 1]
+    if not every:
+        words = "There is no figure here. It takes two pre-training sizes (scratch counted) and two numbers of labels that agree in all else."
+        return Section(identity="surface", heading=HEADING, paragraphs=(words,))
+    grids = [_grid(name, part) for name, part in every[:MOST_GRIDS]]
+    domain = min(float(one.cells["mean"].min()) for one in grids), max(float(one.cells["mean"].max()) for one in grids)
+    panels, law_panels, tables, notes = [], [], [], []
+    for number, one in enumerate(grids):
+        where = f" ({one.name})" if one.name else ""
+        chart = score_surface(one.cells.rename(columns={"mean": "value"}), domain=domain)
+        heading = f"Mean mIoU{where}"
+        panels.append(Panel(identity=f"surface-{number}", chart=chart, alternative=_described(one, heading), heading=heading))
+        law = drawn_law(one)
+        if law is not None:
+            left = residuals(one, law)
+            shown = left.assign(value=100 * left["residual"])
+            chart = score_surface(shown, value_title="hundredths of mIoU above the law", is_signed=True, places=1)
+            heading = f"Above the law of {NAMES[law.law]}, in hundredths{where}"
+            law_panels.append(Panel(identity=f"surface-law-{number}", chart=chart, alternative=_left_over(left, heading), heading=heading))
+        notes += _notes(one, where)
+        for name, fitted in one.laws.items():
+            suffix = f"{number}_{name}"
+            tables.append(
+                make_table(parameters(fitted), caption=f"{NAMES[name].capitalize()}{where}: parameters", file_name=f"surface_law_{suffix}.csv")
+            )
+            tables.append(make_table(residuals(one, fitted), caption=f"The same: fitted values{where}", file_name=f"surface_fitted_{suffix}.csv"))
+    panels += law_panels  # after all means, so that these stand beside each other; one grid has its law beside it
+    if len(every) > len(grids):
+        notes.append(f"{len(grids)} of {len(every)} grids are drawn, the first in the order of the page.")
+    cells = pd.concat([one.cells.assign(grid=one.name, over_smallest=one.cells["mean"] - _smallest(one)) for one in grids], ignore_index=True)
+    has_law = any(drawn_law(one) is not None for one in grids)
+    law_words = (
+        f"The law of the error, 1 − mIoU, in pre-training images P and labels F is fitted to the runs without an intermediate stage; its parameters "
+        f"have {percent(LEVEL)} intervals, a bootstrap over pre-trainings, in the tables below."
+        if has_law
+        else "No law of both sizes is drawn; the notes say why."
+    )
+    figure = Figure(
+        identity="figure-surface",
+        claim=_claim(grids[0]),
+        subtitle=f"Each tile is the mean of one cell ({_counted(cells['n'])}). {law_words} Sizes are evenly spaced.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=(make_table(cells, caption="Means of the cells (the tiles)", file_name="surface_cells.csv"), *tables),
+    )
+    return Section(identity="surface", heading=HEADING, figures=(figure,))
+
+
+def _parts(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The runs of each panel and kind of pre-training, with the runs from scratch, which had none."""
+    for panel in evidence.panels:
+        runs = evidence.runs.loc[evidence.runs["panel"] == panel]
+        rests = list(dict.fromkeys(rest_of(arm) for arm in evidence.arms if arm != NO_PRETRAINING))
+        kinds = np.array([rest_of(str(arm)) for arm in runs["arm"]], dtype=object)
+        scratch = (runs["arm"] == NO_PRETRAINING).to_numpy()
+        for rest in rests:
+            yield ", ".join(one for one in (panel, rest) if one), runs.loc[scratch | (kinds == rest)]
+
+
+def _grid(name: str, runs: pd.DataFrame) -> Grid:
+    grouped = runs.groupby(["pretrain_images", "finetune_images"], sort=True)["miou"]
+    cells = pd.DataFrame({"mean": grouped.mean(), "n": grouped.size()}).reset_index()
+    laws, reasons = {}, []
+    material = prepare(runs.drop(columns=["arm", "panel"]), outcome="miou", level=LEVEL, margin=MARGIN)
+    if (runs["intermediate"] != "none").all():
+        return Grid(name=name, cells=cells, laws={}, reason="The law is asked of the runs without an intermediate stage.")
+    for law in (LAW, SECOND_LAW):
+        try:
+            laws[law] = surface(material, law)
+        except AnalysisError as error:
+            reasons.append(str(error))
+    return Grid(name=name, cells=cells, laws=laws, reason="" if laws else sentence(reasons[0]))
+
+
+def drawn_law(grid: Grid) -> SurfaceFit | None:
+    """The first law that converged, else the first that the data can tell at all; None where there is none."""
+    for wanted in (("converged",), ("converged", "at bound")):
+        for law in grid.laws.values():
+            if law.status in wanted:
+                return law
+    return None
+
+
+def residuals(grid: Grid, law: SurfaceFit) -> pd.DataFrame:
+    """Each cell's mean beside what the law says: pretrain_images, finetune_images, mean, law, low, high, residual, all of them scores."""
+    said = law.predict(grid.cells[["pretrain_images", "finetune_images"]].to_numpy(dtype=float))
+    table = grid.cells[["pretrain_images", "finetune_images", "mean"]].assign(law=1.0 - said.mean, low=1.0 - said.high, high=1.0 - said.low)
+    return table.assign(residual=table["mean"] - table["law"])
+
+
+def parameters(law: SurfaceFit) -> pd.DataFrame:
+    """One row a parameter: parameter, value, low, high, and the fit's status."""
+    rows = [(name, value, *(law.intervals[name] or (np.nan, np.nan)), law.status) for name, value in law.params.items()]
+    return pd.DataFrame(rows, columns=["parameter", "value", "low", "high", "status"])
+
+
+def _notes(grid: Grid, where: str) -> list[str]:
+    if not grid.laws:
+        return [sentence(f"No law of both sizes{where}: {grid.reason}")]
+    notes = []
+    for name, law in grid.laws.items():
+        if law.status != "converged":
+            notes.append(sentence(f"{NAMES[name].capitalize()}{where} is {law.status}: {law.status_detail}"))
+    return notes
+
+
+def _claim(grid: Grid) -> str:
+    """The corners of the first grid: what the most pre-training and the most labels bring, alone and together."""
+    low, high = (float(end) for end in (grid.cells["pretrain_images"].min(), grid.cells["pretrain_images"].max()))
+    few, many = (float(end) for end in (grid.cells["finetune_images"].min(), grid.cells["finetune_images"].max()))
+    corner = _mean_at(grid.cells, low, few)
+    start = "scratch" if low == 0 else f"{count(low)} pre-training images"
+    where = f" ({grid.name})" if grid.name else ""
+    gains = [_mean_at(grid.cells, *ends) - corner for ends in ((high, few), (low, many), (high, many))]
+    if not np.isfinite(gains).all():
+        best = grid.cells.iloc[int(grid.cells["mean"].to_numpy().argmax())]
+        return f"Mean mIoU is highest, {decimals(best['mean'])}, at {count(best['finetune_images'])} labels{where}"
+    return (
+        f"From {start} and {count(few)} labels, {count(high)} pre-training images bring {signed(gains[0])} mIoU, {count(many)} labels "
+        f"{signed(gains[1])}, and both {signed(gains[2])}{where}"
+    )
+
+
+def _smallest(grid: Grid) -> float:
+    """The mean of the cell with the least pre-training and the fewest labels, from which the claim counts; NaN where no run has both."""
+    return _mean_at(grid.cells, float(grid.cells["pretrain_images"].min()), float(grid.cells["finetune_images"].min()))
+
+
+def _mean_at(cells: pd.DataFrame, pretrained: float, labels: float) -> float:
+    there = cells.loc[(cells["pretrain_images"] == pretrained) & (cells["finetune_images"] == labels), "mean"]
+    return float(there.iloc[0]) if len(there) else float("nan")
+
+
+def _counted(runs: pd.Series) -> str:
+    low, high = (count(end) for end in (runs.min(), runs.max()))
+    return "one run" if high == "1" else f"{high} runs" if low == high else f"{low} to {high} runs"
+
+
+def _described(grid: Grid, heading: str) -> str:
+    rows = []
+    for size, part in grid.cells.groupby("pretrain_images", sort=True):
+        values = ", ".join(f"{decimals(row['mean'])} at {count(row['finetune_images'])} labels" for _, row in part.iterrows())
+        rows.append(f"{count(float(str(size)))} pre-training images: {values}")
+    return f"{heading}. {'; '.join(rows)}."
+
+
+def _left_over(left: pd.DataFrame, heading: str) -> str:
+    furthest = left.iloc[int(left["residual"].abs().to_numpy().argmax())]
+    return (
+        f"{heading}. Largest residual {signed(100 * furthest['residual'], 1)} at {count(furthest['pretrain_images'])} pre-training images and "
+        f"{count(furthest['finetune_images'])} labels; root mean square {decimals(100 * float(np.sqrt((left['residual'] ** 2).mean())), 2)}."
+    )

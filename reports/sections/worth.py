@@ -1,0 +1,172 @@
+"""How many labels a pre-training is worth: labels from scratch that would give the score which fewer give after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, exchange_rate, independent_groups
+from analysis.decisions.decision import digits
+from reports.arms import in_words, panels_of, spread_out
+from reports.evidence import LEVEL, ArmLaw, Evidence, focused
+from reports.figures import worth_in_labels
+from reports.page import Figure, Panel, Section, make_table
+from reports.theme import NO_PRETRAINING, count, decimals
+from reports.wording import by_reason, joined
+
+HEADING = "What pre-training is worth in labels"
+COLUMNS = ["panel", "arm", "finetune_images", "score", "labels_from_scratch", "labels_low", "labels_high", "more_labels"]
+COLUMNS += ["ratio", "low", "high", "status", "extrapolated", "compared_with", "note"]
+MOST_ARMS = 6
+MOST_PANELS = 6
+
+
+def worth_section(evidence: Evidence) -> Section:
+    """For each arm and number of labels: the labels without pre-training that give the same score, by the arms' laws."""
+    evidence = focused(evidence)
+    rows, reasons = worth_rows(evidence)
+    if rows.empty:
+        why = " ".join(reasons) if reasons else "It takes a law with pre-training and one without, which share everything else."
+        return Section(identity="worth", heading=HEADING, paragraphs=(f"There is no figure here. {why}",))
+    arms = spread_out([arm for arm in evidence.arms if arm in set(rows["arm"])], MOST_ARMS)
+    shown = spread_out(panels_of(rows, evidence.panels), MOST_PANELS)
+    panels = []
+    for number, panel in enumerate(shown):
+        part = rows.loc[(rows["panel"] == panel) & rows["arm"].isin(arms)]
+        if part.empty:
+            continue
+        words = _described(part, panel)
+        panels.append(Panel(identity=f"worth-{number}", chart=worth_in_labels(part, arms=evidence.arms), alternative=words, heading=panel))
+    notes = [evidence.focus, *reasons] if evidence.focus else list(reasons)
+    if len(arms) < rows["arm"].nunique() or len(shown) < rows["panel"].nunique():
+        notes.append(
+            f"{len(arms)} of {rows['arm'].nunique()} arms and {len(shown)} of {rows['panel'].nunique()} panels are drawn; the table has all."
+        )
+    lacking = rows.loc[rows["low"].isna() & (rows["note"] != "")]
+    named = [(f"{in_words(row['arm'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
+    notes += by_reason("There is no interval", named, of=len(rows))
+    figure = Figure(
+        identity="figure-worth",
+        claim=_claim(rows, evidence),
+        subtitle="Labels from scratch that give the score of an arm, divided by the labels it has, both by the arms' power laws: ×2 means that "
+        f"pre-training is worth as many labels again, below ×1 it harms. Bars: {100 * LEVEL:g}% intervals, cut where the chart ends. Hollow "
+        "points: more labels than any measured from scratch, or fewer. Arrow up: more than any number of labels gives, by the law.",
+        description=" ".join(panel.alternative for panel in panels),
+        panels=tuple(panels),
+        notes=tuple(notes),
+        tables=(make_table(_with_more(rows), caption="Labels from scratch for the same score, by arm and labels", file_name="worth_in_labels.csv"),),
+    )
+    return Section(identity="worth", heading=HEADING, figures=(figure,))
+
+
+def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
+    """One row a panel, pre-trained arm and measured number of labels, and sentences on arms that have none."""
+    laws = {(law.panel, law.arm): law for law in evidence.laws}
+    rows, cases = [], []
+    for panel in evidence.panels:
+        # Scratch with the same intermediate stage; where there is none of that, scratch without.
+        near = [laws[key] for key in ((panel, NO_PRETRAINING), (evidence.panels[0], NO_PRETRAINING)) if key in laws][:1]
+        arms = [arm for arm in evidence.arms if arm != NO_PRETRAINING and (panel, arm) in laws]
+        for arm in arms if near else ():
+            law, scratch = laws[panel, arm], near[0]
+            reason = law.reason or scratch.reason
+            name = in_words(arm) + (f" ({panel})" if panel else "")
+            if reason or law.fit is None or scratch.fit is None:
+                cases.append((name, reason))
+                continue
+            told = law.fit.replicate_kind == scratch.fit.replicate_kind == "jackknife"
+            paired = told and _seeds_in_order(evidence, law) == _seeds_in_order(evidence, scratch)
+            sizes = sorted(float(size) for size in set(law.fit.x))
+            try:
+                rows += [_row(law, scratch, size, paired) for size in sizes]
+            except AnalysisError as error:
+                cases.append((name, str(error)))
+    pretrained = sum(law.arm != NO_PRETRAINING for law in evidence.laws)
+    return pd.DataFrame(rows, columns=COLUMNS), by_reason("Nothing can be said", cases, of=pretrained)
+
+
+def _row(law: ArmLaw, scratch: ArmLaw, size: float, paired: bool) -> tuple[object, ...]:
+    assert law.fit is not None
+    assert scratch.fit is not None
+    with np.errstate(all="ignore"):  # an interval without an end overflows on the way to it
+        one = exchange_rate(law.fit, scratch.fit, size, paired=paired, better="higher")
+    low, high = one.interval or (float("nan"), float("nan"))
+    found = one.status == "found"
+    return (
+        law.panel,
+        law.arm,
+        size,
+        one.y,
+        one.matched_x,
+        low,
+        high,
+        one.extra if found else float("nan"),
+        one.ratio if found else float("nan"),
+        low / size,
+        high / size,
+        one.status,
+        one.extrapolated,
+        scratch.panel,
+        one.reason_no_interval,
+    )
+
+
+def _seeds_in_order(evidence: Evidence, law: ArmLaw) -> list[tuple[int, ...]]:
+    """The seeds of each independent group behind a law, in the order in which groups first appear: equal lists are the same clusters."""
+    part = evidence.runs.loc[(evidence.runs["panel"] == law.panel) & (evidence.runs["arm"] == law.arm)].reset_index(drop=True)
+    seeds = part["seed"].groupby(independent_groups(part)).unique()
+    return [tuple(sorted(int(seed) for seed in group)) for group in seeds]
+
+
+def _said(row: pd.Series, largest: float) -> str:
+    """'43 more labels (90% interval 20 to 90)', or what there is in its place."""
+    if row["status"] == "never":
+        return "more than any number of labels, by the law"
+    if row["status"] == "below":
+        return "less than nothing, for scratch is better with any number of labels"
+    size, extra = float(row["finetune_images"]), float(row["more_labels"])
+    interval = (
+        "" if pd.isna(row["labels_low"]) else f" ({100 * LEVEL:g}% interval {_end(row['labels_low'] - size)} to {_end(row['labels_high'] - size)})"
+    )
+    said = f"{digits(extra)} more labels" if extra >= 0 else f"{digits(-extra)} fewer labels"
+    beyond = ", more than any measured" if float(row["labels_from_scratch"]) > largest else ""
+    return f"{said}{interval}{beyond}".replace("-", "−")
+
+
+def _end(value: float) -> str:
+    return digits(value, never="no limit")
+
+
+def _claim(rows: pd.DataFrame, evidence: Evidence) -> str:
+    """The largest pre-training in the first panel, at the fewest and at the most labels."""
+    panel = panels_of(rows, evidence.panels)[0]
+    part = rows.loc[rows["panel"] == panel]
+    arm = [one for one in evidence.arms if one in set(part["arm"])][-1]
+    ends = part.loc[part["arm"] == arm].sort_values("finetune_images")
+    ends = ends.iloc[[0, -1]] if len(ends) > 1 else ends
+    largest = float(evidence.sizes[-1])
+    words = [f"{_said(row, largest)} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
+    who = in_words(arm).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    return f"{who} is worth {joined(words)}" + (f" ({panel})" if panel else "")
+
+
+def _with_more(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the ends of `more_labels`, as the claim has them."""
+    place = list(rows.columns).index("more_labels") + 1
+    table = rows.copy()
+    table.insert(place, "more_low", table["labels_low"] - table["finetune_images"])
+    table.insert(place + 1, "more_high", table["labels_high"] - table["finetune_images"])
+    return table
+
+
+def _described(part: pd.DataFrame, panel: str) -> str:
+    said: list[str] = []
+    for arm, own in part.groupby("arm", sort=False):
+        values = [_value(row) + f" at {count(row['finetune_images'])} labels" for _, row in own.iterrows()]
+        said.append(f"{in_words(str(arm))} {joined(values)}")
+    return f"Labels from scratch for the same score{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+
+
+def _value(row: pd.Series) -> str:
+    words = {"never": "more than any number", "below": "fewer than any number"}
+    return words.get(str(row["status"])) or f"×{decimals(row['ratio'], 2)}"

@@ -1,0 +1,110 @@
+"""Curves of training: thinned without losing their ends, overfitting marked where analysis finds it, and phases by dash and shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import change_point, phase_relations, split_by_overfitting
+from reports.curves import MOST_POINTS, gaps, read_curves, thinned, turning_points
+from reports.evidence import Evidence, gather
+from reports.figures.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
+from reports.figures.scaling import loss_by_length
+from reports.sections.dynamics import dynamics_section
+from reports.sections.losses import correlation_section, loss_section
+from reports.study import read_study
+from reports.theme import FigureError, specification
+from tests.reports.overfitting_study import write_overfitting_study
+
+CURVES = pd.DataFrame({"stage_id": "p", "measure": "val_mim_loss", "step": range(1000), "image_passes": np.arange(1000.0) * 10})
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    return gather(read_study(write_overfitting_study(tmp_path_factory.mktemp("runs") / "overfitting")))
+
+
+def test_long_curves_are_thinned_and_keep_their_range() -> None:
+    curves = CURVES.assign(value=1.0 / (1.0 + CURVES["image_passes"]), arm="a")
+    means = thinned(curves, ["arm"])
+    assert len(means) <= MOST_POINTS
+    assert means["image_passes"].min() == 10  # what was measured before the first image has no place on the axis
+    assert (means["low"] <= means["mean"]).all()
+    two = pd.concat([curves.head(5), curves.head(5).assign(stage_id="q", value=2.0)])
+    assert thinned(two, ["arm"])["high"].tolist() == [2.0] * 4
+    assert thinned(two, ["arm"])["trainings"].tolist() == [2] * 4
+
+
+def test_the_gap_is_to_the_mean_training_loss_since_the_measurement_before() -> None:
+    rows = [("p", "train", passes, loss) for passes, loss in ((1, 1.0), (2, 3.0), (3, 5.0), (4, 7.0))]
+    rows += [("p", "held", 2, 4.0), ("p", "held", 4, 10.0)]
+    curves = pd.DataFrame(rows, columns=["stage_id", "measure", "image_passes", "value"])
+    assert gaps(curves, training="train", held_out="held")["value"].tolist() == [2.0, 4.0]
+
+
+def test_a_turn_is_where_analysis_finds_the_change_point(evidence: Evidence) -> None:
+    identity = str(evidence.runs.loc[(evidence.runs["pretrain_images"] == 1000) & (evidence.runs["pretrain_steps"] == 10_000), "pretrain_id"].iloc[0])
+    curves = read_curves(evidence.study, [identity], ("val_mim_loss",))
+    own = curves.loc[curves["image_passes"] > 0]
+    wanted = change_point(own["image_passes"].to_numpy(), own["value"].to_numpy())
+    assert wanted.overfitting
+    assert turning_points(curves, held_out="val_mim_loss")["image_passes"].tolist() == [wanted.step]
+
+
+def test_only_what_overfits_has_an_upright(evidence: Evidence) -> None:
+    figure = dynamics_section(evidence).figures[0]
+    assert "the held-out loss turns up before the end by more than its noise" in figure.claim
+    uprights = {panel.heading: "rule" in [layer["mark"]["type"] for layer in specification(panel.chart)["layer"]] for panel in figure.panels}
+    assert any(uprights.values())
+    assert not any(drawn for heading, drawn in uprights.items() if "16,000" in heading)
+
+
+def test_training_is_dashed_and_held_out_solid_with_points() -> None:
+    curves = pd.DataFrame({"kind": [TRAINING, HELD_OUT], "image_passes": 1.0, "mean": 0.5, "low": 0.4, "high": 0.6})
+    layers = specification(training_and_held_out(curves, curves.iloc[:0]))["layer"]
+    assert [layer["mark"]["type"] for layer in layers] == ["area", "line", "line", "point"]
+    assert [layer["mark"]["strokeDash"] for layer in layers[1:3]] == [[5, 3], [1, 0]]
+    with pytest.raises(FigureError, match="logarithmic axis for 'image_passes'"):
+        learning_curves(curves.assign(arm="a", image_passes=0), arms=["a"], y_title="loss")
+
+
+def test_series_are_split_as_analysis_splits_them(evidence: Evidence) -> None:
+    figures = {figure.identity: figure for figure in loss_section(evidence).figures}
+    assert list(figures) == ["figure-loss-by-length", "figure-loss-by-model"]
+    table = evidence.runs.loc[evidence.runs["pretrain_images"] > 0].drop_duplicates("pretrain_id")
+    over = int((split_by_overfitting(table).series["label"] == "overfitting").sum())
+    assert figures["figure-loss-by-length"].claim == f"In {over} of 12 series the validation loss does not fall with every longer pre-training"
+    assert over == 4  # two encoders and two seeds of 1,000 images
+
+
+def test_a_line_a_seed_is_told_apart_and_overfitting_is_dashed_and_hollow() -> None:
+    points = pd.DataFrame({"size": "1,000", "steps": [1, 2] * 2, "val_mim_loss": [0.5, 0.4, 0.5, 0.6], "series": ["0", "0", "1", "1"]})
+    points["phase"] = ["loss falls at every step"] * 2 + ["overfitting"] * 2
+    spec = specification(loss_by_length(points, sizes=["1,000"]))
+    assert spec["layer"][0]["encoding"]["detail"]["field"] == "series"
+    assert [layer["mark"]["filled"] for layer in spec["layer"][1:]] == [True, False]
+
+
+def test_the_scatter_by_phase_has_the_slopes_of_analysis(evidence: Evidence) -> None:
+    section = correlation_section(evidence)
+    figure = section.figures[0]
+    assert figure.identity == "figure-phases"
+    runs = evidence.runs.reset_index(drop=True)
+    slopes = phase_relations(runs, split_by_overfitting(runs), y="miou").table.set_index("phase")["slope"]
+    said = [f"{float(slopes[phase]):.2f}".replace("-", "−") for phase in ("falling", "overfitting")]
+    assert figure.claim.startswith(
+        f"Per unit of validation loss mIoU changes by {said[0]} in series where it falls and {said[1]} in those that overfit"
+    )
+    spec = specification(figure.panels[0].chart)
+    lines = [row for row in spec["datasets"][spec["layer"][0]["data"]["name"]] if row["group"] == "overfitting"]
+    rise = (lines[1]["score"] - lines[0]["score"]) / (lines[1]["val_mim_loss"] - lines[0]["val_mim_loss"])
+    assert rise == pytest.approx(float(slopes["overfitting"]))
+
+
+def test_a_study_of_one_length_keeps_its_scatter_and_its_loss_by_images(full_study: Path) -> None:
+    one = gather(read_study(full_study))
+    assert [figure.identity for figure in loss_section(one).figures] == ["figure-loss-by-images", "figure-loss-during-training"]
+    assert correlation_section(one).figures[0].identity == "figure-correlation"

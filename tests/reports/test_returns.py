@@ -1,0 +1,117 @@
+"""What another doubling brings and what pre-training is worth in labels: the numbers of analysis, and figures that say what they lack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import diminishing_returns, exchange_rate
+from reports.evidence import Evidence, gather
+from reports.figures import gain_per_doubling, worth_in_labels
+from reports.sections.returns import between_two_runs, image_steps, label_steps, returns_section, stopping_points
+from reports.sections.worth import worth_rows, worth_section
+from reports.study import read_study
+from reports.theme import FigureError, specification
+from tests.reports.conftest import write_study
+
+WORTH = pd.DataFrame(
+    {
+        "arm": "2,000",
+        "finetune_images": [100, 300, 1000],
+        "ratio": [1.5, 3.0, np.nan],
+        "low": [1.2, np.nan, 5.0],
+        "high": [2.0, np.nan, np.inf],
+        "status": ["found", "found", "never"],
+        "extrapolated": [False, True, True],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def evidence(full_study: Path) -> Evidence:
+    return gather(read_study(full_study))
+
+
+def marks(spec: dict[str, Any]) -> list[str]:
+    return [layer["mark"]["type"] for layer in spec["layer"]]
+
+
+def test_a_step_is_the_difference_of_cell_means_per_doubling(evidence: Evidence) -> None:
+    steps = label_steps(evidence).set_index(["panel", "series", "from"])
+    assert evidence.cells is not None
+    means = evidence.cells.set_index(["panel", "arm", "finetune_images"])["mean"]
+    panel = evidence.panels[0]
+    gain = (means[panel, "2,000", 300] - means[panel, "2,000", 100]) / np.log2(3)
+    assert steps.loc[(panel, "2,000", 100), "gain"] == pytest.approx(gain)
+    assert steps.loc[(panel, "2,000", 100), "low"] < gain < steps.loc[(panel, "2,000", 100), "high"]
+    assert set(image_steps(evidence)["step"]) == {"2,000 → 20,000"}  # from scratch to 2,000 images is no doubling
+
+
+def test_the_noise_is_between_two_runs_of_one_cell(evidence: Evidence) -> None:
+    spread = evidence.runs.groupby(["panel", "arm", "finetune_images"])["miou"].var(ddof=1)
+    assert between_two_runs(evidence) == pytest.approx(np.sqrt(2 * spread.mean()))
+
+
+def test_stopping_points_are_those_of_analysis(evidence: Evidence) -> None:
+    noise = between_two_runs(evidence)
+    law = evidence.laws[0]
+    assert law.fit is not None
+    row = stopping_points(evidence, noise).iloc[0]
+    assert row["labels"] == diminishing_returns(law.fit, noise_sd=noise).noise.x
+
+
+def test_the_band_of_noise_is_drawn_beneath_and_the_title_judges_by_it(evidence: Evidence) -> None:
+    steps = pd.DataFrame({"arm": "2,000", "step": ["100 → 300"], "gain": [0.1], "low": [0.05], "high": [0.15]})
+    assert marks(specification(gain_per_doubling(steps, arms=["2,000"], noise=0.01))) == ["rect", "rule", "rule", "point"]
+    assert marks(specification(gain_per_doubling(steps, arms=["2,000"]))) == ["rule", "rule", "point"]
+    labels, images = returns_section(evidence).figures
+    assert "more than the 0.005 by which two runs of one cell differ" in labels.claim
+    assert "0.005" in images.subtitle
+
+
+def test_one_run_a_cell_has_no_band_and_says_so(tmp_path: Path) -> None:
+    single = gather(read_study(write_study(tmp_path / "single", seeds=(0,), intermediates=("none",), examples=False)))
+    figure = returns_section(single).figures[0]
+    assert "what re-running brings is not known and no band is drawn" in figure.subtitle
+    assert any("one seed only" in note for note in figure.notes)
+
+
+def test_worth_is_the_exchange_rate_of_the_two_laws(evidence: Evidence) -> None:
+    rows, reasons = worth_rows(evidence)
+    assert reasons == []
+    laws = {(law.panel, law.arm): law.fit for law in evidence.laws}
+    panel = evidence.panels[0]
+    with_it, without = laws[panel, "20,000"], laws[panel, "none"]
+    assert with_it is not None
+    assert without is not None
+    wanted = exchange_rate(with_it, without, 300.0, paired=True)
+    row = rows.loc[(rows["panel"] == panel) & (rows["arm"] == "20,000") & (rows["finetune_images"] == 300)].iloc[0]
+    assert row["more_labels"] == wanted.extra
+    assert (row["labels_low"], row["labels_high"]) == wanted.interval
+
+
+def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow() -> None:
+    spec = specification(worth_in_labels(WORTH, arms=["none", "2,000"]))
+    assert marks(spec) == ["rule", "rule", "point", "point", "text"]
+    assert [layer["mark"].get("filled") for layer in spec["layer"] if layer["mark"]["type"] == "point"] == [True, False]
+    assert spec["layer"][-1]["mark"]["text"] == "↑"
+    with pytest.raises(FigureError, match="holds values of zero or less"):
+        worth_in_labels(WORTH.assign(ratio=[-1.0, 1.0, 1.0]), arms=["2,000"])
+
+
+def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:
+    claim = worth_section(evidence).figures[0].claim
+    assert "more labels (90% interval" in claim
+    assert "more than any measured at 3,000 labels" in claim
+
+
+def test_without_scratch_there_is_no_worth_and_the_reason_is_said(tmp_path: Path) -> None:
+    section = worth_section(
+        gather(read_study(write_study(tmp_path / "trained", pretrain_sizes=(2000, 20000), intermediates=("none",), examples=False)))
+    )  # fmt: skip
+    assert section.figures == ()
+    assert "It takes a law with pre-training and one without" in section.paragraphs[0]

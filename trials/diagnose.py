@@ -1,0 +1,38 @@
+"""Measure what the encoders of a study have learned, on held-out images; `trials.diagnostics` defines every number.
+
+python -m trials.diagnose runs/NAME --store data/store
+
+Writes stages/<id>/diagnostics.json and stages/<id>/diagnostics/*.png for every finished pre-training and intermediate stage, and skips
+those already there for the same weights and settings. Computes on a GPU where there is one. Exit status: 0, 1 if a stage's
+weights could not be used, 2 if the study or its stores could not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from trials.errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    from trials.diagnostics.study import IMAGES, diagnose  # after --help, which need not wait for torch
+
+    parser = argparse.ArgumentParser(prog="python -m trials.diagnose", description="Measure what the encoders of a study have learned.")
+    parser.add_argument("study", type=Path, help="the study folder, runs/NAME")
+    parser.add_argument("--store", type=Path, required=True, help="root of the image stores that the study was trained from")
+    parser.add_argument("--images", type=int, default=IMAGES, help=f"held-out images to measure on, and as many for the probe (default {IMAGES})")
+    options = parser.parse_args(arguments)
+    try:
+        problems = diagnose(options.study, options.store, images=options.images, say=lambda text: print(text, flush=True))
+    except (InputError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

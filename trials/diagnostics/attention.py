@@ -1,0 +1,65 @@
+"""How far attention reaches: queries and keys computed once more, so that training keeps its fused attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trials.encoders import Attention, ViT, patchify
+
+
+def place_distances_px(patches: int, patch_px: int) -> Tensor:
+    """(patches, patches) float64 Euclidean distances of places on the square grid, in pixels."""
+    side = round(patches**0.5)
+    places = torch.stack([torch.arange(patches) // side, torch.arange(patches) % side], dim=1).double()
+    return torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist") * patch_px
+
+
+def weighted_distance(weights: Tensor, distances: Tensor) -> Tensor:
+    """(images, heads, N, N) attention from queries (rows) to keys, (N, N) distances -> (heads,) distance summed over images, mean over queries."""
+    return torch.einsum("bhqk,qk->h", weights.double(), distances) / weights.shape[2]
+
+
+def attention_weights(layer: Attention, tokens: Tensor) -> Tensor:
+    """(B, N, dim) tokens as they enter the layer -> (B, heads, N, N) softmax weights."""
+    batch, count, _ = tokens.shape
+    qkv = layer.qkv(layer.norm(tokens)).view(batch, count, 3, layer.heads, -1).permute(2, 0, 3, 1, 4)
+    return (qkv[0] @ qkv[1].transpose(-1, -2)).mul(qkv.shape[-1] ** -0.5).softmax(dim=-1)
+
+
+def tokens_and_reach(encoder: ViT, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """(B, 3, S, S) normalised images -> (B, N, dim) final tokens, and for each layer the (heads,) attention distance summed over images."""
+    distances = place_distances_px(encoder.patches, encoder.patch_px).to(images.device)
+    tokens = encoder.embed(patchify(images, encoder.patch_px)) + encoder.positions[1:]
+    reach = []
+    for block in encoder.blocks:
+        layer, feed_forward = block["attention"], block["feed_forward"]  # type: ignore[index]
+        reach.append(weighted_distance(attention_weights(layer, tokens), distances))
+        tokens = tokens + layer(tokens)
+        tokens = tokens + feed_forward(tokens)
+    return encoder.norm(tokens), reach
+
+
+def reach_of_layers(sums: list[Tensor], images: int) -> list[dict[str, Any]]:
+    """Sums over images, a layer each -> layer (from 1), the mean of its heads, and each head, in pixels."""
+    means = [(total / images).tolist() for total in sums]
+    return [{"layer": number, "mean": sum(heads) / len(heads), "heads": heads} for number, heads in enumerate(means, start=1)]
+
+
+def uniform_reach_px(encoder: ViT) -> float:
+    """The distance of attention that weighs every key alike, in pixels."""
+    return float(place_distances_px(encoder.patches, encoder.patch_px).mean())
+
+
+@torch.no_grad()
+def encode(encoder: ViT, images: Tensor, *, batch: int = 64) -> tuple[Tensor, list[dict[str, Any]]]:
+    """(M, 3, S, S) normalised images on the encoder's device -> (M, N, dim) tokens and the attention distance of each layer."""
+    tokens, sums = [], None
+    for part in images.split(batch):
+        one, reach = tokens_and_reach(encoder, part)
+        tokens.append(one)
+        sums = reach if sums is None else [a + b for a, b in zip(sums, reach, strict=True)]
+    assert sums is not None, "no images to encode"
+    return torch.cat(tokens), reach_of_layers(sums, len(images))

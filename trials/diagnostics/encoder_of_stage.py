@@ -1,0 +1,47 @@
+"""The encoder that a stage finished with, and the one that its chain began with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from trials.encoders import ViT, build_encoder
+from trials.errors import StageError
+from trials.ledger import load_parent_weights
+from trials.seeding import derive_seed
+from trials.spec import StageSpec
+
+PREFIX = "encoder."
+
+
+def root_of(identity: str, specs: Mapping[str, StageSpec]) -> StageSpec:
+    """The first stage of the chain that leads to a stage, which is where its encoder was drawn."""
+    spec = specs[identity]
+    while spec.parent is not None:
+        spec = specs[spec.parent]
+    return spec
+
+
+def untrained_encoder(spec: StageSpec) -> ViT:
+    """The encoder as `spec`, which has no parent, begins with it: the very draw of its seed. Global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(spec.seed, "init-encoder"))
+        return build_encoder(spec.encoder, positions=spec.recipe.positions).eval()
+
+
+def trained_encoder(folder: Path, spec: StageSpec) -> ViT:
+    """The encoder of a finished stage.
+
+    Raises:
+        StageError: its weights are missing, altered, or not those of this encoder.
+    """
+    weights = load_parent_weights(folder)
+    with torch.random.fork_rng(devices=[]):
+        encoder = build_encoder(spec.encoder, positions=spec.recipe.positions)
+    try:
+        encoder.load_state_dict({name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)})
+    except RuntimeError as error:
+        raise StageError(f"The weights of {folder.name} are not those of {spec.encoder}: train that stage anew.") from error
+    return encoder.eval()
