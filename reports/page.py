@@ -24,7 +24,7 @@ from reports.pictures import Gallery
 from reports.template import fill
 from reports.theme import specification
 
-MOST_ROWS = 600
+MOST_ROWS = 200
 """Rows of one table that are written out; its CSV always has all."""
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}

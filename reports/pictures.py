@@ -11,7 +11,7 @@ from typing import Any
 from reports.study import ReportError, read_json
 from reports.theme import decimals
 
-BUDGET_BYTES = 330_000
+BUDGET_BYTES = 170_000
 """Base64 bytes for one gallery, of which a page has up to four, so that the whole page stays under 3 MB."""
 MOST_IMAGES = 5
 RANKS = ("best", "median", "worst")
