@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import re
 import textwrap
@@ -13,6 +14,7 @@ from typing import Any, Final
 import altair as alt
 import vl_convert
 
+from reports.download import GZIP
 from reports.page import Figure, Page, Panel
 from reports.study import ReportError
 from reports.theme import specification
@@ -105,8 +107,10 @@ def _files(figure: Figure, kind: str) -> Iterator[tuple[str, bytes]]:
     for panel in figure.panels:
         yield f"{_file_name(panel.identity)}.{kind}", draw(paper_specification(panel, heading=len(figure.panels) > 1), kind)
     for table in figure.tables:
-        name, _, ending = table.file_name.rpartition(".")
-        yield f"{_file_name(name)}.{ending}", base64.b64decode(table.address.partition("base64,")[2])
+        data = base64.b64decode(table.address.partition("base64,")[2])
+        # A file of its own need not be small: what the page carries gzipped is written as it is.
+        data = gzip.decompress(data) if table.address.startswith(GZIP) else data
+        yield f"{_file_name(table.file_name.removesuffix('.gz').removesuffix('.csv'))}.csv", data
 
 
 def _caption(figure: Figure, names: list[str]) -> str:

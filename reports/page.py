@@ -19,7 +19,7 @@ import pandas as pd
 import vl_convert
 
 from reports.characters import visible
-from reports.download import csv_address
+from reports.download import GZIP, csv_address
 from reports.pictures import Gallery
 from reports.template import fill
 from reports.theme import specification
@@ -189,7 +189,7 @@ def make_table(
             for place, column in enumerate(columns)
         ),
         rows=rows,
-        file_name=file_name,
+        file_name=f"{file_name}.gz" if address.startswith(GZIP) else file_name,
         address=address,
         hidden=" ".join(hidden),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,16 @@ class Arm:
     def first(self) -> Effects:
         """The effects that estimates are of: the only ones, or those with the spread read as SD."""
         return self.effects[0][1]
+
+    @cached_property
+    def checked(self) -> tuple[Check, ...]:
+        """The assumption checks of the effects over all cells: of one or two treatments all, of more those of the least sure."""
+        effects = self.first
+        if not isinstance(effects, PairedEffects):
+            return ()
+        if len(effects.overall) > 2:
+            return _worst(effects)
+        return tuple(check for _, row in effects.overall.iterrows() for check in checks(effects, row))
 
     def rows(self) -> pd.DataFrame:
         """The tests of all cells under all readings, as rows of a finding."""
@@ -106,7 +116,7 @@ def everywhere(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
         test="the cell that decides, after Holm over cells",
         n=counted,
         reading=reading,
-        checks=_checked(arm),
+        checks=arm.checked,
         rows=rows,
     )
 
@@ -136,7 +146,7 @@ def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
         test="two one-sided tests against the margin" if p == within and within < ALPHA else "no effect on average, two-sided t",
         n=counted,
         reading="; ".join(part for part in (reading, how) if part),
-        checks=_checked(arm),
+        checks=arm.checked,
         rows=_overall(arm),
     )
 
@@ -160,15 +170,6 @@ def _one(row: pd.Series, level: float) -> str:
     return told(estimate, np.nan).partition(" (")[0] + (
         f", {p_value(row['p_holm'])} after Holm" if np.isfinite(row["p_holm"]) else f", {row['note']}"
     )
-
-
-def _checked(arm: Arm) -> tuple[Check, ...]:
-    effects = arm.first
-    if isinstance(effects, PairedEffects):
-        return (
-            tuple(check for _, row in effects.overall.iterrows() for check in checks(effects, row)) if len(effects.overall) < 3 else _worst(effects)
-        )
-    return ()
 
 
 def _worst(effects: PairedEffects) -> tuple[Check, ...]:

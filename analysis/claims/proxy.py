@@ -40,7 +40,7 @@ def proxy_findings(material: Material) -> list[Finding]:
     if LOSS not in material.table.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
     runs = material.table
-    asked: dict[str, object] = {"x": LOSS, "y": material.outcome, "cluster": clusters_of(runs), "level": material.level}
+    asked: dict[str, object] = {"x": LOSS, "y": material.outcome, "cluster": clusters_of(runs), "level": material.level, "methods": ("pearson",)}
     pooled = correlate(runs, within=_labels(runs), **asked)  # type: ignore[arg-type]
     said = [_pooled(material, pooled)]
     if runs.loc[runs[LOSS].notna(), "pretrain_images"].nunique() > 1:

@@ -26,6 +26,7 @@ def correlate(
     within: str | Sequence[str] = ("finetune_images",),
     given: str | Sequence[str] = (),
     cluster: str | Sequence[str] = "pretrain_id",
+    methods: Sequence[str] = METHODS,
     level: float = 0.95,
     seed: int = 0,
 ) -> Correlation:
@@ -37,12 +38,15 @@ def correlate(
     such clusters give no interval. A table without the column `cluster` counts each run as a cluster. Numbers held fixed enter linearly, in
     logarithms where they are positive and span a decade; text as categories. Runs without x, such as those trained from scratch, are left
     out and counted.
-    Raises AnalysisError for a missing column, text where numbers belong, or fewer than three runs with all numbers.
+    Rows come in the order of `methods`, of which 'pearson' must be the first.
+    Raises AnalysisError for a missing column, an unknown method, text where numbers belong, or fewer than three runs with all numbers.
     """
     within = (within,) if isinstance(within, str) else tuple(within)
     given = (given,) if isinstance(given, str) else tuple(given)
     checked_level(level)
     checked_samples(0, seed)
+    if not methods or methods[0] != METHODS[0] or not set(methods) <= set(METHODS):
+        raise AnalysisError(f"methods is {tuple(methods)}: give 'pearson' first, then any of {', '.join(METHODS[1:])}.")
     for name in given:
         if name in (x, y):
             raise AnalysisError(f"'{name}' is both correlated and held fixed: name other columns in given=.")
@@ -83,7 +87,7 @@ def correlate(
 
     def rows_of(name: str, key: tuple[object, ...], one: Sample) -> list[dict[str, Hashable]]:
         said: dict[str, Hashable] = {"group": name, **dict(zip(within, key, strict=True))}
-        return [said | {"method": method} | estimate_row(one, method, level=level, seed=seed) for method in METHODS]
+        return [said | {"method": method} | estimate_row(one, method, level=level, seed=seed) for method in methods]
 
     columns = ["group", *within, "method", "r", "low", "high", "p", "n", "pretrainings", "clusters", "note", "p_note"]
     table = pd.DataFrame([row for name, key, rows in groups for row in rows_of(name, key, sample(rows))], columns=columns)

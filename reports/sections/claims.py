@@ -23,6 +23,9 @@ MEANINGS = {
     "reading": "what had to be assumed about the data",
 }
 
+MOST_DRAWN = 60
+"""Rows of one panel of the forest plot."""
+
 
 def claims_section(asked: Asked, *, told: Collection[str] = ()) -> Section:
     """All findings by topic, what cannot be answered, and the table of findings; notes that were `told` elsewhere are left out."""
@@ -60,12 +63,15 @@ def forest_section(asked: Asked) -> Section | None:
     if findings is None or not drawn:
         return None
     # One axis for both readings of a finding; never one for two findings, whose units may differ.
-    panels = []
+    panels, cut = [], False
     for number, part in enumerate(drawn):
         finding = findings[str(part["finding"].iloc[0])]
         whole = tests.loc[tests["finding"] == finding.identity]
         unit = finding.estimate.unit if finding.estimate else ""
-        chart = forest(part, x_title=unit or "estimate", x_domain=padded_domain(whole["estimate"], whole["low"], whole["high"], [0.0]))
+        # Evenly spread over the cells, not chosen by their outcome: a panel of a thousand rows is no figure. The table below has all.
+        shown = part.iloc[np.unique(np.linspace(0, len(part) - 1, min(len(part), MOST_DRAWN)).round().astype(int))]
+        cut = cut or len(shown) < len(part)
+        chart = forest(shown, x_title=unit or "estimate", x_domain=padded_domain(whole["estimate"], whole["low"], whole["high"], [0.0]))
         reading = str(part["reading"].iloc[0])
         heading = f"{sentence(finding.claim).rstrip('.')} ({reading})" if reading else sentence(finding.claim)
         panels.append(Panel(identity=f"tests-{number}", chart=chart, alternative=f"{heading.rstrip('.')}: {_described(part)}", heading=heading))
@@ -74,7 +80,7 @@ def forest_section(asked: Asked) -> Section | None:
         claim=_claim(tests),
         subtitle="One row is one test. Filled circles survive Holm's correction over the tests of their panel, hollow ones do not; diamonds "
         "stand alone and were not corrected; crosses have no test. Bars: intervals of each test alone, not corrected. Each finding has an "
-        "axis of its own.",
+        "axis of its own." + (f" Of panels of more than {MOST_DRAWN} tests, {MOST_DRAWN} evenly spread over the cells are drawn." if cut else ""),
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         tables=(make_table(tests, caption="Tests", file_name="tests.csv", meanings=MEANINGS),),

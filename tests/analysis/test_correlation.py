@@ -203,3 +203,12 @@ def test_where_x_varies_inside_clusters_p_is_that_of_the_jackknife() -> None:
     few = correlate(runs.head(9), x="finetune_images", within=()).table.iloc[0]
     assert np.isnan(few["p"])
     assert few["p_note"] == "finetune_images varies inside clusters, and a t test needs at least 5 of them: no p"
+
+
+def test_methods_can_be_chosen_and_give_the_same_rows() -> None:
+    runs = points(pretrainings=8)
+    every, one = correlate(runs), correlate(runs, methods=("pearson",))
+    pd.testing.assert_frame_equal(one.table, every.table[every.table["method"] == "pearson"].reset_index(drop=True))
+    assert one.sentence == every.sentence
+    with pytest.raises(AnalysisError, match="give 'pearson' first, then any of spearman, kendall"):
+        correlate(runs, methods=("spearman",))

@@ -15,9 +15,11 @@ from analysis.claims.finding import Estimate, Finding, Findings, Verdict
 from analysis.significance.checks import Check
 from reports import build_report
 from reports.characters import visible
-from reports.findings import ask, estimate_words, headlines, topics_of
+from reports.findings import Asked, ask, estimate_words, headlines, topics_of
 from reports.page import SYMBOLS
 from reports.sections import claims_section, forest_section
+from reports.sections.claims import MOST_DRAWN
+from reports.theme import specification
 from reports.wording import sentence
 from tests.reports.page_reader import Reader
 
@@ -173,3 +175,18 @@ def test_where_nothing_can_be_tested_it_is_said_why(monkeypatch: pytest.MonkeyPa
     assert forest_section(asked) is None
     monkeypatch.setattr("analysis.findings", lambda runs: replace(FOUND, statements=(), unanswered=()), raising=False)
     assert ask(pd.DataFrame()).reason == "No claim could be tested: no two finished runs can be compared."
+
+
+def test_a_panel_of_many_tests_draws_some_of_them_spread_over_the_cells_and_says_so() -> None:
+    many = pd.concat([ROWS.head(1).assign(label=f"cell {place}") for place in range(500)], ignore_index=True)
+    asked = Asked(
+        findings=Findings(study="many", outcome="miou", statements=(finding("hurts", "open", "Topic", rows=many),), unanswered=()), reason=""
+    )
+    section = forest_section(asked)
+    assert section is not None
+    (figure,) = section.figures
+    (spec,) = (specification(panel.chart) for panel in figure.panels)
+    labels = {row["label"] for rows in spec["datasets"].values() for row in rows if "label" in row}
+    assert len(labels) == MOST_DRAWN
+    assert {"cell 0", "cell 499"} <= labels
+    assert f"{MOST_DRAWN} evenly spread over the cells are drawn" in figure.subtitle

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from playwright.sync_api import Browser
 from analysis import AnalysisError
 from reports.build import main
 from reports.characters import visible
-from reports.download import csv_address
+from reports.download import GZIP, csv_address
 from reports.page import Page, make_table, render, script_json
 from reports.report import build_report
 from reports.study import ReportError, read_study, read_validation_curves
@@ -202,3 +204,13 @@ def test_hostile_names_fit_a_phone_and_run_nothing_in_a_browser(write: Callable[
     assert opened.beyond_the_edge() == []
     assert opened.requests == []
     assert opened.complaints == []
+
+
+def test_a_large_table_is_gzipped_with_every_digit_and_the_same_bytes_each_time() -> None:
+    frame = pd.DataFrame({"value": np.random.default_rng(0).standard_normal(40_000)})
+    address, _ = csv_address(frame)
+    assert address.startswith(GZIP)
+    assert address == csv_address(frame)[0]
+    text = gzip.decompress(base64.b64decode(address.removeprefix(GZIP))).decode("utf-8")
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), frame, rtol=1e-15)
+    assert make_table(frame, caption="Many", file_name="many.csv").file_name == "many.csv.gz"
