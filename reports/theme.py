@@ -19,6 +19,8 @@ PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F0
 SHAPES: Final = ("circle", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 GREY: Final = "#808080"
 CHART_HEIGHT: Final = 280
+FADED: Final = 0.12
+"""Share of its opacity that is left to what was not chosen in a legend."""
 
 # Transparent, and mid-grey where the page's own style sheet does not set the ink, so that a chart reads on light and on dark.
 CONFIG: Final[dict[str, Any]] = {
@@ -73,6 +75,11 @@ def with_columns(table: pd.DataFrame, figure: str, *, columns: Sequence[str], fi
     return table.loc[:, list(columns)]
 
 
+def which_run(table: pd.DataFrame) -> list[str]:
+    """The columns that say which run a point is, of those that the table has: they go into its tooltip."""
+    return [name for name in ("seed", "run_id", "treatment_run_id") if name in table.columns]
+
+
 def positive(table: pd.DataFrame, figure: str, column: str) -> None:
     """Refuse a zero on a logarithmic axis: one collapses every other point onto the axis's end.
 
@@ -88,7 +95,43 @@ def finish(layers: Sequence[alt.Chart], *, labels: Sequence[str], height: int = 
     # A legend does not wrap by itself: as many columns as fit beside the axis on a phone, at 7 px a letter and 25 px a symbol.
     columns = max(1, min(4, 300 // (25 + 7 * max((len(label) for label in labels), default=1))))
     config = CONFIG | {"legend": CONFIG["legend"] | {"columns": columns}}
-    return alt.layer(*layers).properties(width="container", height=height).configure(**config)
+    return _linked(layers).properties(width="container", height=height).configure(**config)
+
+
+def _linked(layers: Sequence[alt.Chart]) -> alt.LayerChart:
+    """The layers, with a legend that can be clicked: what is chosen stays, the rest fades. Shift adds one more; a click beside it shows all again.
+
+    Only where colours are named by one field, and a layer has no opacity of its own data.
+    """
+    fields = [field for layer in layers if (field := _coloured_by(layer)) is not None]
+    if not fields:
+        return _layered(layers)
+    chosen = alt.selection_point(name="legend", fields=[fields[0]], bind="legend")
+    faded = []
+    for layer in layers:
+        if _coloured_by(layer) == fields[0] and layer.encoding.opacity is alt.Undefined:
+            mark = layer.mark if isinstance(layer.mark, alt.MarkDef) else alt.MarkDef(type=layer.mark)
+            full = mark.opacity if isinstance(mark.opacity, (int, float)) else 1.0
+            layer = layer.encode(opacity=alt.condition(chosen, alt.value(full), alt.value(full * FADED)))
+        faded.append(layer)
+    first = next(place for place, layer in enumerate(faded) if _coloured_by(layer) == fields[0])
+    faded[first] = faded[first].add_params(chosen)
+    return _layered(faded)
+
+
+def _layered(layers: Sequence[alt.Chart]) -> alt.LayerChart:
+    made = alt.layer(*layers)
+    assert isinstance(made, alt.LayerChart)  # none of the layers is faceted
+    return made
+
+
+def _coloured_by(layer: alt.Chart) -> str | None:
+    """The nominal field that names a layer's colours in a legend; None where there is none."""
+    colour = layer.encoding.color if layer.encoding is not alt.Undefined else alt.Undefined
+    if not isinstance(colour, alt.Color) or colour.legend is None:
+        return None
+    name, _, kind = str(colour.shorthand).partition(":")
+    return name if kind == "N" else None
 
 
 def specification(figure: alt.LayerChart) -> dict[str, Any]:

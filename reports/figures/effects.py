@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import GREY, count, finish, styles, with_columns
+from reports.theme import GREY, count, finish, styles, which_run, with_columns
 
 
 def paired_effect(
@@ -32,7 +32,8 @@ def paired_effect(
     """
     name = "paired_effect"
     effects = with_columns(effects, name, columns=["arm", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"])
-    pairs = with_columns(pairs, name, columns=["arm", "finetune_images", "difference"], finite=["finetune_images", "difference"])
+    told = which_run(pairs)
+    pairs = with_columns(pairs, name, columns=["arm", "finetune_images", "difference", *told], finite=["finetune_images", "difference"])
 
     sizes = [count(size) for size in sorted({*effects["finetune_images"], *pairs["finetune_images"]})]
     present = [arm for arm in arms if arm in set(effects["arm"]) | set(pairs["arm"])]
@@ -57,7 +58,12 @@ def paired_effect(
     if len(pairs):
         # Dashes across the bar: points would hide behind it, and moved aside they would look like another arm.
         dash = alt.Chart(pairs).mark_tick(orient="horizontal", size=13, thickness=1.5, opacity=0.6)
-        layers.append(dash.encode(x=x, xOffset=offset, y=y, color=colour))
+        own = [
+            alt.Tooltip("arm:N", title=arm_title),
+            alt.Tooltip("difference:Q", format="+.4f"),
+            *(alt.Tooltip(f"{one}:N", title=one) for one in told),
+        ]
+        layers.append(dash.encode(x=x, xOffset=offset, y=y, color=colour, tooltip=own))
     tooltip = [
         alt.Tooltip("arm:N", title=arm_title),
         alt.Tooltip("labels:N", title="labelled images"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, with_columns
+from reports.theme import finish, positive, size_axis, styles, which_run, with_columns
 
 LOSS_TITLE = "validation MIM loss"
 
@@ -93,7 +93,7 @@ def loss_and_score(
         FigureError: if a column is missing or a value is not finite.
     """
     name = "loss_and_score"
-    points = with_columns(points, name, columns=["labels", "val_mim_loss", "miou"], finite=["val_mim_loss", "miou"])
+    points = with_columns(points, name, columns=["labels", "val_mim_loss", "miou", *which_run(points)], finite=["val_mim_loss", "miou"])
     colours, shapes = styles(sizes)
     x_scale = alt.Scale(zero=False, nice=False, domain=list(x_domain)) if x_domain else alt.Scale(zero=False)
     y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
@@ -107,6 +107,7 @@ def loss_and_score(
             alt.Tooltip("labels:N", title="labelled images"),
             alt.Tooltip("val_mim_loss:Q", format=".5f", title=LOSS_TITLE),
             alt.Tooltip("miou:Q", format=".4f", title="mIoU"),
+            *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
         ],
     )
     return finish([encoded], labels=sizes)

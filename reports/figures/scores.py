@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, with_columns
+from reports.theme import finish, positive, size_axis, styles, which_run, with_columns
 
 
 def score_by_labels(
@@ -23,7 +23,7 @@ def score_by_labels(
     """mIoU against fine-tuning images (log axis), by arm.
 
     Args:
-        points: one row a run: arm, finetune_images, miou.
+        points: one row a run: arm, finetune_images, miou; and seed and run_id for its tooltip, where they are there.
         curves: the law of each arm that has one: arm, finetune_images, mean, low, high, extrapolated; low and high may be NaN.
         means: for the arms without a law, the mean of each cell: arm, finetune_images, mean, low, high.
         arms: every arm of the study in order, so that all panels agree on colours and shapes.
@@ -33,7 +33,7 @@ def score_by_labels(
         FigureError: if a column is missing, a value is not finite, or a size is not positive.
     """
     name = "score_by_labels"
-    points = with_columns(points, name, columns=["arm", "finetune_images", "miou"], finite=["finetune_images", "miou"])
+    points = with_columns(points, name, columns=["arm", "finetune_images", "miou", *which_run(points)], finite=["finetune_images", "miou"])
     band = ["arm", "finetune_images", "mean", "low", "high"]
     curves = with_columns(curves, name, columns=[*band, "extrapolated"], finite=["finetune_images", "mean"])
     means = with_columns(means, name, columns=band, finite=["finetune_images", "mean"])
@@ -72,6 +72,7 @@ def score_by_labels(
         alt.Tooltip("arm:N", title=arm_title),
         alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
         alt.Tooltip("miou:Q", format=".4f", title="mIoU"),
+        *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
     ]
     dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
     y_point = alt.Y("miou:Q", scale=y_scale, title="mIoU")

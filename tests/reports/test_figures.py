@@ -130,3 +130,20 @@ def test_more_than_five_thousand_points_are_drawn() -> None:
 def test_a_shared_axis_covers_all_finite_values() -> None:
     assert padded_domain([0.0, np.nan], [1.0]) == pytest.approx((-0.05, 1.05))
     assert padded_domain([np.nan]) == (0.0, 1.0)
+
+
+def test_a_legend_can_be_clicked_and_fades_the_rest_where_colours_are_named() -> None:
+    points = pd.DataFrame({"labels": ["100", "300"], "val_mim_loss": [0.4, 0.5], "miou": [0.5, 0.6], "seed": [0, 1], "run_id": ["a", "b"]})
+    spec = specification(loss_and_score(points, sizes=["100", "300"]))
+    params = spec.get("params", []) + [one for layer in spec["layer"] for one in layer.get("params", [])]
+    assert [(one["bind"], one["select"]["fields"]) for one in params] == [("legend", ["labels"])]
+    opacity = spec["layer"][0]["encoding"]["opacity"]
+    assert opacity["condition"]["value"] == pytest.approx(0.75)
+    assert opacity["value"] < 0.2
+
+
+def test_a_points_tooltip_says_which_run_it_is() -> None:
+    points = pd.DataFrame({"labels": ["100"], "val_mim_loss": [0.4], "miou": [0.5], "seed": [3], "run_id": ["finetune-a"]})
+    spec = specification(loss_and_score(points, sizes=["100"]))
+    assert [one["field"] for one in spec["layer"][0]["encoding"]["tooltip"]] == ["labels", "val_mim_loss", "miou", "seed", "run_id"]
+    assert rows(spec, spec["layer"][0])[0]["run_id"] == "finetune-a"
