@@ -15,7 +15,7 @@ from analysis.claims.material import READINGS, Material, Spread
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, rows_of, tally, told, within_margin
 from analysis.claims.wording import NAMES, both_readings, cleaned
 from analysis.effects import PairedEffects
-from analysis.significance.checks import Check, checks
+from analysis.significance.checks import MOST_PAIRS_MIXED, Check, checks
 from analysis.significance.mixed import mixed_effect
 from analysis.significance.summary_effects import SummaryEffects
 from analysis.wording import level_of, p_value
@@ -179,7 +179,7 @@ def _worst(effects: PairedEffects) -> tuple[Check, ...]:
 
 
 def _overall(arm: Arm) -> pd.DataFrame:
-    """The mean over cells of each treatment; of runs also by the mixed model, for cells like these."""
+    """The mean over cells of each treatment; of runs also by the mixed model, for cells like these, up to MOST_PAIRS_MIXED pairs."""
     parts = []
     for spread, effects in arm.effects:
         table = effects.overall if isinstance(effects, PairedEffects) else effects.overall.assign(p_holm=np.nan)
@@ -193,6 +193,9 @@ def _overall(arm: Arm) -> pd.DataFrame:
 def _mixed(effects: PairedEffects) -> pd.DataFrame:
     rows = []
     for treatment in effects.treatments:
+        pairs = int((effects.pairs["treatment"] == treatment).sum())
+        if pairs > MOST_PAIRS_MIXED:
+            continue
         found = mixed_effect(effects, treatment=treatment)
         counted = f"{found.n_pairs} pairs, {found.n_cells} cells, {found.degrees_of_freedom:.1f} degrees of freedom"
         label = f"{_treatment(effects, treatment)}, mixed model: a cell like these"

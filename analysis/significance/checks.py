@@ -17,6 +17,8 @@ from analysis.wording import p_value
 
 ALPHA = 0.05
 FEWEST_FOR_NORMALITY = 8
+MOST_PAIRS_MIXED = 600
+"""Beyond, a mixed model takes seconds, as its matrices are pairs x pairs; t test and permutation speak alone."""
 RESAMPLES = 9999
 
 
@@ -39,7 +41,7 @@ def checks(effects: PairedEffects, row: int | pd.Series) -> tuple[Check, ...]:
     influence: no single group, left out, turns the sign or carries p across 5%.
     balance: every group has the same number of pairs (t weighs groups, not pairs, alike).
     agreement: the paired t, the sign-flip permutation test and the mixed model (cells fixed) are on the same side of 5%; a test that cannot reach 5%
-    with so few groups does not count.
+    with so few groups does not count, and of more than 600 pairs no mixed model is fitted.
 
     Raises AnalysisError for a position beyond the table.
     """
@@ -97,9 +99,11 @@ def _agreement(effects: PairedEffects, row: pd.Series, means: NDArray[np.float64
     found = {"paired t": float(row["p"])}
     if len(means) >= FEWEST_GROUPS:
         found["permutation"] = sign_flip_p(means, resamples=RESAMPLES, random=np.random.default_rng(0))
-    mixed = mixed_effect(effects.restricted(row), cells="fixed")
-    if not np.isnan(mixed.p):
-        found["mixed model"] = mixed.p
+    alone = effects.restricted(row)
+    if len(alone.pairs) <= MOST_PAIRS_MIXED:
+        mixed = mixed_effect(alone, cells="fixed")
+        if not np.isnan(mixed.p):
+            found["mixed model"] = mixed.p
     told = ", ".join(f"{name} {p_value(p)}" for name, p in found.items())
     few = "" if "permutation" in found else f" (permutation cannot reach {ALPHA:g} with {len(means)} groups)"
     if len(found) == 1:
