@@ -67,8 +67,8 @@ def intermediate_findings(material: Material) -> list[Finding]:
         prefix = "intermediate" if len(found) == 1 else objective
         said: dict[str, Any] = {"topic": TOPIC, "direction": -1, "source": CLAIMED, "subject": stage}
         made += [
-            everywhere(compared, identity=f"{prefix}-hurts-everywhere", claim=f"{stage} lowers {material.outcome_name} in every cell.", **said),
             on_average(compared, identity=f"{prefix}-hurts-on-average", claim=f"{stage} lowers {material.outcome_name} on average.", **said),
+            everywhere(compared, identity=f"{prefix}-hurts-everywhere", claim=f"{stage} lowers {material.outcome_name} in every cell.", **said),
         ]
     return made
 

@@ -32,6 +32,6 @@ def pretraining_findings(material: Material) -> list[Finding]:
     compared = arm(material)
     said: dict[str, Any] = {"topic": TOPIC, "direction": +1, "subject": "Pre-training", "source": CLAIMED}
     return [
-        everywhere(compared, identity="pretraining-helps-everywhere", claim=f"Pre-training raises {material.outcome_name} in every cell.", **said),
         on_average(compared, identity="pretraining-helps-on-average", claim=f"Pre-training raises {material.outcome_name} on average.", **said),
+        everywhere(compared, identity="pretraining-helps-everywhere", claim=f"Pre-training raises {material.outcome_name} in every cell.", **said),
     ]
