@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,38 +30,20 @@ def shrinking(material: Material, factor: str) -> Finding:
     series = [one for one in _series(material, factor) if len(one) >= 3]
     if not series:
         raise AnalysisError(f"fewer than three numbers of {WORDS[factor]} above zero agree in all else: run a third one.")
-    named = [(_label(material, one, factor), _difference(_step(one, 0), _step(one, len(one) - 2))) for one in series]
-    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
-    rows, mean = said[0][1], said[0][2]
-    claim = f"A doubling of the {WORDS[factor]} brings less {material.outcome_name} at the last step than at the first."
-    first = [float(np.mean([_worth(material, _step(one, place)) for one in series])) for place in (0, -2)]
-    estimate = Estimate(
-        what=f"gain per doubling at the first step minus at the last, mean over {_count(rows)}",
-        value=mean.value,
-        low=mean.low,
-        high=mean.high,
-        level=material.level,
-        unit=material.outcome_name,
-    )
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, +1)) for spread, _, one in said], material)
-    sentence = (
-        f"A doubling of the {WORDS[factor]} brings {first[0]:+.4f} {material.outcome_name} at the first step and {first[1]:+.4f} at the last, "
-        f"a difference of {told(estimate, mean.p, places=4, extra=[mean.n])}; {tally(rows, +1)}{agreed}."
-    )
-    return Finding(
+    first, last = (float(np.mean([_worth(material, _step(one, place)) for one in series])) for place in (0, -2))
+    return _claimed(
+        material,
+        [(_label(material, one, factor), _difference(_step(one, 0), _step(one, len(one) - 2))) for one in series],
         identity=f"returns-shrink-{factor.split('_')[0]}",
-        topic=TOPIC,
-        claim=claim,
+        claim=f"A doubling of the {WORDS[factor]} brings less {material.outcome_name} at the last step than at the first.",
         source=CLAIMED if factor == "pretrain_images" else "",
-        verdict=verdict,
-        sentence=cleaned(sentence),
-        estimate=estimate,
-        p=mean.p,
-        p_adjusted=np.nan,
+        direction=+1,
+        what="gain per doubling at the first step minus at the last",
         test="no difference on average, two-sided t",
-        n=f"{_count(rows)}, {mean.n}",
-        reading=reading,
-        rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
+        words=lambda told, counted: (
+            f"A doubling of the {WORDS[factor]} brings {first:+.4f} {material.outcome_name} at the first step and {last:+.4f} at the last, "
+            f"a difference of {told}; {counted}"
+        ),
     )
 
 
@@ -73,37 +55,18 @@ def last_doubling(material: Material, factor: str) -> Finding:
     series = [one for one in _series(material, factor) if len(one) >= 2]
     if not series:
         raise AnalysisError(f"no two numbers of {WORDS[factor]} above zero agree in all else: run a second one.")
-    named = [(_label(material, one, factor), _step(one, len(one) - 2)) for one in series]
-    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
-    rows, mean = said[0][1], said[0][2]
     ends = sorted({(one[-2][0], one[-1][0]) for one in series})
     span = f"from {level_of(ends[-1][0])} to {level_of(ends[-1][1])} {WORDS[factor]}" + (" (in some cells to fewer)" if len(ends) > 1 else "")
-    estimate = Estimate(
-        what=f"gain per doubling {span}, mean over {_count(rows)}",
-        value=mean.value,
-        low=mean.low,
-        high=mean.high,
-        level=material.level,
-        unit=material.outcome_name,
-    )
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, +1)) for spread, _, one in said], material)
-    small = np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < material.margin
-    within = f", within the {material.margin:g} that was stated as negligible" if small else ""
-    sentence = f"Going {span}, each doubling brings {told(estimate, mean.p, places=4, extra=[mean.n])}{within}; {tally(rows, +1)}{agreed}."
-    return Finding(
+    return _claimed(
+        material,
+        [(_label(material, one, factor), _step(one, len(one) - 2)) for one in series],
         identity=f"last-doubling-{factor.split('_')[0]}",
-        topic=TOPIC,
         claim=f"The last doubling of the {WORDS[factor]} still raises {material.outcome_name}.",
         source="",
-        verdict=verdict,
-        sentence=cleaned(sentence),
-        estimate=estimate,
-        p=mean.p,
-        p_adjusted=np.nan,
+        direction=+1,
+        what=f"gain per doubling {span}",
         test="no gain on average, two-sided t",
-        n=f"{_count(rows)}, {mean.n}",
-        reading=reading,
-        rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
+        words=lambda told, counted: f"Going {span}, each doubling brings {told}; {counted}",
     )
 
 
@@ -126,30 +89,56 @@ def gain_by_labels(material: Material) -> Finding:
                 named.append((_label(material, series, "finetune_images"), weights))
     if not named:
         raise AnalysisError("no pre-training shares two numbers of labels with training from scratch: run scratch at two numbers of labels.")
-    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
-    rows, mean = said[0][1], said[0][2]
-    estimate = Estimate(
-        what=f"change of the gain from pre-training per doubling of the labels, mean over {_count(rows, 'pre-training')}",
-        value=mean.value,
-        low=mean.low,
-        high=mean.high,
-        level=material.level,
-        unit=material.outcome_name,
-    )
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, -1)) for spread, _, one in said], material)
-    sentence = f"With each doubling of the labels the gain from pre-training changes by {told(estimate, mean.p, places=4, extra=[mean.n])}{agreed}."
-    return Finding(
+    return _claimed(
+        material,
+        named,
         identity="gain-shrinks-with-labels",
-        topic=TOPIC,
         claim="The gain from pre-training shrinks as labels grow.",
         source=CLAIMED,
+        direction=-1,
+        what="change of the gain from pre-training per doubling of the labels",
+        test="no change on average, two-sided t",
+        words=lambda told, _: f"With each doubling of the labels the gain from pre-training changes by {told}",
+        noun="pre-training",
+    )
+
+
+def _claimed(
+    material: Material,
+    named: Sequence[tuple[str, Weights]],
+    *,
+    identity: str,
+    claim: str,
+    source: str,
+    direction: int,
+    what: str,
+    test: str,
+    words: Callable[[str, str], str],
+    noun: str = "cell",
+) -> Finding:
+    """A claim on the mean of contrasts, decided by its sign under every reading; `words` makes the sentence of the number and the tally."""
+    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
+    rows, mean = said[0][1], said[0][2]
+    count = f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"
+    estimate = Estimate(
+        what=f"{what}, mean over {count}", value=mean.value, low=mean.low, high=mean.high, level=material.level, unit=material.outcome_name
+    )
+    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, direction)) for spread, _, one in said], material)
+    number = told(estimate, mean.p, places=4, extra=[mean.n])
+    if np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < material.margin:
+        number += f", within the {material.margin:g} that was stated as negligible"
+    return Finding(
+        identity=identity,
+        topic=TOPIC,
+        claim=claim,
+        source=source,
         verdict=verdict,
-        sentence=cleaned(sentence),
+        sentence=cleaned(words(number, tally(rows, direction)) + agreed),
         estimate=estimate,
         p=mean.p,
         p_adjusted=np.nan,
-        test="no change on average, two-sided t",
-        n=f"{_count(rows, 'pre-training')}, {mean.n}",
+        test=test,
+        n=f"{count}, {mean.n}",
         reading=reading,
         rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
     )
@@ -197,7 +186,3 @@ def _label(material: Material, series: Sequence[tuple[float, int]], factor: str)
 
 def _reading(material: Material, spread: Spread) -> str:
     return READINGS[spread] if material.kind == "cells" else ""
-
-
-def _count(rows: pd.DataFrame, noun: str = "cell") -> str:
-    return f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"
