@@ -14,6 +14,7 @@ from reports.export import write_figures
 from reports.figures import (
     attention_by_layer,
     cell_score_by_labels,
+    coverage_map,
     forest,
     gain_per_doubling,
     law_backtest,
@@ -48,6 +49,7 @@ __all__ = [
     "build_published",
     "build_report",
     "cell_score_by_labels",
+    "coverage_map",
     "forest",
     "gain_per_doubling",
     "law_backtest",

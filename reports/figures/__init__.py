@@ -1,6 +1,7 @@
 """The figures: each a function from a finished table to a chart; none of them fits, averages or tests anything."""
 
 from reports.figures.cells import cell_score_by_labels, gain_per_doubling
+from reports.figures.coverage import coverage_map
 from reports.figures.dynamics import learning_curves, training_and_held_out
 from reports.figures.effects import paired_effect
 from reports.figures.forest import forest
@@ -15,6 +16,7 @@ from reports.figures.worth import worth_in_labels
 __all__ = [
     "attention_by_layer",
     "cell_score_by_labels",
+    "coverage_map",
     "forest",
     "gain_per_doubling",
     "law_backtest",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.columns import RUN_COLUMNS
-from reports.arms import telling
-from reports.coverage import STATES, coverage_by_cell, unfinished_reasons
+from reports.arms import ordered_arms, ordered_panels, spread_out, telling
+from reports.coverage import STATES, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
-from reports.page import Section, make_table
+from reports.figures.coverage import coverage_map
+from reports.page import Figure, Panel, Section, make_table
 from reports.study import Study, read_provenance
 
+MOST_ARMS, MOST_PANELS = 24, 6
 ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
 MEASURED_SHOWN = ("miou", "miou_ucl", "pixel_accuracy", "val_mim_loss", "intermediate_accuracy")
 
@@ -37,10 +39,12 @@ def runs_section(evidence: Evidence) -> Section:
 def coverage_section(study: Study, states: pd.DataFrame) -> Section:
     """How much of the grid is done, cell by cell, and why the rest is not."""
     tables = []
+    figures: tuple[Figure, ...] = ()
     marked = {"done": "good", "failed": "warn", "blocked": "warn", "missing": "warn"}
     paragraphs: tuple[str, ...] = ()
     if len(states):
         cells = coverage_by_cell(states)
+        figures = (_map(cells, states, completeness_sentence(study, states)),)
         if (cells["panel"] == "").all():
             cells = cells.drop(columns="panel")
         tables.append(make_table(cells, caption="Runs of each cell by state", file_name="coverage.csv", marked=marked))
@@ -57,7 +61,34 @@ def coverage_section(study: Study, states: pd.DataFrame) -> Section:
             tables.append(make_table(held, caption=caption, file_name="unfinished_stages.csv", marked={"state": "warn"}))
     else:
         paragraphs = ("The states of the stages are not known: the folder has neither stages.parquet nor a plan.",)
-    return Section(identity="coverage", heading="Coverage of the grid", paragraphs=paragraphs, tables=tuple(tables))
+    return Section(identity="coverage", heading="Coverage of the grid", paragraphs=paragraphs, figures=figures, tables=tuple(tables))
+
+
+def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
+    """The grid as tiles, a panel each; of a large one some arms and panels, spread evenly."""
+    panels, arms = ordered_panels(states), ordered_arms(states)
+    shown = spread_out(arms, MOST_ARMS)
+    drawn = spread_out(panels, MOST_PANELS)
+    made = []
+    for number, panel in enumerate(drawn):
+        part = cells.loc[(cells["panel"] == panel) & cells["arm"].isin(shown)]
+        if part.empty:
+            continue
+        counts = ", ".join(f"{int(part[state].sum())} {state}" for state in STATES if part[state].sum())
+        where = f" ({panel})" if panel else ""
+        words = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
+        made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, arms=shown), alternative=words, heading=panel))
+    cut = len(shown) < len(arms) or len(drawn) < len(panels)
+    told = claim.partition(": ")[2] or claim
+    less = f" {len(shown)} of {len(arms)} arms and {len(drawn)} of {len(panels)} panels are drawn, spread evenly; the table has all." if cut else ""
+    return Figure(
+        identity="figure-coverage",
+        claim=(told[:1].upper() + told[1:]).rstrip("."),
+        subtitle="Each tile is a cell: how many of its runs are done, of those planned; coloured and signed by its worst run "
+        f"(✓ done, … missing, ⏸ blocked, ✗ failed).{less}",
+        description=" ".join(panel.alternative for panel in made),
+        panels=tuple(made),
+    )
 
 
 def provenance_section(study: Study) -> Section:

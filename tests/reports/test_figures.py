@@ -10,6 +10,7 @@ import pytest
 
 from reports import (
     FigureError,
+    coverage_map,
     loss_and_score,
     paired_effect,
     score_by_labels,
@@ -147,3 +148,20 @@ def test_a_points_tooltip_says_which_run_it_is() -> None:
     spec = specification(loss_and_score(points, sizes=["100"]))
     assert [one["field"] for one in spec["layer"][0]["encoding"]["tooltip"]] == ["labels", "val_mim_loss", "miou", "seed", "run_id"]
     assert rows(spec, spec["layer"][0])[0]["run_id"] == "finetune-a"
+
+
+def test_a_cell_of_the_coverage_map_has_the_worst_state_of_its_runs() -> None:
+    cells = pd.DataFrame(
+        {
+            "arm": ["none", "none", "2,000", "2,000"],
+            "finetune_images": [100, 300, 100, 300],
+            "planned": 3,
+            "done": [3, 2, 2, 0],
+            "failed": [0, 0, 1, 0],
+            "blocked": [0, 0, 0, 3],
+            "missing": [0, 1, 0, 0],
+        }
+    )
+    spec = specification(coverage_map(cells, arms=["none", "2,000"]))
+    tiles = rows(spec, spec["layer"][0])
+    assert [(tile["state"], tile["said"]) for tile in tiles] == [("done", "✓ 3/3"), ("missing", "… 2/3"), ("failed", "✗ 2/3"), ("blocked", "⏸ 0/3")]

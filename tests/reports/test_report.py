@@ -91,7 +91,7 @@ def test_every_chart_has_a_place_and_a_text(page: Reader) -> None:
     assert list(specifications) == list(places)
     drawn = {name.rpartition("-")[0] or name for name in places if not name.startswith("tests-")}
     assert {"scores", "pretraining", "returns", "intermediate"} <= {name.partition("-")[0] for name in drawn}
-    assert len([name for name in places if not name.startswith("tests-")]) == 22
+    assert len([name for name in places if not name.startswith("tests-")]) == 24
     assert all(len(attributes["aria-label"] or "") > 20 for attributes in places.values())
     assert all(spec["layer"] for spec in specifications.values())
 
@@ -168,7 +168,7 @@ def test_a_study_without_a_finished_run_has_a_page_with_the_states(unstarted_stu
     assert "No run is finished yet" in page.text
     assert "0 of 72 runs are finished; 72 not run yet" in page.text
     assert "Stages by kind and state" in page.text
-    assert page.raw["script"][0] == "{}"
+    assert list(json.loads(page.raw["script"][0])) == ["coverage-map-0", "coverage-map-1"]
 
 
 def test_a_runs_table_without_rows_is_a_study_without_a_finished_run(unstarted_study: Path, write: Callable[..., Path], tmp_path: Path) -> None:
@@ -185,7 +185,12 @@ def test_a_single_seed_has_no_interval_and_the_reason_is_said(write: Callable[..
 def test_a_study_from_scratch_alone(write: Callable[..., Path], tmp_path: Path) -> None:
     page = read(write(tmp_path / "scratch", pretrain_sizes=(0,), intermediates=("none",)), tmp_path)
     assert "No finished run was pre-trained, so there is no loss to show." in page.text
-    assert [name for name in json.loads(page.raw["script"][0]) if not name.startswith("tests-")] == ["scores-0", "returns-0", "residuals-0"]
+    assert [name for name in json.loads(page.raw["script"][0]) if not name.startswith("tests-")] == [
+        "scores-0",
+        "returns-0",
+        "residuals-0",
+        "coverage-map-0",
+    ]
 
 
 def test_too_few_sizes_for_a_law_draw_the_means_and_say_so(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""How far each cell of the grid is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import altair as alt
+import pandas as pd
+
+from reports.theme import count, finish, with_columns
+
+STATES: Final = ("done", "missing", "blocked", "failed")
+"""From best to worst; a cell has the worst state among its runs."""
+# Okabe & Ito (2008), told apart without colour by the sign that stands in the tile.
+COLOURS: Final = ("#009E73", "#999999", "#E69F00", "#D55E00")
+SIGNS: Final = {"done": "✓", "missing": "…", "blocked": "⏸", "failed": "✗"}
+ROW_HEIGHT = 26
+
+
+def coverage_map(cells: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
+    """Arms (rows) by fine-tuning images (columns): one tile a cell, coloured and signed by its worst run, with how many of its runs are done.
+
+    Args:
+        cells: one row a cell: arm, finetune_images, planned, done, failed, blocked, missing (numbers of runs).
+        arms: the arms in order, from top to bottom.
+
+    Raises:
+        FigureError: if a column is missing.
+    """
+    columns = ["arm", "finetune_images", "planned", *STATES]
+    cells = with_columns(cells, "coverage_map", columns=columns, finite=["finetune_images", "planned", *STATES])
+    worst = [next(state for state in reversed(STATES) if row[state] > 0 or state == "done") for _, row in cells.iterrows()]
+    cells = cells.assign(
+        labels=[count(size) for size in cells["finetune_images"]],
+        state=worst,
+        said=[f"{SIGNS[state]} {count(done)}/{count(wanted)}" for state, done, wanted in zip(worst, cells["done"], cells["planned"], strict=True)],
+    )
+    sizes = [count(size) for size in sorted(set(cells["finetune_images"]))]
+    present = [arm for arm in arms if arm in set(cells["arm"])]
+    x = alt.X("labels:O", sort=sizes, title="labelled images in fine-tuning", axis=alt.Axis(labelAngle=0, ticks=False))
+    y = alt.Y("arm:O", sort=present, title=arm_title, axis=alt.Axis(ticks=False))
+    scale = alt.Scale(domain=list(STATES), range=list(COLOURS))
+    tooltip = [
+        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("labels:N", title="labelled images"),
+        *(alt.Tooltip(f"{one}:Q") for one in ("planned", *STATES)),
+    ]
+    tiles = alt.Chart(cells).mark_rect(stroke="white", strokeWidth=1)
+    words = alt.Chart(cells).mark_text(fontSize=11 if len(sizes) < 8 else 9, color="black")
+    coloured = tiles.encode(x=x, y=y, color=alt.Color("state:N", scale=scale, title="worst run"), tooltip=tooltip)
+    return finish([coloured, words.encode(x=x, y=y, text="said:N")], labels=STATES, height=ROW_HEIGHT * len(present) + 10)
