@@ -85,7 +85,7 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
         identity="figure-coverage",
         claim=(told[:1].upper() + told[1:]).rstrip("."),
         subtitle="Each tile is a cell: how many of its runs are done, of those planned; coloured and signed by its worst run "
-        f"(✓ done, … missing, ⏸ blocked, ✗ failed).{less}",
+        f"(✓ done, … missing, ‖ blocked, ✗ failed).{less}",
         description=" ".join(panel.alternative for panel in made),
         panels=tuple(made),
     )
