@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             watch(options.folder[0], options.out, every_s=options.every, template=options.template, say=partial(print, flush=True))
             return 0
         if options.figures is not None:
-            written = write_figures(_page(options), options.figures, kind=options.format)
+            written = write_figures(_page(options), options.figures, kind=options.format or FORMATS[0])
             print(f"Wrote {len(written)} files into {options.figures}.")
             return 0
         page = _build(options)
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--watch", action="store_true", help="build again whenever the study has changed, until it has ended or Ctrl-C")
     parser.add_argument("--every", metavar="S", type=float, default=EVERY_S, help="seconds between two looks of --watch (default: %(default)g)")
     parser.add_argument("--figures", metavar="DIR", type=Path, help="write each figure as a file, and its CSV, into DIR in place of the page")
-    parser.add_argument("--format", choices=FORMATS, default="svg", help="the kind of these files (default: %(default)s)")
+    parser.add_argument("--format", choices=FORMATS, help=f"the kind of these files (default: {FORMATS[0]})")
     return parser
 
 
@@ -78,6 +78,8 @@ def _mistake(options: argparse.Namespace) -> str | None:
         return "--every takes seconds from 0.1 to 86400."
     if options.figures is not None and (options.watch or options.out is not None or options.template is not None):
         return "--figures writes figures and no page: leave out --out, --watch and --template."
+    if options.format is not None and options.figures is None:
+        return "--format is of the files that --figures DIR writes: name the folder as well."
     return None
 
 

@@ -223,6 +223,7 @@ def test_a_study_has_ended_when_every_stage_has_and_the_tables_say_so(write: Cal
     ("arguments", "sentence"),
     [
         (["a", "b", "--watch"], "--watch takes one study folder."),
+        (["a", "--format", "pdf"], "--format is of the files that --figures DIR writes"),
         (["a", "--watch", "--every", "0"], "--every takes seconds from 0.1 to 86400."),
         (["a", "b", "c"], "two studies can be compared, not 3."),
         ([], "name either a study folder"),
