@@ -9,6 +9,8 @@ import pandas as pd
 
 from analysis.effects import PairedEffects
 from analysis.points import checked_level
+from analysis.significance.noncentral import noncentrality
+from analysis.significance.standardised import small_sample_factor
 
 COLUMNS = ("groups", "g_z", "g_z_low", "g_z_high", "g_av", "g_av_low", "g_av_high", "note")
 
@@ -36,20 +38,10 @@ def effect_sizes(effects: PairedEffects, *, level: float | None = None) -> pd.Da
     return pd.DataFrame(rows, columns=["treatment", *effects.by, *COLUMNS])
 
 
-def small_sample_factor(degrees_of_freedom: float) -> float:
-    """Hedges' exact J, which makes a standardised mean unbiased (Hedges 1981, J. Educ. Stat. 6)."""
-    half = degrees_of_freedom / 2.0
-    return math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half) if degrees_of_freedom > 1 else float("nan")
-
-
 def noncentrality_interval(statistic: float, degrees_of_freedom: float, level: float) -> tuple[float, float]:
     """The noncentralities of Student's t between which the statistic is not extreme, by exact inversion."""
-    from scipy.special import nctdtrinc
-
-    tail = 0.5 - level / 2.0
-    # through the mirror image for the lower end: the function is accurate for either sign, but its argument order is for one tail
-    low = -float(nctdtrinc(degrees_of_freedom, tail, -statistic))
-    return low, float(nctdtrinc(degrees_of_freedom, tail, statistic))
+    low, high = (noncentrality(statistic, degrees_of_freedom, probability) for probability in (0.5 + level / 2.0, 0.5 - level / 2.0))
+    return low, high
 
 
 def _sizes(units: pd.DataFrame, level: float) -> tuple[float, ...]:

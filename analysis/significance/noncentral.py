@@ -27,6 +27,22 @@ def noncentral_t_below(t: float, df: float, noncentrality: float) -> float:
     return float(((half * weights).ravel() * np.exp(log_density) * ndtr(t * s - noncentrality)).sum())
 
 
+def noncentrality(t: float, df: float, probability: float) -> float:
+    """The noncentrality under which P(T < t) is the given probability; NaN where none is found."""
+    from scipy.optimize import brentq
+
+    def excess(nc: float) -> float:
+        return noncentral_t_below(t, df, nc) - probability
+
+    step = 4.0 + 4.0 * abs(t) / math.sqrt(df)
+    low, high = t - step, t + step
+    for _ in range(12):
+        if excess(low) > 0.0 > excess(high):
+            return float(brentq(excess, low, high, xtol=1e-11, rtol=1e-12))
+        low, high, step = low - step, high + step, 2.0 * step
+    return math.nan
+
+
 @cache
 def _nodes() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.polynomial.legendre.leggauss(24)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 
-from analysis.significance.noncentral import noncentral_t_below
+from analysis.significance.noncentral import noncentrality
+
+
+def small_sample_factor(degrees_of_freedom: float) -> float:
+    """Hedges' exact J, which makes a standardised mean unbiased (Hedges 1981, J. Educ. Stat. 6)."""
+    half = degrees_of_freedom / 2.0
+    return math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half) if degrees_of_freedom > 1 else float("nan")
 
 
 def hedges_g(difference: float, sd: float, other_sd: float, n: float, other_n: float, *, level: float = 0.95) -> tuple[float, float, float]:
@@ -19,22 +25,6 @@ def hedges_g(difference: float, sd: float, other_sd: float, n: float, other_n: f
         return math.nan, math.nan, math.nan
     scale = math.sqrt(1.0 / n + 1.0 / other_n)
     t = difference / pooled / scale
-    unbiased = math.exp(math.lgamma(m / 2.0) - 0.5 * math.log(m / 2.0) - math.lgamma((m - 1.0) / 2.0)) if m > 1 else math.nan
-    low, high = (unbiased * scale * _noncentrality(t, m, q) for q in (0.5 + level / 2.0, 0.5 - level / 2.0))
+    unbiased = small_sample_factor(m)
+    low, high = (unbiased * scale * noncentrality(t, m, q) for q in (0.5 + level / 2.0, 0.5 - level / 2.0))
     return unbiased * t * scale, low, high
-
-
-def _noncentrality(t: float, df: float, probability: float) -> float:
-    """The noncentrality under which P(T < t) is the given probability."""
-    from scipy.optimize import brentq
-
-    def excess(nc: float) -> float:
-        return noncentral_t_below(t, df, nc) - probability
-
-    step = 4.0 + 4.0 * abs(t) / math.sqrt(df)
-    low, high = t - step, t + step
-    for _ in range(12):
-        if excess(low) > 0.0 > excess(high):
-            return float(brentq(excess, low, high, xtol=1e-11, rtol=1e-12))
-        low, high, step = low - step, high + step, 2.0 * step
-    return math.nan

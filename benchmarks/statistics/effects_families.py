@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from analysis import pretraining_effects
-from analysis.significance.effect_sizes import noncentrality_interval, small_sample_factor
+from analysis.significance.effect_sizes import noncentrality_interval
 from analysis.significance.equivalence import tost
 from analysis.significance.multiplicity import adjust
 from analysis.significance.permutation import sign_flip_p
+from analysis.significance.standardised import small_sample_factor
 from analysis.student import t_p_value
 from benchmarks.statistics.effects_designs import Array, Design, group_means, simulate
 from benchmarks.statistics.grids import Noise, simulate_grid

@@ -100,10 +100,6 @@ def cell_columns(pair: Pair) -> tuple[str, ...]:
     return tuple(name for name in pair.match if name != "seed")
 
 
-def _level(value: object) -> str:
-    return "missing" if value is None else level_of(value)
-
-
 def _excluded(low: float, high: float, level: float) -> str:
     """What the interval rules out: without evidence of a difference this is what a reader wants to know."""
     largest = max(abs(low), abs(high))

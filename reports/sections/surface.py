@@ -25,7 +25,6 @@ MARGIN = 0.01
 """Asked for by analysis, and not used for anything shown here."""
 MOST_GRIDS = 4
 NAMES = {LAW: "effective data transferred", SECOND_LAW: "multiplicative law"}
-FORMULAS = {LAW: "1 − mIoU = E + A (F + k P^alpha F^beta)^−b", SECOND_LAW: "the multiplicative law of P and F"}
 
 
 @dataclass(frozen=True, kw_only=True)
