@@ -46,6 +46,7 @@ from trials.errors import InputError
 
 if TYPE_CHECKING:
     from scaling.remote_study import Mirror
+    from scaling.running_now import RunningNow
 
 
 def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
@@ -124,6 +125,12 @@ def _lease(mirror: Mirror | None) -> contextlib.AbstractContextManager[None]:
     from scaling.remote_study import leased
 
     return leased(mirror.remote, lost=lambda: os.kill(os.getpid(), signal.SIGTERM))  # to stop as if told by its owner
+
+
+def _running_now(plan: Plan, mirror: Mirror) -> RunningNow:
+    from scaling.running_now import RunningNow
+
+    return RunningNow(plan, mirror)
 
 
 def _cluster(address: str) -> contextlib.AbstractContextManager[Machine]:
@@ -224,6 +231,8 @@ def _train(
                     watchers: list[Watcher] = [stack.enter_context(Display(plan, study, outlook, console, stopping=lambda: interruption.asked))]
                     watchers.append(stack.enter_context(Gauges(plan, study, outlook, granted)))
                     watchers += [stack.enter_context(Tracking(plan, study, tracker, console.print)) for tracker in trackers]
+                    if options.mirror:
+                        watchers.append(stack.enter_context(_running_now(plan, options.mirror)))
                     board = run_plan(
                         plan,
                         study,
@@ -237,6 +246,7 @@ def _train(
                         address=options.address,
                         expected=expected,
                         remote=options.remote,
+                        say=lambda sentence: console.print(sentence, markup=False, highlight=False),
                     )
         except RayGone as error:
             return Ending(trouble=str(error))

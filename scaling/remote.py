@@ -66,6 +66,11 @@ class Remote:
 
         return self._insist(read, f"{self.name}/{path}")
 
+    def modified_s(self, path: str) -> float | None:
+        """When a file was written, in seconds since the epoch by the store's clock; None if it is not there. Raises OSError."""
+        info = self._insist(lambda: self._fs.get_file_info(self._at(path)), f"{self.name}/{path}")
+        return float(info.mtime_ns) / 1e9 if info.type == arrow.FileType.File and info.mtime_ns is not None else None
+
     def write(self, path: str, data: bytes) -> None:
         """Write a file; who reads it meanwhile sees what was there before. Raises OSError: the store cannot be written."""
         place = self._at(path)
@@ -129,7 +134,7 @@ def _open(uri: str) -> tuple[Any, str]:
         return arrow.PyFileSystem(arrow.FSSpecHandler(filesystem)), root
     except (ImportError, ValueError, OSError) as error:
         raise InputError(
-            f"--out {shown} cannot be opened (pyarrow: {said}; fsspec: {_words(error).replace(uri, shown)}): use s3://, gs:// or abfs://, "
+            f"{shown} cannot be opened (pyarrow: {said}; fsspec: {_words(error).replace(uri, shown)}): use s3://, gs:// or abfs://, "
             "or install the fsspec package for it on every node."
         ) from None
 

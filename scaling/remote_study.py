@@ -16,6 +16,7 @@ from typing import Any
 from scaling.address import without_secrets
 from scaling.lock import Owner
 from scaling.remote import Remote
+from scaling.remote_stage import scratch_folder
 from trials.errors import InputError
 from trials.ledger import atomic
 
@@ -25,19 +26,46 @@ STALE_S = 60.0  # a lease that did not change for so long, on the watch of whoev
 SETTLE_S = 2.0  # two that take it in the same moment both see, after this long, who wrote last
 AT_ONCE = 8
 _TOP = ("plan.json", "grid.yaml")
+RUNNING = "running.json"  # `scaling.running_now`
 
 
 def mirrored(uri: str, folder: Path) -> Mirror:
-    """The mirror of a study's store, up to date. Raises InputError: the store cannot be used from here."""
-    try:
-        mirror = Mirror(Remote(uri), folder)
+    """The mirror of a study's store, up to date, for a launch. Raises InputError: the store cannot be used from here."""
+    mirror = Mirror(Remote(uri), folder)
+    with _said(uri):
         check_writable(mirror.remote, "launch")
         mirror.pull()
+    return mirror
+
+
+def watched(uri: str) -> Callable[[], Path]:
+    """A function that brings a copy of a study's small files up to date and returns its folder, for a look at a study in a store.
+
+    Nothing is written to the store. The copy stays in this machine's scratch folder for the next look.
+
+    Raises:
+        InputError: nothing here opens such an address; when called, the store cannot be read from here.
+    """
+    name = without_secrets(uri).rstrip("/").rpartition("/")[2]
+    mirror = Mirror(Remote(uri), scratch_folder(uri) / "status" / name)
+
+    def look() -> Path:
+        with _said(uri):
+            mirror.pull()
+            mirror.pull_running()
+        return mirror.folder
+
+    return look
+
+
+@contextlib.contextmanager
+def _said(uri: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"The store {without_secrets(uri)} cannot be used from here ({error}): check its name and your credentials for it."
         ) from None
-    return mirror
 
 
 class Mirror:
@@ -58,6 +86,17 @@ class Mirror:
         fresh = [entry.path for entry in entries if not self._is_same(entry.path, entry.size)]
         list(self._pool.map(self._copy, [path for path in fresh if not path.endswith("/result.json")]))
         list(self._pool.map(self._copy, [path for path in fresh if path.endswith("/result.json")]))
+
+    def pull_running(self) -> None:
+        """Copy what the launch says runs now, with the time at which it said so. Raises OSError."""
+        local = self.folder / RUNNING
+        said = self.remote.modified_s(RUNNING)
+        data = self.remote.read(RUNNING) if said is not None else None
+        if said is None or data is None:
+            local.unlink(missing_ok=True)
+        else:
+            local.write_bytes(data)
+            os.utime(local, (said, said))
 
     def push_plan(self) -> None:
         """Bring plan and grid to the store, so that another machine can make the mirror anew. Raises OSError."""

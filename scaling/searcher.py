@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -14,26 +14,17 @@ from ray.tune.search import Searcher
 
 from scaling.attempts import Outcome
 from scaling.board import Board, Shape
+from scaling.machines import Cluster, too_large
 from scaling.trainable import Assignment, LaneReport
 from scaling.watchers import Watcher
 
 IDLE_CLOSE_S = 30.0  # an idle lane holds its process this long for what its running neighbours may make ready; a new one takes seconds to start
 LOOK_S = 5.0  # how often the cluster is asked what it holds
-
-
 STILLBORN = 5  # lanes in a row that die before they say anything: no stage can be run then
 
 
 class RayGone(RuntimeError):
     """Ray cannot run anything until it is started anew; the message is a sentence."""
-
-
-class Cluster(NamedTuple):
-    """What there is to run on now."""
-
-    total: Shape
-    nodes: frozenset[str]
-    """Ray's ids of the machines that are alive."""
 
 
 @dataclass(kw_only=True)
@@ -81,6 +72,7 @@ class Lanes:
     Args:
         look: what there is to run on now. Raises RayGone.
         stopping: whether the launch was told to stop.
+        say: shows a sentence to whoever looks on.
     """
 
     def __init__(
@@ -91,12 +83,14 @@ class Lanes:
         watchers: list[Watcher],
         *,
         stopping: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda sentence: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.board, self.assignment, self.watchers, self.stopping = board, assignment, watchers, stopping
-        self._look, self._clock = look, clock
+        self._look, self._clock, self._say = look, clock, say
         self._open: dict[str, _Open] = {}
-        self._total, self._looked_s = Shape(0, 0), float("-inf")
+        self._cluster, self._looked_s = Cluster({}), float("-inf")
+        self._homeless: set[Shape] = set()
         self._stillborn, self._last_words = 0, ""
         self._gone: RayGone | None = None
 
@@ -110,7 +104,8 @@ class Lanes:
             raise RayGone(f"{STILLBORN} worker processes in a row ended before they began: the last one {self._last_words}.")
         moment = self._clock()
         if moment - self._looked_s >= LOOK_S:  # also when nothing is to be opened: this is where a dead Ray is noticed
-            self._total, self._looked_s = self._look().total, moment
+            self._cluster, self._looked_s = self._look(), moment
+            self._name_homeless()
         shape = self._first()[0]
         lacks = {lane.unfit for lane in self._open.values()}
         if shape is None and lacks and "" not in lacks and not self.board.running and self.board.ready():
@@ -123,12 +118,13 @@ class Lanes:
         ready = self.board.ready()
         if not ready:
             return None, crowded
-        free_cpus = self._total.cpus - sum(lane.shape.cpus for lane in self._open.values())
-        free_gpus = self._total.gpus - sum(lane.shape.gpus for lane in self._open.values())
+        total = self._cluster.total
+        free_cpus = total.cpus - sum(lane.shape.cpus for lane in self._open.values())
+        free_gpus = total.gpus - sum(lane.shape.gpus for lane in self._open.values())
         for shape, (count, key) in sorted(ready.items(), key=lambda item: item[1][1]):
             if count <= sum(lane.shape == shape and lane.stage is None and not lane.unfit for lane in self._open.values()):
                 continue
-            if shape.cpus > self._total.cpus or shape.gpus > self._total.gpus:
+            if not self._cluster.fits(shape):
                 continue  # a lost machine's: nobody is to wait for it
             lacks_cpus, lacks_gpus = shape.cpus > free_cpus, shape.gpus > free_gpus + 1e-9
             if lacks_cpus or lacks_gpus:
@@ -136,6 +132,13 @@ class Lanes:
             elif not any(one.would_use(shape) for one in crowded):
                 return shape, crowded
         return None, crowded
+
+    def _name_homeless(self) -> None:
+        """Say which stages no machine that is left can run, when that changes."""
+        homeless = {shape: count for shape, (count, _) in self.board.ready().items() if not self._cluster.fits(shape)}
+        for shape in homeless.keys() - self._homeless:
+            self._say(too_large(homeless[shape], shape))
+        self._homeless = set(homeless)
 
     def opened(self, lane_id: str, shape: Shape) -> None:
         """A lane was asked for."""

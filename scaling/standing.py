@@ -51,12 +51,16 @@ def standings(folder: Path) -> list[Standing]:
     files = {name: _files(f"{place}/{name}") for name in stages}
     done = {name for name in stages if "result.json" in files[name] and _json(f"{place}/{name}/result.json").get("id") == name}
     wanted = _wanted(stages, done)
+    told = _json(folder / "running.json") if _age_s(folder / "running.json") < FRESH_S else {}
     elsewhere = _json(folder / ".lock").get("host", platform.node()) != platform.node()
     found: dict[str, Standing] = {}
     for name, stage in stages.items():
         kept: dict[str, Any] = {"stage_id": name, "kind": stage["kind"], "image_passes": int(stage["image_passes"])}
         if name not in wanted:
             found[name] = Standing(state="done", **kept)
+        elif name in told:  # by a launch whose stages are trained out of sight
+            latest = told[name].get("latest", {})
+            found[name] = Standing(state="running", latest=latest, shown=_shown(stage, latest), attempts=told[name].get("attempts", 0), **kept)
         else:
             needs = [found[need] for need in (stage["parent"], stage.get("trunk")) if need in found]
             found[name] = _look(folder / "stages" / name, files[name], needs, stage, kept, elsewhere)

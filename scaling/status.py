@@ -1,6 +1,7 @@
-"""How far is a study: from another shell, or from another machine that sees its folder. Reads files alone; needs neither Ray nor torch.
+"""How far is a study: from another shell, or from another machine that sees its folder or its store. Reads files alone; needs neither Ray nor torch.
 
     python -m scaling.status runs/quickstart            once
+    python -m scaling.status s3://bucket/runs/NAME      of a study that lies in a store
     python -m scaling.status runs/quickstart --watch    again every few seconds, until it is complete or Ctrl-C
     python -m scaling.status runs/quickstart --json     for scripts
 
@@ -15,14 +16,17 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from scaling.address import is_remote, without_secrets
 from scaling.standing import STATES, Standing, seconds_left, standings
 from scaling.words import count, duration
+from trials.errors import InputError
 
 EVERY_S = 5.0
 ROWS = 64  # running stages that are listed; the rest is counted
@@ -82,32 +86,43 @@ def as_json(folder: Path, stages: list[Standing]) -> dict[str, Any]:
     }
 
 
+def _looking_at(place: str) -> Callable[[], Path]:
+    if not is_remote(place):
+        return lambda: Path(place)
+    from scaling.remote_study import watched  # takes seconds to import, with pyarrow's file systems
+
+    return watched(place)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m scaling.status", description="How far is a study?")
-    parser.add_argument("folder", type=Path, help="the study folder, such as runs/quickstart")
+    parser.add_argument("folder", help="the study folder, such as runs/quickstart, or the store it lies in: s3://..., gs://...")
     parser.add_argument("--watch", action="store_true", help="look again every few seconds until every stage is done")
     parser.add_argument("--json", action="store_true", help="one JSON object, on one line each time")
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True)
     try:
+        look = _looking_at(options.folder)
         while True:
             try:
-                stages = standings(options.folder)
+                folder = look()
+                stages = standings(folder)
             except (OSError, ValueError, KeyError, TypeError):
-                print(
-                    f"{options.folder} holds no plan.json that can be read: name a folder that a launch wrote, such as runs/quickstart.",
-                    file=sys.stderr,
-                )
+                place = without_secrets(options.folder) if is_remote(options.folder) else options.folder
+                print(f"{place} holds no plan.json that can be read: name a folder that a launch wrote, such as runs/quickstart.", file=sys.stderr)
                 return 2
             if options.json:
-                print(json.dumps(as_json(options.folder, stages)), flush=True)
+                print(json.dumps(as_json(folder, stages)), flush=True)
             else:
-                show(options.folder, stages, console)
+                show(folder, stages, console)
             done = all(stage.state == "done" for stage in stages)
             if done or not options.watch:
                 return 0 if done else 1
             time.sleep(EVERY_S)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head`

@@ -20,9 +20,10 @@ from scaling.board import Board, Shape
 from scaling.cluster import join
 from scaling.interruption import Interruption
 from scaling.machine import Granted, Machine
+from scaling.machines import Cluster
 from scaling.node_checks import Expected
 from scaling.plan import Plan
-from scaling.searcher import Assigning, Cluster, Lanes, RayGone, ReadyStages
+from scaling.searcher import Assigning, Lanes, RayGone, ReadyStages
 from scaling.study import Study
 from scaling.trainable import LANE_RESOURCES, Assignment, Lane, Work, lane_that_does, train_stage
 from scaling.watchers import Watcher
@@ -106,6 +107,7 @@ def run_plan(
     address: str | None = None,
     expected: Expected | None = None,
     remote: str = "",
+    say: Callable[[str], None] = print,
 ) -> Board:
     """Run every stage of the plan that is not done and can be, on the Ray that is running; returns the board, which knows what failed.
 
@@ -117,6 +119,7 @@ def run_plan(
         options: further arguments of `trials.stage.run_stage`. work: what runs a stage; a benchmark may only pretend to.
         address: of the cluster that is joined, in case it is lost. expected: what every machine of it must have.
         remote: address of the store that the study lies in, of which `study` is a mirror then.
+        say: shows a sentence to whoever looks on.
 
     Raises:
         KeyboardInterrupt: running stages did not stop in time. RayGone: Ray was lost, and lost again.
@@ -142,7 +145,7 @@ def run_plan(
 
     interruption.listen()
     board = Board(plan, study, shape, retries=retries, rank=rank)
-    lanes = Lanes(board, assignment, _look, watchers, stopping=stopping)
+    lanes = Lanes(board, assignment, _look, watchers, stopping=stopping, say=say)
     restarts, ended = 0, board.ended_count
     while not board.finished and not interruption.asked:
         try:
@@ -190,11 +193,10 @@ def _fit(lanes: Lanes, study: Study, kind: type[Lane]) -> None:
 
 def _look() -> Cluster:
     """What is alive of the cluster. Raises RayGone."""
-    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    nodes = {node["NodeID"]: Shape(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node["Alive"]}
     if ray.get_runtime_context().get_node_id() not in nodes:
         raise RayGone("its raylet, which runs everything on this machine, is gone")
-    total = Shape(*(sum(resources.get(kind, 0.0) for resources in nodes.values()) for kind in ("CPU", "GPU")))
-    return Cluster(total, frozenset(nodes))
+    return Cluster(nodes)
 
 
 def _sentence(error: Exception) -> str:

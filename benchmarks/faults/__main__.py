@@ -1,7 +1,7 @@
 """Hurt a study in every way, and count what was lost.
 
     python -m benchmarks.faults --injections 2 --only worker driver     about 3 minutes on 2 cores
-    python -m benchmarks.faults                                         50 kills each of a worker, the driver, the raylet, a node, and the rest
+    python -m benchmarks.faults                                         50 kills each of a worker, the driver, the raylet, ..., and the rest
 
 A study of 22 stages of 1 to 3 seconds under real Ray; each fault on studies of its own, each of which must end with the very table of the study
 that was never hurt, with no finished stage trained again.
@@ -19,13 +19,16 @@ from pathlib import Path
 from benchmarks.faults.damage import damaged_checkpoint, full_disk, halved_result, jumping_clock, two_launches
 from benchmarks.faults.kills import kills, node_kills
 from benchmarks.faults.study import HEADER, Account, uninterrupted
+from benchmarks.faults.writes import kills_in_writes
 
 Fault = Callable[[int, int, Path, Path, bytes], Account]
 FAULTS: dict[str, Fault] = {
     "worker": partial(kills, "worker"),
     "driver": partial(kills, "driver"),
     "raylet": partial(kills, "raylet"),
+    "gcs": partial(kills, "gcs"),
     "node": node_kills,
+    "write": kills_in_writes,
     "disk": partial(full_disk, "study"),
     "ray-disk": partial(full_disk, "Ray"),
     "checkpoint": damaged_checkpoint,
@@ -33,7 +36,7 @@ FAULTS: dict[str, Fault] = {
     "clock": jumping_clock,
     "two": two_launches,
 }
-KILLS = ("worker", "driver", "raylet", "node")
+KILLS = ("worker", "driver", "raylet", "gcs", "node", "write")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""kill -9 at random moments: a worker, the driver, the raylet, a whole node."""
+"""kill -9 at random moments: a worker, the driver, the raylet, Ray's control store, a whole node."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults.processes import descendants, is_lane, kill, kill_family, lanes, raylets
+from benchmarks.faults.processes import control_stores, descendants, is_lane, kill, kill_family, lanes, raylets
 from benchmarks.faults.study import Account, Hurt, fresh, moment_s
 
 LONGEST_S = 4.0  # a study of 22 stages trains for about 20 s on two cores
@@ -30,6 +30,7 @@ def kills(fault: str, injections: int, seed: int, data: Path, scratch: Path, ref
         "worker": lambda pid: _one(lanes(pid), rng),
         "driver": lambda pid: pid,
         "raylet": lambda pid: _one(raylets(pid), rng),
+        "gcs": lambda pid: _one(control_stores(pid), rng),
     }[fault]
     while account.injections < injections:
         study = fresh(data, scratch, account)

@@ -51,6 +51,11 @@ def raylets(pid: int) -> list[int]:
     return [one for one in descendants(pid) if title(one).split(" ")[0].endswith("/raylet/raylet")]
 
 
+def control_stores(pid: int) -> list[int]:
+    """Ray's global control stores (GCS) below a process."""
+    return [one for one in descendants(pid) if title(one).split(" ")[0].endswith("/gcs/gcs_server")]
+
+
 def kill(pid: int) -> bool:
     """kill -9; whether there was something to kill."""
     with contextlib.suppress(ProcessLookupError):

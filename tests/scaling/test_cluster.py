@@ -131,14 +131,15 @@ def test_gpus_that_ray_counts_and_torch_does_not_see_are_named(shared: tuple[Pat
 
 def lanes_over(grid_file: Path, data: Path, tmp_path: Path, cores: int) -> Any:
     from scaling.board import Board, Shape
-    from scaling.searcher import Cluster, Lanes
+    from scaling.machines import Cluster
+    from scaling.searcher import Lanes
     from scaling.trainable import Assignment
 
     def assignment(name: str) -> Assignment:
         return Assignment(stage=name, spec={}, folder="", store="", study="", cpus=1, gpus=0)
 
     board = Board(make_plan(load_grid(grid_file), data), Study(tmp_path / "study"), lambda name: Shape(1, 0))
-    return Lanes(board, assignment, lambda: Cluster(Shape(cores, 0), frozenset({"good", "bad"})), [])
+    return Lanes(board, assignment, lambda: Cluster({"good": Shape(cores - 1, 0), "bad": Shape(1, 0)}), [])
 
 
 def test_a_lane_on_a_node_that_lacks_something_keeps_its_place_and_stages_go_elsewhere(grid_file: Path, small_data: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pyarrow import fs as arrow
 from scaling.address import is_remote, without_secrets
 from scaling.remote import ATTEMPTS, Remote
 from scaling.remote_stage import RemoteStage
-from scaling.remote_study import LEASE, Mirror, check_writable, leased
+from scaling.remote_study import LEASE, Mirror, check_writable, leased, mirrored
 from tests.scaling.conftest import GRID
 from tests.trials.conftest import MakeSpec, leaves_store, make_spec
 from trials.checkpoints import list_checkpoints
@@ -63,7 +63,7 @@ def remote(tmp_path: Path) -> Remote:
 def test_an_address_is_told_from_a_folder() -> None:
     assert all(map(is_remote, ("s3://bucket/runs", "gs://bucket/runs", "memory://runs", "file:///runs")))
     assert not any(map(is_remote, ("runs/study", "/runs/study", "C:/runs", "runs/a:b")))
-    with pytest.raises(InputError, match=r"^--out nosuch://x cannot be opened \(pyarrow: .*; fsspec: .*\): use s3://, gs:// or abfs://"):
+    with pytest.raises(InputError, match=r"^nosuch://x cannot be opened \(pyarrow: .*; fsspec: .*\): use s3://, gs:// or abfs://"):
         Remote("nosuch://x")
 
 
@@ -214,12 +214,102 @@ def test_a_launch_whose_lease_was_taken_is_told(remote: Remote) -> None:
     assert remote.read(LEASE) is not None  # another's is left alone
 
 
+def test_a_study_in_a_store_is_looked_at_from_anywhere(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from types import SimpleNamespace
+
+    from scaling import status
+    from scaling.running_now import RunningNow
+
+    stages = [{"id": f"pretrain-{name}", "kind": "pretrain", "parent": None, "image_passes": 1000} for name in "abc"]
+    remote.write("plan.json", json.dumps({"study": "study", "stages": stages}).encode())
+    remote.write("stages/pretrain-a/result.json", b'{"id": "pretrain-a"}')
+    remote.write("stages/pretrain-a/provenance.json", b'{"images_per_s": 40.0}')
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "scratch"))
+    mirror = Mirror(remote, tmp_path / "runs" / "study")
+    mirror.pull()
+    address = f"file://{tmp_path}/store/runs/study"
+    plan: Any = SimpleNamespace(stages={"pretrain-b": SimpleNamespace(spec=SimpleNamespace(recipe=SimpleNamespace(batch_images=10)))})
+    with RunningNow(plan, mirror) as running:
+        running.stage_progressed("pretrain-b", {"step": 25, "steps": 100, "images_per_s": 50.0})
+        running.stage_progressed("pretrain-b", {"step": 50, "steps": 100, "train_mim_loss": 0.5})
+        running.tell()
+        for place in (address, str(mirror.folder)):  # from another machine, and from another shell
+            assert status.main([place]) == 1
+            said = capsys.readouterr().out
+            assert said.startswith("study: 3 stages: 1 done, 1 running, 1 waiting; about 30 s left")
+            assert "pretrain-b 500 of 1k 50" in " ".join(said.split())
+            assert "train_mim_loss 0.5000" in said
+        os.utime(tmp_path / "store/runs/study/running.json", (1, 1))  # the launch was killed long ago
+        status.main([address])
+        assert "1 done, 2 waiting" in capsys.readouterr().out
+        running.stage_retried("pretrain-b", "a hiccup", 1.0)
+        running.stage_progressed("pretrain-b", {"step": 1, "steps": 100})
+        running.tell()
+        status.main([address, "--json"])
+        assert [one["attempts"] for one in json.loads(capsys.readouterr().out)["stages"]] == [0, 2, 0]
+    assert remote.read("running.json") is None
+    status.main([str(mirror.folder)])
+    assert "nothing is running" in capsys.readouterr().out
+
+
+def test_a_store_that_cannot_be_looked_at_gets_a_sentence(tmp_path: Path, capsys: Any) -> None:
+    from scaling import status
+
+    assert status.main(["nosuch://bucket/runs/study"]) == 2
+    assert capsys.readouterr().err.startswith("nosuch://bucket/runs/study cannot be opened")
+    assert status.main([f"file://{tmp_path}/nothing"]) == 2
+    assert capsys.readouterr().err.startswith(f"file://{tmp_path}/nothing holds no plan.json that can be read")
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server on this machine that speaks S3's protocol; yields the options that an address needs to reach it."""
+    from moto.server import ThreadedMotoServer
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = f"scheme=http&region=us-east-1&endpoint_override={host}%3A{port}"
+    root, _ = arrow.FileSystem.from_uri(f"s3://bucket?{options}&allow_bucket_creation=true")
+    root.create_dir("bucket")
+    yield options
+    server.stop()
+
+
+def test_a_store_that_speaks_s3(s3_server: str) -> None:
+    remote = Remote(f"s3://bucket/runs/study?{s3_server}")
+    assert remote.name == "s3://bucket/runs/study"
+    check_writable(remote, "node")
+    assert remote.list() == []
+    assert remote.modified_s("a/b.txt") is None
+    for number in range(3):
+        remote.write(f"a/{number}.txt", b"one")
+    remote.write("a/0.txt", b"three")
+    assert remote.read("a/0.txt") == b"three"
+    assert sorted((entry.path, entry.size) for entry in remote.list("a"))[:2] == [("a/0.txt", 5), ("a/1.txt", 3)]
+    assert len(remote.list()) == 3
+    assert abs((remote.modified_s("a/0.txt") or 0) - time.time()) < 60
+    remote.delete("a/0.txt")
+    assert remote.read("a/0.txt") is None
+    with leased(remote, settle_s=0.0):
+        assert remote.read(LEASE) is not None
+    with pytest.raises(
+        InputError, match=r"^The store s3://nosuch/runs cannot be used from here \(.*\): check its name and your credentials for it\.$"
+    ):
+        mirrored(f"s3://nosuch/runs?{s3_server}", ROOT / "nowhere")
+
+
 @pytest.mark.slow
-def test_a_study_in_a_store_goes_on_from_another_machine_after_its_launch_was_killed(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    store, data = tmp_path / "bucket" / "small", tmp_path / "data"
+def test_a_study_in_s3_goes_on_from_another_machine_after_its_launch_was_killed(tmp_path: Path, s3_server: str, request: Any) -> None:
+    address, data = f"s3://bucket/runs/small?{s3_server}", tmp_path / "data"
+    store = Remote(address)
     (tmp_path / "grid.yaml").write_text(GRID)
-    options = ["--set", "seeds=1", "--data", str(data), "--out", f"file://{store}", "--no-report"]
-    command = [sys.executable, "-m", "scaling.launch", str(tmp_path / "grid.yaml"), *options]
+    options = ["--set", "seeds=1", "--data", str(data), "--out", address]
+    command = [sys.executable, "-m", "scaling.launch", str(tmp_path / "grid.yaml"), *options, "--no-report"]
 
     def machine(name: str) -> dict[str, Any]:
         """Another working folder, and another scratch disk."""
@@ -229,21 +319,22 @@ def test_a_study_in_a_store_goes_on_from_another_machine_after_its_launch_was_ki
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": scratch, "OMP_NUM_THREADS": "1"}
         return {"cwd": tmp_path / name, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 
-    def stamps() -> dict[str, int]:
-        return {path.parent.name: path.stat().st_mtime_ns for path in store.glob("stages/*/result.json")}
+    def stamps() -> dict[str, float | None]:
+        return {entry.path: store.modified_s(entry.path) for entry in store.list("stages") if entry.path.endswith("/result.json")}
 
     with subprocess.Popen(command, **machine("first"), start_new_session=True) as process:
         deadline = time.monotonic() + 300
         while len(stamps()) < 3:
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.2)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
     before = stamps()
-    assert json.loads((store / LEASE).read_text())["pid"] == process.pid
+    assert json.loads(store.read(LEASE) or b"")["pid"] == process.pid
 
-    done = subprocess.run(command, **machine("second"), timeout=400)
+    second = machine("second")
+    done = subprocess.run(command, **second, timeout=400)
     assert done.returncode == 0, done.stdout
     after = stamps()
     assert len(after) == 11
@@ -251,5 +342,7 @@ def test_a_study_in_a_store_goes_on_from_another_machine_after_its_launch_was_ki
     mirror = tmp_path / "second" / "runs" / "small"
     assert len(pd.read_parquet(mirror / "runs.parquet")) == 8
     assert not list(mirror.glob("stages/*/checkpoint/*"))
-    assert len(list(store.glob("stages/*/checkpoint/weights.safetensors"))) == 11
-    assert not (store / LEASE).exists()
+    assert len([entry for entry in store.list() if entry.path.endswith("/weights.safetensors")]) == 11
+    assert store.read(LEASE) is None
+    status = subprocess.run([sys.executable, "-m", "scaling.status", address], **second, timeout=100)
+    assert (status.returncode, status.stdout) == (0, "small: 11 stages: 11 done\n")

@@ -40,7 +40,8 @@ def planned(grid_file: Path, small_data: Path, tmp_path: Path) -> tuple[Plan, St
 
 def lanes_of(planned: tuple[Plan, Study], *, cores: float = 2, large: str = "", **more: Any) -> Any:
     """Lanes on a machine of so many cores; stages of the kind `large` hold two, all others one."""
-    from scaling.searcher import Cluster, Lanes
+    from scaling.machines import Cluster
+    from scaling.searcher import Lanes
     from scaling.trainable import Assignment
 
     plan, study = planned
@@ -49,7 +50,7 @@ def lanes_of(planned: tuple[Plan, Study], *, cores: float = 2, large: str = "", 
     def assignment(name: str) -> Assignment:
         return Assignment(stage=name, spec={}, folder="", store="", study="", cpus=1, gpus=0.0)
 
-    look = more.pop("look", lambda: Cluster(Shape(cores, 0), frozenset({"here"})))
+    look = more.pop("look", lambda: Cluster({"here": Shape(cores, 0)}))
     return Lanes(board, assignment, look, more.pop("watchers", []), **more)
 
 
@@ -128,11 +129,11 @@ def test_a_lane_that_died_gives_its_stage_back_and_says_why(planned: tuple[Plan,
 
 
 def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan, Study]) -> None:
-    from scaling.searcher import Cluster
+    from scaling.machines import Cluster
     from scaling.trainable import LaneReport
 
     nodes = frozenset({"here", "there"})
-    lanes = lanes_of(planned, look=lambda: Cluster(LARGE, nodes))
+    lanes = lanes_of(planned, look=lambda: Cluster(dict.fromkeys(nodes, LARGE)))
     lanes.opened("a", SMALL)
     stage = lanes.reported("a", LaneReport(stage=None, node="there")).stage
     planned[1].stage_folder(stage).mkdir(parents=True)
@@ -142,8 +143,50 @@ def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan
     assert "It is tried again in 1 s." in (planned[1].stage_folder(stage) / "log.txt").read_text()
 
 
+def test_stages_too_large_for_what_is_left_of_a_cluster_are_named_once_and_hold_up_nobody(planned: tuple[Plan, Study]) -> None:
+    from scaling.machines import Cluster
+
+    said: list[str] = []
+    minutes = iter(range(0, 10**6, 60))
+    nodes = {"large": Shape(2, 0), "small": Shape(1, 0)}
+    lanes = lanes_of(planned, large="pretrain", look=lambda: Cluster(nodes), say=said.append, clock=lambda: float(next(minutes)))
+    lanes.next_shape()
+    assert not said
+    del nodes["large"]
+    for _ in range(3):
+        assert lanes.next_shape() == SMALL  # what needs no pre-training
+    waiting = lanes.board.ready()[LARGE][0]
+    assert said == [
+        f"{waiting} stages wait for a machine with 2 cores, for which the cluster has no room any more: "
+        "give it a machine, or stop and launch with smaller resources."
+    ]
+    nodes["large"] = Shape(2, 0)
+    assert {stage for stage, _ in play(lanes)} == set(planned[0].stages)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        (Shape(8, 1), True),
+        (Shape(9, 0), False),  # ten in all, but on two machines
+        (Shape(4, 0.5), True),
+        (Shape(0, 2), False),
+        (Shape(10, 0, 5), True),  # five processes of two cores
+        (Shape(12, 0, 3), False),  # three of four: two on the one, none on the other
+        (Shape(8, 3 * (1 / 3), 3), True),
+        (Shape(2, 2, 2), False),
+    ],
+)
+def test_a_process_of_a_stage_needs_one_machine(shape: Shape, fits: bool) -> None:
+    from scaling.machines import Cluster
+
+    assert Cluster({"one": Shape(8, 1), "two": Shape(2, 0)}).fits(shape) is fits
+    assert not Cluster({}).fits(shape)
+
+
 def test_with_ray_gone_running_stages_are_put_back_and_no_attempt_is_counted(planned: tuple[Plan, Study]) -> None:
-    from scaling.searcher import Cluster, RayGone
+    from scaling.machines import Cluster
+    from scaling.searcher import RayGone
     from scaling.trainable import LaneReport
 
     alive = True
@@ -151,7 +194,7 @@ def test_with_ray_gone_running_stages_are_put_back_and_no_attempt_is_counted(pla
     def look() -> Cluster:
         if not alive:
             raise RayGone("its raylet is gone")
-        return Cluster(LARGE, frozenset({"here"}))
+        return Cluster({"here": LARGE})
 
     lanes = lanes_of(planned, look=look)
     lanes.opened("a", SMALL)
