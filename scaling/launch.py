@@ -34,7 +34,7 @@ from scaling.packing import measured_packing, packed
 from scaling.plan import Plan, make_plan
 from scaling.preparation import prepare_stores
 from scaling.preview import print_plan
-from scaling.retention import LetGo, set_aside, to_be_made_anew
+from scaling.retention import FolderShelf, LetGo, Shelf, to_be_made_anew
 from scaling.study import Study
 from scaling.table import write_tables
 from scaling.tracking.open import TRACKERS, open_tracker
@@ -127,6 +127,14 @@ def _lease(mirror: Mirror | None) -> contextlib.AbstractContextManager[None]:
     return leased(mirror.remote, lost=lambda: os.kill(os.getpid(), signal.SIGTERM))  # to stop as if told by its owner
 
 
+def _shelf(study: Study, mirror: Mirror | None) -> Shelf:
+    if mirror is None:
+        return FolderShelf(study)
+    from scaling.remote_shelf import RemoteShelf
+
+    return RemoteShelf(mirror)
+
+
 def _running_now(plan: Plan, mirror: Mirror) -> RunningNow:
     from scaling.running_now import RunningNow
 
@@ -166,10 +174,12 @@ def _launch(
     study.write_plan(grid, plan)
     if options.mirror:
         options.mirror.push_plan()
-    anew = [] if options.mirror else to_be_made_anew(study, plan, {name for name in plan.stages if study.is_done(name)})
+    shelf = _shelf(study, options.mirror)
+    anew = to_be_made_anew(shelf, plan, {name for name in plan.stages if study.is_done(name)})
     if anew:
         console.print(f"{len(anew)} finished stages are trained again for their weights, which were let go", highlight=False)
-        set_aside(study, anew)
+        for name in anew:
+            shelf.set_aside(name)
     if Machine.here().gpus:  # else a cluster's are elsewhere, and each stage is given a whole one
         granted = packed(plan, study, grid, machine, granted, measure=measured_packing)
     outlook = forecast(plan, study, granted)
@@ -183,7 +193,7 @@ def _launch(
             f"{plan.study}: {len(outlook.stage_s)} stages to run, {done} done already; about {duration(outlook.wall_s)} on {machine.name}",
             highlight=False,
         )
-        ending = _train(grid, plan, study, store, granted, outlook, trackers, options, expected, console)
+        ending = _train(grid, plan, study, store, granted, outlook, trackers, options, expected, shelf, console)
     if ending.at_once:
         console.print("stopped at once: what is done is kept, and the same command goes on from here", highlight=False)
         return INTERRUPTED
@@ -207,6 +217,7 @@ def _train(
     trackers: list[Tracker],
     options: argparse.Namespace,
     expected: Expected | None,
+    shelf: Shelf,
     console: Console,
 ) -> Ending:
     """Run what is left of the plan."""
@@ -232,13 +243,13 @@ def _train(
                     watchers.append(stack.enter_context(Gauges(plan, study, outlook, granted)))
                     watchers += [stack.enter_context(Tracking(plan, study, tracker, console.print)) for tracker in trackers]
                     if options.mirror:
-                        watchers.append(stack.enter_context(_running_now(plan, options.mirror)))
+                        watchers += [options.mirror, stack.enter_context(_running_now(plan, options.mirror))]
                     board = run_plan(
                         plan,
                         study,
                         store,
                         granted,
-                        [*watchers, KeepTables(plan, study), options.mirror or LetGo(plan, study, grid.execution.keep)],
+                        [*watchers, KeepTables(plan, study), LetGo(plan, study, grid.execution.keep, shelf)],
                         retries=grid.execution.retries,
                         rank=ranks(plan, grid.execution.order, outlook.stage_s),
                         interruption=interruption,

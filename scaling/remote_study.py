@@ -87,6 +87,10 @@ class Mirror:
         list(self._pool.map(self._copy, [path for path in fresh if not path.endswith("/result.json")]))
         list(self._pool.map(self._copy, [path for path in fresh if path.endswith("/result.json")]))
 
+    def in_background(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Run it in one of the mirror's threads."""
+        self._pool.submit(call, *arguments)
+
     def pull_running(self) -> None:
         """Copy what the launch says runs now, with the time at which it said so. Raises OSError."""
         local = self.folder / RUNNING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from scaling.plan import Plan
 from scaling.study import Study
@@ -27,48 +27,67 @@ def may_go(plan: Plan, done: Collection[str], keep: str) -> list[str]:
     return [name for name, stage in plan.stages.items() if stage.spec.kind in kinds and name in finished and finished.issuperset(plan.children[name])]
 
 
-def let_go(study: Study, plan: Plan, names: Iterable[str]) -> int:
-    """Delete the checkpoints of these stages; returns the bytes that came free.
+class Shelf(Protocol):
+    """Where the checkpoints of a study's stages lie."""
+
+    def has_weights(self, name: str) -> bool:
+        """Whether a finished stage's weights are there. Raises OSError."""
+
+    def drop(self, name: str, *, with_result: bool) -> None:
+        """Delete the checkpoint; and before it the result, so that a result without what it promises is never seen. Raises OSError."""
+
+    def set_aside(self, name: str) -> None:
+        """Let a stage count as not done; what it measured stays readable until it is done again. Raises OSError."""
+
+
+class FolderShelf:
+    """Checkpoints in the study folder."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def has_weights(self, name: str) -> bool:
+        """As `Shelf` says."""
+        return (self._study.stage_folder(name) / WEIGHTS).exists()
+
+    def drop(self, name: str, *, with_result: bool) -> None:
+        """As `Shelf` says."""
+        folder = self._study.stage_folder(name)
+        for part in ("result.json", WEIGHTS, STATE) if with_result else (WEIGHTS, STATE):
+            (folder / part).unlink(missing_ok=True)
+
+    def set_aside(self, name: str) -> None:
+        """As `Shelf` says."""
+        folder = self._study.stage_folder(name)
+        (folder / "result.json").replace(folder / SET_ASIDE)
+
+
+def let_go(shelf: Shelf, plan: Plan, names: Iterable[str]) -> None:
+    """Delete the checkpoints of these stages.
 
     A trunk without its state is no longer done: it is trained again if a longer pre-training asks for it.
     """
-    freed = 0
     for name in names:
-        folder = study.stage_folder(name)
-        if plan.stages[name].spec.kind == "trunk":
-            (folder / "result.json").unlink(missing_ok=True)  # first, so that a result without its state is never seen
-        for part in (WEIGHTS, STATE):
-            path = folder / part
-            if path.exists():
-                freed += path.stat().st_size
-                path.unlink()
-    return freed
+        shelf.drop(name, with_result=plan.stages[name].spec.kind == "trunk")
 
 
-def to_be_made_anew(study: Study, plan: Plan, done: Collection[str]) -> list[str]:
+def to_be_made_anew(shelf: Shelf, plan: Plan, done: Collection[str]) -> list[str]:
     """Finished stages whose weights were let go, though a stage that is still wanted starts from them; parents first."""
     missing = []
     wanted = set(plan.wanted(done))
     for name in reversed(plan.stages):
         needed = any(child in wanted and plan.stages[child].spec.parent == name for child in plan.children[name])
-        if name in done and needed and not (study.stage_folder(name) / WEIGHTS).exists():
+        if name in done and needed and not shelf.has_weights(name):
             missing.append(name)
             wanted.add(name)  # and its own parent's weights, in turn
     return missing[::-1]
 
 
-def set_aside(study: Study, names: Iterable[str]) -> None:
-    """Let these stages count as not done; what they measured stays readable until they are done again."""
-    for name in names:
-        folder = study.stage_folder(name)
-        (folder / "result.json").replace(folder / SET_ASIDE)
-
-
 class LetGo:
     """Told by the scheduler of every stage that ended: lets the checkpoints go that nothing needs any more."""
 
-    def __init__(self, plan: Plan, study: Study, keep: str) -> None:
-        self._plan, self._study, self._keep = plan, study, keep
+    def __init__(self, plan: Plan, study: Study, keep: str, shelf: Shelf | None = None) -> None:
+        self._plan, self._keep, self._shelf = plan, keep, shelf or FolderShelf(study)
         self._done = {name for name in plan.stages if study.is_done(name)}
         # what was done before this launch, by an earlier grid that kept more or needed it still
         self._let_go(may_go(plan, self._done, keep))
@@ -89,4 +108,4 @@ class LetGo:
 
     def _let_go(self, names: list[str]) -> None:
         with contextlib.suppress(OSError):  # what cannot be deleted now is deleted by the next launch
-            let_go(self._study, self._plan, names)
+            let_go(self._shelf, self._plan, names)

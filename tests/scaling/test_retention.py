@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.retention import SET_ASIDE, let_go, may_go, set_aside, to_be_made_anew
+from scaling.remote import Remote
+from scaling.remote_shelf import RemoteShelf
+from scaling.remote_study import Mirror
+from scaling.retention import SET_ASIDE, FolderShelf, LetGo, Shelf, let_go, may_go, to_be_made_anew
 from tests.scaling.test_trunks import planned
 from trials.ledger import STATE, WEIGHTS
 
@@ -49,28 +52,69 @@ def test_what_an_unfinished_stage_needs_stays(finished: tuple[Plan, Study]) -> N
         assert not set(stage.spec.needs) & set(going)
 
 
-def test_letting_go_frees_the_bytes_and_only_a_trunk_counts_as_undone(finished: tuple[Plan, Study]) -> None:
+@pytest.fixture(params=["folder", "store"])
+def shelf(request: pytest.FixtureRequest, finished: tuple[Plan, Study], tmp_path: Path) -> Shelf:
+    """Of the finished study; one in a store has its checkpoints there, and a mirror without any."""
+    study = finished[1]
+    if request.param == "folder":
+        return FolderShelf(study)
+    remote = Remote(f"file://{tmp_path}/bucket/study")
+    for path in sorted(study.folder.glob("stages/*/*")) + sorted(study.folder.glob("stages/*/checkpoint/*")):
+        if path.is_file():
+            remote.write(path.relative_to(study.folder).as_posix(), path.read_bytes())
+            if "checkpoint" in path.parts:
+                path.unlink()
+    return RemoteShelf(Mirror(remote, study.folder))
+
+
+def settled(shelf: Shelf, study: Study, tmp_path: Path) -> Path:
+    """Where the checkpoints lie, after what goes on in the background."""
+    if isinstance(shelf, FolderShelf):
+        return study.folder
+    assert isinstance(shelf, RemoteShelf)
+    shelf._mirror._pool.shutdown(wait=True)
+    Mirror(shelf._mirror.remote, study.folder).pull()
+    return tmp_path / "bucket" / "study"
+
+
+def test_letting_go_leaves_results_and_only_a_trunk_counts_as_undone(finished: tuple[Plan, Study], shelf: Shelf, tmp_path: Path) -> None:
     plan, study = finished
-    assert let_go(study, plan, may_go(plan, list(plan.stages), "results")) == 1000 * len(plan.stages)
+    let_go(shelf, plan, may_go(plan, list(plan.stages), "results"))
+    place = settled(shelf, study, tmp_path)
     assert {name for name in plan.stages if not study.is_done(name)} == {name for name, stage in plan.stages.items() if stage.spec.kind == "trunk"}
-    assert not list(study.folder.glob("stages/*/checkpoint/*"))
+    assert not list(place.glob("stages/*/checkpoint/*"))
     done = [name for name in plan.stages if study.is_done(name)]
     assert plan.wanted(done) == []  # a trunk that nobody needs is not trained again
 
 
+def test_a_stage_that_ended_lets_go_of_what_it_alone_still_needed(finished: tuple[Plan, Study], shelf: Shelf, tmp_path: Path) -> None:
+    plan, study = finished
+    last = next(name for name, stage in plan.stages.items() if stage.spec.kind == "pretrain" and stage.spec.trunk)
+    (study.stage_folder(last) / "result.json").unlink()
+    letting = LetGo(plan, study, "weights", shelf)
+    letting.stage_ended(last, {}, None)
+    place = settled(shelf, study, tmp_path)
+    assert not list(place.glob("stages/trunk-*/checkpoint/*"))
+    assert list(place.glob("stages/pretrain-*/checkpoint/*"))
+
+
 def test_a_grown_grid_makes_let_go_parents_anew_and_their_numbers_stay_meanwhile(
-    finished: tuple[Plan, Study], grid_file: Path, small_data: Path
+    finished: tuple[Plan, Study], shelf: Shelf, grid_file: Path, small_data: Path, tmp_path: Path
 ) -> None:
     plan, study = finished
-    let_go(study, plan, may_go(plan, list(plan.stages), "results"))
+    let_go(shelf, plan, may_go(plan, list(plan.stages), "results"))
+    settled(shelf, study, tmp_path)
+    later = shelf if isinstance(shelf, FolderShelf) else RemoteShelf(Mirror(Remote(f"file://{tmp_path}/bucket/study"), study.folder))
     grown = make_plan(
         load_grid(grid_file.with_name("trunks.yaml"), ["seeds=1", "intermediate.objective=none", "finetune.images=[8, 16]"]), small_data
     )
     done = {name for name in grown.stages if study.is_done(name)}
-    anew = to_be_made_anew(study, grown, done)
+    anew = to_be_made_anew(later, grown, done)
     assert kinds(grown, anew) == {"pretrain"}
     assert len(anew) == 2
-    set_aside(study, anew)
+    for name in anew:
+        later.set_aside(name)
+    settled(later, study, tmp_path)
     assert not any(study.is_done(name) for name in anew)
     assert all((study.stage_folder(name) / SET_ASIDE).exists() for name in anew)
     left = grown.wanted({name for name in grown.stages if study.is_done(name)})
