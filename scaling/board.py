@@ -7,12 +7,12 @@ import heapq
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scaling.attempts import RETRIES, Outcome, backoff_s
 from scaling.plan import Plan
 from scaling.study import Study
-from trials.ledger import write_json
+from trials.ledger import read_result, write_json
 from trials.provenance import now
 from trials.stage import Log
 
@@ -144,6 +144,11 @@ class Board:
             self._log(name, f"{why} It is tried again in {backoff_s(1):g} s.")
             return backoff_s(1)
         return self.ended(name, Outcome(done=False, reason=why, type="died", may_pass=True))
+
+    def metrics(self, name: str) -> dict[str, Any]:
+        """What a stage measured; empty if it is not done. Read from its folder, for one whose process did not live to tell."""
+        result = read_result(self._study.stage_folder(name))
+        return dict(result["metrics"]) if result else {}
 
     def put_back(self, names: Iterable[str]) -> None:
         """Stages that were cut off through no fault of theirs: no attempt is counted."""

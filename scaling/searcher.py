@@ -161,7 +161,8 @@ class Lanes:
         del self._open[lane_id]
         if lane.stage is not None:
             reason = f"The machine on which {lane.stage} ran was lost." if lost else f"The process of {lane.stage} {why or 'ended'}."
-            self._tell(lane.stage, {}, self.board.died(lane.stage, reason, machine_lost=lost), reason)
+            wait_s = self.board.died(lane.stage, reason, machine_lost=lost)
+            self._tell(lane.stage, self.board.metrics(lane.stage), wait_s, reason)
 
     def reported(self, lane_id: str, report: LaneReport) -> Assignment | str | None:
         """A lane reported: what it is to do next, 'interrupt', 'close', or None to go on as it is."""

@@ -56,7 +56,8 @@ def start_ray(address: str | None = None) -> Addresses:
     """Start Ray on this machine, or join the cluster at an address or at RAY_ADDRESS."""
     address = check_address(address)
     context = join(address) if address else _own_ray()
-    node: dict[str, Any] = next((node for node in ray.nodes() if node["Alive"]), {})
+    here = ray.get_runtime_context().get_node_id()  # gauges set in this process go out with this machine's metrics, not with another node's
+    node: dict[str, Any] = next((node for node in ray.nodes() if node["NodeID"] == here), {})
     port = node.get("MetricsExportPort")
     return Addresses(
         dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,

@@ -1,7 +1,8 @@
-"""Ray that does not start is tried again, and then told of in a sentence."""
+"""Ray that does not start is tried again, and then told of in a sentence; one that does says where it can be watched."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,3 +33,13 @@ def test_a_ray_that_never_starts_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tuner, "RESTART_S", 0.0)
     with pytest.raises(RayGone, match=r"Ray could not be started on this machine \(The current node timed out .*\), 3 times in a row"):
         tuner._own_ray()
+
+
+def test_of_several_machines_the_one_that_launches_has_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"NodeID": name, "Alive": True, "NodeManagerAddress": f"10.0.0.{number}", "MetricsExportPort": number} for number, name in enumerate("abc")
+    ]
+    monkeypatch.setattr(tuner, "join", lambda address: SimpleNamespace(dashboard_url="127.0.0.1:8265"))
+    monkeypatch.setattr(tuner.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(tuner.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "b"))
+    assert tuner.start_ray("auto").metrics == "http://10.0.0.1:1/metrics"

@@ -128,6 +128,22 @@ def test_a_lane_that_died_gives_its_stage_back_and_says_why(planned: tuple[Plan,
     assert stage not in lanes.board.running
 
 
+def test_a_stage_whose_process_died_after_its_last_act_is_told_of_with_its_score(planned: tuple[Plan, Study]) -> None:
+    from scaling.trainable import LaneReport
+
+    class Scores(Told):
+        def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
+            self.ended.append((name, str(values)))
+
+    told = Scores()
+    lanes = lanes_of(planned, watchers=[told])
+    lanes.opened("a", SMALL)
+    stage = lanes.reported("a", LaneReport(stage=None, node="here")).stage
+    write_json(planned[1].stage_folder(stage) / "result.json", {"id": stage, "metrics": {"miou": 0.5}})
+    lanes.closed("a", "ended without a word")
+    assert told.ended == [(stage, "{'miou': 0.5}")]
+
+
 def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan, Study]) -> None:
     from scaling.machines import Cluster
     from scaling.trainable import LaneReport
