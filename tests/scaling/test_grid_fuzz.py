@@ -29,7 +29,12 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from(["zip", "exclude", "arms", "images", "length", "recipe", "seeds", "gpus", "objective", "name", "learning_rate", "études", ""])
+KEYS = st.sampled_from(
+    [
+        *("zip", "exclude", "arms", "images", "length", "recipe", "seeds", "gpus", "objective", "name", "learning_rate", "études", ""),
+        *("source", "sampling", "task", "order", "keep", "retries", "workers", "cpus", "micro_batches", "compile", "broken_images", "resources"),
+    ]
+)
 
 
 def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
