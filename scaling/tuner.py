@@ -27,11 +27,12 @@ from scaling.searcher import Assigning, Lanes, RayGone, ReadyStages
 from scaling.study import Study
 from scaling.trainable import LANE_RESOURCES, Assignment, Lane, Work, lane_that_does, train_stage
 from scaling.watchers import Watcher
+from trials.errors import InputError
 
-# Ray itself may be lost and is started anew; so often in a row without any stage ending in between, and after so many seconds.
+# Ray itself may be lost and is started anew; so often in a row without any stage ending in between, each time after so many seconds.
 RESTARTS = 3
 STARTS = 3
-RESTART_S = 5.0
+RESTART_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +157,21 @@ def run_plan(
             restarts, ended = (0 if board.ended_count > ended else restarts) + 1, board.ended_count
             if restarts > RESTARTS or interruption.asked:
                 raise RayGone(f"Ray stopped working ({_sentence(error)}), {RESTARTS} times in a row: what is done is kept.") from error
-            ray.shutdown()
-            time.sleep(RESTART_S)
-            start_ray(address)
+            say(f"Ray stopped working ({_sentence(error)}): it is started anew, and what ran goes on from its checkpoints")
+            _restart(address)
             interruption.listen()
         else:
             lanes.put_back()  # none, unless Tune gave up on a lane in silence
     return board
+
+
+def _restart(address: str | None) -> None:
+    ray.shutdown()
+    time.sleep(RESTART_S)
+    try:
+        start_ray(address)
+    except InputError as error:  # a cluster that is gone; the grid is as right as it was
+        raise RayGone(f"Ray stopped working, and what is done is kept. {error}") from error
 
 
 def _fit(lanes: Lanes, study: Study, kind: type[Lane]) -> None:

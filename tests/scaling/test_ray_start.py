@@ -9,6 +9,7 @@ import pytest
 
 from scaling import tuner
 from scaling.searcher import RayGone
+from trials.errors import InputError
 
 
 def test_a_ray_that_starts_at_the_second_attempt_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +44,13 @@ def test_of_several_machines_the_one_that_launches_has_the_metrics(monkeypatch: 
     monkeypatch.setattr(tuner.ray, "nodes", lambda: nodes)
     monkeypatch.setattr(tuner.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "b"))
     assert tuner.start_ray("auto").metrics == "http://10.0.0.1:1/metrics"
+
+
+def test_a_cluster_that_cannot_be_joined_again_does_not_make_the_grid_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(address: str | None) -> Any:
+        raise InputError(f"No Ray can be joined at {address} (refused): start it.")
+
+    monkeypatch.setattr(tuner, "start_ray", start)
+    monkeypatch.setattr(tuner, "RESTART_S", 0.0)
+    with pytest.raises(RayGone, match=r"^Ray stopped working, and what is done is kept\. No Ray can be joined at auto \(refused\): start it\.$"):
+        tuner._restart("auto")
