@@ -227,8 +227,9 @@ def _train(
         apply_ray_settings()
     from scaling.bookkeeping import KeepTables
     from scaling.gauges import Gauges  # Ray takes seconds to import, and a plan or a mistake needs none of it
+    from scaling.lifeline import Lifeline
     from scaling.searcher import RayGone
-    from scaling.tuner import ray_running, run_plan
+    from scaling.tuner import control_store, ray_running, run_plan
 
     board = None
     with graceful() as interruption:
@@ -239,7 +240,9 @@ def _train(
                 if addresses.metrics:
                     console.print(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)", highlight=False)
                 with contextlib.ExitStack() as stack:
-                    watchers: list[Watcher] = [stack.enter_context(Display(plan, study, outlook, console, stopping=lambda: interruption.asked))]
+                    display = Display(plan, study, outlook, console, stopping=lambda: interruption.asked)
+                    watchers: list[Watcher] = [stack.enter_context(display)]
+                    stack.enter_context(Lifeline(control_store, lambda: _end_without_ray(display, console)))
                     watchers.append(stack.enter_context(Gauges(plan, study, outlook, granted)))
                     watchers += [stack.enter_context(Tracking(plan, study, tracker, console.print)) for tracker in trackers]
                     if options.mirror:
@@ -264,6 +267,14 @@ def _train(
         except KeyboardInterrupt:
             return Ending(interrupted=True, at_once=interruption.insisted)
     return Ending(interrupted=interruption.asked, failed=board.failed, errors=board.errors)
+
+
+def _end_without_ray(display: Display, console: Console) -> None:
+    """From another thread than the one that waits for Ray, which nothing wakes."""
+    display.__exit__()  # gives the terminal back
+    console.print("stopped: Ray's control store is gone. What is done is kept, and the same command goes on from here", highlight=False)
+    sys.stdout.flush()
+    os._exit(INCOMPLETE)
 
 
 if __name__ == "__main__":

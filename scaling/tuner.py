@@ -66,6 +66,13 @@ def start_ray(address: str | None = None) -> Addresses:
     )
 
 
+def control_store() -> str:
+    """HOST:PORT of the control store of the Ray that is running; empty where none is."""
+    with contextlib.suppress(Exception):  # between the end of one Ray and the start of the next
+        return str(ray.get_runtime_context().gcs_address) if ray.is_initialized() else ""
+    return ""
+
+
 def _own_ray() -> Any:
     """Ray of the launch's own. On a crowded machine its processes may not be up within Ray's time limit, so it is tried again. Raises RayGone."""
     for attempt in range(STARTS):
