@@ -19,7 +19,7 @@ from trials.heads import check_pool
 from trials.masking import check_masking
 from trials.recipe_fields import PretrainRecipe, Recipe, SupervisedRecipe
 from trials.recipes import get_recipe
-from trials.sources import split_name
+from trials.sources import no_masks, split_name
 from trials.spec import DataSpec, StageSpec, digest, stage_id
 from trials.store import SplitInfo, describe_split, without_skipped
 
@@ -219,9 +219,7 @@ class Planner:
                 f"holds {heldout.images:,}: lower {kind}.{heldout_key}."
             )
         if choice.objective in ("segmentation", "spatial") and not train.has_masks:
-            raise InputError(
-                f"{self._where(f'{kind}.source')}: {source} carries no trimaps, so it cannot be used for {choice.objective}; "
-                "oxford-iiit-pet and leaves can."
-            )
+            purpose = "spatial supervision" if choice.objective == "spatial" else choice.objective
+            raise InputError(f"{self._where(f'{kind}.source')}: {no_masks(source, purpose)}")
         if choice.objective == "classification" and train.classes < 2:
             raise InputError(f"{self._where(f'{kind}.source')}: {source} has {train.classes} class: classification needs two or more.")

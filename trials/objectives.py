@@ -16,7 +16,7 @@ from trials.errors import InputError
 from trials.pictures import Pictures
 from trials.precision import Compute
 from trials.seeding import EpochOrder, derive_seed, generator
-from trials.sources import SOURCES, get_source
+from trials.sources import get_source, no_masks
 from trials.spec import StageSpec
 
 EVAL_BATCH = 256
@@ -127,8 +127,7 @@ def require_masks(setting: Setting, purpose: str) -> None:
     """Raises InputError for a source whose images carry no trimaps."""
     source = setting.spec.data.source
     if not get_source(source).has_masks:
-        able = ", ".join(name for name, one in SOURCES.items() if one.has_masks)
-        raise InputError(f"{setting.spec.kind}: {source} carries no trimaps, so it cannot be used for {purpose}; these do: {able}.")
+        raise InputError(f"{setting.spec.kind}: {no_masks(source, purpose)}")
 
 
 def batched_positions(total: int) -> list[Tensor]:

@@ -64,6 +64,12 @@ def get_source(name: str) -> Source:
     return SOURCES[base]
 
 
+def no_masks(name: str, purpose: str) -> str:
+    """The sentence for a source whose images carry no trimaps."""
+    able = ", ".join(other for other, one in SOURCES.items() if one.has_masks)
+    return f"{name} carries no trimaps, so it cannot be used for {purpose}; these do: {able}."
+
+
 def split_name(name: str, kind: str, part: str, *, seed: int = 0) -> str:
     """The split that a kind of stage trains on (`train`) or is measured on (`heldout`).
 
