@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from trials.costs import StageCost, stage_cost
 from trials.errors import InputError
 from trials.spec import StageSpec
 
+RAY_BYTES = 100_000_000  # logs and sockets of Ray's processes, which fail without a word where there is no room for them
 SMALL_FILES_BYTES = 200_000  # a stage's log, metrics, provenance and examples, about
 
 
@@ -72,6 +74,17 @@ def check_disk(found: Budget, folder: Path, wanted: Iterable[str]) -> None:
         raise InputError(
             f"The study will keep {size(found.kept_bytes)}, but the disk of {folder} has {size(found.free_bytes)} free: make room, choose another "
             "folder with --out, or let more go with keep: results."
+        )
+
+
+def check_ray_disk() -> None:
+    """Raise InputError if Ray, started on this machine, would find no room for its own files."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    free = free_bytes(folder)
+    if free < RAY_BYTES:
+        raise InputError(
+            f"Ray writes its logs to {folder}, where {size(free)} are free, and needs {size(RAY_BYTES)}: make room, or name a folder on another "
+            "disk in RAY_TMPDIR (a short path, since sockets lie in it)."
         )
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from scaling.address import check_address, is_remote
-from scaling.budget import budget, check_disk
+from scaling.budget import budget, check_disk, check_ray_disk
 from scaling.conclusion import COMPLETE, INCOMPLETE, INTERRUPTED, WRONG, Ending, conclude
 from scaling.display import Display
 from scaling.forecast import Forecast, forecast, ranks
@@ -185,6 +185,8 @@ def _launch(
     outlook = forecast(plan, study, granted)
     if not options.mirror:
         check_disk(budget(plan, study.folder, granted, grid.execution.keep), study.folder, outlook.stage_s)
+    if outlook.stage_s and not options.address:
+        check_ray_disk()
     started = time.monotonic()
     ending = Ending()
     if outlook.stage_s:

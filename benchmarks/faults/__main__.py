@@ -36,7 +36,7 @@ FAULTS: dict[str, Fault] = {
     "clock": jumping_clock,
     "two": two_launches,
 }
-KILLS = ("worker", "driver", "raylet", "gcs", "node", "write")
+KILLS = ("worker", "driver", "raylet", "node", "write")  # Ray notices only after a minute that its control store is gone
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, load_grid, make_plan
-from scaling.budget import budget, check_disk
+from scaling.budget import budget, check_disk, check_ray_disk
 from scaling.forecast import play, ranks
 from scaling.machine import Granted
 from scaling.words import count, size
@@ -75,6 +75,14 @@ def test_a_study_that_cannot_fit_the_disk_is_refused_before_it_starts(plan: Plan
     with pytest.raises(InputError, match=r"will keep .* MB, but the disk of .* has 1 kB free: make room"):
         check_disk(found, tmp_path, list(plan.stages))
     check_disk(found, tmp_path, [])
+
+
+def test_a_launch_whose_ray_would_find_no_room_is_refused_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "ray"))
+    check_ray_disk()
+    monkeypatch.setattr("scaling.budget.free_bytes", lambda folder: 1_000_000 if folder == tmp_path / "ray" else 10**12)
+    with pytest.raises(InputError, match=r"Ray writes its logs to .*/ray, where 1 MB are free, and needs 100 MB: make room, or name a folder"):
+        check_ray_disk()
 
 
 def test_numbers_read_as_people_write_them() -> None:
