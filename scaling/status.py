@@ -108,6 +108,8 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 folder = look()
                 stages = standings(folder)
+            except InputError:  # of a store; it says what is wrong itself
+                raise
             except (OSError, ValueError, KeyError, TypeError):
                 place = without_secrets(options.folder) if is_remote(options.folder) else options.folder
                 print(f"{place} holds no plan.json that can be read: name a folder that a launch wrote, such as runs/quickstart.", file=sys.stderr)

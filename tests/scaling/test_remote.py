@@ -252,13 +252,20 @@ def test_a_study_in_a_store_is_looked_at_from_anywhere(remote: Remote, tmp_path:
     assert "nothing is running" in capsys.readouterr().out
 
 
-def test_a_store_that_cannot_be_looked_at_gets_a_sentence(tmp_path: Path, capsys: Any) -> None:
+def test_a_store_that_cannot_be_looked_at_gets_a_sentence(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from scaling import status
 
     assert status.main(["nosuch://bucket/runs/study"]) == 2
     assert capsys.readouterr().err.startswith("nosuch://bucket/runs/study cannot be opened")
     assert status.main([f"file://{tmp_path}/nothing"]) == 2
     assert capsys.readouterr().err.startswith(f"file://{tmp_path}/nothing holds no plan.json that can be read")
+
+    def away(self: Remote, path: str = "") -> Any:
+        raise OSError("the store does not answer after 6 attempts")
+
+    monkeypatch.setattr(Remote, "list", away)
+    assert status.main([f"file://{tmp_path}/nothing"]) == 2
+    assert capsys.readouterr().err.startswith(f"The store file://{tmp_path}/nothing cannot be used from here (the store does not answer")
 
 
 @pytest.fixture
