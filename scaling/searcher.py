@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 
 from scaling.attempts import Outcome
 from scaling.board import Board, Shape
-from scaling.machines import Cluster, too_large
+from scaling.room import Cluster, too_large
 from scaling.trainable import Assignment, LaneReport
 from scaling.watchers import Watcher
 

@@ -1,4 +1,4 @@
-"""How far is a study: from another shell, or from another machine that sees its folder or its store. Reads files alone; needs neither Ray nor torch.
+"""How far is a study: from another shell, or from another machine that sees its folder or its store. A folder is read without Ray or torch.
 
     python -m scaling.status runs/quickstart            once
     python -m scaling.status s3://bucket/runs/NAME      of a study that lies in a store

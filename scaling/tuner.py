@@ -20,9 +20,9 @@ from scaling.board import Board, Shape
 from scaling.cluster import join
 from scaling.interruption import Interruption
 from scaling.machine import Granted, Machine
-from scaling.machines import Cluster
 from scaling.node_checks import Expected
 from scaling.plan import Plan
+from scaling.room import Cluster
 from scaling.searcher import Assigning, Lanes, RayGone, ReadyStages
 from scaling.study import Study
 from scaling.trainable import LANE_RESOURCES, Assignment, Lane, Work, lane_that_does, train_stage

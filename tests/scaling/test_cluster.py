@@ -131,7 +131,7 @@ def test_gpus_that_ray_counts_and_torch_does_not_see_are_named(shared: tuple[Pat
 
 def lanes_over(grid_file: Path, data: Path, tmp_path: Path, cores: int) -> Any:
     from scaling.board import Board, Shape
-    from scaling.machines import Cluster
+    from scaling.room import Cluster
     from scaling.searcher import Lanes
     from scaling.trainable import Assignment
 

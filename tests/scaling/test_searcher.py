@@ -40,7 +40,7 @@ def planned(grid_file: Path, small_data: Path, tmp_path: Path) -> tuple[Plan, St
 
 def lanes_of(planned: tuple[Plan, Study], *, cores: float = 2, large: str = "", **more: Any) -> Any:
     """Lanes on a machine of so many cores; stages of the kind `large` hold two, all others one."""
-    from scaling.machines import Cluster
+    from scaling.room import Cluster
     from scaling.searcher import Lanes
     from scaling.trainable import Assignment
 
@@ -145,7 +145,7 @@ def test_a_stage_whose_process_died_after_its_last_act_is_told_of_with_its_score
 
 
 def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan, Study]) -> None:
-    from scaling.machines import Cluster
+    from scaling.room import Cluster
     from scaling.trainable import LaneReport
 
     nodes = frozenset({"here", "there"})
@@ -160,7 +160,7 @@ def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan
 
 
 def test_stages_too_large_for_what_is_left_of_a_cluster_are_named_once_and_hold_up_nobody(planned: tuple[Plan, Study]) -> None:
-    from scaling.machines import Cluster
+    from scaling.room import Cluster
 
     said: list[str] = []
     minutes = iter(range(0, 10**6, 60))
@@ -194,14 +194,14 @@ def test_stages_too_large_for_what_is_left_of_a_cluster_are_named_once_and_hold_
     ],
 )
 def test_a_process_of_a_stage_needs_one_machine(shape: Shape, fits: bool) -> None:
-    from scaling.machines import Cluster
+    from scaling.room import Cluster
 
     assert Cluster({"one": Shape(8, 1), "two": Shape(2, 0)}).fits(shape) is fits
     assert not Cluster({}).fits(shape)
 
 
 def test_with_ray_gone_running_stages_are_put_back_and_no_attempt_is_counted(planned: tuple[Plan, Study]) -> None:
-    from scaling.machines import Cluster
+    from scaling.room import Cluster
     from scaling.searcher import RayGone
     from scaling.trainable import LaneReport
 
