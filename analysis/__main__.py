@@ -5,7 +5,8 @@
     python -m analysis runs/quickstart --x finetune_images --y miou --cluster seed --predict 1000 5000 --target 0.6
     python -m analysis points.csv --x params tokens --y loss --law chinchilla       # a surface over two columns
 
-Exit status: 0 every group was fitted, 1 some group could not be, 2 the table or the call is wrong and nothing was written.
+Exit status: 0 every group was fitted, 1 some group could not be, 2 the table or the call is wrong
+and nothing was written.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.choice import LawChoice
-from analysis.choosing import choose_law
-from analysis.curve import Fit
 from analysis.errors import AnalysisError
-from analysis.fitting import fit
+from analysis.fitting.curve import Fit
+from analysis.fitting.fit import fit
+from analysis.fitting.losses import LOSSES
+from analysis.fitting.surface import SurfaceFit, fit_surface
+from analysis.forecasting.choice import LawChoice
+from analysis.forecasting.choose import choose_law
+from analysis.formatting import percent
 from analysis.laws import LAWS, SURFACES
-from analysis.losses import LOSSES
-from analysis.surface import SurfaceFit, fit_surface
-from analysis.table import load_runs, numeric_column, require_columns
-from analysis.wording import percent
+from analysis.runs.table import load_runs, numeric_column, require_columns
 
 Result = LawChoice | Fit | SurfaceFit
 

@@ -1,4 +1,6 @@
-"""The one error that analysis raises, the sentence about a name that does not exist, and None for a number that does not."""
+"""The one error that analysis raises, the sentence about a name that does not exist, and None for a
+number that does not.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from collections.abc import Iterable
 
 
 class AnalysisError(ValueError):
-    """Something about the data or the call makes the answer impossible; the message says where, what, and what to
-    do next."""
+    """Something about the data or the call makes the answer impossible; the message says where,
+    what, and what to do next.
+    """
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """Student's t, by scipy.special alone and imported where it is used.
 
-`import analysis` takes under a second only because SciPy, whose parts take up to a second each, waits for the first call.
+`import analysis` takes under a second only because SciPy, whose parts take up to a second each,
+waits for the first call.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import math
 
 
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
-    """Half-width, in standard errors, of a two-sided interval of that nominal coverage; NaN without degrees of
-    freedom."""
+    """Half-width, in standard errors, of a two-sided interval of that nominal coverage; NaN without
+    degrees of freedom.
+    """
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, 0.5 + level / 2.0)) if degrees_of_freedom > 0 else math.nan

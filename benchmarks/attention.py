@@ -1,4 +1,5 @@
-"""Is attention written out as matrix products faster than the fused kernel on this CPU in bf16? Prints ratios, side by side.
+"""Is attention written out as matrix products faster than the fused kernel on this CPU in bf16?
+Prints ratios, side by side.
 
 python -m benchmarks.attention
 """
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trials.vit import VIT_SIZES, attention
+from trials.models.vit import VIT_SIZES, attention
 
 ROUNDS = 7
 

@@ -1,11 +1,14 @@
-"""How often do the intervals of `analysis` hold the truth? Simulated data, known truth, nominal 90%.
+"""How often do the intervals of `analysis` hold the truth? Simulated data, known truth, nominal
+90%.
 
     python -m benchmarks.coverage                     # about a minute on an idle core
     python -m benchmarks.coverage --simulations 4000  # the second decimal, about 20 minutes
 
-Prints a Markdown table; `+-` is two standard errors of the simulation itself. Expected, up to that error: 0.86 to 0.95 but for two kinds of row.
-Naive rows show what ignoring a shared seed or pre-training costs: about 0.80 for a mean and 0.65 for a paired effect, and parameters that look less
-certain than they are. Means beyond the largest x hold more than nominal: there intervals allow for a wrong law, and in this simulation it is right.
+Prints a Markdown table; `+-` is two standard errors of the simulation itself. Expected, up to that
+error: 0.86 to 0.95 but for two kinds of row. Naive rows show what ignoring a shared seed or
+pre-training costs: about 0.80 for a mean and 0.65 for a paired effect, and parameters that look
+less certain than they are. Means beyond the largest x hold more than nominal: there intervals allow
+for a wrong law, and in this simulation it is right.
 """
 
 from __future__ import annotations
@@ -120,7 +123,9 @@ def scenarios() -> Iterator[Scenario]:
 
 
 def measure(simulate: Callable[[np.random.Generator], Held], *, simulations: int, random_seed: int) -> pd.DataFrame:
-    """One row per interval: coverage among the intervals that were given, its standard error, and how many were withheld."""
+    """One row per interval: coverage among the intervals that were given, its standard error, and
+    how many were withheld.
+    """
     random = np.random.default_rng(random_seed)
     held = pd.DataFrame([simulate(random) for _ in range(simulations)]).astype("object")
     given = held.notna().sum()

@@ -3,9 +3,11 @@
     python -m benchmarks.decisions                    # about 3 minutes on an idle core
     python -m benchmarks.decisions --simulations 1000 # the second decimal, about a quarter of an hour
 
-Prints two Markdown tables; `+-` is two standard errors of the simulation itself. Expected of the first, up to that error: 0.85 to 0.95,
-but for the rows that take curves as independent which share their seeds: those are far too wide, and nearly always hold the truth. Of the
-second: suggested runs leave an error about as large as was foretold, and smaller than as many GPU-hours at cells drawn at random do.
+Prints two Markdown tables; `+-` is two standard errors of the simulation itself. Expected of the
+first, up to that error: 0.85 to 0.95, but for the rows that take curves as independent which share
+their seeds: those are far too wide, and nearly always hold the truth. Of the second: suggested runs
+leave an error about as large as was foretold, and smaller than as many GPU-hours at cells drawn at
+random do.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def _power(params: tuple[float, float, float], x: np.ndarray) -> np.ndarray:
 
 
 def loss_curve(random: np.random.Generator, *, n: int, seeds: int = 0) -> Fit:
-    """n sizes over two decades, one run each or one for each of some seeds, whose luck moves all their runs."""
+    """n sizes over two decades, one run each or one for each of some seeds, whose luck moves all
+    their runs.
+    """
     x = np.geomspace(1e2, 1e4, n)
     y = FLOOR + SIZE * x**-EXPONENT
     if not seeds:
@@ -48,7 +52,9 @@ def loss_curve(random: np.random.Generator, *, n: int, seeds: int = 0) -> Fit:
 
 
 def returns(random: np.random.Generator, *, n: int, seeds: int = 0) -> Held:
-    """The point from which a doubling buys less than a known noise, than the fit's own, and than its price."""
+    """The point from which a doubling buys less than a known noise, than the fit's own, and than
+    its price.
+    """
     result = loss_curve(random, n=n, seeds=seeds)
     bought = SIZE * (1.0 - 2.0**-EXPONENT)  # by a doubling at x = 1
     known, price = 0.12, 1e-4
@@ -163,7 +169,9 @@ def scenarios() -> Iterator[tuple[str, float, Callable[[np.random.Generator], He
 
 
 def measure(simulate: Callable[[np.random.Generator], Held], *, simulations: int, random_seed: int) -> pd.DataFrame:
-    """One row per interval: coverage among the intervals that were given, its standard error, and how many were withheld."""
+    """One row per interval: coverage among the intervals that were given, its standard error, and
+    how many were withheld.
+    """
     random = np.random.default_rng(random_seed)
     held = pd.DataFrame([simulate(random) for _ in range(simulations)]).astype("object")
     given = held.notna().sum()
@@ -173,7 +181,9 @@ def measure(simulate: Callable[[np.random.Generator], Held], *, simulations: int
 
 
 def designs(quantity: object, truth: float, *, simulations: int, random_seed: int) -> dict[str, float]:
-    """Standard deviation of a quantity after runs at suggested cells, after as many GPU-hours at random ones, and as foretold."""
+    """Standard deviation of a quantity after runs at suggested cells, after as many GPU-hours at
+    random ones, and as foretold.
+    """
     random = np.random.default_rng(random_seed)
     base, cells, hours = np.geomspace(100.0, 1e4, 12), np.geomspace(30.0, 1e5, 9), np.geomspace(30.0, 1e5, 9) / 1e4 + 0.05
     budget = 6.0

@@ -1,12 +1,14 @@
-"""What the whole first paper costs here: GPU-hours, or core-hours, of its 42 cells with 3 seeds, with stages shared between runs and without.
+"""What the whole first paper costs here: GPU-hours, or core-hours, of its 42 cells with 3 seeds,
+with stages shared between runs and without.
 
     python -m benchmarks.paper_cost                     # on what there is; about 2 minutes on 2 CPU cores
     python -m benchmarks.paper_cost --device cuda       # on a GPU: one stage at a time, and several at once
 
-The stages are those of grids/diminishing_returns.yaml, arm fixed_epochs. Nobody needs the data for it: the plan is made from listings that say only
-how many images there are. The speed of each kind of stage is measured in the same run (`trials.throughput` and `trials.packing`, random pixels), and
-so are start-up and decoding, on generated images. Expected: 157.6M image passes with sharing, 1.42G without. The paper's own speed is 1,400 images/s
-on an RTX 4080.
+The stages are those of grids/diminishing_returns.yaml, arm fixed_epochs. Nobody needs the data for
+it: the plan is made from listings that say only how many images there are. The speed of each kind
+of stage is measured in the same run (`trials.cost.throughput` and `trials.cost.packing`, random
+pixels), and so are start-up and decoding, on generated images. Expected: 157.6M image passes with
+sharing, 1.42G without. The paper's own speed is 1,400 images/s on an RTX 4080.
 """
 
 from __future__ import annotations
@@ -30,15 +32,16 @@ from PIL import Image
 from benchmarks.fitting.tables import show, verdict
 from benchmarks.throughput.images import our_stage, prepare
 from benchmarks.throughput.models import WORKLOADS
-from scaling import load_grid, make_plan, planner
-from scaling.plan import Plan
+from scaling import load_grid, make_plan
+from scaling.plan import planner
+from scaling.plan.plan import Plan
 from trials import stage_id
-from trials.leaves import leaf_image
-from trials.packing import best_packing, measure_packing
+from trials.cost.packing import best_packing, measure_packing
+from trials.cost.throughput import measure_images_per_s
+from trials.data.leaves import leaf_image
+from trials.data.store import SplitInfo
 from trials.prepare import fit_square
 from trials.spec import StageSpec
-from trials.store import SplitInfo
-from trials.throughput import measure_images_per_s
 
 GRID = Path(__file__).resolve().parents[1] / "grids" / "diminishing_returns.yaml"
 ARM = "fixed_epochs"
@@ -115,7 +118,9 @@ def kinds_of(plan: Plan) -> list[Kind]:
 
 
 def start_up_s(threads: int, gpus: float) -> float:
-    """Seconds from starting a process to the end of a stage of one step: more than a stage takes in a process that is kept."""
+    """Seconds from starting a process to the end of a stage of one step: more than a stage takes in
+    a process that is kept.
+    """
     small = replace(WORKLOADS["viny"], encoder="viny/16@32")
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)

@@ -1,4 +1,5 @@
-"""How fast does SimMIM's held-out loss fall, with and without LayerNorm around the patch embedding, and from two starts of the positions?
+"""How fast does SimMIM's held-out loss fall, with and without LayerNorm around the patch embedding,
+and from two starts of the positions?
 
 Same images, steps, seed and order for all four.
 
@@ -16,10 +17,10 @@ import tempfile
 from pathlib import Path
 
 from trials import StageSpec, get_recipe, prepare_split, run_stage, stage_id
-from trials.sources import split_name
+from trials.data.sources import split_name
+from trials.data.store import describe_split
+from trials.models.vit import VIT_SIZES
 from trials.spec import DataSpec
-from trials.store import describe_split
-from trials.vit import VIT_SIZES
 
 
 def main() -> None:

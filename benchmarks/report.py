@@ -1,9 +1,11 @@
-"""How long a report takes and how large it is: a study of 150 runs beside two of 10,000, written as a launch writes them.
+"""How long a report takes and how large it is: a study of 150 runs beside two of 10,000, written as
+a launch writes them.
 
     python -m benchmarks.report                # prints the table; about two minutes
     python -m benchmarks.report --runs 150     # only the small one
 
-The runs follow a saturating law with a gain from pre-training and noise; curves are as long as those of a real study.
+The runs follow a saturating law with a gain from pre-training and noise; curves are as long as
+those of a real study.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.columns import RUN_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS
 from reports import build_report
 
 
@@ -119,7 +121,8 @@ def _measured(run: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     miou = 0.72 - 1.2 * labels**-0.35 + gain + 0.01 * np.log10(encoder / 1e6) - 0.02 * (run["intermediate"] != "none")
     miou = float(np.clip(miou + 0.006 * rng.standard_normal(), 0.01, 0.99))
     passes = max(run["pretrain_image_passes"], 1)
-    # Many passes over few images overfit: the held-out loss rises again, the training loss does not.
+    # Many passes over few images overfit: the held-out loss rises again, the training loss does
+    # not.
     loss = 0.3 + 2 * passes**-0.2 + 0.01 * max(0.0, np.log10(passes / images) - 1) * (1e4 / images) ** 0.5 if images else None
     measured = {"miou": miou, "miou_ucl": miou - 0.02, "pixel_accuracy": min(miou + 0.15, 1.0), "test_loss": 1 - miou, "test_images": 1_000}
     measured |= {"iou_foreground": miou, "iou_background": miou, "iou_border": miou, "finetune_train_loss": 0.8 - miou / 2}

@@ -1,10 +1,12 @@
-"""What scheduling a stage costs, on stages that do nothing but write their result: ours beside plain Ray Tune, and a plan of ten thousand.
+"""What scheduling a stage costs, on stages that do nothing but write their result: ours beside
+plain Ray Tune, and a plan of ten thousand.
 
     python -m benchmarks.scheduling              300 stages here, 20 trials of plain Tune; about a minute
     python -m benchmarks.scheduling --large      10,000 stages: planning, the whole scheduler, status, memory
 
-Each case runs in a process of its own with a Ray of its own, on as many lanes as there are cores. Seconds a stage are counted from the first
-stage's end to the last one's, so that starting Ray and the first workers is not in them; it is given apart.
+Each case runs in a process of its own with a Ray of its own, on as many lanes as there are cores.
+Seconds a stage are counted from the first stage's end to the last one's, so that starting Ray and
+the first workers is not in them; it is given apart.
 """
 
 from __future__ import annotations
@@ -63,13 +65,13 @@ class Ends:
 
 def ours(stages: int, scratch: Path) -> dict[str, float]:
     """Plan, write and run so many pretended stages with the scheduler of this package."""
-    from scaling.ray_settings import apply_ray_settings
+    from scaling.cluster.ray_settings import apply_ray_settings
 
     apply_ray_settings()
     from scaling import Study, load_grid, make_plan, write_tables
-    from scaling.bookkeeping import KeepTables
-    from scaling.machine import Machine
-    from scaling.tuner import ray_running, run_plan
+    from scaling.cluster.machine import Machine
+    from scaling.execution.tuner import ray_running, run_plan
+    from scaling.monitoring.table_writer import KeepTables
 
     (scratch / "grid.yaml").write_text(GRID)
     study = Study(scratch / "study")

@@ -1,4 +1,6 @@
-"""The house style for charts of one's own: `reports.altair_theme.enable()` in a notebook, and each Altair chart looks like the report's."""
+"""The house style for charts of one's own: `reports.altair_theme.enable()` in a notebook, and each
+Altair chart looks like the report's.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,13 @@ from reports.theme import CHART_HEIGHT, CONFIG, PALETTE, SHAPES
 NAME = "scaling-law-laboratory"
 
 
-# Typed loosely: Altair types each key of a configuration by itself, and ours is one dictionary of them.
+# Typed loosely: Altair types each key of a configuration by itself, and ours is one dictionary of
+# them.
 @alt.theme.register(NAME, enable=False)
 def house_theme() -> Any:
-    """The style of the report's figures: its colours and shapes in their order, quiet axes, no background."""
+    """The style of the report's figures: its colours and shapes in their order, quiet axes, no
+    background.
+    """
     config: dict[str, Any] = {
         **CONFIG,
         "range": {"category": list(PALETTE), "symbol": list(SHAPES)},

@@ -1,4 +1,6 @@
-"""Names for what a study varies: the arm (how the encoder was pre-trained) and the panel (everything else but labels and seed)."""
+"""Names for what a study varies: the arm (how the encoder was pre-trained) and the panel
+(everything else but labels and seed).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def varying(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
 
 
 def telling(whole: pd.DataFrame) -> list[str]:
-    """The settings that tell apart the arms and panels of `whole`; those that merely follow from another are left out."""
+    """The settings that tell apart the arms and panels of `whole`; those that merely follow from
+    another are left out.
+    """
     pretrained = whole.loc[whole["pretrain_images"] > 0]
     staged = whole.loc[whole["intermediate"] != "none"]
     told = ["pretrain_images"] if whole["pretrain_images"].nunique() > 1 else []
@@ -55,10 +59,11 @@ def telling(whole: pd.DataFrame) -> list[str]:
 
 
 def with_arms(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
-    """`table` with two more columns, `arm` and `panel`, in words that tell apart what varies in `whole` (the grid, or all runs).
+    """`table` with two more columns, `arm` and `panel`, in words that tell apart what varies in
+    `whole` (the grid, or all runs).
 
-    `arm` is 'none' for runs from scratch, else the number of pre-training images with whatever else of the pre-training varies;
-    `panel` is '' where nothing but arms, labels and seeds varies.
+    `arm` is 'none' for runs from scratch, else the number of pre-training images with whatever else
+    of the pre-training varies; `panel` is '' where nothing but arms, labels and seeds varies.
     """
     told = telling(whole)
     extra = [name for name in told if name in ARM_SETTINGS and name != "pretrain_images"]
@@ -70,7 +75,9 @@ def with_arms(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
 
 
 def _named(table: pd.DataFrame, columns: Sequence[str], name: Callable[[Mapping[Hashable, Any]], str]) -> list[str]:
-    """The name of each row; made once for each combination of the columns, of which there are few where there are many rows."""
+    """The name of each row; made once for each combination of the columns, of which there are few
+    where there are many rows.
+    """
     there = [column for column in columns if column in table.columns]
     if not there or table.empty:
         return [name({})] * len(table) if not there else []
@@ -103,10 +110,12 @@ def _said(value: object) -> str:
 
 
 def effects_with_arms(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`effects.table` and `effects.pairs` with the columns `arm` and `panel` of the runs that had the treatment.
+    """`effects.table` and `effects.pairs` with the columns `arm` and `panel` of the runs that had
+    the treatment.
 
-    `runs` has been through `with_arms`. The names come from the runs themselves, because a row of effects does not hold settings
-    that follow from others; a row over several arms, which analysis makes only where it sees no difference, has the first one's.
+    `runs` has been through `with_arms`. The names come from the runs themselves, because a row of
+    effects does not hold settings that follow from others; a row over several arms, which analysis
+    makes only where it sees no difference, has the first one's.
     """
     names = runs.set_index("run_id")[["arm", "panel"]]
     found = names.loc[effects.pairs["treatment_run_id"]]
@@ -117,12 +126,16 @@ def effects_with_arms(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.Da
 
 
 def rest_of(arm: str) -> str:
-    """What an arm says beside its images: '20 epochs' of '2,000, 20 epochs'; '' where there is nothing else, or no pre-training."""
+    """What an arm says beside its images: '20 epochs' of '2,000, 20 epochs'; '' where there is
+    nothing else, or no pre-training.
+    """
     return arm.partition(", ")[2]
 
 
 def spread_out(names: Sequence[str], most: int) -> list[str]:
-    """At most `most` of the names in their order, the first and the last among them, the others evenly between: chosen without a look at outcomes."""
+    """At most `most` of the names in their order, the first and the last among them, the others
+    evenly between: chosen without a look at outcomes.
+    """
     if len(names) <= most:
         return list(names)
     return [names[round(place * (len(names) - 1) / (most - 1))] for place in range(most)]
@@ -137,7 +150,9 @@ def in_words(arm: str) -> str:
 
 
 def ordered_arms(table: pd.DataFrame) -> list[str]:
-    """Every arm of a table that has been through `with_arms`: scratch first, then by pre-training images, then as the grid has them."""
+    """Every arm of a table that has been through `with_arms`: scratch first, then by pre-training
+    images, then as the grid has them.
+    """
     first = table.drop_duplicates("arm").assign(scratch=lambda t: t["arm"] != NO_PRETRAINING)
     return [str(arm) for arm in first.sort_values(["scratch", "pretrain_images"], kind="stable")["arm"]]
 
@@ -149,6 +164,8 @@ def panels_of(table: pd.DataFrame, order: Sequence[str]) -> list[str]:
 
 
 def ordered_panels(table: pd.DataFrame) -> list[str]:
-    """Every panel of a table that has been through `with_arms`; 'none' before any other intermediate stage."""
+    """Every panel of a table that has been through `with_arms`; 'none' before any other
+    intermediate stage.
+    """
     first = table.drop_duplicates("panel").assign(staged=lambda t: t["intermediate"] != "none")
     return [str(panel) for panel in first.sort_values(["staged", "panel"], kind="stable")["panel"]]

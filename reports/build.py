@@ -1,4 +1,5 @@
-"""Write a report: one HTML file that opens offline, of a study, of two studies against each other, or of a published table.
+"""Write a report: one HTML file that opens offline, of a study, of two studies against each other,
+or of a published table.
 
     python -m reports.build runs/quickstart                      # writes runs/quickstart/report.html
     python -m reports.build runs/quickstart --out quickstart.html
@@ -9,8 +10,8 @@
     python -m reports.build runs/quickstart --template mine.html.j2
     python -m reports.build runs/quickstart --figures figures --format pdf    # for a paper, with the CSV behind each
 
-Exit status: 0 written, 2 the folder is no study, the name is not published, or a file cannot be read or written (one sentence on stderr
-says which).
+Exit status: 0 written, 2 the folder is no study, the name is not published, or a file cannot be
+read or written (one sentence on stderr says which).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Example pictures of a classification: each image with the class that it is of and the one that was named."""
+"""Example pictures of a classification: each image with the class that it is of and the one that
+was named.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ MOST_IMAGES = 3
 
 
 def class_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
-    """A row for each stage with the same images, evenly spaced through the test set; under each what it was taken for.
+    """A row for each stage with the same images, evenly spaced through the test set; under each
+    what it was taken for.
 
     Raises:
         ReportError: if an examples/index.json is there and cannot be read.
@@ -24,7 +27,9 @@ def class_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
 
 
 def ranked_class_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
-    """For each stage its best, median and worst image by the probability that the true class got. Raises as `class_gallery`."""
+    """For each stage its best, median and worst image by the probability that the true class got.
+    Raises as `class_gallery`.
+    """
     return _gallery(stages, _by_rank, lambda item: f"{item['rank']}, place {item['place']:,} of {item['of']:,}: ")
 
 
@@ -62,6 +67,8 @@ def _row(stage: Stage, choose: Any, lead: Any) -> PictureRow:
 
 
 def _named(item: dict[str, Any]) -> str:
-    """'rings, named so (0.98)', or 'rings, named dots (0.21)': the number is the probability that the true class got."""
+    """'rings, named so (0.98)', or 'rings, named dots (0.21)': the number is the probability that
+    the true class got.
+    """
     right = item["truth"] == item["prediction"]
     return f"{item['truth']}, named {'so' if right else item['prediction']} ({decimals(float(item['probability']), 2)})"

@@ -11,10 +11,12 @@ STATES = ("done", "failed", "blocked", "missing")
 
 
 def run_states(study: Study) -> pd.DataFrame:
-    """Every planned run with its state and the reason: the plan's columns, arm, panel, state, reason.
+    """Every planned run with its state and the reason: the plan's columns, arm, panel, state,
+    reason.
 
-    A run is done if it is in the runs table. Of the others, the fine-tuning stage's state says which they are; one that no stage
-    table knows is missing. Without a plan, the runs that are there are all that can be told.
+    A run is done if it is in the runs table. Of the others, the fine-tuning stage's state says
+    which they are; one that no stage table knows is missing. Without a plan, the runs that are
+    there are all that can be told.
     """
     planned = study.planned if study.planned is not None else study.runs
     if planned.empty:
@@ -29,7 +31,8 @@ def run_states(study: Study) -> pd.DataFrame:
         if run_id in done:
             state, reason = "done", ""
         elif state == "done":
-            # Its result was written after the last runs table: it will be there when the table is next collected.
+            # Its result was written after the last runs table: it will be there when the table is
+            # next collected.
             state, reason = "missing", "finished, and not yet collected into the runs table"
         states.append(state if state in STATES else "missing")
         reasons.append(reason)
@@ -37,7 +40,9 @@ def run_states(study: Study) -> pd.DataFrame:
 
 
 def coverage_by_cell(states: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell: panel, arm, finetune_images, planned, done, failed, blocked, missing, in the plan's order."""
+    """One row per cell: panel, arm, finetune_images, planned, done, failed, blocked, missing, in
+    the plan's order.
+    """
     rows = []
     for (panel, arm, images), cell in states.groupby(["panel", "arm", "finetune_images"], sort=False, dropna=False):
         counts = {state: int((cell["state"] == state).sum()) for state in STATES}

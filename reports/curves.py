@@ -1,4 +1,6 @@
-"""Training curves as the figures want them: read from metrics.jsonl, and thinned to means with the range over trainings."""
+"""Training curves as the figures want them: read from metrics.jsonl, and thinned to means with the
+range over trainings.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,16 @@ from analysis import change_point
 from reports.study import Study, read_metrics
 
 MOST_POINTS = 60
-"""Points of one curve that are drawn; more are averaged in bins that are even on the logarithmic axis."""
+"""Points of one curve that are drawn; more are averaged in bins that are even on the logarithmic
+axis.
+"""
 COLUMNS = ["stage_id", "measure", "step", "image_passes", "value"]
 
 
 def read_curves(study: Study, stages: Iterable[str], measures: Sequence[str]) -> pd.DataFrame:
-    """What stages measured while they trained, one row a measurement: stage_id, measure, step, image_passes, value; finite values alone."""
+    """What stages measured while they trained, one row a measurement: stage_id, measure, step,
+    image_passes, value; finite values alone.
+    """
     rows = []
     for identity in sorted(stages):
         for line in read_metrics(study.folder / "stages" / identity / "metrics.jsonl"):
@@ -32,10 +38,11 @@ def read_curves(study: Study, stages: Iterable[str], measures: Sequence[str]) ->
 
 
 def thinned(curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Curves of one group as one: the columns of `by`, image_passes, mean, low, high (range over trainings), trainings.
+    """Curves of one group as one: the columns of `by`, image_passes, mean, low, high (range over
+    trainings), trainings.
 
-    `curves` has stage_id, image_passes, value and the columns of `by`. Measurements before the first image have no place on a logarithmic
-    axis and are left out.
+    `curves` has stage_id, image_passes, value and the columns of `by`. Measurements before the
+    first image have no place on a logarithmic axis and are left out.
     """
     names = list(by)
     kept = curves.loc[curves["image_passes"] > 0]
@@ -50,7 +57,8 @@ def thinned(curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             place = np.searchsorted(edges, passes, side="right").astype(float)
         own = part.assign(place=place).groupby(["place", "stage_id"], sort=True)[["image_passes", "value"]].mean().groupby(level="place", sort=True)
         frame = pd.DataFrame({"image_passes": own["image_passes"].mean(), "mean": own["value"].mean(), "low": own["value"].min()})
-        # Six decimals are far below the noise of a batch, and keep a page with hundreds of curves small.
+        # Six decimals are far below the noise of a batch, and keep a page with hundreds of curves
+        # small.
         frame = frame.assign(high=own["value"].max(), trainings=own["value"].size()).round(6).reset_index(drop=True)
         own_names: dict[str, Any] = dict(zip(names, key, strict=True))
         parts.append(frame.assign(**own_names)[[*names, "image_passes", "mean", "low", "high", "trainings"]])
@@ -60,7 +68,8 @@ def thinned(curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def gaps(curves: pd.DataFrame, *, training: str, held_out: str) -> pd.DataFrame:
     """Held-out minus training loss at each held-out measurement: stage_id, image_passes, value.
 
-    The training loss is the mean of what was logged since the held-out measurement before, for a single batch is noisy.
+    The training loss is the mean of what was logged since the held-out measurement before, for a
+    single batch is noisy.
     """
     rows = []
     for identity, part in curves.loc[curves["image_passes"] > 0].groupby("stage_id", sort=True):
@@ -76,7 +85,8 @@ def gaps(curves: pd.DataFrame, *, training: str, held_out: str) -> pd.DataFrame:
 
 
 def turning_points(curves: pd.DataFrame, *, held_out: str) -> pd.DataFrame:
-    """Whether each training's held-out loss turns up, by `analysis.change_point`: stage_id, overfitting, image_passes, rise, p, n, note.
+    """Whether each training's held-out loss turns up, by `analysis.change_point`: stage_id,
+    overfitting, image_passes, rise, p, n, note.
 
     image_passes is where it begins to rise, NaN where it does not.
     """

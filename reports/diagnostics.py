@@ -1,4 +1,6 @@
-"""What `python -m trials.diagnose` left in a study folder, as tables: one row an encoder as the fine-tuning received it."""
+"""What `python -m trials.diagnose` left in a study folder, as tables: one row an encoder as the
+fine-tuning received it.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,15 @@ NUMBERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
-    """The encoders that a study's runs were fine-tuned from, measured on held-out images; trials/diagnostics defines every number."""
+    """The encoders that a study's runs were fine-tuned from, measured on held-out images;
+    trials/diagnostics defines every number.
+    """
 
     encoders: pd.DataFrame
-    """One row per panel, arm and seed: stage_id (missing for an untrained encoder), the columns NUMBERS, cka_parent, cka_random; and, missing
-    where there is no probe, probe, probe_se, probe_untrained (of the same seed's start), floor, place_floor."""
+    """One row per panel, arm and seed: stage_id (missing for an untrained encoder), the columns
+    NUMBERS, cka_parent, cka_random; and, missing where there is no probe, probe, probe_se,
+    probe_untrained (of the same seed's start), floor, place_floor.
+    """
     similarity: pd.DataFrame
     """panel, arm, seed, distance, similarity."""
     attention: pd.DataFrame

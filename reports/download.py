@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-# What a spreadsheet takes for the start of a formula, which could send the reader's cells to a stranger. Numbers keep their sign.
+# What a spreadsheet takes for the start of a formula, which could send the reader's cells to a
+# stranger. Numbers keep their sign.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
 
@@ -17,14 +18,18 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
 PLAIN = "data:text/csv;charset=utf-8;base64,"
 GZIP = "data:application/gzip;base64,"
 COMPRESSED_FROM_BYTES = 150_000
-"""From this size on a CSV is gzipped, which pandas and R read as it is: the runs of a study of 10,000 would else be half of its page."""
+"""From this size on a CSV is gzipped, which pandas and R read as it is: the runs of a study of
+10,000 would else be half of its page.
+"""
 
 
 def csv_address(frame: pd.DataFrame) -> tuple[str, int]:
-    """The table as a data: address, every column and digit, gzipped where it is large; and how many texts had an apostrophe put before them.
+    """The table as a data: address, every column and digit, gzipped where it is large; and how many
+    texts had an apostrophe put before them.
 
-    A text that begins like a formula and is no number gets the apostrophe, at the price of one character: whoever reads a report did not
-    write the study's names. The study folder's own CSV holds them as they are.
+    A text that begins like a formula and is no number gets the apostrophe, at the price of one
+    character: whoever reads a report did not write the study's names. The study folder's own CSV
+    holds them as they are.
     """
     kept = frame.rename(columns=_text)
     changed = sum(map(_is_formula, frame.columns))

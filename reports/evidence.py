@@ -1,4 +1,6 @@
-"""Everything analysis says about a study, computed once: findings and figures are both made from these objects."""
+"""Everything analysis says about a study, computed once: findings and figures are both made from
+these objects.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class ArmLaw:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A study and what analysis makes of it. A result that cannot be had is None, and `reasons` says why, by the field's name."""
+    """A study and what analysis makes of it. A result that cannot be had is None, and `reasons`
+    says why, by the field's name.
+    """
 
     study: Study
     score: Score
@@ -59,7 +63,9 @@ class Evidence:
     runs: pd.DataFrame
     """The finished runs with a finite score, with the columns arm and panel."""
     whole: pd.DataFrame
-    """The grid's settings where there is a plan, else the runs: what varies is decided here, so that words stay the same as runs finish."""
+    """The grid's settings where there is a plan, else the runs: what varies is decided here, so
+    that words stay the same as runs finish.
+    """
     not_finite: int
     """Finished runs left out because their score is not a finite number."""
     arms: tuple[str, ...]
@@ -77,7 +83,9 @@ class Evidence:
 
 
 def focused(evidence: Evidence) -> Evidence:
-    """The same study, and of one with very many runs only some arms and panels, spread evenly in their order and chosen without a look at scores."""
+    """The same study, and of one with very many runs only some arms and panels, spread evenly in
+    their order and chosen without a look at scores.
+    """
     arms, panels = _in_focus(len(evidence.runs), evidence.arms, evidence.panels)
     if len(arms) == len(evidence.arms) and len(panels) == len(evidence.panels):
         return evidence
@@ -151,7 +159,9 @@ def _cells(runs: pd.DataFrame, whole: pd.DataFrame, score: Score) -> pd.DataFram
 
 
 def _effects_of(question: Callable[..., PairedEffects], score: Score) -> Callable[[pd.DataFrame], PairedEffects]:
-    """The same question, with an answer that holds no pair at all turned into an error: a figure without points says nothing."""
+    """The same question, with an answer that holds no pair at all turned into an error: a figure
+    without points says nothing.
+    """
 
     def asked(runs: pd.DataFrame) -> PairedEffects:
         effects = question(runs, outcome=score.column)
@@ -171,7 +181,9 @@ def _parts(runs: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, str, pd.D
 
 
 def _law(part: pd.DataFrame, panel: str, arm: str, score: Score) -> ArmLaw:
-    """A power law with an offset of one arm's score, clustered on what is independent; its reason says why it is not to be drawn."""
+    """A power law with an offset of one arm's score, clustered on what is independent; its reason
+    says why it is not to be drawn.
+    """
     part = part.reset_index(drop=True)
     try:
         fitted = fit(part["finetune_images"], part[score.column], law="power", level=LEVEL, cluster=independent_groups(part))

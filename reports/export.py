@@ -1,4 +1,6 @@
-"""Every figure of a page as a file for a paper: SVG, PDF or PNG, with the CSV behind it and the words that belong in its caption."""
+"""Every figure of a page as a file for a paper: SVG, PDF or PNG, with the CSV behind it and the
+words that belong in its caption.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,13 @@ from reports.theme import specification
 
 FORMATS: Final = ("svg", "png", "pdf")
 WIDTH_PT: Final = 396.0
-"""5.5 inches, the text width of most single-column papers; one unit of the drawing is one point (1/72 inch)."""
+"""5.5 inches, the text width of most single-column papers; one unit of the drawing is one point
+(1/72 inch).
+"""
 PNG_PPI: Final = 300.0
 INK: Final = "#1a1a1a"
-# One list for all machines: the renderer brings Liberation Sans with it, and asks for no font elsewhere.
+# One list for all machines: the renderer brings Liberation Sans with it, and asks for no font
+# elsewhere.
 FONT: Final = "Liberation Sans, Arial, Helvetica, sans-serif"
 LETTERS_A_LINE: Final = 76
 """Of a panel's heading, at 10 points."""
@@ -32,13 +37,15 @@ LONGEST_NAME: Final = 80
 
 
 def write_figures(page: Page, folder: str | Path, *, kind: str = "svg") -> list[Path]:
-    """Write each panel of each figure as PANEL.kind and each table behind them as a CSV, with captions.md; returns the files, in order.
+    """Write each panel of each figure as PANEL.kind and each table behind them as a CSV, with
+    captions.md; returns the files, in order.
 
-    Light theme on white, as wide as a paper's text. File names come from the identities of the panels, so they stay the same from one
-    build to the next. No network is used.
+    Light theme on white, as wide as a paper's text. File names come from the identities of the
+    panels, so they stay the same from one build to the next. No network is used.
 
     Raises:
-        ReportError: if `kind` is none of FORMATS, the page has no figure, or a file cannot be written.
+        ReportError: if `kind` is none of FORMATS, the page has no figure, or a file cannot be
+            written.
     """
     if kind not in FORMATS:
         raise ReportError(f"Figures cannot be written as {kind!r}; choose one of {', '.join(FORMATS)}.")
@@ -68,7 +75,9 @@ def write_figures(page: Page, folder: str | Path, *, kind: str = "svg") -> list[
 
 
 def paper_specification(panel: Panel, *, heading: bool = False) -> dict[str, Any]:
-    """A panel as Vega-Lite for paper: black ink on white, `WIDTH_PT` wide with its axes, and its heading as a title if wanted."""
+    """A panel as Vega-Lite for paper: black ink on white, `WIDTH_PT` wide with its axes, and its
+    heading as a title if wanted.
+    """
     spec = specification(panel.chart)
     if spec.get("width") == "container":
         spec["width"] = WIDTH_PT
@@ -85,7 +94,9 @@ def paper_specification(panel: Panel, *, heading: bool = False) -> dict[str, Any
 
 
 def draw(spec: dict[str, Any], kind: str) -> bytes:
-    """A Vega-Lite specification as the bytes of a file of that kind; no address is asked for anything."""
+    """A Vega-Lite specification as the bytes of a file of that kind; no address is asked for
+    anything.
+    """
     version = alt.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]  # as the page's own bundle
     svg = _renumbered(str(vl_convert.vegalite_to_svg(spec, vl_version=version, allowed_base_urls=[])))
     if kind == "svg":
@@ -94,7 +105,9 @@ def draw(spec: dict[str, Any], kind: str) -> bytes:
 
 
 def _renumbered(svg: str) -> str:
-    """The ids of clips and gradients counted from 0: Vega counts them through all drawings of a process, and the bytes would differ."""
+    """The ids of clips and gradients counted from 0: Vega counts them through all drawings of a
+    process, and the bytes would differ.
+    """
     numbers: dict[str, int] = {}
     return re.sub(
         r'(?<=id=")(clip|gradient_)\d+(?=")|(?<=url\(#)(clip|gradient_)\d+(?=\))',
@@ -123,7 +136,9 @@ def _caption(figure: Figure, names: list[str]) -> str:
 
 
 def _file_name(identity: str) -> str:
-    """An identity that may stand in any file system; a long one keeps its beginning and a hash of the whole."""
+    """An identity that may stand in any file system; a long one keeps its beginning and a hash of
+    the whole.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", identity).strip(".-") or "figure"
     if plain == identity and len(plain) <= LONGEST_NAME:
         return plain

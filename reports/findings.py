@@ -1,4 +1,6 @@
-"""The findings of analysis as they stand on the page: which come first, and how each is worded. No number is made here."""
+"""The findings of analysis as they stand on the page: which come first, and how each is worded. No
+number is made here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError
-from analysis.wording import p_value, with_interval
+from analysis.formatting import p_value, with_interval
 from reports.page import Statement, Topic
 from reports.theme import signed
 from reports.wording import sentence
@@ -34,7 +36,9 @@ class Asked:
 
 
 def ask(source: pd.DataFrame | Published) -> Asked:
-    """The findings of a runs table or of a published one; where analysis has none, its own sentence says why."""
+    """The findings of a runs table or of a published one; where analysis has none, its own sentence
+    says why.
+    """
     from analysis import findings
 
     try:
@@ -47,10 +51,12 @@ def ask(source: pd.DataFrame | Published) -> Asked:
 
 
 def headlines(findings: Findings) -> list[Finding]:
-    """Three to five findings for the top of the page, chosen without a look at how large an effect is.
+    """Three to five findings for the top of the page, chosen without a look at how large an effect
+    is.
 
-    From each topic the first that is decided, in the order of the study. If these are fewer than five, the first open one of each topic
-    that has no decided one; if still fewer than three, further decided ones and then open ones, in order.
+    From each topic the first that is decided, in the order of the study. If these are fewer than
+    five, the first open one of each topic that has no decided one; if still fewer than three,
+    further decided ones and then open ones, in order.
     """
     topics = list(dict.fromkeys(one.topic for one in findings))
     decided = {topic: [one for one in findings if one.topic == topic and one.verdict != "open"] for topic in topics}
@@ -91,7 +97,9 @@ def topics_of(findings: Findings) -> tuple[Topic, ...]:
 
 
 def estimate_words(estimate: Estimate) -> str:
-    """'+0.031 mIoU (95% interval +0.025 to +0.037)', with the digits that the interval's width justifies."""
+    """'+0.031 mIoU (95% interval +0.025 to +0.037)', with the digits that the interval's width
+    justifies.
+    """
     unit = f" {estimate.unit}" if estimate.unit else ""
     if not np.isfinite(estimate.value):
         return "not known"
@@ -103,7 +111,9 @@ def estimate_words(estimate: Estimate) -> str:
 
 
 def _effect(estimate: Estimate) -> tuple[str, str]:
-    """('+0.031 mIoU', '95% interval +0.025 to +0.037: mean difference in mIoU'), the words of `estimate_words` in two parts."""
+    """('+0.031 mIoU', '95% interval +0.025 to +0.037: mean difference in mIoU'), the words of
+    `estimate_words` in two parts.
+    """
     value, interval = estimate_words(estimate).split(" (", 1)
     return value, f"{interval.removesuffix(')')}: {estimate.what}"
 

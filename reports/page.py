@@ -33,7 +33,9 @@ SYMBOLS = {"supported": "✓", "refuted": "✗", "open": "?", "passed": "✓", "
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell or heading: its text, a style ('number', 'text', 'good', 'warn' or ''), and what a heading means."""
+    """One cell or heading: its text, a style ('number', 'text', 'good', 'warn' or ''), and what a
+    heading means.
+    """
 
     text: str
     kind: str = ""
@@ -167,11 +169,13 @@ def make_table(
     meanings: dict[str, str] | None = None,
     marked: dict[str, str] | None = None,
 ) -> Table:
-    """A page table from a data frame: `shown` columns (default all) for reading, every column and digit in the CSV.
+    """A page table from a data frame: `shown` columns (default all) for reading, every column and
+    digit in the CSV.
 
     Args:
         meanings: what a column means, by name; becomes the heading's tooltip.
-        marked: a style for the cells of a column that are neither zero nor empty, by name of the column.
+        marked: a style for the cells of a column that are neither zero nor empty, by name of the
+            column.
     """
     columns = list(shown) or list(frame.columns)
     rows = tuple(
@@ -196,7 +200,9 @@ def make_table(
 
 
 def _kind_of_column(cells: Sequence[Cell]) -> str:
-    """'number' if a number stands in the column and nothing else does, so that the heading lines up with it."""
+    """'number' if a number stands in the column and nothing else does, so that the heading lines up
+    with it.
+    """
     numbers = [cell.kind.startswith("number") for cell in cells if cell.text != "–"]
     return "number" if numbers and all(numbers) else ""
 
@@ -208,7 +214,8 @@ def _cell(value: Any, column: str, marked: dict[str, str]) -> Cell:
         return Cell(text="yes" if value else "no")
     if isinstance(value, (int, float, np.integer, np.floating)):
         number = float(value)
-        # Above 1,000 every whole number is a count of something; a seed or a small count needs no separator either.
+        # Above 1,000 every whole number is a count of something; a seed or a small count needs no
+        # separator either.
         text = f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}".replace("inf", "∞")
         return Cell(text=text.replace("-", "−"), kind=f"number {marked[column]}" if number and column in marked else "number")
     text = str(value)
@@ -216,15 +223,18 @@ def _cell(value: Any, column: str, marked: dict[str, str]) -> Cell:
 
 
 def render(page: Page, template: Path | None = None) -> str:
-    """The page as one HTML text that needs nothing else and asks no host for anything; the same page gives the same bytes.
+    """The page as one HTML text that needs nothing else and asks no host for anything; the same
+    page gives the same bytes.
 
-    `template` is a Jinja2 file in place of the built-in one, which it may extend. Raises ReportError if it cannot be used.
+    `template` is a Jinja2 file in place of the built-in one, which it may extend. Raises
+    ReportError if it cannot be used.
     """
     panels = [panel for section in page.sections for figure in section.figures for panel in figure.panels]
     specifications = {panel.identity: specification(panel.chart) for panel in panels}
     bundle = vega_bundle()
     script = _inside_script(_template_text("report.js"))
-    # Only these two texts may run: a hash for each, no eval, no inline handler, and no request of any kind.
+    # Only these two texts may run: a hash for each, no eval, no inline handler, and no request of
+    # any kind.
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -251,13 +261,16 @@ def render(page: Page, template: Path | None = None) -> str:
 
 @cache
 def vega_bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that loads nothing further and sets `vegaEmbed`; made once a process, in a second."""
+    """Vega, Vega-Lite and Vega-Embed as one script that loads nothing further and sets `vegaEmbed`;
+    made once a process, in a second.
+    """
     version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])  # as vl_convert names it: 'v6.4.1' -> '6.4'
     return _inside_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
 
 
 def script_json(value: Any) -> str:
-    """Strict JSON that may stand inside a script element: no '<' is left that could close it or open a comment.
+    """Strict JSON that may stand inside a script element: no '<' is left that could close it or
+    open a comment.
 
     Raises:
         ValueError: if a number is not finite, which JSON cannot say.
@@ -267,7 +280,9 @@ def script_json(value: Any) -> str:
 
 
 def _inside_script(code: str) -> str:
-    """JavaScript that may stand inside a script element; both forms mean the same in strings, templates and regular expressions."""
+    """JavaScript that may stand inside a script element; both forms mean the same in strings,
+    templates and regular expressions.
+    """
     return code.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 

@@ -1,4 +1,6 @@
-"""Example pictures for the page: the same held-out images for every arm, or each arm's best and worst, as data URIs within a budget of bytes."""
+"""Example pictures for the page: the same held-out images for every arm, or each arm's best and
+worst, as data URIs within a budget of bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from reports.study import ReportError, read_json
 from reports.theme import decimals
 
 BUDGET_BYTES = 170_000
-"""Base64 bytes for one gallery, of which a page has up to four, so that the whole page stays under 3 MB."""
+"""Base64 bytes for one gallery, of which a page has up to four, so that the whole page stays under
+3 MB.
+"""
 MOST_IMAGES = 5
 RANKS = ("best", "median", "worst")
 
@@ -22,7 +26,9 @@ Stage = tuple[str, dict[str, Any], Path]
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One square cut out of a PNG by the page's style sheet: no image library is needed to show part of a row of tiles."""
+    """One square cut out of a PNG by the page's style sheet: no image library is needed to show
+    part of a row of tiles.
+    """
 
     source: str
     """data: URI of the whole row of tiles."""
@@ -40,7 +46,9 @@ class PictureRow:
     label: str
     tiles: tuple[Tile, ...]
     whole: bool = False
-    """Whether each picture is shown as its whole row of tiles, with its caption, and not as one tile of it."""
+    """Whether each picture is shown as its whole row of tiles, with its caption, and not as one
+    tile of it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +60,8 @@ class Gallery:
 
 
 def gallery(stages: Iterable[tuple[str, Path]], *, shared: tuple[str, ...], own: str, folder: str = "examples") -> Gallery:
-    """Rows for the tiles that all stages share, then one row for each stage; pictures chosen by their rank are left out.
+    """Rows for the tiles that all stages share, then one row for each stage; pictures chosen by
+    their rank are left out.
 
     Args:
         stages: pairs of a row label and a stage's folder.
@@ -78,7 +87,8 @@ def gallery(stages: Iterable[tuple[str, Path]], *, shared: tuple[str, ...], own:
 
 
 def ranked_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
-    """For each stage its best, median and worst picture by score, side by side; no rows where no stage kept ranks, as older ones did not.
+    """For each stage its best, median and worst picture by score, side by side; no rows where no
+    stage kept ranks, as older ones did not.
 
     Raises:
         ReportError: if an examples/index.json is there and cannot be read.
@@ -119,7 +129,9 @@ def found_pictures(stages: Iterable[tuple[str, Path]], folder: str) -> tuple[lis
 
 
 def _index(pictures: Path) -> dict[str, Any] | None:
-    """The index.json of a folder of pictures, with only the items whose file exists; None where there is nothing to show."""
+    """The index.json of a folder of pictures, with only the items whose file exists; None where
+    there is nothing to show.
+    """
     index = read_json(pictures / "index.json")
     if index is None:
         return None
@@ -161,7 +173,9 @@ def _tiles(stage: Stage, captions: list[str], column: str, words: str) -> tuple[
 
 
 def _score(item: dict[str, Any]) -> str:
-    """', mIoU of this image 0.51': the mean over its classes where that was kept, else the first paper's; '' where neither was."""
+    """', mIoU of this image 0.51': the mean over its classes where that was kept, else the first
+    paper's; '' where neither was.
+    """
     value = item.get("miou", item.get("miou_ucl"))
     return "" if value is None else f", mIoU of this image {decimals(float(value), 2)}"
 

@@ -1,4 +1,6 @@
-"""What an unfinished study has to show before its pre-trained runs do: how far each stage is, and what pre-trainings left behind."""
+"""What an unfinished study has to show before its pre-trained runs do: how far each stage is, and
+what pre-trainings left behind.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,18 @@ TAIL_BYTES = 65_536
 
 
 def under_way(study: Study) -> pd.DataFrame:
-    """Every stage that has begun and has not ended, from its spec.json and the last line of its metrics.jsonl.
+    """Every stage that has begun and has not ended, from its spec.json and the last line of its
+    metrics.jsonl.
 
-    Columns: stage_id, kind, step and of_steps (optimiser steps), percent, latest (which loss) and loss. That a process still works on
-    one cannot be read from files: it may have been cut off.
+    Columns: stage_id, kind, step and of_steps (optimiser steps), percent, latest (which loss) and
+    loss. That a process still works on one cannot be read from files: it may have been cut off.
     """
     rows = []
     waiting = study.stages.loc[study.stages["state"] == "missing", ["stage_id", "kind"]]
     for identity, kind in waiting.itertuples(index=False, name=None):
         stage = study.folder / "stages" / str(identity)
-        # The stages table is written seconds after a stage ends; the stage's own files are ahead of it.
+        # The stages table is written seconds after a stage ends; the stage's own files are ahead of
+        # it.
         last = None if (stage / "result.json").exists() or (stage / "error.json").exists() else _last_line(stage / "metrics.jsonl")
         if last is not None:
             steps = _steps(stage / "spec.json")
@@ -54,7 +58,9 @@ def progress_section(study: Study) -> Section | None:
 
 
 def early_sections(study: Study) -> list[Section]:
-    """Loss curves and reconstructions of the pre-trainings, while no run that was pre-trained is finished; empty where there are none."""
+    """Loss curves and reconstructions of the pre-trainings, while no run that was pre-trained is
+    finished; empty where there are none.
+    """
     if study.planned is None or study.planned.empty or (study.runs["pretrain_images"] > 0).any():
         return []
     planned = with_arms(study.planned, study.planned)
@@ -67,7 +73,8 @@ def early_sections(study: Study) -> list[Section]:
 def _losses(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | None:
     curves = read_validation_curves(study, [str(identity) for identity in trained["pretrain_id"]])
     curves = curves.merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
-    # The axis is logarithmic, so the measurement before the first step has no place on it; it stays in the table.
+    # The axis is logarithmic, so the measurement before the first step has no place on it; it stays
+    # in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])].sort_values(["pretrain_id", "image_passes"])
     if drawn.empty:
         return None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from analysis.outcomes import OUTCOMES
+from analysis.runs.outcomes import OUTCOMES
 from reports.coverage import completeness_sentence, run_states
 from reports.evidence import Evidence, gather
 from reports.findings import ask, headline_of, headlines, verdict_counts
@@ -59,15 +59,18 @@ SECTIONS: Final[tuple[Callable[[Evidence], Section], ...]] = (
 def build_report(
     folder: str | Path, out: str | Path | None = None, *, template: str | Path | None = None, reload_s: int | None = None, task: str | None = None
 ) -> Path:
-    """Write the report of a study folder, by default into it as report.html (report-TASK.html where a task is named), and return where.
+    """Write the report of a study folder, by default into it as report.html (report-TASK.html where
+    a task is named), and return where.
 
     Args:
         template: a Jinja2 file in place of the built-in template, which it may extend.
         reload_s: seconds after which the browser loads the page again; None for never.
-        task: of a study with several tasks of fine-tuning, the one that findings and figures are about; by default the first of its grid.
+        task: of a study with several tasks of fine-tuning, the one that findings and figures are
+            about; by default the first of its grid.
 
     Raises:
-        ReportError: if the folder is missing, is not a study folder, has no such task, the template cannot be used, or the file cannot be written.
+        ReportError: if the folder is missing, is not a study folder, has no such task, the template
+            cannot be used, or the file cannot be written.
         AnalysisError: if one of its tables cannot be read.
     """
     study = read_study(Path(folder))
@@ -79,9 +82,12 @@ def build_report(
 
 
 def write_page(page: Page, target: Path, *, template: str | Path | None = None) -> Path:
-    """Write a page and return where. Raises ReportError where the template cannot be used or the file not be written."""
+    """Write a page and return where. Raises ReportError where the template cannot be used or the
+    file not be written.
+    """
     text = render(page, Path(template) if template is not None else None)
-    # Of this process alone: at its end a launch builds the page that a watch beside it is building, too.
+    # Of this process alone: at its end a launch builds the page that a watch beside it is building,
+    # too.
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         # Whoever has the old page open never reloads half of the new one.
@@ -93,7 +99,9 @@ def write_page(page: Page, target: Path, *, template: str | Path | None = None) 
 
 
 def compose(study: Study, *, task: str | None = None) -> Page:
-    """The page of a study: all sections if a run is finished, else what there is of the grid. Raises ReportError for a task that it has not."""
+    """The page of a study: all sections if a run is finished, else what there is of the grid.
+    Raises ReportError for a task that it has not.
+    """
     states = run_states(study)
     whole, (study, left_out) = study, of_task(study, task)
     found: tuple[Statement, ...] = ()
@@ -113,7 +121,8 @@ def compose(study: Study, *, task: str | None = None) -> Page:
     else:
         remarks = ["No run is finished yet, so there is no score to draw; below is what there is so far."]
     if early := early_sections(study):
-        # Scratch runs are often the first to finish; what the pre-trainings left so far then stands in place of 'there is no loss'.
+        # Scratch runs are often the first to finish; what the pre-trainings left so far then stands
+        # in place of 'there is no loss'.
         sections = [section for section in sections if section.identity != "losses"] + early
     remarks += [left_out] if left_out else []
     under_way = progress_section(whole)

@@ -1,4 +1,6 @@
-"""The score that a page is about, and the part of a study that has it: a page is about one task of fine-tuning."""
+"""The score that a page is about, and the part of a study that has it: a page is about one task of
+fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
 from reports.study import ReportError, Study
 from reports.wording import joined
 
@@ -51,7 +53,8 @@ def tasks_of(study: Study) -> tuple[str, ...]:
 
 
 def of_task(study: Study, task: str | None) -> tuple[Study, str]:
-    """The study with only the runs of one task, by default its first; and a sentence about those left out, '' where there are none.
+    """The study with only the runs of one task, by default its first; and a sentence about those
+    left out, '' where there are none.
 
     Raises:
         ReportError: if the study has no such task.

@@ -1,4 +1,6 @@
-"""What the report reads from a study folder: plan, runs, stages, curves, pictures and provenance. Nothing is computed here."""
+"""What the report reads from a study folder: plan, runs, stages, curves, pictures and provenance.
+Nothing is computed here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import load_runs, load_stages
-from analysis.columns import RUN_COLUMNS, STAGE_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
 
 NEEDED_OF_PLAN = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "intermediate", "finetune_images")
 NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "val_mim_loss", "intermediate", "finetune_images")
@@ -29,11 +31,13 @@ class Study:
     folder: Path
     name: str
     runs: pd.DataFrame
-    """The finished runs, columns as in analysis.columns.RUN_COLUMNS; empty where none has finished."""
+    """The finished runs, columns as in analysis.runs.columns.RUN_COLUMNS; empty where none has
+    finished.
+    """
     planned: pd.DataFrame | None
     """The settings of every run of the grid; None where there is no plan.json."""
     stages: pd.DataFrame
-    """State and cost of every stage, columns as in analysis.columns.STAGE_COLUMNS."""
+    """State and cost of every stage, columns as in analysis.runs.columns.STAGE_COLUMNS."""
     has_costs: bool
     """Whether the stages came from stages.parquet; without it only their states are known."""
     grid_text: str | None
@@ -52,7 +56,8 @@ def read_study(folder: Path) -> Study:
     has_runs = (folder / "runs.parquet").exists()
     if plan is None and not has_runs:
         raise ReportError(f"{folder} holds neither plan.json nor runs.parquet, so it is not a study folder.")
-    # A table without rows says the same as no table: analysis refuses it, and a page on an unfinished study must not.
+    # A table without rows says the same as no table: analysis refuses it, and a page on an
+    # unfinished study must not.
     has_runs = has_runs and not (plan is not None and _is_empty(folder / "runs.parquet"))
     planned = _planned_runs(folder / "plan.json", plan) if plan is not None else None
     runs = load_runs(folder, required=NEEDED_OF_RUNS) if has_runs else pd.DataFrame(columns=list(RUN_COLUMNS))
@@ -90,7 +95,9 @@ def _planned_runs(path: Path, plan: dict[str, Any]) -> pd.DataFrame | None:
 
 
 def _is_empty(file: Path) -> bool:
-    """Whether a Parquet file is there, can be read, and has no rows; one that cannot be read is left for analysis to speak of."""
+    """Whether a Parquet file is there, can be read, and has no rows; one that cannot be read is
+    left for analysis to speak of.
+    """
     try:
         return pd.read_parquet(file).empty
     except (OSError, ValueError):
@@ -115,7 +122,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def states_from_files(folder: Path, plan: dict[str, Any] | None) -> pd.DataFrame:
-    """The stages table without costs, from result.json and error.json: what stages.parquet would say of the states."""
+    """The stages table without costs, from result.json and error.json: what stages.parquet would
+    say of the states.
+    """
     rows: dict[str, dict[str, Any]] = {}
     pending = {str(stage["id"]): stage for stage in (plan or {}).get("stages") or []}
 
@@ -123,7 +132,8 @@ def states_from_files(folder: Path, plan: dict[str, Any] | None) -> pd.DataFrame
         if identity not in rows:
             stage = pending[identity]
             parent = stage.get("parent")
-            # Put down before its parent is looked up, so that stages which go in a circle come to an end.
+            # Put down before its parent is looked up, so that stages which go in a circle come to
+            # an end.
             row = rows[identity] = {"stage_id": identity, "kind": stage["kind"], "parent_id": parent, "state": "missing", "reason": None}
             above = row_of(parent) if parent in pending else None
             failure = read_json(folder / "stages" / identity / "error.json")
@@ -141,7 +151,9 @@ def states_from_files(folder: Path, plan: dict[str, Any] | None) -> pd.DataFrame
 
 
 def read_provenance(study: Study) -> pd.DataFrame:
-    """One row per finished stage: stage_id and the settings of its machine, as provenance.json gives them, versions joined in one text."""
+    """One row per finished stage: stage_id and the settings of its machine, as provenance.json
+    gives them, versions joined in one text.
+    """
     rows = []
     for identity in sorted(study.stages.loc[study.stages["state"] == "done", "stage_id"]):
         found = read_json(study.folder / "stages" / identity / "provenance.json")
@@ -156,7 +168,9 @@ def read_provenance(study: Study) -> pd.DataFrame:
 
 
 def read_validation_curves(study: Study, pretrainings: Iterable[str]) -> pd.DataFrame:
-    """Validation loss during pre-training, a row per measurement: pretrain_id, step, image_passes, val_mim_loss."""
+    """Validation loss during pre-training, a row per measurement: pretrain_id, step, image_passes,
+    val_mim_loss.
+    """
     rows = []
     for identity in sorted(pretrainings):
         for line in read_metrics(study.folder / "stages" / identity / "metrics.jsonl"):
@@ -168,7 +182,9 @@ def read_validation_curves(study: Study, pretrainings: Iterable[str]) -> pd.Data
 
 
 def _finite(value: object) -> float | None:
-    """The number, or None for what is none or not finite, such as the loss of a training that diverged."""
+    """The number, or None for what is none or not finite, such as the loss of a training that
+    diverged.
+    """
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 

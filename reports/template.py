@@ -1,4 +1,6 @@
-"""The page's template, or a reader's own that extends it, filled in; what is wrong with one is said with its line."""
+"""The page's template, or a reader's own that extends it, filled in; what is wrong with one is said
+with its line.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,12 @@ BUILT_IN = "report.html.j2"
 def fill(template: Path | None, **values: Any) -> str:
     """The template with its values; None for the built-in one.
 
-    A template of one's own usually starts with `{% extends "report.html.j2" %}` and overrides named blocks; docs/reports.md lists them.
+    A template of one's own usually starts with `{% extends "report.html.j2" %}` and overrides named
+    blocks; docs/reports.md lists them.
 
     Raises:
-        ReportError: if the file cannot be read, is no Jinja template, or asks for a value that the page does not have.
+        ReportError: if the file cannot be read, is no Jinja template, or asks for a value that the
+            page does not have.
     """
     own = str(template) if template is not None else None
 

@@ -1,4 +1,6 @@
-"""Colours, shapes and number formats shared by every figure; one place decides what an arm looks like."""
+"""Colours, shapes and number formats shared by every figure; one place decides what an arm looks
+like.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ import pandas as pd
 NO_PRETRAINING: Final = "none"
 """Label of runs trained from scratch; it sorts first and is always drawn in grey squares."""
 
-# Okabe & Ito (2008), told apart with any of the common colour-vision deficiencies; ordered so that neighbours differ in lightness and
-# so that the first four reach 3:1 on a white and on a near-black page.
+# Okabe & Ito (2008), told apart with any of the common colour-vision deficiencies; ordered so that
+# neighbours differ in lightness and so that the first four reach 3:1 on a white and on a near-black
+# page.
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 SHAPES: Final = ("circle", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 GREY: Final = "#808080"
@@ -22,7 +25,8 @@ CHART_HEIGHT: Final = 280
 FADED: Final = 0.12
 """Share of its opacity that is left to what was not chosen in a legend."""
 
-# Transparent, and mid-grey where the page's own style sheet does not set the ink, so that a chart reads on light and on dark.
+# Transparent, and mid-grey where the page's own style sheet does not set the ink, so that a chart
+# reads on light and on dark.
 CONFIG: Final[dict[str, Any]] = {
     "aria": False,
     "background": "transparent",
@@ -58,10 +62,12 @@ class FigureError(ValueError):
 
 
 def with_columns(table: pd.DataFrame, figure: str, *, columns: Sequence[str], finite: Sequence[str] = ()) -> pd.DataFrame:
-    """The named columns of `table`, checked: Vega draws nothing for a misspelt column, and leaves out NaN and infinity in silence.
+    """The named columns of `table`, checked: Vega draws nothing for a misspelt column, and leaves
+    out NaN and infinity in silence.
 
     Raises:
-        FigureError: if a column is missing, or one of `finite` holds a value that is not a finite number.
+        FigureError: if a column is missing, or one of `finite` holds a value that is not a finite
+            number.
     """
     for column in columns:
         if column not in table.columns:
@@ -76,7 +82,9 @@ def with_columns(table: pd.DataFrame, figure: str, *, columns: Sequence[str], fi
 
 
 def which_run(table: pd.DataFrame) -> list[str]:
-    """The columns that say which run a point is, of those that the table has: they go into its tooltip."""
+    """The columns that say which run a point is, of those that the table has: they go into its
+    tooltip.
+    """
     return [name for name in ("seed", "run_id", "treatment_run_id") if name in table.columns]
 
 
@@ -91,15 +99,19 @@ def positive(table: pd.DataFrame, figure: str, column: str) -> None:
 
 
 def finish(layers: Sequence[alt.Chart], *, labels: Sequence[str], height: int = CHART_HEIGHT) -> alt.LayerChart:
-    """The layers as one chart with the house style, as wide as its container; `labels` are those of the legend."""
-    # A legend does not wrap by itself: as many columns as fit beside the axis on a phone, at 7 px a letter and 25 px a symbol.
+    """The layers as one chart with the house style, as wide as its container; `labels` are those of
+    the legend.
+    """
+    # A legend does not wrap by itself: as many columns as fit beside the axis on a phone, at 7 px a
+    # letter and 25 px a symbol.
     columns = max(1, min(4, 300 // (25 + 7 * max((len(label) for label in labels), default=1))))
     config = CONFIG | {"legend": CONFIG["legend"] | {"columns": columns}}
     return _linked(layers).properties(width="container", height=height).configure(**config)
 
 
 def _linked(layers: Sequence[alt.Chart]) -> alt.LayerChart:
-    """The layers, with a legend that can be clicked: what is chosen stays, the rest fades. Shift adds one more; a click beside it shows all again.
+    """The layers, with a legend that can be clicked: what is chosen stays, the rest fades. Shift
+    adds one more; a click beside it shows all again.
 
     Only where colours are named by one field, and a layer has no opacity of its own data.
     """
@@ -135,7 +147,9 @@ def _coloured_by(layer: alt.Chart) -> str | None:
 
 
 def specification(figure: alt.LayerChart) -> dict[str, Any]:
-    """The chart as plain Vega-Lite, its data inline, without Altair's limit of 5,000 rows and without a schema address."""
+    """The chart as plain Vega-Lite, its data inline, without Altair's limit of 5,000 rows and
+    without a schema address.
+    """
     with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = figure.to_dict()
     spec.pop("$schema", None)
@@ -143,13 +157,16 @@ def specification(figure: alt.LayerChart) -> dict[str, Any]:
 
 
 def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple[alt.Scale, alt.Scale]:
-    """Colour and shape scales for the labels `shown` (default all), each as its place among all `labels` decides.
+    """Colour and shape scales for the labels `shown` (default all), each as its place among all
+    `labels` decides.
 
-    So an arm looks the same in a figure that lacks others. `NO_PRETRAINING` is a grey square and uses up no colour.
+    So an arm looks the same in a figure that lacks others. `NO_PRETRAINING` is a grey square and
+    uses up no colour.
     """
     coloured = [label for label in labels if label != NO_PRETRAINING]
     place = {label: index % len(PALETTE) for index, label in enumerate(coloured)}
-    # From the seventh arm on the colours come again, each with the next shape, so that no two of 36 arms look the same.
+    # From the seventh arm on the colours come again, each with the next shape, so that no two of 36
+    # arms look the same.
     turn = {label: index // len(PALETTE) for index, label in enumerate(coloured)}
     kept = [label for label in labels if shown is None or label in shown]
     colours = [PALETTE[place[label]] if label in place else GREY for label in kept]
@@ -163,7 +180,9 @@ def size_axis(title: str, sizes: pd.Series) -> alt.Axis:
 
 
 def padded_domain(*values: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
-    """The range of all finite values, 5 % wider on each side, for the panels of one figure to share."""
+    """The range of all finite values, 5 % wider on each side, for the panels of one figure to
+    share.
+    """
     everything = np.concatenate([np.asarray(part, dtype=float).ravel() for part in values])
     everything = everything[np.isfinite(everything)]
     if everything.size == 0:

@@ -1,4 +1,6 @@
-"""Build a report again and again while its study runs; the page reloads itself until the study has ended."""
+"""Build a report again and again while its study runs; the page reloads itself until the study has
+ended.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,12 @@ def watch(
     say: Callable[[str], None] = print,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path | None:
-    """Build the report whenever the study has changed, until each of its stages is done, failed or blocked, or until Ctrl-C.
+    """Build the report whenever the study has changed, until each of its stages is done, failed or
+    blocked, or until Ctrl-C.
 
-    While it goes on, the page loads itself again every `every_s` seconds; the last build does not. A folder that is not there yet is
-    waited for, and what cannot be built is said in one line and tried again. Returns where the page is, None if none was written.
+    While it goes on, the page loads itself again every `every_s` seconds; the last build does not.
+    A folder that is not there yet is waited for, and what cannot be built is said in one line and
+    tried again. Returns where the page is, None if none was written.
 
     Args:
         say: takes each line about what happens.
@@ -80,7 +84,9 @@ def fingerprint(folder: Path) -> Fingerprint:
 
 
 def has_ended(folder: Path) -> bool:
-    """Whether every stage of the plan is done, failed or blocked, and the tables say the same as the stages' own files."""
+    """Whether every stage of the plan is done, failed or blocked, and the tables say the same as
+    the stages' own files.
+    """
     plan = _plan(folder)
     if not plan.get("stages"):
         return False
@@ -90,7 +96,8 @@ def has_ended(folder: Path) -> bool:
         return False
     if not states["state"].isin(ENDED).all():
         return False
-    # The launch collects its tables some seconds after the last stage has ended, and the page is made from them.
+    # The launch collects its tables some seconds after the last stage has ended, and the page is
+    # made from them.
     try:
         collected = load_stages(folder)
     except (AnalysisError, OSError):

@@ -18,7 +18,9 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter, a full stop, and true minus signs (and ±) before numbers."""
+    """The text with a capital first letter, a full stop, and true minus signs (and ±) before
+    numbers.
+    """
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", text.strip().replace("+-", "±"))
     if not text:
         return ""
@@ -26,7 +28,9 @@ def sentence(text: str) -> str:
 
 
 def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[str]:
-    """'No law is drawn after pre-training on 2,000 images: reason.', one for each reason; all `of` cases together are 'any arm'."""
+    """'No law is drawn after pre-training on 2,000 images: reason.', one for each reason; all `of`
+    cases together are 'any arm'.
+    """
     reasons: dict[str, list[str]] = {}
     for name, reason in cases:
         reasons.setdefault(reason, []).append(name)

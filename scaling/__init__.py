@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scaling.grid import Grid, load_grid
-    from scaling.plan import Plan, make_plan
-    from scaling.study import Study
-    from scaling.table import write_tables
+    from scaling.grid.settings import Grid, load_grid
+    from scaling.plan.plan import Plan, make_plan
+    from scaling.study.folder import Study
+    from scaling.study.table import write_tables
 
 _HOME = {"Grid": "grid", "Plan": "plan", "Study": "study", "load_grid": "grid", "make_plan": "plan", "write_tables": "table"}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scaling.plan import Plan
-from scaling.study import Study
+from scaling.plan.plan import Plan
+from scaling.study.folder import Study
 
 COMPLETE, INCOMPLETE, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -60,7 +60,8 @@ def conclude(plan: Plan, study: Study, console: Console, ending: Ending, *, repo
     if ending.trouble:
         say(f"stopped: {ending.trouble} {stages} left; launch again to go on")
     if ending.interrupted:
-        # the report would take seconds that whoever interrupts, or a batch system that is about to kill, does not give
+        # the report would take seconds that whoever interrupts, or a batch system that is about to
+        # kill, does not give
         say(f"report:  not built; python -m reports.build {short(study.folder)}")
         say(f"interrupted: {stages} left; the same command goes on from here")
         return INTERRUPTED
@@ -70,7 +71,9 @@ def conclude(plan: Plan, study: Study, console: Console, ending: Ending, *, repo
 
 
 def _report(study: Study) -> str:
-    """Build the report in a process of its own, since `reports` and `scaling` do not import one another."""
+    """Build the report in a process of its own, since `reports` and `scaling` do not import one
+    another.
+    """
     built = subprocess.run(
         [sys.executable, "-m", "reports.build", str(study.folder)], capture_output=True, text=True, env=os.environ | {"PYTHONSAFEPATH": ""}
     )

@@ -2,7 +2,8 @@
 
     python -m scaling.dashboards          print it, to be imported in Grafana (Dashboards, New, Import)
 
-scaling/grafana/scaling-law-laboratory.json is what that prints, for those who have no Python at hand.
+scaling/grafana/scaling-law-laboratory.json is what that prints, for those who have no Python at
+hand.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RAY_METRICS = frozenset(
         "ray_resources",
     }
 )
-"""Ray's own metrics that the dashboard shows; the others are those of `scaling.gauges`."""
+"""Ray's own metrics that the dashboard shows; the others are those of `scaling.monitoring.gauges`."""
 
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _OURS = '{study=~"$study"}'

@@ -3,8 +3,8 @@
     python -m scaling.launch grids/quickstart.yaml           about 4 minutes on 2 CPU cores, no download
     python -m scaling.launch grids/quickstart.yaml --plan    say what would run and why, and run nothing
 
-Launching again is resuming. Exit status: 0 complete, 1 some stages failed or were blocked, 2 the grid or the machine is wrong
-and nothing was started, 130 interrupted.
+Launching again is resuming. Exit status: 0 complete, 1 some stages failed or were blocked, 2 the
+grid or the machine is wrong and nothing was started, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,36 +21,38 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from scaling.address import check_address, is_remote
-from scaling.budget import budget, check_disk, check_ray_disk
+from scaling.cluster.address import check_address, is_remote
+from scaling.cluster.machine import Granted, Machine
+from scaling.cluster.node_checks import Expected
 from scaling.conclusion import COMPLETE, INCOMPLETE, INTERRUPTED, WRONG, Ending, conclude
-from scaling.display import Display
-from scaling.forecast import Forecast, forecast, ranks
-from scaling.grid import Grid, load_grid
-from scaling.interruption import graceful, sigterm_is_ctrl_c
-from scaling.machine import Granted, Machine
-from scaling.node_checks import Expected
-from scaling.packing import measured_packing, packed
-from scaling.plan import Plan, make_plan
+from scaling.execution.gpu_share import measured_packing, packed
+from scaling.execution.interruption import graceful, sigterm_is_ctrl_c
+from scaling.formatting import duration
+from scaling.grid.settings import Grid, load_grid
+from scaling.monitoring.display import Display
+from scaling.monitoring.watcher import Watcher
+from scaling.plan.budget import budget, check_disk, check_ray_disk
+from scaling.plan.forecast import Forecast, forecast, ranks
+from scaling.plan.plan import Plan, make_plan
+from scaling.plan.preview import print_plan
 from scaling.preparation import prepare_stores
-from scaling.preview import print_plan
-from scaling.retention import FolderShelf, LetGo, Shelf, to_be_made_anew
-from scaling.study import Study
-from scaling.table import write_tables
+from scaling.study.folder import Study
+from scaling.study.retention import FolderShelf, LetGo, Shelf, to_be_made_anew
+from scaling.study.table import write_tables
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import Tracker
 from scaling.tracking.watcher import Tracking
-from scaling.watchers import Watcher
-from scaling.words import duration
 from trials.errors import InputError
 
 if TYPE_CHECKING:
-    from scaling.remote_study import Mirror
-    from scaling.running_now import RunningNow
+    from scaling.monitoring.running_now import RunningNow
+    from scaling.study.remote_study import Mirror
 
 
 def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
-    """The command line, and further arguments of `trials.stage.run_stage` for every stage; returns the exit status."""
+    """The command line, and further arguments of `trials.stage.run_stage` for every stage; returns
+    the exit status.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m scaling.launch",
         description="Train every stage that a grid needs, each once; tabulate; report.",
@@ -114,7 +116,7 @@ def _main(options: argparse.Namespace, console: Console, held: contextlib.ExitSt
 def _mirror(remote: str, folder: Path) -> Mirror | None:
     if not remote:
         return None
-    from scaling.remote_study import mirrored  # pyarrow's file systems take a second to import
+    from scaling.study.remote_study import mirrored  # pyarrow's file systems take a second to import
 
     return mirrored(remote, folder)
 
@@ -122,7 +124,7 @@ def _mirror(remote: str, folder: Path) -> Mirror | None:
 def _lease(mirror: Mirror | None) -> contextlib.AbstractContextManager[None]:
     if mirror is None:
         return contextlib.nullcontext()
-    from scaling.remote_study import leased
+    from scaling.study.remote_study import leased
 
     return leased(mirror.remote, lost=lambda: os.kill(os.getpid(), signal.SIGTERM))  # to stop as if told by its owner
 
@@ -130,22 +132,22 @@ def _lease(mirror: Mirror | None) -> contextlib.AbstractContextManager[None]:
 def _shelf(study: Study, mirror: Mirror | None) -> Shelf:
     if mirror is None:
         return FolderShelf(study)
-    from scaling.remote_shelf import RemoteShelf
+    from scaling.study.remote_checkpoints import RemoteShelf
 
     return RemoteShelf(mirror)
 
 
 def _running_now(plan: Plan, mirror: Mirror) -> RunningNow:
-    from scaling.running_now import RunningNow
+    from scaling.monitoring.running_now import RunningNow
 
     return RunningNow(plan, mirror)
 
 
 def _cluster(address: str) -> contextlib.AbstractContextManager[Machine]:
-    from scaling.ray_settings import apply_ray_settings
+    from scaling.cluster.ray_settings import apply_ray_settings
 
     apply_ray_settings(own=False)
-    from scaling.cluster import joined
+    from scaling.cluster.join import joined
 
     return joined(address)
 
@@ -163,7 +165,7 @@ def _launch(
     store = (options.data / "store").resolve()
     keep, expected = grid.execution.keep, None
     if options.address:
-        from scaling.readiness import look_at_nodes
+        from scaling.cluster.readiness import look_at_nodes
 
         look_at_nodes(plan, study, granted, keep, None, options.remote, console)  # images may take long to prepare
     prepare_stores(plan, options.data, store, grid.execution.broken_images, console)
@@ -224,14 +226,14 @@ def _train(
 ) -> Ending:
     """Run what is left of the plan."""
     if not options.address:
-        from scaling.ray_settings import apply_ray_settings
+        from scaling.cluster.ray_settings import apply_ray_settings
 
         apply_ray_settings()
-    from scaling.bookkeeping import KeepTables
-    from scaling.gauges import Gauges  # Ray takes seconds to import, and a plan or a mistake needs none of it
-    from scaling.lifeline import Lifeline
-    from scaling.searcher import RayGone
-    from scaling.tuner import control_store, ray_running, run_plan
+    from scaling.cluster.gcs_watchdog import Lifeline
+    from scaling.execution.searcher import RayGone
+    from scaling.execution.tuner import control_store, ray_running, run_plan
+    from scaling.monitoring.gauges import Gauges  # Ray takes seconds to import, and a plan or a mistake needs none of it
+    from scaling.monitoring.table_writer import KeepTables
 
     board = None
     with graceful() as interruption:

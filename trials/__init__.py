@@ -1,4 +1,5 @@
-"""One stage at a time: data, models, recipes, training and metrics. Imports no Ray, so a stage runs with no cluster.
+"""One stage at a time: data, models, recipes, training and metrics. Imports no Ray, so a stage runs
+with no cluster.
 
 The names below are loaded when first asked for, so that decoding images does not wait for torch.
 """
@@ -9,17 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trials.encoders import VIT_SIZES, ViT, build_encoder, count_parameters
+    from trials.data.sources import SOURCES
+    from trials.data.store import ImageStore, open_store
     from trials.errors import InputError, StageError
-    from trials.interrupts import Interrupted
-    from trials.lengths import Length, parse_length
+    from trials.models.encoders import VIT_SIZES, ViT, build_encoder, count_parameters
+    from trials.models.simmim import SimMIM
     from trials.prepare import prepare_split
-    from trials.recipes import RECIPES, get_recipe
-    from trials.simmim import SimMIM
-    from trials.sources import SOURCES
+    from trials.recipes.lengths import Length, parse_length
+    from trials.recipes.named import RECIPES, get_recipe
     from trials.spec import StageSpec, stage_id
     from trials.stage import run_stage
-    from trials.store import ImageStore, open_store
+    from trials.training.interrupts import Interrupted
 
 _HOME = {
     "VIT_SIZES": "encoders",

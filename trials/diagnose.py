@@ -1,10 +1,12 @@
-"""Measure what the encoders of a study have learned, on held-out images; `trials.diagnostics` defines every number.
+"""Measure what the encoders of a study have learned, on held-out images; `trials.diagnostics`
+defines every number.
 
 python -m trials.diagnose runs/NAME --store data/store
 
-Writes stages/<id>/diagnostics.json and stages/<id>/diagnostics/*.png for every finished pre-training and intermediate stage, and skips
-those already there for the same weights and settings. Computes on a GPU where there is one. Exit status: 0, 1 if a stage's
-weights could not be used, 2 if the study or its stores could not.
+Writes stages/<id>/diagnostics.json and stages/<id>/diagnostics/*.png for every finished
+pre-training and intermediate stage, and skips those already there for the same weights and
+settings. Computes on a GPU where there is one. Exit status: 0, 1 if a stage's weights could not be
+used, 2 if the study or its stores could not.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ class InputError(ValueError):
     """The grid, the data or the machine is not as it must be; nothing was started."""
 
     def __init__(self, sentence: str) -> None:
-        # A value quoted from a user's file may hold line breaks or control characters; a sentence is one line.
+        # A value quoted from a user's file may hold line breaks or control characters; a sentence
+        # is one line.
         super().__init__(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), sentence))
 
 

@@ -3,8 +3,9 @@
     python -m trials.prepare oxford-iiit-pet --from data --size 64
     python -m trials.prepare oxford-iiit-pet --from data --size 64 --verify    compare the stores with their checksums
 
-An image that cannot be decoded is named, and nothing is made, unless `--broken skip` says to go on without it. A launch does this by itself for what
-its grid needs; this command is for doing it beforehand, or elsewhere.
+An image that cannot be decoded is named, and nothing is made, unless `--broken skip` says to go on
+without it. A launch does this by itself for what its grid needs; this command is for doing it
+beforehand, or elsewhere.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
-from trials import leaves
-from trials.decoding import WHOLE_PIXELS, Broken, quiet_pillow
+from trials.data import leaves
+from trials.data.decode_report import FILE as ODDITIES
+from trials.data.decode_report import Oddities, read_oddities, shown, shown_images, shown_list
+from trials.data.decoding import WHOLE_PIXELS, Broken, quiet_pillow
+from trials.data.leaves import leaf_image
+from trials.data.listing import Listing
+from trials.data.sources import IMAGE_SUFFIXES, KINDS, PARTS, SOURCES, get_source, list_split, locate, split_name
+from trials.data.store import Decoded, OnBroken, describe_split, open_store, store_folder, store_is_ready, write_store
 from trials.errors import InputError
-from trials.leaves import leaf_image
-from trials.listing import Listing
-from trials.oddities import FILE as ODDITIES
-from trials.oddities import Oddities, read_oddities, shown, shown_images, shown_list
-from trials.sources import IMAGE_SUFFIXES, KINDS, PARTS, SOURCES, get_source, list_split, locate, split_name
-from trials.store import Decoded, OnBroken, describe_split, open_store, store_folder, store_is_ready, write_store
 
 Progress = Callable[[str, int, int], None]
 MOST_PX = 8192
@@ -39,8 +40,9 @@ MOST_PX = 8192
 def fit_square(image: Image.Image, mask: np.ndarray | None, side: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Make an image square: uint8 (S, S, 3), and its mask (S, S) if there is one.
 
-    Images alone keep their shape: the short side becomes `side` (bicubic, antialiased) and the centre square is kept. An image with a
-    mask is kept whole, both sides resized to `side` (masks nearest), so that every labelled pixel counts in the scores.
+    Images alone keep their shape: the short side becomes `side` (bicubic, antialiased) and the
+    centre square is kept. An image with a mask is kept whole, both sides resized to `side` (masks
+    nearest), so that every labelled pixel counts in the scores.
     """
     if mask is not None:
         whole = image.resize((side, side), Image.Resampling.BICUBIC)
@@ -72,18 +74,21 @@ def prepare_split(
 ) -> Path:
     """Make the store of one split, if it is not there already; returns its folder.
 
-    What was odd (images skipped, with the reason, and images converted) is in `oddities.json` there, and `trials.oddities.read_oddities` reads it.
+    What was odd (images skipped, with the reason, and images converted) is in `oddities.json`
+    there, and `trials.data.decode_report.read_oddities` reads it.
 
     Args:
         data: folder that holds the data set. root: folder that holds the stores.
         images: how many are needed; generated sources make that many, others are decoded whole.
         progress: called as (what, done, total).
-        broken: what to do about images that cannot be decoded and class folders without images: `refuse`, or `skip` and go on without.
-            A store from which something was skipped has a fingerprint of its own (`trials.store.without_skipped`), so no stage takes it for the
-            whole split.
+        broken: what to do about images that cannot be decoded and class folders without images:
+            `refuse`, or `skip` and go on without. A store from which something was skipped has a
+            fingerprint of its own (`trials.data.store.without_skipped`), so no stage takes it for
+            the whole split.
 
     Raises:
-        InputError: the data are missing, an image cannot be decoded, the store cannot be written, or it is not what was written there.
+        InputError: the data are missing, an image cannot be decoded, the store cannot be written,
+            or it is not what was written there.
     """
     if broken not in get_args(OnBroken):
         raise InputError(f"What to do about broken images must be one of {', '.join(get_args(OnBroken))}, not {broken!r}.")
@@ -136,7 +141,9 @@ def _forget_mended(listing: Listing, folder: Path) -> None:
 def _decode(
     source: str, listing: Listing, side: int, report: Callable[[int, int], None], refused: Path | None, oddities: Oddities
 ) -> Iterator[Decoded]:
-    """The images that can be decoded, in order; `refused` is where to list the others if there must be none."""
+    """The images that can be decoded, in order; `refused` is where to list the others if there must
+    be none.
+    """
 
     def one(index: int) -> tuple[Decoded, tuple[str, ...]] | Broken:
         try:
@@ -187,7 +194,8 @@ def _generate(split: str, side: int, count: int, report: Callable[[int, int], No
 
 @lru_cache(maxsize=1)
 def _leaf_workers(workers: int) -> ProcessPoolExecutor:
-    """Processes that draw leaves, kept between splits: each takes seconds to start, since it imports what the command imports.
+    """Processes that draw leaves, kept between splits: each takes seconds to start, since it
+    imports what the command imports.
 
     Spawned, not forked: a process with torch's threads in it must not be forked.
     """

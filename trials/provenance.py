@@ -20,7 +20,9 @@ def now() -> str:
 
 @lru_cache(maxsize=1)
 def describe_software() -> dict[str, Any]:
-    """Versions of what decides numbers, the project's commit if it runs from a checkout, and the platform."""
+    """Versions of what decides numbers, the project's commit if it runs from a checkout, and the
+    platform.
+    """
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

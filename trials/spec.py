@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from trials.recipe_checks import recipe_from_dict
-from trials.recipe_fields import NEUTRAL, Recipe
-from trials.recipes import RECIPE_VERSION
+from trials.recipes.checks import recipe_from_dict
+from trials.recipes.fields import NEUTRAL, Recipe
+from trials.recipes.named import RECIPE_VERSION
 
 FORMAT = 1
 
@@ -20,7 +20,7 @@ class DataSpec:
     """The images of a stage: a subset to train on and a fixed held-out set to be measured on."""
 
     source: str
-    """A data source of `trials.sources`, such as 'imagenet' or 'leaves'."""
+    """A data source of `trials.data.sources`, such as 'imagenet' or 'leaves'."""
     image_px: int
     train_split: str
     train_fingerprint: str
@@ -40,7 +40,9 @@ class StageSpec:
     """One training job. Nothing about the machine is in it."""
 
     kind: str
-    """'trunk', 'pretrain', 'intermediate' or 'finetune'; a trunk is the part of a pre-training before its rate decays, shared by several lengths."""
+    """'trunk', 'pretrain', 'intermediate' or 'finetune'; a trunk is the part of a pre-training
+    before its rate decays, shared by several lengths.
+    """
     objective: str
     """'simmim', 'classification', 'spatial' or 'segmentation'."""
     encoder: str
@@ -54,7 +56,9 @@ class StageSpec:
     parent: str | None
     """Id of the stage whose encoder weights it starts from; None starts from a fresh encoder."""
     trunk: str | None = None
-    """Id of a trunk stage whose final state it goes on from; not part of the id, since training those steps itself gives the same numbers."""
+    """Id of a trunk stage whose final state it goes on from; not part of the id, since training
+    those steps itself gives the same numbers.
+    """
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -85,9 +89,11 @@ def digest(values: Any) -> str:
 
 def stage_id(spec: StageSpec) -> str:
     """`<kind>-<12 hex digits>`, the same wherever and whenever the same numbers would come out."""
-    # how often a score is looked at along the way, and where the first steps were trained, move none of the stage's results
+    # how often a score is looked at along the way, and where the first steps were trained, move
+    # none of the stage's results
     decisive = {key: value for key, value in vars(spec).items() if key not in ("eval_points", "trunk")}
-    # a field that came later has a value that is what was done before there was the field; it must not make other stages of those
+    # a field that came later has a value that is what was done before there was the field; it must
+    # not make other stages of those
     neutral = NEUTRAL[spec.kind]
     recipe = {key: value for key, value in vars(spec.recipe).items() if key not in neutral or value != neutral[key]}
     versions = {"format": FORMAT, "recipe_version": RECIPE_VERSION}

@@ -1,4 +1,5 @@
-"""Run one stage: train, measure, checkpoint, finish; or go on from where an earlier attempt was cut off.
+"""Run one stage: train, measure, checkpoint, finish; or go on from where an earlier attempt was cut
+off.
 
 python -m trials.stage runs/NAME/stages/ID --store data/store
 torchrun --nproc-per-node 2 -m trials.stage runs/NAME/stages/ID --store data/store      one stage over two processes
@@ -18,15 +19,15 @@ from typing import Any, get_args
 
 import torch
 
-from trials.compiling import CompileMode
 from trials.errors import InputError, StageError
-from trials.execution import CHECKPOINT_S, Execution, Progress
-from trials.interrupts import Interrupted, asked_by_signal
-from trials.ledger import read_result, stage_lock, write_json
-from trials.parallel import Group, ProcessLost, joined, launched_in_parallel
 from trials.provenance import now
 from trials.spec import StageSpec, stage_id
-from trials.training import Run
+from trials.stage_files import read_result, stage_lock, write_json
+from trials.training.compiling import CompileMode
+from trials.training.execution import CHECKPOINT_S, Execution, Progress
+from trials.training.interrupts import Interrupted, asked_by_signal
+from trials.training.parallel import Group, ProcessLost, joined, launched_in_parallel
+from trials.training.run import Run
 
 
 def run_stage(
@@ -43,19 +44,25 @@ def run_stage(
     micro_batches: int = 1,
     compile: CompileMode = "auto",
 ) -> dict[str, Any]:
-    """Train the stage in `folder`, whose name is its id, and return its result; a finished stage is not trained again.
+    """Train the stage in `folder`, whose name is its id, and return its result; a finished stage is
+    not trained again.
 
     Args:
         spec: what to train. store: root of the image stores.
         cpus: threads to compute with. gpus: above 0 to compute on the GPU that is visible.
-        on_progress: called about once a second with step, steps, images_per_s and the newest losses.
+        on_progress: called about once a second with step, steps, images_per_s and the newest
+            losses.
         checkpoint_s: seconds between checkpoints.
-        stop: asked before every step; once it says true, a checkpoint is written and Interrupted raised.
-        parallel: this process is one of several that train the stage together, each of which calls this; RANK, WORLD_SIZE, MASTER_ADDR
-            and MASTER_PORT say which, as torchrun and Ray Train set them. cpus and gpus are each process's own; only the first
-            writes, evaluates and calls on_progress; all return the result.
-        micro_batches: in how many parts each process takes its share of a batch. On a GPU it doubles by itself if memory runs out.
-        compile: whether torch.compile is used; 'auto' does on a GPU for stages that are long enough.
+        stop: asked before every step; once it says true, a checkpoint is written and Interrupted
+            raised.
+        parallel: this process is one of several that train the stage together, each of which calls
+            this; RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say which, as torchrun and Ray Train
+            set them. cpus and gpus are each process's own; only the first writes, evaluates and
+            calls on_progress; all return the result.
+        micro_batches: in how many parts each process takes its share of a batch. On a GPU it
+            doubles by itself if memory runs out.
+        compile: whether torch.compile is used; 'auto' does on a GPU for stages that are long
+            enough.
 
     Raises:
         InputError, StageError: a sentence that says what went wrong; it is in error.json too, the traceback in log.txt.

@@ -4,7 +4,8 @@
     python -m analysis.claims means.csv --margin 0.005              # one row a cell: miou, miou_spread, n_runs
     python -m analysis.claims published:diminishing-returns --json  # a paper's own tables
 
-Exit status: 0 tested, 2 the table cannot be read or holds nothing to test (one sentence on stderr says what).
+Exit status: 0 tested, 2 the table cannot be read or holds nothing to test (one sentence on stderr
+says what).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from analysis.claims.finding import Findings
 from analysis.claims.findings import findings
 from analysis.errors import AnalysisError
 from analysis.published import PUBLISHED, load_published
-from analysis.table import load_runs
+from analysis.runs.table import load_runs
 
 PREFIX = "published:"
 

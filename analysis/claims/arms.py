@@ -1,4 +1,6 @@
-"""Claims about an arm against its baseline, in every cell and on average: what the pre-training and the intermediate stage share."""
+"""Claims about an arm against its baseline, in every cell and on average: what the pre-training and
+the intermediate stage share.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,16 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import READINGS, Material, Spread
 from analysis.claims.contrasts import Contrast, over_seeds
 from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
-from analysis.claims.material import READINGS, Material, Spread
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, rows_of, tally, told, within_margin
 from analysis.claims.wording import NAMES, both_readings, cleaned
-from analysis.effects import PairedEffects
+from analysis.formatting import level_of, p_value
 from analysis.significance.checks import MOST_PAIRS_MIXED, Check, checks
 from analysis.significance.mixed import mixed_effect
+from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.summary_effects import SummaryEffects
-from analysis.wording import level_of, p_value
 
 Effects = PairedEffects | SummaryEffects
 
@@ -37,7 +39,9 @@ class Arm:
 
     @cached_property
     def checked(self) -> tuple[Check, ...]:
-        """The assumption checks of the effects over all cells: of one or two treatments all, of more those of the least sure."""
+        """The assumption checks of the effects over all cells: of one or two treatments all, of
+        more those of the least sure.
+        """
         effects = self.first
         if not isinstance(effects, PairedEffects):
             return ()
@@ -54,7 +58,9 @@ class Arm:
         return pd.concat(parts, ignore_index=True)
 
     def mean(self, effects: Effects) -> tuple[Estimate, float, float, str, str]:
-        """The effect over all treatments and cells: estimate, p, degrees of freedom, what was counted, and what it is conditional on."""
+        """The effect over all treatments and cells: estimate, p, degrees of freedom, what was
+        counted, and what it is conditional on.
+        """
         unit, what = self.material.outcome_name, f"mean difference in {self.material.outcome_name}"
         if isinstance(effects, PairedEffects):
             found = _together(effects, self.material.table)
@@ -66,7 +72,9 @@ class Arm:
 
 
 def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
-    """Mean difference over all treatments and cells: cells weigh alike within a seed, and t is over seeds that share nothing."""
+    """Mean difference over all treatments and cells: cells weigh alike within a seed, and t is over
+    seeds that share nothing.
+    """
     pairs = effects.pairs
     if len(effects.overall) == 1 or "seed" not in pairs.columns:
         row = effects.overall.iloc[0]
@@ -152,14 +160,18 @@ def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
 
 
 def _decided(estimate: Estimate, p: float, df: float, direction: int, margin: float) -> tuple[Verdict, float]:
-    """The sign where it is told; where it is not, an effect shown to lie within the margin bears no claim of one."""
+    """The sign where it is told; where it is not, an effect shown to lie within the margin bears no
+    claim of one.
+    """
     verdict = for_one(estimate.value, p, direction)
     within = within_margin(estimate, df, margin)
     return ("refuted", within) if verdict == "open" and within < ALPHA else (verdict, p)
 
 
 def _most_against(rows: pd.DataFrame, direction: int) -> pd.Series:
-    """The row of the least evidence for the claim: of those on the other side the surest, else of those on its side the least sure."""
+    """The row of the least evidence for the claim: of those on the other side the surest, else of
+    those on its side the least sure.
+    """
     signed = rows["estimate"].to_numpy(dtype=float) * direction
     p = rows["p"].fillna(1.0).to_numpy(dtype=float)
     return rows.iloc[int(np.argmin(np.where(signed < 0, p - 2.0, -p)))]
@@ -173,13 +185,17 @@ def _one(row: pd.Series, level: float) -> str:
 
 
 def _worst(effects: PairedEffects) -> tuple[Check, ...]:
-    """Of many treatments, the checks of the one whose p is largest: where they pass, the others are the safer."""
+    """Of many treatments, the checks of the one whose p is largest: where they pass, the others are
+    the safer.
+    """
     p = effects.overall["p"].fillna(1.0).to_numpy()
     return checks(effects, effects.overall.iloc[int(np.argmax(p))])
 
 
 def _overall(arm: Arm) -> pd.DataFrame:
-    """The mean over cells of each treatment; of runs also by the mixed model, for cells like these, up to MOST_PAIRS_MIXED pairs."""
+    """The mean over cells of each treatment; of runs also by the mixed model, for cells like these,
+    up to MOST_PAIRS_MIXED pairs.
+    """
     parts = []
     for spread, effects in arm.effects:
         table = effects.overall if isinstance(effects, PairedEffects) else effects.overall.assign(p_holm=np.nan)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, require_columns
 
 WHERE = "the table of the study"
 COUNTS = ("pretrain_images", "finetune_images", "pretrain_steps", "encoder_params", "intermediate_images", "intermediate_steps", "finetune_steps")
@@ -28,9 +28,11 @@ NAMES = (
 
 
 def plain_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy whose counts are numbers, whose names are plain text, and whose seeds are whole; absent stages are 0 images and 'none'.
+    """A copy whose counts are numbers, whose names are plain text, and whose seeds are whole;
+    absent stages are 0 images and 'none'.
 
-    Raises AnalysisError for two columns of one name, text among counts, or a seed that is missing in some rows alone.
+    Raises AnalysisError for two columns of one name, text among counts, or a seed that is missing
+    in some rows alone.
     """
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
@@ -58,7 +60,9 @@ def plain_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_spreads(cells: pd.DataFrame, outcome: str) -> None:
-    """Raises AnalysisError where cells do not say how many runs they are of, or a spread or number of runs cannot be."""
+    """Raises AnalysisError where cells do not say how many runs they are of, or a spread or number
+    of runs cannot be.
+    """
     spread = f"{outcome}_spread"
     if "n_runs" not in cells.columns:
         raise AnalysisError(f"{WHERE} has the spreads '{spread}' and no column 'n_runs': say of how many runs each mean is, or drop the spreads.")

@@ -1,8 +1,10 @@
-"""Weighted sums of cell means, such as 'the first doubling brings more than the last', with an interval that respects what runs share.
+"""Weighted sums of cell means, such as 'the first doubling brings more than the last', with an
+interval that respects what runs share.
 
-From runs: the sum is taken within each seed, whose runs of all cells belong together, and Student's t over groups of seeds that share nothing.
-From printed means: cells are independent, and the variances of the means add up, with Satterthwaite's degrees of freedom (Welch 1947,
-Biometrika 34, 28-35).
+From runs: the sum is taken within each seed, whose runs of all cells belong together, and Student's
+t over groups of seeds that share nothing. From printed means: cells are independent, and the
+variances of the means add up, with Satterthwaite's degrees of freedom (Welch 1947, Biometrika 34,
+28-35).
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.claims.material import Material, Spread
+from analysis.claims.claim_table import Material, Spread
 from analysis.claims.rules import ROW_COLUMNS
-from analysis.groups import groups_of_seeds
+from analysis.runs.groups import groups_of_seeds
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_p_value, t_quantile
 
@@ -37,7 +39,9 @@ class Contrast:
     df: float
     """Its degrees of freedom."""
     n: str
-    """What the interval is taken over, and what it is conditional on: '3 seeds', '2 independent groups of 6 seeds', '4 cell means'."""
+    """What the interval is taken over, and what it is conditional on: '3 seeds', '2 independent
+    groups of 6 seeds', '4 cell means'.
+    """
     note: str
     """Why there is no interval; else ''."""
 
@@ -54,10 +58,12 @@ def contrast(material: Material, weights: Weights, *, spread: Spread) -> Contras
 
 
 def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: float = 0.0) -> Contrast:
-    """Mean of one value a seed (indexed by seed), with Student's t over groups of seeds that share nothing.
+    """Mean of one value a seed (indexed by seed), with Student's t over groups of seeds that share
+    nothing.
 
-    Where all seeds share pre-trainings they are one group, and t is over the seeds instead: the result is conditional on these pre-trainings, and
-    says so. `size` is the scale on which differences between seeds are rounding.
+    Where all seeds share pre-trainings they are one group, and t is over the seeds instead: the
+    result is conditional on these pre-trainings, and says so. `size` is the scale on which
+    differences between seeds are rounding.
     """
     nothing = float("nan")
     if values.empty:
@@ -101,7 +107,9 @@ def _of_cells(material: Material, weights: Weights, spread: Spread) -> Contrast:
 
 
 def contrast_rows(material: Material, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:
-    """A contrast for each name, as the rows of a finding (Holm and Benjamini-Hochberg over them), and that of their mean."""
+    """A contrast for each name, as the rows of a finding (Holm and Benjamini-Hochberg over them),
+    and that of their mean.
+    """
     found = [(label, contrast(material, weights, spread=spread)) for label, weights in named]
     p = np.array([one.p for _, one in found], dtype=float)
     holm, bh = adjust(p, method="holm"), adjust(p, method="bh")

@@ -1,4 +1,6 @@
-"""The data-size questions: do more data help, also where nothing overfits, and more with longer training or bigger models; where do they stop?"""
+"""The data-size questions: do more data help, also where nothing overfits, and more with longer
+training or bigger models; where do they stop?
+"""
 
 from __future__ import annotations
 
@@ -7,21 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import Material
 from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
-from analysis.claims.material import Material
 from analysis.claims.overfitting import LENGTH, split_of
 from analysis.claims.regimes import ARXIV, CVPR, TOPIC, by_regime
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, tally, told
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
 from analysis.errors import AnalysisError
+from analysis.formatting import level_of, p_value
 from analysis.overfitting import OverfittingSplit
 from analysis.significance.multiplicity import adjust
-from analysis.wording import level_of, p_value
 
 
 def data_findings(material: Material) -> list[Finding]:
-    """Claims on steps to more data. Raises AnalysisError where no two sizes share an encoder and a length."""
+    """Claims on steps to more data. Raises AnalysisError where no two sizes share an encoder and a
+    length.
+    """
     if LENGTH not in material.table.columns:
         raise AnalysisError(f"the table has no column '{LENGTH}': record the length of every pre-training.")
     split: OverfittingSplit | None
@@ -109,7 +113,9 @@ def _conditions(table: pd.DataFrame) -> str:
 
 
 def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
-    """At the longest training, the largest data against the next: the claim that it brings nothing, by equivalence."""
+    """At the longest training, the largest data against the next: the claim that it brings nothing,
+    by equivalence.
+    """
     lengths = [length for length in found.pooled["length"].unique() if length != "all"]
     table = _next(found, max(lengths)) if lengths else pd.DataFrame()
     if table.empty:
@@ -141,7 +147,9 @@ def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
 
 
 def interaction_findings(material: Material) -> list[Finding]:
-    """That more data are worth more with longer training, and to bigger models. Raises AnalysisError where the grid is too small."""
+    """That more data are worth more with longer training, and to bigger models. Raises
+    AnalysisError where the grid is too small.
+    """
     found = data_interaction(material.table, outcome=material.outcome, level=material.level)
     table = found.table.set_index("term")
     made = []
@@ -183,14 +191,17 @@ def interaction_findings(material: Material) -> list[Finding]:
 
 
 def saturation_findings(material: Material) -> list[Finding]:
-    """That the point where data stop paying moves with length and model size. Raises AnalysisError as `saturation` does."""
+    """That the point where data stop paying moves with length and model size. Raises AnalysisError
+    as `saturation` does.
+    """
     found = saturation(material.table, outcome=material.outcome, margin=material.margin, level=material.level)
     made: list[Finding] = []
     first, *sentences = found.sentences()
     trends: list[tuple[Any, str]] = [(row, text) for (_, row), text in zip(found.trends.iterrows(), sentences, strict=True)]
     for trend, what in (("length", "longer training"), ("params", "bigger models")):
         rows = [(row, text) for row, text in trends if row["trend"] == trend]
-        # Encoders that were not trained on the same sizes move the point by that alone: then only the sizes that all have can tell.
+        # Encoders that were not trained on the same sizes move the point by that alone: then only
+        # the sizes that all have can tell.
         clean = [(row, text) for row, text in rows if "differ in the sizes" not in str(row["note"])] or rows
         if not clean:
             continue

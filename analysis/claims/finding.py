@@ -1,4 +1,6 @@
-"""What a finding is: a claim, what the data say to it, and everything that stands behind the sentence."""
+"""What a finding is: a claim, what the data say to it, and everything that stands behind the
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Finding:
     p: float
     """p of the test behind `estimate`, two-sided, before correction; NaN where there is none."""
     p_adjusted: float
-    """p after Benjamini and Hochberg's correction over the findings listed together; NaN where there is none."""
+    """p after Benjamini and Hochberg's correction over the findings listed together; NaN where
+    there is none.
+    """
     n: str
     """What was counted: '18 cells, 3 independent seeds'."""
     reading: str = ""
@@ -69,7 +73,9 @@ class Finding:
     checks: tuple[Check, ...] = ()
     """The assumption checks that were made."""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The tests of its parts, one a row: label, estimate, low, high, p, p_holm, p_bh, n, note, and reading where there are two; may be empty."""
+    """The tests of its parts, one a row: label, estimate, low, high, p, p_holm, p_bh, n, note, and
+    reading where there are two; may be empty.
+    """
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without `rows`; numbers that do not exist are None."""
@@ -98,7 +104,9 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The findings of one study, in the order in which a reader asks. Make them with `analysis.findings`."""
+    """The findings of one study, in the order in which a reader asks. Make them with
+    `analysis.findings`.
+    """
 
     study: str
     """Name of the study."""
@@ -107,7 +115,9 @@ class Findings:
     statements: tuple[Finding, ...]
     """Every claim that was tested."""
     unanswered: tuple[tuple[str, str], ...]
-    """Questions that the table cannot answer at all: the question, and a sentence that says why and what would answer it."""
+    """Questions that the table cannot answer at all: the question, and a sentence that says why and
+    what would answer it.
+    """
     notes: tuple[str, ...] = ()
     """What must be known to read them, one sentence each."""
 
@@ -143,7 +153,9 @@ class Findings:
         return json.dumps(said, indent=2, allow_nan=False)
 
     def tests(self) -> pd.DataFrame:
-        """Every single test behind the findings, for a forest plot: finding, topic, label, estimate, low, high, p, p_holm, p_bh, n, note."""
+        """Every single test behind the findings, for a forest plot: finding, topic, label,
+        estimate, low, high, p, p_holm, p_bh, n, note.
+        """
         parts = [one.rows.assign(finding=one.identity, topic=one.topic) for one in self.statements if len(one.rows)]
         columns = ["finding", "topic", "reading", "label", "estimate", "low", "high", "p", "p_holm", "p_bh", "n", "note"]
         return pd.concat(parts, ignore_index=True).reindex(columns=columns) if parts else pd.DataFrame(columns=columns)

@@ -1,4 +1,6 @@
-"""Every claim that a study's table can speak to, tested: what the data support, refute, or leave open."""
+"""Every claim that a study's table can speak to, tested: what the data support, refute, or leave
+open.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,21 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import Material, prepare
 from analysis.claims.data import data_findings, interaction_findings, saturation_findings
 from analysis.claims.finding import Finding, Findings
 from analysis.claims.growth import growth_findings
 from analysis.claims.intermediate import intermediate_findings, negation_findings
 from analysis.claims.law import law_findings
-from analysis.claims.material import Material, prepare
 from analysis.claims.overfitting import overfitting_findings
 from analysis.claims.pretraining import pretraining_findings
 from analysis.claims.proxy import choice_findings, proxy_findings, rival_finding
 from analysis.claims.returns import gain_by_labels, last_doubling, shrinking
 from analysis.claims.rules import ALPHA
 from analysis.errors import AnalysisError
+from analysis.formatting import p_value
 from analysis.published.load import Published
 from analysis.significance.multiplicity import adjust
-from analysis.wording import p_value
 
 Question = Callable[[Material], list[Finding]]
 
@@ -51,7 +53,9 @@ QUESTIONS: Final[tuple[tuple[str, Question], ...]] = (
     ("What does overfitting do to the validation loss as a proxy?", overfitting_findings),
 )
 PLAIN: Final = frozenset({data_findings, interaction_findings, saturation_findings, proxy_findings, choice_findings, overfitting_findings})
-"""Questions about pre-training itself: asked of the runs without an intermediate stage, where there are such."""
+"""Questions about pre-training itself: asked of the runs without an intermediate stage, where there
+are such.
+"""
 
 
 def findings(
@@ -64,18 +68,20 @@ def findings(
     """Test every claim that the table can speak to.
 
     Args:
-        study: a runs table (see `load_runs`), one row a run; or a table of means, one row a cell with `<outcome>_spread` and `n_runs`; or what
-            `load_published` gives.
+        study: a runs table (see `load_runs`), one row a run; or a table of means, one row a cell
+            with `<outcome>_spread` and `n_runs`; or what `load_published` gives.
         outcome: the column to test, a score where higher is better; by default miou, or accuracy.
         level: nominal coverage of the intervals. Verdicts with a p are at 5% whatever it is.
-        margin: differences below this, in the unit of the outcome, are called negligible; by default 0.01 (1 where
-            scores are in percent), or what suits the published table.
+        margin: differences below this, in the unit of the outcome, are called negligible; by
+            default 0.01 (1 where scores are in percent), or what suits the published table.
 
-    A claim about every cell is decided by Holm's p over its cells. Over all findings together `p_adjusted` is Benjamini and Hochberg's (1995, JRSS B
-    57, 289-300), so that of those called supported or refuted 5% at most are expected to be wrong; a finding that does not survive it is left open,
-    and its sentence says so. A claim without a p (of a law, whose interval is a bootstrap) goes by its interval at `level`. Questions that the table
-    cannot answer are listed with the reason. Raises AnalysisError for a table without a finite outcome, an outcome that is a loss, two rows of one
-    cell and seed, or spreads and numbers of runs that cannot be.
+    A claim about every cell is decided by Holm's p over its cells. Over all findings together
+    `p_adjusted` is Benjamini and Hochberg's (1995, JRSS B 57, 289-300), so that of those called
+    supported or refuted 5% at most are expected to be wrong; a finding that does not survive it is
+    left open, and its sentence says so. A claim without a p (of a law, whose interval is a
+    bootstrap) goes by its interval at `level`. Questions that the table cannot answer are listed
+    with the reason. Raises AnalysisError for a table without a finite outcome, an outcome that is a
+    loss, two rows of one cell and seed, or spreads and numbers of runs that cannot be.
     """
     stated = margin if margin is not None else study.margin if isinstance(study, Published) else None
     material = prepare(study, outcome=outcome, level=level, margin=stated)

@@ -1,4 +1,6 @@
-"""Does the intermediate stage do most where pre-training does most, once regression to the mean and the number of labels are allowed for?"""
+"""Does the intermediate stage do most where pre-training does most, once regression to the mean and
+the number of labels are allowed for?
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import READINGS, Material
 from analysis.claims.finding import Estimate, Finding
 from analysis.claims.intermediate import TOPIC, objectives
-from analysis.claims.material import READINGS, Material
 from analysis.claims.pretraining import CLAIMED
 from analysis.claims.rules import ROW_COLUMNS, for_one
 from analysis.claims.wording import both_readings, cleaned
@@ -18,7 +20,9 @@ from analysis.significance.growth import EffectGrowth, effect_growth
 
 
 def growth_findings(material: Material) -> list[Finding]:
-    """For each objective, that the stage harms more per unit of gain, over all cells and at equal labels. Raises AnalysisError if none can."""
+    """For each objective, that the stage harms more per unit of gain, over all cells and at equal
+    labels. Raises AnalysisError if none can.
+    """
     made: list[Finding] = []
     for objective in objectives(material):
         made.append(_finding(material, objective, ""))

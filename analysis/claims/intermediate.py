@@ -1,4 +1,6 @@
-"""What the intermediate stage does: does it hurt, does it negate what pre-training gained, and most where that was most?"""
+"""What the intermediate stage does: does it hurt, does it negate what pre-training gained, and most
+where that was most?
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.claims.arms import Arm, everywhere, on_average
+from analysis.claims.claim_table import WHERE, Material
 from analysis.claims.finding import Finding
-from analysis.claims.material import WHERE, Material
 from analysis.claims.pretraining import CLAIMED
 from analysis.errors import AnalysisError
-from analysis.pairs import intermediate_effects, paired_effects
+from analysis.runs.table import require_columns
+from analysis.significance.pairs import intermediate_effects, paired_effects
 from analysis.significance.summaries import summary_intermediate_effects, summary_pretraining_effects
-from analysis.table import require_columns
 
 TOPIC = "The intermediate stage"
 
 
 def objectives(material: Material) -> Sequence[str]:
-    """The objectives of the intermediate stages in the table. Raises AnalysisError where there is none."""
+    """The objectives of the intermediate stages in the table. Raises AnalysisError where there is
+    none.
+    """
     found = sorted(str(one) for one in material.cells["intermediate"].dropna().unique() if one != "none")
     if not found:
         raise AnalysisError("no run has an intermediate stage: add one to the grid.")
@@ -26,7 +30,9 @@ def objectives(material: Material) -> Sequence[str]:
 
 
 def against_none(material: Material, objective: str) -> Arm:
-    """One objective against no intermediate stage, all else equal. Raises AnalysisError where no run matches."""
+    """One objective against no intermediate stage, all else equal. Raises AnalysisError where no
+    run matches.
+    """
     table = material.table.loc[material.table["intermediate"].isin(["none", objective])].reset_index(drop=True)
     require_columns(table, ("finetune_images",), where=WHERE)
     if material.kind == "runs":
@@ -38,7 +44,9 @@ def against_none(material: Material, objective: str) -> Arm:
 
 
 def against_scratch(material: Material, objective: str) -> Arm:
-    """Pre-training and the intermediate stage against neither, at equal labels. Raises AnalysisError where no run matches."""
+    """Pre-training and the intermediate stage against neither, at equal labels. Raises
+    AnalysisError where no run matches.
+    """
     if material.kind == "cells":
         asked: dict[str, Any] = {"intermediate": objective, "outcome": material.outcome, "level": material.level}
         found = tuple((spread, summary_pretraining_effects(material.table, spread=spread, **asked)) for spread in material.readings)
@@ -74,7 +82,9 @@ def intermediate_findings(material: Material) -> list[Finding]:
 
 
 def negation_findings(material: Material) -> list[Finding]:
-    """'It negates the gain from pre-training': with both stages the outcome is not above scratch in any cell."""
+    """'It negates the gain from pre-training': with both stages the outcome is not above scratch in
+    any cell.
+    """
     return [
         everywhere(
             against_scratch(material, objective),

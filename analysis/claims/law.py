@@ -1,4 +1,6 @@
-"""The law behind the returns: what a pre-training is worth in labels, and whether a floor can be told."""
+"""The law behind the returns: what a pre-training is worth in labels, and whether a floor can be
+told.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.claims.claim_table import Material
 from analysis.claims.finding import Estimate, Finding, Verdict
-from analysis.claims.material import Material
 from analysis.claims.returns import TOPIC
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
-from analysis.surface import SurfaceFit, fit_surface
-from analysis.wording import percent
+from analysis.fitting.surface import SurfaceFit, fit_surface
+from analysis.formatting import percent
 
 LAW, SECOND_LAW = "effective_data", "multiplicative"
 FEWEST_CELLS = 10  # for six parameters
@@ -20,11 +22,13 @@ BOOTSTRAP = 200
 
 
 def law_findings(material: Material) -> list[Finding]:
-    """Two claims by the law of effective data transferred: its worth in labels grows less than in proportion, and errors have a floor above zero.
+    """Two claims by the law of effective data transferred: its worth in labels grows less than in
+    proportion, and errors have a floor above zero.
 
-    One law for error = 1 - outcome over pre-training images P and labels F: E + A (F + k P^alpha F^beta)^-b. The floor lies beyond all data and is
-    reported, with that of a second law (`multiplicative`), but never decided. Raises AnalysisError where the grid is too small or mixes settings.
-    Source: Hernandez et al. 2021, arXiv:2102.01293, eq. 1.
+    One law for error = 1 - outcome over pre-training images P and labels F: E + A (F + k P^alpha
+    F^beta)^-b. The floor lies beyond all data and is reported, with that of a second law
+    (`multiplicative`), but never decided. Raises AnalysisError where the grid is too small or mixes
+    settings. Source: Hernandez et al. 2021, arXiv:2102.01293, eq. 1.
     """
     first, second = (surface(material, law) for law in (LAW, SECOND_LAW))
     return [_worth(material, first), _floor(material, first, second)]
@@ -71,7 +75,8 @@ def _floor(material: Material, fitted: SurfaceFit, second: SurfaceFit) -> Findin
         topic=TOPIC,
         source="",
         claim="The error has a floor above zero that neither more labels nor more pre-training passes.",
-        # Never decided: on data from a law without a floor, bent or logarithmic, both of these laws saw one for sure, as they know no other end.
+        # Never decided: on data from a law without a floor, bent or logarithmic, both of these laws
+        # saw one for sure, as they know no other end.
         verdict="open",
         sentence=cleaned(
             f"If the law of effective data holds beyond these sizes, the floor of the error is {said[0]}; by the multiplicative law it is {said[1]}. "
@@ -96,7 +101,9 @@ def _counted(material: Material, fitted: SurfaceFit) -> str:
 
 
 def surface(material: Material, law: str = LAW) -> SurfaceFit:
-    """A law fitted over all cells without an intermediate stage. Raises AnalysisError as `law_findings` does."""
+    """A law fitted over all cells without an intermediate stage. Raises AnalysisError as
+    `law_findings` does.
+    """
     if "finetune_images" not in material.cells.columns:
         raise AnalysisError("the table has no column 'finetune_images': add the number of labels of every run.")
     plain = _plain(material)
@@ -124,7 +131,9 @@ def _plain(material: Material) -> list[int]:
 
 
 def _groups(rows: pd.DataFrame) -> NDArray[np.object_] | None:
-    """What the bootstrap draws: pre-trainings, and the seeds of runs from scratch; None (single runs) where the table names neither."""
+    """What the bootstrap draws: pre-trainings, and the seeds of runs from scratch; None (single
+    runs) where the table names neither.
+    """
     if "pretrain_id" not in rows.columns or "seed" not in rows.columns:
         return None
     scratch = "scratch, seed " + rows["seed"].astype("str")

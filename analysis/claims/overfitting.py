@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import Material
 from analysis.claims.finding import Finding, estimate_of
-from analysis.claims.material import Material
 from analysis.claims.proxy import LOSS, TOPIC, XIE
 from analysis.claims.rules import ROW_COLUMNS, for_one
 from analysis.claims.wording import cleaned
@@ -19,7 +19,9 @@ LENGTH = "pretrain_steps"
 
 
 def split_of(material: Material) -> OverfittingSplit:
-    """The series of the study, by the rule 'falling'. Raises AnalysisError without losses or with one length only."""
+    """The series of the study, by the rule 'falling'. Raises AnalysisError without losses or with
+    one length only.
+    """
     if LOSS not in material.table.columns or LENGTH not in material.table.columns:
         missing = LOSS if LOSS not in material.table.columns else LENGTH
         raise AnalysisError(f"the table has no column '{missing}': record it for every pre-training.")
@@ -30,7 +32,9 @@ def split_of(material: Material) -> OverfittingSplit:
 
 
 def overfitting_findings(material: Material) -> list[Finding]:
-    """That the loss predicts the score in both phases with one sign, and with one slope. Raises AnalysisError as `split_of` does."""
+    """That the loss predicts the score in both phases with one sign, and with one slope. Raises
+    AnalysisError as `split_of` does.
+    """
     split = split_of(material)
     found = phase_relations(material.table, split, y=material.outcome, x=LOSS, level=material.level)
     table = found.table.set_index("phase")

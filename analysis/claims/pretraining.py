@@ -1,22 +1,26 @@
-"""Does pre-training help: in every cell, on average, and against no pre-training even with the intermediate stage."""
+"""Does pre-training help: in every cell, on average, and against no pre-training even with the
+intermediate stage.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from analysis.claims.arms import Arm, everywhere, on_average
+from analysis.claims.claim_table import WHERE, Material
 from analysis.claims.finding import Finding
-from analysis.claims.material import WHERE, Material
-from analysis.pairs import pretraining_effects
+from analysis.runs.table import require_columns
+from analysis.significance.pairs import pretraining_effects
 from analysis.significance.summaries import summary_pretraining_effects
-from analysis.table import require_columns
 
 TOPIC = "Pre-training"
 CLAIMED = "Bridge, Sun et al."
 
 
 def arm(material: Material) -> Arm:
-    """Every amount of pre-training against none, without an intermediate stage. Raises AnalysisError where no run matches."""
+    """Every amount of pre-training against none, without an intermediate stage. Raises
+    AnalysisError where no run matches.
+    """
     require_columns(material.table, ("finetune_images",), where=WHERE)
     if material.kind == "runs":
         return Arm(material=material, effects=(("sd", pretraining_effects(material.table, outcome=material.outcome, level=material.level)),))

@@ -1,4 +1,6 @@
-"""Does the validation loss of the pre-training predict the score: over all runs, within data sizes, when overfitting, and better than rivals?"""
+"""Does the validation loss of the pre-training predict the score: over all runs, within data sizes,
+when overfitting, and better than rivals?
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import Material
 from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
-from analysis.claims.material import Material
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, tally, told
 from analysis.claims.wording import cleaned
 from analysis.correlation import Correlation, compare_correlations, correlate, proxy_quality
 from analysis.errors import AnalysisError
+from analysis.formatting import level_of
 from analysis.overfitting.series import series_columns
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_p_value, t_quantile
-from analysis.wording import level_of
 
 TOPIC = "The validation loss as a proxy"
 XIE = "Xie et al. 2022 (arXiv:2206.04664)"
@@ -25,7 +27,9 @@ LOSS = "val_mim_loss"
 
 
 def clusters_of(runs: pd.DataFrame) -> str | tuple[str, ...]:
-    """What shares a loss: the pre-training; where each has one run and several lengths make a series, the series."""
+    """What shares a loss: the pre-training; where each has one run and several lengths make a
+    series, the series.
+    """
     if "pretrain_id" not in runs.columns:
         return "pretrain_id"
     series = series_columns(runs)
@@ -36,7 +40,9 @@ def clusters_of(runs: pd.DataFrame) -> str | tuple[str, ...]:
 
 
 def proxy_findings(material: Material) -> list[Finding]:
-    """That the loss predicts the score over all runs, and within every data size. Raises AnalysisError without a loss."""
+    """That the loss predicts the score over all runs, and within every data size. Raises
+    AnalysisError without a loss.
+    """
     if LOSS not in material.table.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
     runs = material.table
@@ -85,7 +91,9 @@ def _pooled_sentence(material: Material, found: Correlation, estimate: Estimate,
 
 
 def _inside(material: Material, found: Correlation) -> Finding:
-    """Within each data size: by groups where labels do not vary, else with the labels' means removed as well."""
+    """Within each data size: by groups where labels do not vary, else with the labels' means
+    removed as well.
+    """
     pearson = found.table[(found.table["method"] == "pearson") & (found.table["group"] != "all")]
     rows = _rows(pearson, found.within)
     verdict, p = for_every_cell(rows, -1)
@@ -141,7 +149,9 @@ def _counted(row: pd.Series) -> str:
 
 
 def rival_finding(material: Material) -> Finding:
-    """That validation loss correlates with the score more closely than training loss. Raises AnalysisError without both losses."""
+    """That validation loss correlates with the score more closely than training loss. Raises
+    AnalysisError without both losses.
+    """
     runs = material.table
     missing = [name for name in ("train_mim_loss", LOSS) if name not in runs.columns]
     if missing:
@@ -171,7 +181,9 @@ def rival_finding(material: Material) -> Finding:
 
 
 def choice_findings(material: Material) -> list[Finding]:
-    """That choosing by the loss beats chance, and beats choosing the largest data. Raises AnalysisError where there is nothing to choose."""
+    """That choosing by the loss beats chance, and beats choosing the largest data. Raises
+    AnalysisError where there is nothing to choose.
+    """
     runs = material.table
     if LOSS not in runs.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")

@@ -1,4 +1,6 @@
-"""The two statements of the second paper on more data against one another: nothing without overfitting, something with it."""
+"""The two statements of the second paper on more data against one another: nothing without
+overfitting, something with it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import Material
 from analysis.claims.finding import Finding, Verdict, estimate_of
-from analysis.claims.material import Material
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_one, told
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects
-from analysis.wording import p_value
+from analysis.formatting import p_value
 
 TOPIC = "More pre-training data"
 ARXIV = "Xie et al., arXiv:2206.04664: masked image modelling is a data-scalable learner"
@@ -22,7 +24,8 @@ CVPR = "Xie et al., CVPR 2023 abstract: it cannot benefit from more data without
 def by_regime(material: Material, found: MoreDataEffects, by_phase: MoreDataEffects) -> list[Finding]:
     """The two papers' claims against one another: nothing without overfitting, something with it.
 
-    A series may be said to overfit as a whole, or from the length on where its loss is least; a claim stands only if both ways of saying it agree.
+    A series may be said to overfit as a whole, or from the length on where its loss is least; a
+    claim stands only if both ways of saying it agree.
     """
     tables = [one.regimes[one.regimes["measure"] == "step"].set_index("regime") for one in (found, by_phase)]
     ways = ("series as a whole", "runs after the least loss")

@@ -1,4 +1,6 @@
-"""Diminishing returns: does each doubling bring less than the one before, does the last one still pay, and what law says so?"""
+"""Diminishing returns: does each doubling bring less than the one before, does the last one still
+pay, and what law says so?
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,15 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.claims.claim_table import READINGS, Material, Spread
 from analysis.claims.contrasts import Contrast, Weights, contrast_rows
 from analysis.claims.finding import Estimate, Finding
-from analysis.claims.material import READINGS, Material, Spread
 from analysis.claims.pretraining import CLAIMED
 from analysis.claims.rules import for_one, tally, told
 from analysis.claims.wording import both_readings, cells_in_words, cleaned
 from analysis.errors import AnalysisError
-from analysis.matching import PRETRAIN
-from analysis.wording import level_of
+from analysis.formatting import level_of
+from analysis.runs.matching import PRETRAIN
 
 TOPIC = "Diminishing returns"
 WORDS = {"pretrain_images": "pre-training images", "finetune_images": "labels"}
@@ -23,7 +25,8 @@ FOLLOWS = {"finetune_images": ("finetune_steps",), "pretrain_images": ()}
 
 
 def shrinking(material: Material, factor: str) -> Finding:
-    """Claim: a doubling of the factor brings less at the last step than at the first; per cell, the first step's gain per doubling minus the last's.
+    """Claim: a doubling of the factor brings less at the last step than at the first; per cell, the
+    first step's gain per doubling minus the last's.
 
     Raises AnalysisError where fewer than three sizes above zero agree in all else.
     """
@@ -48,7 +51,8 @@ def shrinking(material: Material, factor: str) -> Finding:
 
 
 def last_doubling(material: Material, factor: str) -> Finding:
-    """Claim: the last doubling of the factor that was measured still helps; per cell, the last step's gain per doubling.
+    """Claim: the last doubling of the factor that was measured still helps; per cell, the last
+    step's gain per doubling.
 
     Raises AnalysisError where fewer than two sizes above zero agree in all else.
     """
@@ -71,7 +75,8 @@ def last_doubling(material: Material, factor: str) -> Finding:
 
 
 def gain_by_labels(material: Material) -> Finding:
-    """Claim: pre-training helps less the more labels there are; per pre-training, the slope of its gain over scratch by log2 of the labels.
+    """Claim: pre-training helps less the more labels there are; per pre-training, the slope of its
+    gain over scratch by log2 of the labels.
 
     Raises AnalysisError where no pre-training and its scratch share two numbers of labels.
     """
@@ -116,7 +121,9 @@ def _claimed(
     words: Callable[[str, str], str],
     noun: str = "cell",
 ) -> Finding:
-    """A claim on the mean of contrasts, decided by its sign under every reading; `words` makes the sentence of the number and the tally."""
+    """A claim on the mean of contrasts, decided by its sign under every reading; `words` makes the
+    sentence of the number and the tally.
+    """
     said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
     rows, mean = said[0][1], said[0][2]
     count = f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"
@@ -154,7 +161,9 @@ def scratch_of(material: Material, cell: int) -> int | None:
 
 
 def _series(material: Material, factor: str) -> Iterator[list[tuple[float, int]]]:
-    """Sizes above zero and their cells, ascending, for each combination of all other settings; without an intermediate stage."""
+    """Sizes above zero and their cells, ascending, for each combination of all other settings;
+    without an intermediate stage.
+    """
     if factor not in material.cells.columns:
         raise AnalysisError(f"the table has no column '{factor}': add it.")
     plain = material.cells.loc[(material.cells["intermediate"] == "none") & (material.cells[factor] > 0)]
@@ -165,7 +174,9 @@ def _series(material: Material, factor: str) -> Iterator[list[tuple[float, int]]
 
 
 def _step(series: Sequence[tuple[float, int]], place: int) -> Weights:
-    """Weights of the gain per doubling from one size to the next; place may count from the end, as for `series[place]`."""
+    """Weights of the gain per doubling from one size to the next; place may count from the end, as
+    for `series[place]`.
+    """
     (low, before), (high, after) = series[place], series[place + 1]
     doublings = float(np.log2(high / low))
     return {after: 1.0 / doublings, before: -1.0 / doublings}

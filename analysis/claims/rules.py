@@ -1,8 +1,10 @@
-"""From tests to a verdict: when a claim about every cell, or about a mean, is supported, refuted or left open.
+"""From tests to a verdict: when a claim about every cell, or about a mean, is supported, refuted or
+left open.
 
-A claim about every cell ("pre-training helps in every cell") is supported if every cell differs in its direction, refuted if at least one
-differs in the other, both at 5% after Holm over its cells. A claim about one number is decided by that number's own test. Whatever is
-neither is open: a wide interval is no evidence for the opposite.
+A claim about every cell ("pre-training helps in every cell") is supported if every cell differs in
+its direction, refuted if at least one differs in the other, both at 5% after Holm over its cells. A
+claim about one number is decided by that number's own test. Whatever is neither is open: a wide
+interval is no evidence for the opposite.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.finding import Estimate, Verdict
+from analysis.formatting import level_of, p_value, percent
 from analysis.significance.equivalence import tost
 from analysis.student import t_quantile
-from analysis.wording import level_of, p_value, percent
 
 ALPHA = 0.05
 ROW_COLUMNS = ("label", "estimate", "low", "high", "p", "p_holm", "p_bh", "n", "note")
@@ -43,8 +45,8 @@ def rows_of(table: pd.DataFrame, label: Callable[[pd.Series], str], counted: Cal
 def for_every_cell(rows: pd.DataFrame, direction: int) -> tuple[Verdict, float]:
     """Verdict on 'every cell differs in this direction' (+1 or -1), and the p that decides it.
 
-    Supported: the largest Holm p of the cells (all in the direction). Refuted: the smallest Holm p among cells in the other direction. Open: NaN
-    where a cell has no test, else the largest p.
+    Supported: the largest Holm p of the cells (all in the direction). Refuted: the smallest Holm p
+    among cells in the other direction. Open: NaN where a cell has no test, else the largest p.
     """
     signed = rows["estimate"].to_numpy(dtype=float) * direction
     p = rows["p_holm"].to_numpy(dtype=float)
@@ -64,18 +66,24 @@ def for_one(estimate: float, p: float, direction: int) -> Verdict:
 
 
 def within_margin(estimate: Estimate, df: float, margin: float) -> float:
-    """p of two one-sided t tests that a number lies within +-margin (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657-680); 1 without a test."""
+    """p of two one-sided t tests that a number lies within +-margin (Schuirmann 1987, J.
+    Pharmacokinet. Biopharm. 15, 657-680); 1 without a test.
+    """
     error = (estimate.high - estimate.low) / 2.0 / t_quantile(estimate.level, df) if np.isfinite(estimate.low) and df > 0 else float("nan")
     return tost(estimate.value, error, df, margin=margin).p_tost if error > 0.0 else 1.0
 
 
 def beyond_margin(p_equivalent: float) -> float:
-    """Two-sided p that a number lies within the margin, from the p of its equivalence: small where it lies wholly beyond, on either side."""
+    """Two-sided p that a number lies within the margin, from the p of its equivalence: small where
+    it lies wholly beyond, on either side.
+    """
     return min(1.0, 2.0 * (1.0 - p_equivalent)) if np.isfinite(p_equivalent) else float("nan")
 
 
 def tally(rows: pd.DataFrame, direction: int) -> str:
-    """How many cells stand for and against: '15 of 18 cells are below zero after Holm, none above, and 3 cannot be told'."""
+    """How many cells stand for and against: '15 of 18 cells are below zero after Holm, none above,
+    and 3 cannot be told'.
+    """
     signed = rows["estimate"].to_numpy(dtype=float)
     sure = rows["p_holm"].to_numpy(dtype=float) < ALPHA
     up, down = int((sure & (signed > 0)).sum()), int((sure & (signed < 0)).sum())

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.claims.claim_table import Material
 from analysis.claims.finding import Verdict
-from analysis.claims.material import Material
-from analysis.wording import level_of
+from analysis.formatting import level_of
 
 NAMES = {
     "encoder": "",
@@ -33,7 +33,9 @@ COLUMNS = {
 
 
 def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = ()) -> str:
-    """A cell's settings, those that tell cells apart and are not in `without`: '45,000 pre-training images, 250 labels'."""
+    """A cell's settings, those that tell cells apart and are not in `without`: '45,000 pre-training
+    images, 250 labels'.
+    """
     said = []
     for name in telling(cells):
         value = cells[name].loc[cell]
@@ -49,7 +51,9 @@ def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = (
 
 
 def telling(cells: pd.DataFrame) -> list[str]:
-    """The settings that tell cells apart: not those that never vary where they are given, nor those that follow from one already told."""
+    """The settings that tell cells apart: not those that never vary where they are given, nor those
+    that follow from one already told.
+    """
     told: list[str] = []
     for name in sorted(cells.columns, key=lambda column: ORDER.index(column) if column in ORDER else len(ORDER)):
         given = cells[name].dropna()
@@ -63,7 +67,8 @@ def telling(cells: pd.DataFrame) -> list[str]:
 
 
 def both_readings(verdicts: Sequence[tuple[str, Verdict]], material: Material) -> tuple[Verdict, str, str]:
-    """One verdict from those under each reading of the spread, the reading that the numbers are of, and a clause on the other reading.
+    """One verdict from those under each reading of the spread, the reading that the numbers are of,
+    and a clause on the other reading.
 
     Where the readings disagree the claim is open: the table does not say which of them is meant.
     """

@@ -1,4 +1,6 @@
-"""Correlations of a loss with a score, and what choosing by the loss costs, where runs share pre-trainings."""
+"""Correlations of a loss with a score, and what choosing by the loss costs, where runs share
+pre-trainings.
+"""
 
 from __future__ import annotations
 

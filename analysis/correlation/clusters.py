@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.correlation.estimates import Array, Labels
-from analysis.groups import connected
+from analysis.runs.groups import connected
 
 
 def cluster_columns(cluster: str | Sequence[str]) -> tuple[str, ...]:
@@ -18,7 +18,9 @@ def cluster_columns(cluster: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def cluster_labels(runs: pd.DataFrame, cluster: str | Sequence[str]) -> tuple[Labels, NDArray[np.object_]]:
-    """Cluster label of each run from 0 (joined by trunk), and the id of its pre-training; a run without an id stands alone."""
+    """Cluster label of each run from 0 (joined by trunk), and the id of its pre-training; a run
+    without an id stands alone.
+    """
     names = cluster_columns(cluster)
     alone = [f"row {position}" for position in range(len(runs))]
     if any(name not in runs.columns for name in names) or not names:
@@ -35,14 +37,18 @@ def cluster_labels(runs: pd.DataFrame, cluster: str | Sequence[str]) -> tuple[La
 
 
 def value_of_each(x: Array, cluster: Labels) -> Array | None:
-    """The one x of each cluster, shape (clusters,), for x and labels from 0 of shape (n,); None where some cluster holds several values."""
+    """The one x of each cluster, shape (clusters,), for x and labels from 0 of shape (n,); None
+    where some cluster holds several values.
+    """
     first = np.empty(int(cluster.max()) + 1)
     first[cluster[::-1]] = x[::-1]
     return first if np.array_equal(first[cluster], x) else None
 
 
 def constant_inside(values: NDArray[np.object_] | pd.Series, cluster: Labels) -> Labels | None:
-    """Code of each cluster's one value, shape (clusters,); None where some cluster holds several values."""
+    """Code of each cluster's one value, shape (clusters,); None where some cluster holds several
+    values.
+    """
     codes = np.asarray(pd.factorize(np.asarray(values, dtype=object), use_na_sentinel=False)[0], dtype=np.int64)
     first = np.empty(int(cluster.max()) + 1, dtype=np.int64)
     first[cluster[::-1]] = codes[::-1]

@@ -1,4 +1,6 @@
-"""Does a cheap number predict an expensive one: Pearson, Spearman and Kendall, pooled and within levels, clustered on the pre-training."""
+"""Does a cheap number predict an expensive one: Pearson, Spearman and Kendall, pooled and within
+levels, clustered on the pre-training.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from analysis.correlation.estimates import METHODS
 from analysis.correlation.result import Correlation, in_words, opposite_groups
 from analysis.correlation.row import FEWEST_RUNS, Sample, estimate_row
 from analysis.errors import AnalysisError
-from analysis.outcomes import outcome_of
-from analysis.points import checked_level, checked_samples
-from analysis.table import numeric_column, require_columns
-from analysis.wording import level_of
+from analysis.fitting.points import checked_level, checked_samples
+from analysis.formatting import level_of
+from analysis.runs.outcomes import outcome_of
+from analysis.runs.table import numeric_column, require_columns
 
 
 def correlate(
@@ -31,16 +33,19 @@ def correlate(
     level: float = 0.95,
     seed: int = 0,
 ) -> Correlation:
-    """Correlation of two columns over runs, pooled and within each level combination of `within`; partial where columns are `given`.
+    """Correlation of two columns over runs, pooled and within each level combination of `within`;
+    partial where columns are `given`.
 
-    Runs of one pre-training share their x, so intervals leave out whole pre-trainings (column `cluster`, or the level combinations of
-    several, such as ("encoder", "pretrain_images") for a series of lengths), joined where they share a trunk, and p comes from exchanging
-    their losses: drawn by `seed` where there are too many ways, and by the jackknife instead where x varies inside clusters. Fewer than five
-    such clusters give no interval. A table without the column `cluster` counts each run as a cluster. Numbers held fixed enter linearly, in
-    logarithms where they are positive and span a decade; text as categories. Runs without x, such as those trained from scratch, are left
-    out and counted.
-    Rows come in the order of `methods`, of which 'pearson' must be the first.
-    Raises AnalysisError for a missing column, an unknown method, text where numbers belong, or fewer than three runs with all numbers.
+    Runs of one pre-training share their x, so intervals leave out whole pre-trainings (column
+    `cluster`, or the level combinations of several, such as ("encoder", "pretrain_images") for a
+    series of lengths), joined where they share a trunk, and p comes from exchanging their losses:
+    drawn by `seed` where there are too many ways, and by the jackknife instead where x varies
+    inside clusters. Fewer than five such clusters give no interval. A table without the column
+    `cluster` counts each run as a cluster. Numbers held fixed enter linearly, in logarithms where
+    they are positive and span a decade; text as categories. Runs without x, such as those trained
+    from scratch, are left out and counted. Rows come in the order of `methods`, of which 'pearson'
+    must be the first. Raises AnalysisError for a missing column, an unknown method, text where
+    numbers belong, or fewer than three runs with all numbers.
     """
     within = (within,) if isinstance(within, str) else tuple(within)
     given = (given,) if isinstance(given, str) else tuple(given)

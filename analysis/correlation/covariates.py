@@ -1,4 +1,6 @@
-"""What is held fixed in a partial correlation: other columns of the runs table, as the columns of a linear regression."""
+"""What is held fixed in a partial correlation: other columns of the runs table, as the columns of a
+linear regression.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.correlation.estimates import Array, ranks
-from analysis.table import require_columns
+from analysis.runs.table import require_columns
 
 WHERE = "the runs table"
 DECADE = 10.0  # largest / smallest from which a positive column is taken as its logarithm
@@ -22,7 +24,9 @@ class Covariates:
     design: dict[str, Array]
     """By method ('pearson', 'spearman'): shape (n, c)."""
     words: tuple[str, ...]
-    """What was done with each column, such as 'log of pretrain_images' or 'encoder as 3 categories'."""
+    """What was done with each column, such as 'log of pretrain_images' or 'encoder as 3
+    categories'.
+    """
     names: tuple[str, ...]
     """The columns."""
     table: pd.DataFrame
@@ -30,7 +34,9 @@ class Covariates:
 
 
 def complete(runs: pd.DataFrame, given: Sequence[str]) -> pd.Series:
-    """Whether each run has all the columns that are held fixed, shape (n,). Raises AnalysisError for a missing column."""
+    """Whether each run has all the columns that are held fixed, shape (n,). Raises AnalysisError
+    for a missing column.
+    """
     require_columns(runs, given, where=WHERE)
     there = runs[list(given)].notna().all(axis=1)
     for name in given:
@@ -40,8 +46,10 @@ def complete(runs: pd.DataFrame, given: Sequence[str]) -> pd.Series:
 
 
 def covariates_of(runs: pd.DataFrame, given: Sequence[str]) -> Covariates | None:
-    """The design of `given`: a number is linear, in logarithms where it is positive and spans a decade (its rank for Spearman), anything
-    else one column for each category. None where nothing is given. Constant columns are named, and take nothing away."""
+    """The design of `given`: a number is linear, in logarithms where it is positive and spans a
+    decade (its rank for Spearman), anything else one column for each category. None where nothing
+    is given. Constant columns are named, and take nothing away.
+    """
     if not given:
         return None
     plain: list[Array] = []

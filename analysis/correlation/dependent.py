@@ -1,4 +1,6 @@
-"""Which of two losses goes with the score more closely: two correlations that share the score, from runs that share pre-trainings."""
+"""Which of two losses goes with the score more closely: two correlations that share the score, from
+runs that share pre-trainings.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,10 @@ from analysis.correlation.intervals import fisher_z, left_out, t_interval
 from analysis.correlation.overlapping import meng, steiger, williams, zou_interval
 from analysis.correlation.row import FEWEST_CLUSTERS
 from analysis.errors import AnalysisError, nearest_name
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
-from analysis.points import checked_level
-from analysis.table import numeric_column, require_columns
-from analysis.wording import p_value, percent
+from analysis.fitting.points import checked_level
+from analysis.formatting import p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.table import numeric_column, require_columns
 
 FEWEST_RUNS = 4
 NOTHING = float("nan")
@@ -26,7 +28,9 @@ NOTHING = float("nan")
 
 @dataclass(frozen=True, kw_only=True)
 class CorrelationDifference:
-    """Two correlations that share y, and their difference. Make one with `analysis.compare_correlations`."""
+    """Two correlations that share y, and their difference. Make one with
+    `analysis.compare_correlations`.
+    """
 
     x: tuple[str, str]
     """The two columns that are compared."""
@@ -53,8 +57,9 @@ class CorrelationDifference:
     test: str
     """What p and the interval come from."""
     classical: pd.DataFrame
-    """Published tests, which hold for independent rows: columns test, statistic, p. Empty where rows share a cluster, for ranks, and
-    where columns are held fixed."""
+    """Published tests, which hold for independent rows: columns test, statistic, p. Empty where
+    rows share a cluster, for ranks, and where columns are held fixed.
+    """
     n: int
     """Runs that have all columns."""
     clusters: int
@@ -77,10 +82,12 @@ def compare_correlations(
 ) -> CorrelationDifference:
     """Compare the correlation of y with two columns, over the same runs.
 
-    Where each run is a cluster of its own (and for Pearson, with nothing held fixed) p is that of Williams' t and the interval Zou's;
-    they take rows as independent and normal. Else whole clusters are left out in turn and t has clusters - 2 degrees of freedom: p and
-    interval from the difference of Fisher's z (of r itself for ranks), the interval brought back to r. Fewer than five clusters give neither.
-    Raises AnalysisError for a missing column, an unknown method, text where numbers belong, or fewer than four runs with all columns.
+    Where each run is a cluster of its own (and for Pearson, with nothing held fixed) p is that of
+    Williams' t and the interval Zou's; they take rows as independent and normal. Else whole
+    clusters are left out in turn and t has clusters - 2 degrees of freedom: p and interval from the
+    difference of Fisher's z (of r itself for ranks), the interval brought back to r. Fewer than
+    five clusters give neither. Raises AnalysisError for a missing column, an unknown method, text
+    where numbers belong, or fewer than four runs with all columns.
     """
     given = (given,) if isinstance(given, str) else tuple(given)
     checked_level(level)

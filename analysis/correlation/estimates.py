@@ -1,7 +1,9 @@
-"""Pearson's, Spearman's and Kendall's correlation, also given other columns, for the whole sample and without each cluster in turn.
+"""Pearson's, Spearman's and Kendall's correlation, also given other columns, for the whole sample
+and without each cluster in turn.
 
-Ranks are mid-ranks; Kendall's is tau-b. A partial correlation is that of the residuals of two linear regressions on the design; Spearman's
-is that of the ranks, on a design of ranks (as `pingouin.partial_corr(method="spearman")`).
+Ranks are mid-ranks; Kendall's is tau-b. A partial correlation is that of the residuals of two
+linear regressions on the design; Spearman's is that of the ranks, on a design of ranks (as
+`pingouin.partial_corr(method="spearman")`).
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ DEPENDENT = 1e-9  # singular value, relative to the largest, below which a colum
 
 
 def pearson(x: Array, y: Array, weights: Array) -> Array:
-    """Weighted Pearson correlation for each row of weights, shape (m,), for x and y (n,), weights (m, n). NaN where x or y is constant."""
+    """Weighted Pearson correlation for each row of weights, shape (m,), for x and y (n,), weights
+    (m, n). NaN where x or y is constant.
+    """
     return _correlation(x - x.mean(), y - y.mean(), weights)
 
 
 def spearman(x: Array, y: Array, weights: Array) -> Array:
-    """Weighted Spearman correlation, shape (m,): Pearson of the mid-ranks that a resample with these weights has."""
+    """Weighted Spearman correlation, shape (m,): Pearson of the mid-ranks that a resample with
+    these weights has.
+    """
     return _correlation(_midranks(x, weights), _midranks(y, weights), weights)
 
 
@@ -34,7 +40,9 @@ def ranks(values: Array) -> Array:
 
 
 def basis(design: Array | None, n: int) -> Array:
-    """Orthonormal basis of the columns of the design and a constant, shape (n, k); the design has shape (n, c), None for the constant alone."""
+    """Orthonormal basis of the columns of the design and a constant, shape (n, k); the design has
+    shape (n, c), None for the constant alone.
+    """
     columns = np.ones((n, 1))
     if design is None or design.shape[1] == 0:
         return columns / np.sqrt(n)
@@ -48,14 +56,18 @@ def basis(design: Array | None, n: int) -> Array:
 
 
 def residual(values: Array, orthonormal: Array) -> Array:
-    """What the columns of `orthonormal`, shape (n, k), leave of the values, shape (n,); zeros where they leave rounding errors alone."""
+    """What the columns of `orthonormal`, shape (n, k), leave of the values, shape (n,); zeros where
+    they leave rounding errors alone.
+    """
     rest = values - orthonormal @ (orthonormal.T @ values)
     spread = values - values.mean()
     return rest if np.sum(rest**2) > 1e-18 * np.sum(spread**2) else np.zeros_like(rest)
 
 
 def correlation_given(method: str, x: Array, y: Array, design: Array) -> float:
-    """Partial correlation ('pearson' or 'spearman') of x and y, shape (n,), given a design of shape (n, c). NaN where nothing is left of x or y."""
+    """Partial correlation ('pearson' or 'spearman') of x and y, shape (n,), given a design of shape
+    (n, c). NaN where nothing is left of x or y.
+    """
     if method == "spearman":
         x, y = ranks(x), ranks(y)
     orthonormal = basis(design, len(x))
@@ -67,10 +79,12 @@ def correlation_given(method: str, x: Array, y: Array, design: Array) -> float:
 
 
 def estimates(method: str, x: Array, y: Array, cluster: Labels, *, strata: Labels | None = None, design: Array | None = None) -> Array:
-    """The correlation of all runs, then without each cluster in turn, shape (1 + clusters,); all arrays have shape (n,).
+    """The correlation of all runs, then without each cluster in turn, shape (1 + clusters,); all
+    arrays have shape (n,).
 
-    With `strata` it is the pooled correlation within strata: their means are removed from x and y (from the ranks inside each for
-    Spearman), and only pairs inside one count for Kendall. With `design`, (n, c), it is partial; Kendall's is then NaN.
+    With `strata` it is the pooled correlation within strata: their means are removed from x and y
+    (from the ranks inside each for Spearman), and only pairs inside one count for Kendall. With
+    `design`, (n, c), it is partial; Kendall's is then NaN.
     """
     clusters = int(cluster.max()) + 1
     if method == "kendall":
@@ -98,7 +112,9 @@ def _one(method: str, x: Array, y: Array, strata: Labels | None, design: Array |
 
 
 def ranks_inside(values: Array, strata: Labels) -> Array:
-    """Mid-ranks inside each stratum, divided by its size + 1 so that large strata do not count for more, shape (n,)."""
+    """Mid-ranks inside each stratum, divided by its size + 1 so that large strata do not count for
+    more, shape (n,).
+    """
     out = np.empty(len(values))
     for one in np.unique(strata):
         inside = strata == one
@@ -114,7 +130,8 @@ def _kendall(x: Array, y: Array, cluster: Labels, strata: Labels) -> Array:
     """Tau-b of all pairs inside one stratum, and of those without each cluster."""
     clusters = int(cluster.max()) + 1
     sums = np.zeros((3, clusters, clusters))  # concordance, pairs untied in x, pairs untied in y
-    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a matrix product would cost clusters times more.
+    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a
+    # matrix product would cost clusters times more.
     order = np.argsort(cluster, kind="stable")
     x, y, strata, cluster = x[order], y[order], strata[order], cluster[order]
     there, start = np.unique(cluster, return_index=True)

@@ -1,10 +1,13 @@
-"""Intervals where runs come in clusters: a jackknife that leaves out whole clusters, never single runs.
+"""Intervals where runs come in clusters: a jackknife that leaves out whole clusters, never single
+runs.
 
-Student's t on clusters - 2, on the scale on which the estimate is most nearly normal: Fisher's z for Pearson, r itself for Spearman and
-Kendall (on z they cover too much: 0.97-0.98 at a nominal 0.95; percentile bootstraps of 9 clusters cover too little).
-`python -m benchmarks.statistics --only correlation` measures it: 9 and 15 pre-trainings, 3 or 5 of each size.
+Student's t on clusters - 2, on the scale on which the estimate is most nearly normal: Fisher's z
+for Pearson, r itself for Spearman and Kendall (on z they cover too much: 0.97-0.98 at a nominal
+0.95; percentile bootstraps of 9 clusters cover too little). `python -m benchmarks.statistics --only
+correlation` measures it: 9 and 15 pre-trainings, 3 or 5 of each size.
 
-What is estimated: the correlation over a grid whose sizes and label counts are these, and whose pre-trainings are drawn anew, without end.
+What is estimated: the correlation over a grid whose sizes and label counts are these, and whose
+pre-trainings are drawn anew, without end.
 """
 
 from __future__ import annotations
@@ -12,14 +15,16 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.correlation.estimates import Array, Labels
-from analysis.jackknife import MOST, jackknife_sd
+from analysis.fitting.jackknife import MOST, jackknife_sd
 from analysis.student import t_p_value, t_quantile
 
 NOT_QUITE_ONE = 1.0 - 1e-12  # Fisher's z is infinite at 1
 
 
 def left_out(cluster: Labels) -> Labels:
-    """Labels of what is left out at a time: the clusters, or 100 groups into which more are dealt, shape (n,)."""
+    """Labels of what is left out at a time: the clusters, or 100 groups into which more are dealt,
+    shape (n,).
+    """
     return cluster % MOST if int(cluster.max()) >= MOST else cluster
 
 
@@ -29,8 +34,9 @@ def fisher_z(r: Array) -> Array:
 
 
 def correlation_interval(method: str, replicates: Array, *, level: float) -> tuple[float, float]:
-    """Interval from the estimate of all runs followed by those without each cluster, shape (1 + clusters,). NaN where it is undefined
-    without some cluster, or all replicates are equal."""
+    """Interval from the estimate of all runs followed by those without each cluster, shape (1 +
+    clusters,). NaN where it is undefined without some cluster, or all replicates are equal.
+    """
     if method == "pearson":
         low, high, _ = t_interval(fisher_z(replicates), level=level)
         return float(np.tanh(low)), float(np.tanh(high))
@@ -39,7 +45,9 @@ def correlation_interval(method: str, replicates: Array, *, level: float) -> tup
 
 
 def t_interval(replicates: Array, *, level: float) -> tuple[float, float, float]:
-    """Low, high and two-sided p of zero, on clusters - 2 degrees of freedom, from replicates of shape (1 + clusters,)."""
+    """Low, high and two-sided p of zero, on clusters - 2 degrees of freedom, from replicates of
+    shape (1 + clusters,).
+    """
     clusters = len(replicates) - 1
     error = float(jackknife_sd(replicates[1:, None], replicates[:1])[0])
     if not error > 1e-12 * max(1.0, abs(float(replicates[0]))):  # undefined, or all points on one line

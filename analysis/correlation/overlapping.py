@@ -1,7 +1,8 @@
 """Published tests of two correlations that share a variable, for rows that are independent.
 
-r1 = corr(y, x1), r2 = corr(y, x2), between = corr(x1, x2), n rows. Formulas as collected by Diedenhofen and Musch 2015 (PLoS ONE 10(4):
-e0121945, R package cocor). Steiger 1980 and Hittner, May and Silver 2003 recommend Williams' t for few rows.
+r1 = corr(y, x1), r2 = corr(y, x2), between = corr(x1, x2), n rows. Formulas as collected by
+Diedenhofen and Musch 2015 (PLoS ONE 10(4): e0121945, R package cocor). Steiger 1980 and Hittner,
+May and Silver 2003 recommend Williams' t for few rows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from analysis.student import t_p_value
 
 
 def williams(r1: float, r2: float, between: float, n: int) -> tuple[float, float]:
-    """Williams' t (1959; Steiger 1980, eq. 7), on n - 3 degrees of freedom, and its two-sided p. NaN where n < 4 or x1 is x2."""
+    """Williams' t (1959; Steiger 1980, eq. 7), on n - 3 degrees of freedom, and its two-sided p.
+    NaN where n < 4 or x1 is x2.
+    """
     determinant = 1.0 - r1**2 - r2**2 - between**2 + 2.0 * r1 * r2 * between
     middle = (r1 + r2) / 2.0
     size = 2.0 * (n - 1) / (n - 3) * determinant + middle**2 * (1.0 - between) ** 3 if n > 3 else 0.0
@@ -23,7 +26,9 @@ def williams(r1: float, r2: float, between: float, n: int) -> tuple[float, float
 
 
 def steiger(r1: float, r2: float, between: float, n: int) -> tuple[float, float]:
-    """Steiger's z (1980, eq. 14, with the mean of the two correlations in the covariance) and its two-sided p."""
+    """Steiger's z (1980, eq. 14, with the mean of the two correlations in the covariance) and its
+    two-sided p.
+    """
     square = ((r1 + r2) / 2.0) ** 2
     if not (n > 3 and square < 1.0):
         return math.nan, math.nan
@@ -41,7 +46,9 @@ def meng(r1: float, r2: float, between: float, n: int) -> tuple[float, float]:
 
 
 def zou_interval(r1: float, r2: float, between: float, n: int, *, level: float) -> tuple[float, float]:
-    """Zou's interval of r1 - r2 (2007, Psychological Methods 12, p. 409). NaN where n < 4 or a correlation is 1."""
+    """Zou's interval of r1 - r2 (2007, Psychological Methods 12, p. 409). NaN where n < 4 or a
+    correlation is 1.
+    """
     from scipy.special import ndtri
 
     if not (n > 3 and max(abs(r1), abs(r2)) < 1.0):

@@ -1,7 +1,9 @@
-"""Choosing between two runs by a proxy: how often it picks the better one, and what it loses where it does not.
+"""Choosing between two runs by a proxy: how often it picks the better one, and what it loses where
+it does not.
 
-Only pairs from different pre-trainings count, as a loss cannot choose between runs of one. A tie in the proxy, or in the score, is half
-right. Over such pairs the accuracy is (1 - tau) / 2, tau being Kendall's tau-a of loss and score (ties counting zero).
+Only pairs from different pre-trainings count, as a loss cannot choose between runs of one. A tie in
+the proxy, or in the score, is half right. Over such pairs the accuracy is (1 - tau) / 2, tau being
+Kendall's tau-a of loss and score (ties counting zero).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class PairChoices:
 
 
 def pair_choices(goodness: Array, score: Array, *, cluster: Labels, pretraining: Labels, group: Labels) -> PairChoices:
-    """Choices by the higher `goodness` among pairs of runs in one group and of two pre-trainings; all arrays have shape (n,)."""
+    """Choices by the higher `goodness` among pairs of runs in one group and of two pre-trainings;
+    all arrays have shape (n,).
+    """
     clusters = int(cluster.max()) + 1
     member = np.eye(clusters)[cluster]
     sums = np.zeros((3, clusters, clusters))  # pairs, right less wrong, regret

@@ -1,11 +1,14 @@
-"""Is there any association? The losses of whole pre-trainings change places; the scores, and all that they share, stay where they are.
+"""Is there any association? The losses of whole pre-trainings change places; the scores, and all
+that they share, stay where they are.
 
-If the losses have nothing to do with the scores, any placing of them is as likely as the one seen, whatever seeds, stages or trunks the
-scores have in common, as long as losses that change places are alike in all else. They change places inside one seed where each cluster
-has one seed and that leaves 100 placings (the scores of one seed share its label subset), inside one level of the columns that are held
-fixed, else anywhere. Where a cluster holds several values of x, as a series of lengths does, exchanging whole clusters would say nothing about
-what happens inside them; there the jackknife tests instead.
-Every placing is counted up to 5,040 (7!), and 4,999 drawn ones beyond (Phipson and Smyth 2010: the placing seen is among them).
+If the losses have nothing to do with the scores, any placing of them is as likely as the one seen,
+whatever seeds, stages or trunks the scores have in common, as long as losses that change places are
+alike in all else. They change places inside one seed where each cluster has one seed and that
+leaves 100 placings (the scores of one seed share its label subset), inside one level of the columns
+that are held fixed, else anywhere. Where a cluster holds several values of x, as a series of
+lengths does, exchanging whole clusters would say nothing about what happens inside them; there the
+jackknife tests instead. Every placing is counted up to 5,040 (7!), and 4,999 drawn ones beyond
+(Phipson and Smyth 2010: the placing seen is among them).
 """
 
 from __future__ import annotations
@@ -69,10 +72,12 @@ def placings(strata: Labels, *, seed: int) -> Placings:
 def p_of_placings(
     method: str, x: Array, y: Array, cluster: Labels, source: Labels, *, strata: Labels | None = None, design: Array | None = None
 ) -> float:
-    """Two-sided p: the share of placings, shape (placings, clusters), whose correlation is at least as far from zero as the first one's.
+    """Two-sided p: the share of placings, shape (placings, clusters), whose correlation is at least
+    as far from zero as the first one's.
 
-    x has shape (clusters,), y and cluster (n,), strata and design as in `estimates`. For Spearman the clusters are ranked, which is the
-    same where all hold equally many runs. NaN where nothing varies.
+    x has shape (clusters,), y and cluster (n,), strata and design as in `estimates`. For Spearman
+    the clusters are ranked, which is the same where all hold equally many runs. NaN where nothing
+    varies.
     """
     rank_pairs = method == "kendall"
     statistics = _kendall(x, y, cluster, source, strata) if rank_pairs else _linear(method, x, y, cluster, source, strata, design)
@@ -83,7 +88,9 @@ def p_of_placings(
 
 
 def residual_of(x: Array, cluster: Labels, design: Array) -> Array:
-    """What the mean design of each cluster leaves of its x, shape (clusters,): for exchanging where no two clusters are alike in the design."""
+    """What the mean design of each cluster leaves of its x, shape (clusters,): for exchanging where
+    no two clusters are alike in the design.
+    """
     mean = np.stack([design[cluster == one].mean(axis=0) for one in range(len(x))])
     return residual(x - x.mean(), basis(mean, len(x)))
 
@@ -109,7 +116,9 @@ def _linear(method: str, x: Array, y: Array, cluster: Labels, source: Labels, st
 
 
 def _ranked(x: Array, y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array]:
-    """Ranks of x (inside strata where each cluster lies in one), less their mean, and of y (inside strata)."""
+    """Ranks of x (inside strata where each cluster lies in one), less their mean, and of y (inside
+    strata).
+    """
     own = None if strata is None else constant_inside(strata.astype(object), cluster)
     value = ranks(x) if own is None else ranks_inside(x, own)
     return value - value.mean(), ranks(y) if strata is None else ranks_inside(y, strata)
@@ -120,8 +129,9 @@ def _kendall(x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels
     if not untied_y > 0.0:
         return np.full(len(source), np.nan)
     n = len(x)
-    # Both sums over pairs of clusters are of what lies below the diagonal once the placed losses are sorted: signs are antisymmetric in the
-    # pair and pairs symmetric, so that it is enough to know which of two losses is the smaller.
+    # Both sums over pairs of clusters are of what lies below the diagonal once the placed losses
+    # are sorted: signs are antisymmetric in the pair and pairs symmetric, so that it is enough to
+    # know which of two losses is the smaller.
     sums = np.column_stack([-2.0 * of_y.ravel(), 2.0 * pairs.ravel()])
     rank = np.unique(x, return_inverse=True)[1].astype(np.int32)
     source = source[: max(1 + FEWEST_DRAWN, MOST_PAIRS // max(1, n * (n - 1) // 2))]
@@ -136,11 +146,14 @@ def _kendall(x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels
 
 
 def _pairs_of_clusters(y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array, float]:
-    """Sums of sign(y_i - y_j), and pairs, inside strata and by cluster, shape (clusters, clusters); and how many pairs are untied in y."""
+    """Sums of sign(y_i - y_j), and pairs, inside strata and by cluster, shape (clusters, clusters);
+    and how many pairs are untied in y.
+    """
     inside = np.zeros(len(y), dtype=np.int64) if strata is None else strata
     clusters = int(cluster.max()) + 1
     of_y, pairs, untied = np.zeros((clusters,) * 2), np.zeros((clusters,) * 2), 0.0
-    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a matrix product would cost clusters times more.
+    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a
+    # matrix product would cost clusters times more.
     order = np.argsort(cluster, kind="stable")
     y, inside, cluster = y[order], inside[order], cluster[order]
     there, start = np.unique(cluster, return_index=True)

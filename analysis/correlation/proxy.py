@@ -13,13 +13,13 @@ from analysis.correlation.covariates import WHERE
 from analysis.correlation.estimates import Array, Labels, ranks
 from analysis.correlation.intervals import left_out, t_interval
 from analysis.correlation.pairs_of_runs import PairChoices, chosen_score, pair_choices
-from analysis.correlation.proxy_words import sentences_of
+from analysis.correlation.proxy_sentences import sentences_of
 from analysis.correlation.row import FEWEST_CLUSTERS, Sample, chance_of
 from analysis.errors import AnalysisError
-from analysis.outcomes import outcome_of
-from analysis.points import checked_level, checked_samples
-from analysis.table import numeric_column, require_columns
-from analysis.wording import level_of
+from analysis.fitting.points import checked_level, checked_samples
+from analysis.formatting import level_of
+from analysis.runs.outcomes import outcome_of
+from analysis.runs.table import numeric_column, require_columns
 
 TRIVIAL = {"largest data": "pretrain_images", "longest training": "pretrain_steps", "largest model": "encoder_params"}
 SHARES = ("n", "pretrainings", "clusters", "pairs", "accuracy", "low", "high", "p", "ahead", "ahead_low", "ahead_high")
@@ -41,14 +41,20 @@ class ProxyQuality:
     level: float
     """Nominal coverage of the intervals."""
     proxies: dict[str, str]
-    """Trivial rules, by name, and the column whose highest value they choose (two, where they choose alike); 'random' needs none."""
+    """Trivial rules, by name, and the column whose highest value they choose (two, where they
+    choose alike); 'random' needs none.
+    """
     table: pd.DataFrame
-    """One row per proxy ('loss', the trivial ones, 'random') and group: 'within groups' (only runs of one group are compared; top-1 numbers are
-    means over groups), 'all' (any two runs), then each group. Columns: proxy, group, the columns of `within`, n (runs), pretrainings,
-    clusters, pairs (of runs from two pre-trainings), accuracy (share ordered rightly, ties half), low, high, p (of no association with the
-    score, losses change places; for the loss alone), ahead, ahead_low, ahead_high (accuracy of the loss less that of this proxy), best and
-    chosen (scores of the best and of the chosen run), regret (best - chosen: top-1 regret), pair_regret, pair_low, pair_high (mean loss of
-    score of a choice between two), note. Scores and regrets are in the unit of the score."""
+    """One row per proxy ('loss', the trivial ones, 'random') and group: 'within groups' (only runs
+    of one group are compared; top-1 numbers are means over groups), 'all' (any two runs), then each
+    group. Columns: proxy, group, the columns of `within`, n (runs), pretrainings, clusters, pairs
+    (of runs from two pre-trainings), accuracy (share ordered rightly, ties half), low, high, p (of
+    no association with the score, losses change places; for the loss alone), ahead, ahead_low,
+    ahead_high (accuracy of the loss less that of this proxy), best and chosen (scores of the best
+    and of the chosen run), regret (best - chosen: top-1 regret), pair_regret, pair_low, pair_high
+    (mean loss of score of a choice between two), note. Scores and regrets are in the unit of the
+    score.
+    """
     sentences: tuple[str, ...]
     """What a paper would print: accuracy, regret, and the comparison with trivial rules."""
 
@@ -64,14 +70,17 @@ def proxy_quality(
     level: float = 0.95,
     seed: int = 0,
 ) -> ProxyQuality:
-    """Top-1 regret and pairwise ranking accuracy of choosing the run with the lowest loss, pooled and inside each group.
+    """Top-1 regret and pairwise ranking accuracy of choosing the run with the lowest loss, pooled
+    and inside each group.
 
-    Beside it stand choosing at random, by the largest data size, the longest training and the largest model, where the table has
-    `pretrain_images`, `pretrain_steps` and `encoder_params` and they vary; `proxies` names others (name -> column, higher is chosen).
-    Intervals leave out whole clusters in turn, with t on clusters - 2 degrees of freedom; fewer than five give none. The top-1 regret is
-    that of these runs: the jackknife and the bootstrap fail for a maximum (Bickel and Freedman 1981, Annals of Statistics 9), so the mean
-    regret of choosing between two runs carries the interval.
-    Raises AnalysisError for a missing column, text where numbers belong, or fewer than two pre-trainings that have both numbers.
+    Beside it stand choosing at random, by the largest data size, the longest training and the
+    largest model, where the table has `pretrain_images`, `pretrain_steps` and `encoder_params` and
+    they vary; `proxies` names others (name -> column, higher is chosen). Intervals leave out whole
+    clusters in turn, with t on clusters - 2 degrees of freedom; fewer than five give none. The
+    top-1 regret is that of these runs: the jackknife and the bootstrap fail for a maximum (Bickel
+    and Freedman 1981, Annals of Statistics 9), so the mean regret of choosing between two runs
+    carries the interval. Raises AnalysisError for a missing column, text where numbers belong, or
+    fewer than two pre-trainings that have both numbers.
     """
     within = (within,) if isinstance(within, str) else tuple(within)
     checked_level(level)
@@ -137,14 +146,18 @@ class _Data:
 
 
 def _own_ids(kept: pd.DataFrame) -> np.ndarray:
-    """Id of each run's pre-training, whatever the clusters are: a series of lengths is several pre-trainings."""
+    """Id of each run's pre-training, whatever the clusters are: a series of lengths is several
+    pre-trainings.
+    """
     if "pretrain_id" not in kept.columns:
         return np.arange(len(kept)).astype(object)
     return np.array([f"row {place}" if pd.isna(one) else one for place, one in enumerate(kept["pretrain_id"].tolist())], dtype=object)
 
 
 def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, seed: int) -> list[dict[str, Hashable]]:
-    """A row for each proxy, over the runs `inside`, where only runs of one `group`, shape (len(inside),), are compared."""
+    """A row for each proxy, over the runs `inside`, where only runs of one `group`, shape
+    (len(inside),), are compared.
+    """
     cluster = pd.factorize(data.cluster[inside])[0].astype(np.int64)
     out, own, score = left_out(cluster), data.pretraining[inside], data.score[inside]
     clusters = int(cluster.max()) + 1

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.outcomes import OUTCOME_NAMES
-from analysis.wording import p_value, percent
+from analysis.formatting import p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,17 @@ class Correlation:
     level: float
     """Nominal coverage of the intervals."""
     table: pd.DataFrame
-    """Three rows (method 'pearson', 'spearman', 'kendall') for each group; the first group is 'all'. Columns: group, the columns of `within`
-    (missing for 'all'), method, r, low, high (NaN where there is no interval), p (of no association: losses change places, or a t test over
-    clusters), n (runs), pretrainings (distinct), clusters (of pre-trainings that share no trunk: the units that are left out or change
-    places), note (on the interval), p_note (what p counts)."""
+    """Three rows (method 'pearson', 'spearman', 'kendall') for each group; the first group is
+    'all'. Columns: group, the columns of `within` (missing for 'all'), method, r, low, high (NaN
+    where there is no interval), p (of no association: losses change places, or a t test over
+    clusters), n (runs), pretrainings (distinct), clusters (of pre-trainings that share no trunk:
+    the units that are left out or change places), note (on the interval), p_note (what p counts).
+    """
     within_groups: pd.DataFrame
-    """The same columns, one row per method: the pooled correlation with the groups' means removed (ranks inside each group for Spearman,
-    pairs inside one group for Kendall), which differences between groups cannot make. Empty where there is no `within`."""
+    """The same columns, one row per method: the pooled correlation with the groups' means removed
+    (ranks inside each group for Spearman, pairs inside one group for Kendall), which differences
+    between groups cannot make. Empty where there is no `within`.
+    """
     points: pd.DataFrame
     """The runs it was computed from: x, y, the columns of `within` and `given`, cluster (a label)."""
     n_without_x: int
@@ -44,15 +48,21 @@ class Correlation:
     n_without_given: int
     """Runs left out because a column that is held fixed is missing though x and y are not."""
     signs_differ: bool
-    """Whether any group's Pearson correlation has the other sign than the pooled one (Simpson's paradox)."""
+    """Whether any group's Pearson correlation has the other sign than the pooled one (Simpson's
+    paradox).
+    """
     signs_differ_beyond_doubt: tuple[str, ...]
-    """The groups among them whose interval excludes zero, as the pooled one does on its side; not adjusted for the number of groups."""
+    """The groups among them whose interval excludes zero, as the pooled one does on its side; not
+    adjusted for the number of groups.
+    """
     sentence: str
     """The pooled Pearson correlation in words, with a warning where signs differ."""
 
 
 def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Groups whose Pearson correlation has another sign than the pooled one, in words; and the names of those that have it beyond doubt."""
+    """Groups whose Pearson correlation has another sign than the pooled one, in words; and the
+    names of those that have it beyond doubt.
+    """
     rows = table[table["method"] == "pearson"]
     pooled = rows.iloc[0]
     turned = [row for _, row in rows.iloc[1:].iterrows() if np.isfinite(row["r"]) and np.isfinite(pooled["r"]) and row["r"] * pooled["r"] < 0]

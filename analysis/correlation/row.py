@@ -76,7 +76,8 @@ def _interval(method: str, replicates: Array, pretrainings: int, clusters: int, 
 
 
 def chance_of(sample: Sample, method: str, design: Array | None, replicates: Array, seed: int) -> tuple[float, str]:
-    """Two-sided p of no association, and what it counts; NaN where no two clusters can change places, or there are too few for a t test.
+    """Two-sided p of no association, and what it counts; NaN where no two clusters can change
+    places, or there are too few for a t test.
 
     `replicates`, shape (1 + clusters,), serve where x varies inside clusters.
     """
@@ -102,7 +103,9 @@ def _counted(placed: Placings) -> str:
 
 
 def _exchange(sample: Sample, x: Array, design: Array | None) -> tuple[Array, Labels, str]:
-    """The x of each cluster, which clusters may change places (a stratum for each), and that in words."""
+    """The x of each cluster, which clusters may change places (a stratum for each), and that in
+    words.
+    """
     anywhere = np.zeros(int(sample.cluster.max()) + 1, dtype=np.int64)
     held = []
     for table in (None if sample.covariates is None else sample.covariates.table, sample.levels):

@@ -1,4 +1,5 @@
-"""The data-size questions: does more data help, does its value grow with length and model size, and where does it stop paying?
+"""The data-size questions: does more data help, does its value grow with length and model size, and
+where does it stop paying?
 
 from analysis.data_size import data_interaction, more_data_effects, saturation
 print(*more_data_effects(runs, outcome="miou", margin=0.001).sentences(), sep="\\n")

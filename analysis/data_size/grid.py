@@ -1,4 +1,6 @@
-"""The runs of a table laid out by encoder, length, data size and seed, as questions about data size read them."""
+"""The runs of a table laid out by encoder, length, data size and seed, as questions about data size
+read them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.matching import SETTINGS
+from analysis.formatting import level_of
 from analysis.overfitting.series import labels_of, setting_labels
-from analysis.table import numeric_column, require_columns
-from analysis.wording import level_of
+from analysis.runs.matching import SETTINGS
+from analysis.runs.table import numeric_column, require_columns
 
 WHERE = "the runs table"
 LAID_OUT = ("seed", "encoder", "pretrain_source", "pretrain_images", "pretrain_length", "intermediate_steps", "finetune_steps")
@@ -22,8 +24,10 @@ class SizeGrid:
     """Pre-trained runs with an outcome. Make one with `size_grid`."""
 
     frame: pd.DataFrame
-    """One row per run: encoder, size (pretrain_images), length, context (label of the other settings that vary), seed, setting (label of the
-    series with its seeds joined), y, row (position in the table given), and the columns of `contexts`."""
+    """One row per run: encoder, size (pretrain_images), length, context (label of the other
+    settings that vary), seed, setting (label of the series with its seeds joined), y, row (position
+    in the table given), and the columns of `contexts`.
+    """
     contexts: tuple[str, ...]
     """Other settings that vary, such as finetune_images."""
     length: str
@@ -43,7 +47,9 @@ class SizeGrid:
 
 
 def size_grid(runs: pd.DataFrame, *, outcome: str, length: str) -> SizeGrid:
-    """Lay the runs out. Raises AnalysisError for a missing column, fewer than two data sizes, or two runs that are equal in all settings."""
+    """Lay the runs out. Raises AnalysisError for a missing column, fewer than two data sizes, or
+    two runs that are equal in all settings.
+    """
     require_columns(runs, [outcome, length, "pretrain_images"], where=WHERE)
     values, sizes, lengths = (numeric_column(runs, name, where=WHERE) for name in (outcome, "pretrain_images", length))
     there = (np.isfinite(values) & np.isfinite(sizes) & np.isfinite(lengths) & (sizes > 0)).to_numpy()
@@ -78,7 +84,9 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 def log_parameters(runs: pd.DataFrame, grid: SizeGrid) -> np.ndarray | None:
-    """log2 of encoder_params of each row of the grid; None where the column is absent, incomplete or not above zero."""
+    """log2 of encoder_params of each row of the grid; None where the column is absent, incomplete
+    or not above zero.
+    """
     if "encoder_params" not in runs.columns:
         return None
     found = numeric_column(runs, "encoder_params", where=WHERE).to_numpy()[grid.frame["row"].to_numpy()]

@@ -1,4 +1,6 @@
-"""Does the value of more data grow with the length of training and with the size of the model: a regression on logs with all interactions."""
+"""Does the value of more data grow with the length of training and with the size of the model: a
+regression on logs with all interactions.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from numpy.typing import NDArray
 
 from analysis.data_size.grid import SizeGrid, log_parameters, size_grid
 from analysis.errors import AnalysisError
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.fitting.points import checked_level
+from analysis.formatting import p_value, percent
 from analysis.overfitting.clustered import FEWEST_DEGREES, ClusteredDesign, ClusteredFit
 from analysis.overfitting.series import labels_of
 from analysis.overfitting.wild import wild_joint_p
-from analysis.points import checked_level
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
 from analysis.significance.multiplicity import holm
-from analysis.wording import p_value, percent
 
 Array = NDArray[np.float64]
 SAID = {"data": "log2 data size", "length": "log2 length", "params": "log2 parameters"}
@@ -30,7 +32,9 @@ FEWEST_CLUSTERS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class DataInteraction:
-    """Regression of the outcome on data size, length, parameters and their products. Make one with `data_interaction`."""
+    """Regression of the outcome on data size, length, parameters and their products. Make one with
+    `data_interaction`.
+    """
 
     outcome: str
     """The column explained."""
@@ -45,13 +49,17 @@ class DataInteraction:
     cluster: str
     """'series' or 'encoder'."""
     table: pd.DataFrame
-    """One row per term: term ('data', 'data x length', 'data^2', ...), estimate (unit of the outcome per doubling, per product of
-    doublings), low, high,
-    p, p_holm (over the terms with data x something), degrees (Satterthwaite's), naive_low, naive_high, naive_p (ordinary least squares), note."""
+    """One row per term: term ('data', 'data x length', 'data^2', ...), estimate (unit of the
+    outcome per doubling, per product of doublings), low, high, p, p_holm (over the terms with data
+    x something), degrees (Satterthwaite's), naive_low, naive_high, naive_p (ordinary least
+    squares), note.
+    """
     joint: pd.DataFrame
-    """Joint tests: test ('data with length', 'data with params', 'all interactions with data', 'all interactions'), terms, p (wild cluster
-    bootstrap), htz_f,
-    htz_degrees (of the denominator) and htz_p (the approximate F test HTZ, which errs less than it may), naive_p (ordinary least squares)."""
+    """Joint tests: test ('data with length', 'data with params', 'all interactions with data', 'all
+    interactions'), terms, p (wild cluster bootstrap), htz_f, htz_degrees (of the denominator) and
+    htz_p (the approximate F test HTZ, which errs less than it may), naive_p (ordinary least
+    squares).
+    """
     confounded: tuple[str, ...]
     """Sentences: what the grid cannot tell apart."""
 
@@ -92,20 +100,24 @@ def data_interaction(
     cluster: str = "series",
     level: float = 0.95,
 ) -> DataInteraction:
-    """Ordinary least squares on centred logs (base 2) of data size, length and parameters, their products in twos and all three, and (if `curvature`)
-    their squares; variables with one level, or absent, are left out with their products.
+    """Ordinary least squares on centred logs (base 2) of data size, length and parameters, their
+    products in twos and all three, and (if `curvature`) their squares; variables with one level, or
+    absent, are left out with their products.
 
-    Squares stand in for saturation, which without them would pose as an interaction wherever sizes are not the same for all models. Every
-    combination of
-    the other settings that vary, with the seed, has its own intercept. Inference is CR2 with Satterthwaite's degrees of freedom per term,
-    and the wild cluster
-    bootstrap jointly, clustered on series: the lengths of one pre-training series and its seeds share what they share.
+    Squares stand in for saturation, which without them would pose as an interaction wherever sizes
+    are not the same for all models. Every combination of the other settings that vary, with the
+    seed, has its own intercept. Inference is CR2 with Satterthwaite's degrees of freedom per term,
+    and the wild cluster bootstrap jointly, clustered on series: the lengths of one pre-training
+    series and its seeds share what they share.
 
     Args:
-        absorb: columns whose levels get their own intercepts, such as ('encoder',); terms that these explain wholly are left out, and said.
-        cluster: 'series', or 'encoder' where an encoder's own deviation in how data help matters: honest for other encoders, but needs many.
+        absorb: columns whose levels get their own intercepts, such as ('encoder',); terms that
+            these explain wholly are left out, and said.
+        cluster: 'series', or 'encoder' where an encoder's own deviation in how data help matters:
+            honest for other encoders, but needs many.
 
-    Raises AnalysisError for a missing column, fewer than two sizes, or more terms than runs or clusters can carry.
+    Raises AnalysisError for a missing column, fewer than two sizes, or more terms than runs or
+    clusters can carry.
     """
     checked_level(level)
     outcome = outcome_of(runs, outcome)
@@ -162,7 +174,9 @@ def _logs(runs: pd.DataFrame, grid: SizeGrid) -> dict[str, Array]:
 
 
 def _intercepts(runs: pd.DataFrame, grid: SizeGrid, absorb: Sequence[str]) -> tuple[Array, str]:
-    """Intercepts by context and seed, and by each absorbed column, independent of each other; shape (n, .)."""
+    """Intercepts by context and seed, and by each absorbed column, independent of each other; shape
+    (n, .).
+    """
     frame = grid.frame
     blocks = [labels_of(frame, ["context", "seed"])]
     blocks += [labels_of(runs.iloc[frame["row"].to_numpy()], [name]) for name in absorb]
@@ -176,7 +190,9 @@ def _intercepts(runs: pd.DataFrame, grid: SizeGrid, absorb: Sequence[str]) -> tu
 
 
 def _terms(logs: dict[str, Array], intercepts: Array, curvature: bool) -> tuple[Array, list[str], list[str]]:
-    """Columns of the terms, their names, and the names of those that the intercepts and earlier terms explain wholly."""
+    """Columns of the terms, their names, and the names of those that the intercepts and earlier
+    terms explain wholly.
+    """
     found: dict[str, Array] = dict(logs)
     for name, values in logs.items() if curvature else ():
         found[f"{name}^2"] = values**2

@@ -1,4 +1,6 @@
-"""What more data adds on average over cells, where the cells of one encoder are not independent; and equivalence within a margin."""
+"""What more data adds on average over cells, where the cells of one encoder are not independent;
+and equivalence within a margin.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def over_cells(grid: SizeGrid, pairs: pd.DataFrame, *, groups: pd.Series | None,
 
 
 def by_regime(table: pd.DataFrame, regime: str | None, *, margin: float | None, level: float) -> pd.DataFrame:
-    """Table `regimes` of MoreDataEffects: steps to the next size, by whether the smaller one overfits."""
+    """Table `regimes` of MoreDataEffects: steps to the next size, by whether the smaller one
+    overfits.
+    """
     columns = ["regime", "measure", "n_cells", "n_encoders", "difference", "low", "high", "p", "p_equivalent", "note"]
     if regime is None:
         return pd.DataFrame(columns=columns)
@@ -78,7 +82,9 @@ def by_regime(table: pd.DataFrame, regime: str | None, *, margin: float | None, 
 
 
 def mean_over(values: Array, unit: str, *, margin: float | None, level: float) -> tuple[float, float, float, float, float, str]:
-    """Mean, low, high, p, p of equivalence, and a note: Student's t over units that are independent, values of shape (units,)."""
+    """Mean, low, high, p, p of equivalence, and a note: Student's t over units that are
+    independent, values of shape (units,).
+    """
     n = len(values)
     if n == 0:
         return NAN, NAN, NAN, NAN, NAN, f"no {unit}"
@@ -94,7 +100,9 @@ def mean_over(values: Array, unit: str, *, margin: float | None, level: float) -
 
 
 def equivalence_p(estimate: float, error: float, degrees: float, margin: float) -> float:
-    """p of two one-sided t tests that the truth lies outside (-margin, margin). Schuirmann 1987 (J. Pharmacokinet. Biopharm. 15, 657-680)."""
+    """p of two one-sided t tests that the truth lies outside (-margin, margin). Schuirmann 1987 (J.
+    Pharmacokinet. Biopharm. 15, 657-680).
+    """
     from scipy.special import stdtr
 
     return float(max(stdtr(degrees, (estimate - margin) / error), stdtr(degrees, -(estimate + margin) / error)))

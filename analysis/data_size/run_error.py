@@ -1,4 +1,6 @@
-"""How far one run lies from the truth of its setting: what a difference of two single runs is judged by."""
+"""How far one run lies from the truth of its setting: what a difference of two single runs is
+judged by.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,14 @@ class RunError:
 def run_error(runs: pd.DataFrame, grid: SizeGrid, *, run_sd: float | None = None, smooth: NDArray[np.bool_] | None = None) -> RunError:
     """The error of one run: as stated, else from seeds, else from what a smooth surface leaves.
 
-    From seeds: deviations from cell means, once each seed has its mean at each context (a label subset moves all sizes alike); degrees of
-    freedom count
-    pre-training series, not runs. From a surface (single runs): quadratic in log2 data, log2 length and log2 parameters with their products,
-    separately between series and within them, var = (MS between + (m - 1) MS within) / m for m runs a series, Satterthwaite's degrees of
-    freedom; what the
-    surface misses adds to it, so intervals are rather too wide than too narrow. With `smooth`, a mask over rows of the grid, the surface is fitted
-    to these runs alone if they are enough: where a model overfits no smooth surface is apt. Raises AnalysisError where too few runs are left.
+    From seeds: deviations from cell means, once each seed has its mean at each context (a label
+    subset moves all sizes alike); degrees of freedom count pre-training series, not runs. From a
+    surface (single runs): quadratic in log2 data, log2 length and log2 parameters with their
+    products, separately between series and within them, var = (MS between + (m - 1) MS within) / m
+    for m runs a series, Satterthwaite's degrees of freedom; what the surface misses adds to it, so
+    intervals are rather too wide than too narrow. With `smooth`, a mask over rows of the grid, the
+    surface is fitted to these runs alone if they are enough: where a model overfits no smooth
+    surface is apt. Raises AnalysisError where too few runs are left.
     """
     if run_sd is not None:
         if not (np.isfinite(run_sd) and run_sd > 0.0):

@@ -1,4 +1,6 @@
-"""From which data size on does more data bring less than a stated margin, and does that point move with length and model size?"""
+"""From which data size on does more data bring less than a stated margin, and does that point move
+with length and model size?
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from analysis.data_size.grid import SizeGrid, log_parameters, size_grid
 from analysis.data_size.run_error import RunError, run_error
 from analysis.data_size.trend import trend_within
 from analysis.errors import AnalysisError
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
-from analysis.points import checked_level
+from analysis.fitting.points import checked_level
+from analysis.formatting import level_of, p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
 from analysis.student import t_quantile
-from analysis.wording import level_of, p_value, percent
 
 Array = NDArray[np.float64]
 
@@ -34,15 +36,18 @@ class Saturation:
     error: str
     """What the sets rest on, in words."""
     table: pd.DataFrame
-    """One row per cell: encoder, length, the other settings that vary, n_sizes, saturates_at (smallest size after which no larger one
-    gains the margin;
-    images), gain_left (largest gain of a larger size over it; missing at the largest), lowest, highest (least and greatest size that cannot be
-    excluded), sizes (all of them, a tuple), censored (saturates_at is the cell's largest size: the true point may lie beyond), note."""
+    """One row per cell: encoder, length, the other settings that vary, n_sizes, saturates_at
+    (smallest size after which no larger one gains the margin; images), gain_left (largest gain of a
+    larger size over it; missing at the largest), lowest, highest (least and greatest size that
+    cannot be excluded), sizes (all of them, a tuple), censored (saturates_at is the cell's largest
+    size: the true point may lie beyond), note.
+    """
     trends: pd.DataFrame
-    """Does the point move: one row per trend ('length' and 'params', over all sizes and over the sizes that all encoders have): trend,
-    sizes, doublings
-    (mean change of log2 saturates_at per doubling), n_cells, n_units, p (two-sided, exact permutation), least_p (the smallest p that so few units can
-    give), note."""
+    """Does the point move: one row per trend ('length' and 'params', over all sizes and over the
+    sizes that all encoders have): trend, sizes, doublings (mean change of log2 saturates_at per
+    doubling), n_cells, n_units, p (two-sided, exact permutation), least_p (the smallest p that so
+    few units can give), note.
+    """
 
     def sentences(self) -> list[str]:
         """Each trend in words, after one sentence on the cells."""
@@ -75,17 +80,19 @@ def saturation(
     higher_is_better: bool = True,
     level: float = 0.95,
 ) -> Saturation:
-    """In each cell (encoder, length, other settings that vary) the smallest size s such that no larger size gains `margin` or more over s.
+    """In each cell (encoder, length, other settings that vary) the smallest size s such that no
+    larger size gains `margin` or more over s.
 
-    A size is excluded if some larger one is shown to gain more than the margin over it (one-sided t, Bonferroni over the larger sizes), or if already
-    the size before it is shown to gain less than the margin from every larger one (intersection-union). Each at half of 1 - level, so that
-    the set of sizes
-    left holds the true one with probability `level` at least; with the margin far from every gain it is nearly always right, and covers
-    more. The error of a run is
-    `run_sd`, or estimated (see `run_error`). Trends are exact permutation tests of the point estimates: lengths are permuted within an encoder, whose
-    series they share; parameters are permuted over encoders.
+    A size is excluded if some larger one is shown to gain more than the margin over it (one-sided
+    t, Bonferroni over the larger sizes), or if already the size before it is shown to gain less
+    than the margin from every larger one (intersection-union). Each at half of 1 - level, so that
+    the set of sizes left holds the true one with probability `level` at least; with the margin far
+    from every gain it is nearly always right, and covers more. The error of a run is `run_sd`, or
+    estimated (see `run_error`). Trends are exact permutation tests of the point estimates: lengths
+    are permuted within an encoder, whose series they share; parameters are permuted over encoders.
 
-    Raises AnalysisError for a margin that is not above zero, a missing column, or fewer than two sizes.
+    Raises AnalysisError for a margin that is not above zero, a missing column, or fewer than two
+    sizes.
     """
     checked_level(level)
     outcome = outcome_of(runs, outcome)
@@ -124,7 +131,9 @@ def saturation(
 
 
 def point_of(y: Array, margin: float) -> int:
-    """Position of the first of the values y (by size, larger is better) over which no later one gains the margin."""
+    """Position of the first of the values y (by size, larger is better) over which no later one
+    gains the margin.
+    """
     return next(place for place in range(len(y)) if place == len(y) - 1 or np.max(y[place + 1 :]) - y[place] < margin)
 
 
@@ -152,7 +161,9 @@ def _of_cell(
 
 
 def _trends(runs: pd.DataFrame, grid: SizeGrid, table: pd.DataFrame, sign: float, margin: float) -> pd.DataFrame:
-    """Trends of the point estimates over length (within encoders) and over parameters (between encoders)."""
+    """Trends of the point estimates over length (within encoders) and over parameters (between
+    encoders).
+    """
     logs = log_parameters(runs, grid)
     by_encoder = {} if logs is None else dict(zip(grid.frame["encoder"], logs, strict=True))
     cells = [set(cell["size"]) for _, cell in grid.frame.groupby(grid.cells, dropna=False)]

@@ -1,4 +1,6 @@
-"""Does more data help: each size of pre-training data against the one before it, and the largest against each, all else equal."""
+"""Does more data help: each size of pre-training data against the one before it, and the largest
+against each, all else equal.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,14 @@ from analysis.data_size.grid import SizeGrid, size_grid
 from analysis.data_size.pooling import by_regime, over_cells
 from analysis.data_size.run_error import RunError, run_error
 from analysis.errors import AnalysisError
-from analysis.groups import groups_of_seeds
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.fitting.points import checked_level
+from analysis.formatting import level_of, p_value, percent
 from analysis.overfitting.split import FALLING, OverfittingSplit
-from analysis.pairs import paired_effects
-from analysis.points import checked_level
+from analysis.runs.groups import groups_of_seeds
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
 from analysis.significance.multiplicity import holm
+from analysis.significance.pairs import paired_effects
 from analysis.student import t_p_value, t_quantile
-from analysis.wording import level_of, p_value, percent
 
 COLUMNS = ("smaller", "larger", "is_next", "is_largest", "n_pairs", "n_groups", "difference", "low", "high", "p")
 
@@ -40,18 +42,23 @@ class MoreDataEffects:
     error: str
     """What the intervals of `table` rest on, in words."""
     table: pd.DataFrame
-    """One row per cell and pair of sizes: encoder, length, the other settings that vary, smaller, larger (images), is_next (no size between them),
-    is_largest (larger is the cell's largest), n_pairs, n_groups (independent; 1 for single runs), difference (larger - smaller), low, high, p
-    (two-sided), p_holm (over the table), label and phase of the smaller size's series and run (missing without a split), note."""
+    """One row per cell and pair of sizes: encoder, length, the other settings that vary, smaller,
+    larger (images), is_next (no size between them), is_largest (larger is the cell's largest),
+    n_pairs, n_groups (independent; 1 for single runs), difference (larger - smaller), low, high, p
+    (two-sided), p_holm (over the table), label and phase of the smaller size's series and run
+    (missing without a split), note.
+    """
     pooled: pd.DataFrame
-    """One row per pair of sizes, length ('all', then each) and unit: smaller, larger, length, unit ('encoder', or 'seed' given these
-    encoders), n_cells,
-    n_units, difference (mean over units of the unit's mean), low, high, p, p_holm (over rows of one unit), largest_absolute (of any cell's
-    difference),
-    p_equivalent (two one-sided tests against the margin), note."""
+    """One row per pair of sizes, length ('all', then each) and unit: smaller, larger, length, unit
+    ('encoder', or 'seed' given these encoders), n_cells, n_units, difference (mean over units of
+    the unit's mean), low, high, p, p_holm (over rows of one unit), largest_absolute (of any cell's
+    difference), p_equivalent (two one-sided tests against the margin), note.
+    """
     regimes: pd.DataFrame
-    """With a split: what the next larger size adds where the smaller one is 'falling', where it is 'overfitting', and the 'difference'; rows by
-    regime and measure ('step', or 'doubling' of the data): n_cells, n_encoders, difference, low, high, p, p_equivalent, note. Else no rows."""
+    """With a split: what the next larger size adds where the smaller one is 'falling', where it is
+    'overfitting', and the 'difference'; rows by regime and measure ('step', or 'doubling' of the
+    data): n_cells, n_encoders, difference, low, high, p, p_equivalent, note. Else no rows.
+    """
     n_left_out: int
     """Runs without pre-training, outcome or length."""
 
@@ -99,22 +106,25 @@ def more_data_effects(
     run_sd: float | None = None,
     level: float = 0.95,
 ) -> MoreDataEffects:
-    """Compare data sizes at each encoder, length and combination of the other settings that vary; then pooled over cells.
+    """Compare data sizes at each encoder, length and combination of the other settings that vary;
+    then pooled over cells.
 
-    With several seeds a cell's interval is that of `paired_effects` over seeds. With one run a cell it is difference +- t * sqrt(2) * SD
-    of one run, from
-    `run_sd` if stated, else from what a smooth surface leaves (see `run_error`; with `split`, of the falling series if they are enough);
-    the note says so. Pooled rows average each encoder's
-    differences first and take Student's t over encoders, because an encoder's lengths share their two pre-training series; with seeds
-    there is also a row over seeds,
-    which holds for these encoders alone. With `margin` each pooled row is also tested for equivalence (two one-sided tests, Schuirmann 1987).
-    All runs on one data size share its images, so every statement is about these subsets.
+    With several seeds a cell's interval is that of `paired_effects` over seeds. With one run a cell
+    it is difference +- t * sqrt(2) * SD of one run, from `run_sd` if stated, else from what a
+    smooth surface leaves (see `run_error`; with `split`, of the falling series if they are enough);
+    the note says so. Pooled rows average each encoder's differences first and take Student's t over
+    encoders, because an encoder's lengths share their two pre-training series; with seeds there is
+    also a row over seeds, which holds for these encoders alone. With `margin` each pooled row is
+    also tested for equivalence (two one-sided tests, Schuirmann 1987). All runs on one data size
+    share its images, so every statement is about these subsets.
 
     Args:
         split: from split_by_overfitting on the same table; adds `regimes`.
-        regime: 'label' takes a size for overfitting where its series does; 'phase' where this run lies after the change point.
+        regime: 'label' takes a size for overfitting where its series does; 'phase' where this run
+            lies after the change point.
 
-    Raises AnalysisError for a missing column, fewer than two sizes, no two sizes at one length, or duplicate runs.
+    Raises AnalysisError for a missing column, fewer than two sizes, no two sizes at one length, or
+    duplicate runs.
     """
     checked_level(level)
     outcome = outcome_of(runs, outcome)
@@ -155,7 +165,9 @@ def more_data_effects(
 
 
 def _pairs_of_sizes(grid: SizeGrid) -> pd.DataFrame:
-    """One row per cell and compared pair of sizes; y of the two as the mean over common seeds; row = a run of the smaller size."""
+    """One row per cell and compared pair of sizes; y of the two as the mean over common seeds; row
+    = a run of the smaller size.
+    """
     found: list[tuple[Any, ...]] = []
     for key, cell in grid.frame.groupby(grid.cells, sort=True, dropna=False):
         arms: dict[Any, dict[Any, float]] = {}

@@ -1,4 +1,6 @@
-"""A trend within groups, tested by permuting inside each group: exact where the values of a group are exchangeable if there is no trend."""
+"""A trend within groups, tested by permuting inside each group: exact where the values of a group
+are exchangeable if there is no trend.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class Trend:
     """Common slope within groups, and its permutation p."""
 
     slope: float
-    """Least squares with one intercept a group: unit of y per unit of x; NaN where x or y never varies within a group."""
+    """Least squares with one intercept a group: unit of y per unit of x; NaN where x or y never
+    varies within a group.
+    """
     p: float
     """Two-sided: share of arrangements whose slope is as far from zero or farther."""
     least_p: float
@@ -32,8 +36,9 @@ class Trend:
 
 
 def trend_within(group: NDArray[np.generic], x: Array, y: Array, *, seed: int = 0) -> Trend:
-    """Trend of y on x, both (n,), within the groups (n,). All arrangements are listed if there are at most 200,000, else 19,999 are drawn
-    by `seed`."""
+    """Trend of y on x, both (n,), within the groups (n,). All arrangements are listed if there are
+    at most 200,000, else 19,999 are drawn by `seed`.
+    """
     nothing = float("nan")
     parts = [(x[group == one], y[group == one]) for one in np.unique(group)]
     parts = [(a - a.mean(), b - b.mean()) for a, b in parts if len(a) > 1 and np.ptp(a) > 0]

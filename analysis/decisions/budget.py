@@ -1,4 +1,6 @@
-"""The best split of a budget over the inputs of a fitted surface, or of several curves whose gains add up."""
+"""The best split of a budget over the inputs of a fitted surface, or of several curves whose gains
+add up.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from analysis.decisions.response import Response, response_of
 from analysis.decisions.spending import Line, best_inputs
 from analysis.decisions.trust import Better, direction, positive, real
 from analysis.errors import AnalysisError, nearest_name
-from analysis.surface import SurfaceFit
+from analysis.fitting.surface import SurfaceFit
 
 Array = NDArray[np.float64]
 
@@ -35,7 +37,9 @@ class BestSplit(Decision):
     inputs: dict[str, float]
     """The best inputs, each in its unit."""
     intervals: dict[str, Interval | None]
-    """Of the best inputs: the optimum repeated over the draws of the parameters. None for an input that the bounds fix, or without a spread."""
+    """Of the best inputs: the optimum repeated over the draws of the parameters. None for an input
+    that the bounds fix, or without a spread.
+    """
     y: float
     """y at the best inputs, in its unit."""
     y_interval: Interval | None
@@ -51,14 +55,18 @@ class BestSplit(Decision):
     cost: str
     """The cost, as a formula."""
     spent_on: dict[str, float] | None
-    """What each input costs, in the unit of the budget; None where inputs are multiplied, so that no cost is one input's own."""
+    """What each input costs, in the unit of the budget; None where inputs are multiplied, so that
+    no cost is one input's own.
+    """
     at_bound: dict[str, str]
     """'lower' or 'upper' by input, where the optimum lies on a bound, zero included."""
     extrapolated: tuple[str, ...]
     """Inputs whose optimum lies outside what was measured."""
     table: pd.DataFrame
-    """The same budget split otherwise, one row per input moved and `factor` times its optimum, the others scaled alike to pay for it: the inputs,
-    y, worse_by (in the unit of y, zero at the best) with low and high, and extrapolated. Splits that the bounds forbid are left out."""
+    """The same budget split otherwise, one row per input moved and `factor` times its optimum, the
+    others scaled alike to pay for it: the inputs, y, worse_by (in the unit of y, zero at the best)
+    with low and high, and extrapolated. Splits that the bounds forbid are left out.
+    """
     method: str
     """How the intervals were made."""
     assumption: str
@@ -102,18 +110,21 @@ def best_split(
     better: Better | None = None,
     seed: int = 0,
 ) -> BestSplit:
-    """The inputs that give the best y for a budget, from a fitted surface or from `combine_additive`.
+    """The inputs that give the best y for a budget, from a fitted surface or from
+    `combine_additive`.
 
-    `prices` in the unit of the budget: per unit of each input with an optional fixed cost, {"P": 0.001, "F": 0.3, "fixed": 100}; {"product": 6.0}
-    for 6 N D FLOPs; or a formula, "6 N D + 0.3 F". `bounds` confine inputs, {"P": (0, 1e6)}, None leaving a side open, and (v, v) fixing one.
-    `better` says whether y is 'higher' (a score) or 'lower' (a loss) the better; by default the way y goes from the smallest to the largest
-    inputs measured.
+    `prices` in the unit of the budget: per unit of each input with an optional fixed cost, {"P":
+    0.001, "F": 0.3, "fixed": 100}; {"product": 6.0} for 6 N D FLOPs; or a formula, "6 N D + 0.3 F".
+    `bounds` confine inputs, {"P": (0, 1e6)}, None leaving a side open, and (v, v) fixing one.
+    `better` says whether y is 'higher' (a score) or 'lower' (a loss) the better; by default the way
+    y goes from the smallest to the largest inputs measured.
 
-    Intervals: the optimum is sought anew for every bootstrap sample of the surface, or for draws of Student t with its covariance where it has no
-    bootstrap (`seed`). They take the law, and the additivity of curves, for true.
+    Intervals: the optimum is sought anew for every bootstrap sample of the surface, or for draws of
+    Student t with its covariance where it has no bootstrap (`seed`). They take the law, and the
+    additivity of curves, for true.
 
-    Raises AnalysisError for a model that tells nothing, prices that are not positive or name no input, inputs without price and bounds, and a
-    budget that does not pay for the lower bounds.
+    Raises AnalysisError for a model that tells nothing, prices that are not positive or name no
+    input, inputs without price and bounds, and a budget that does not pay for the lower bounds.
     """
     response = response_of(model, seed=seed)
     names = response.inputs

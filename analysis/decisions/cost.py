@@ -18,8 +18,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """fixed + sum of coefficient x product of input^power; it rises with every input that it holds. `best_split` makes one
-    from prices or a formula."""
+    """fixed + sum of coefficient x product of input^power; it rises with every input that it holds.
+    `best_split` makes one from prices or a formula.
+    """
 
     inputs: tuple[str, ...]
     """Names of the inputs, in the order of the columns."""
@@ -35,7 +36,9 @@ class Cost:
         return np.asarray(sum((self._term(X, place) for place in range(len(self.powers))), start=np.full(X.shape[:-1], self.fixed)))
 
     def rise(self, X: Array, moving: NDArray[np.bool_]) -> Array:
-        """By how much the cost rises when the inputs that are `moving`, of X's shape, grow by a common factor: d cost / d ln factor, shape (...)."""
+        """By how much the cost rises when the inputs that are `moving`, of X's shape, grow by a
+        common factor: d cost / d ln factor, shape (...).
+        """
         powers = np.array(self.powers)
         return np.asarray(sum((self._term(X, place) * (moving @ powers[place]) for place in range(len(powers))), start=np.zeros(X.shape[:-1])))
 
@@ -62,8 +65,10 @@ class Cost:
 
 
 def checked_cost(prices: Mapping[str, Any] | str | Cost, inputs: tuple[str, ...]) -> Cost:
-    """The cost from prices per unit {"P": 0.001, "F": 0.3, "fixed": 100}, from {"product": 6.0} (6 x the product of all inputs), or from a
-    formula such as "6 N D" or "0.001 P + 0.3 F + 100", where a power is written N^2. Raises AnalysisError."""
+    """The cost from prices per unit {"P": 0.001, "F": 0.3, "fixed": 100}, from {"product": 6.0} (6
+    x the product of all inputs), or from a formula such as "6 N D" or "0.001 P + 0.3 F + 100",
+    where a power is written N^2. Raises AnalysisError.
+    """
     if isinstance(prices, Cost):
         if prices.inputs != inputs:
             raise AnalysisError(f"the cost is of {', '.join(prices.inputs)} and the model has {', '.join(inputs)}: give a cost of its inputs.")

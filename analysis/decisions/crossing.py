@@ -14,8 +14,9 @@ ROUNDS, RUNGS = 6, 40  # each round looks at RUNGS places between two neighbours
 
 
 def below_for_good(gap: Gap, ladder: Array) -> float:
-    """The smallest x from which `gap` stays below zero to the end of the ladder: the first rung if it is everywhere, infinite if it is
-    not so at the end, NaN where the gap is not a number."""
+    """The smallest x from which `gap` stays below zero to the end of the ladder: the first rung if
+    it is everywhere, infinite if it is not so at the end, NaN where the gap is not a number.
+    """
     values = gap(ladder)
     if np.isnan(values).any():
         return float(np.nan)
@@ -31,8 +32,9 @@ def below_for_good(gap: Gap, ladder: Array) -> float:
 def reached_from(gap: Gap, ladder: Array, place: float | None = None) -> tuple[float, bool]:
     """The smallest x from which `gap` is zero or above, and whether it lies below the whole ladder.
 
-    Without `place`: the first on the ladder. With it: the end of that run of rungs where gap >= 0 that holds `place`, or the first run after
-    it; an interval is that run, not islands apart from it. Infinite if there is none.
+    Without `place`: the first on the ladder. With it: the end of that run of rungs where gap >= 0
+    that holds `place`, or the first run after it; an interval is that run, not islands apart from
+    it. Infinite if there is none.
     """
     values = np.nan_to_num(gap(ladder), nan=-1.0)
     start = 0 if place is None else int(np.searchsorted(ladder, place))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from analysis.wording import percent
+from analysis.formatting import percent
 
 Interval = tuple[float, float]
 NOT_WRITTEN = {"json": False}  # metadata of a field that to_json leaves out: a fit, which has a to_json of its own
@@ -26,7 +26,9 @@ class Decision:
     level: float
     """Nominal coverage of all intervals."""
     cautions: tuple[str, ...]
-    """Sentences that qualify the answer: a fit at a bound, an extrapolation, an assumption that may fail. Empty where there are none."""
+    """Sentences that qualify the answer: a fit at a bound, an extrapolation, an assumption that may
+    fail. Empty where there are none.
+    """
 
     def sentence(self) -> str:
         """The answer in words, cautions not included."""
@@ -37,8 +39,9 @@ class Decision:
         return "\n".join([self.sentence(), *(f"  caution: {caution}" for caution in self.cautions)])
 
     def to_json(self) -> str:
-        """All fields as standard JSON, with the sentence. An infinite or missing number is written as null: the `status` and
-        `reason_no_interval` beside it say which of the two it is."""
+        """All fields as standard JSON, with the sentence. An infinite or missing number is written
+        as null: the `status` and `reason_no_interval` beside it say which of the two it is.
+        """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.metadata.get("json", True)}
         return json.dumps(
             {"kind": self.KIND, "sentence": self.sentence(), **{name: _plain(value) for name, value in fields.items()}}, allow_nan=False
@@ -64,7 +67,9 @@ def _plain(value: Any) -> Any:
 
 
 def told(value: float, interval: Interval | None, *, level: float, reason: str = "", never: str = "never") -> str:
-    """'3,210 (90% interval 2,100 to 6,800)', to three significant digits; an infinite end is said as `never`."""
+    """'3,210 (90% interval 2,100 to 6,800)', to three significant digits; an infinite end is said
+    as `never`.
+    """
     if interval is None:
         return f"{digits(value, never)} (no interval: {reason})"
     return f"{digits(value, never)} ({percent(level)} interval {digits(interval[0], never)} to {digits(interval[1], never)})"

@@ -1,4 +1,6 @@
-"""Parameters of a fit as its spread scatters them: what an optimum, or any other function of them, is repeated over."""
+"""Parameters of a fit as its spread scatters them: what an optimum, or any other function of them,
+is repeated over.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.decisions.decision import Interval
 from analysis.decisions.trust import spread_of
-from analysis.result import FittedLaw
+from analysis.fitting.result import FittedLaw
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -37,10 +39,12 @@ class Draws:
 
 
 def draws_of(fit: FittedLaw, *, count: int = COUNT, seed: int = 0) -> Draws:
-    """The bootstrap replicates as they are; else `count` draws of a multivariate Student t with the fit's covariance, of the profile's optimum or
-    of the jackknife, in the coordinates of the search (positive parameters as logs, where their likelihood is closest to normal).
+    """The bootstrap replicates as they are; else `count` draws of a multivariate Student t with the
+    fit's covariance, of the profile's optimum or of the jackknife, in the coordinates of the search
+    (positive parameters as logs, where their likelihood is closest to normal).
 
-    A bootstrap's intervals are expanded percentiles, as those of the fit (Hesterberg 2015, arXiv:1411.5279).
+    A bootstrap's intervals are expanded percentiles, as those of the fit (Hesterberg 2015,
+    arXiv:1411.5279).
     """
     from scipy.special import ndtr
 
@@ -70,7 +74,9 @@ def draws_of(fit: FittedLaw, *, count: int = COUNT, seed: int = 0) -> Draws:
 
 
 def root_of(fit: FittedLaw) -> tuple[Array, list[int]]:
-    """R with covariance R R^T, shape (coordinates, any), and the columns of the problem's coordinates that it speaks of."""
+    """R with covariance R R^T, shape (coordinates, any), and the columns of the problem's
+    coordinates that it speaks of.
+    """
     names = fit.law_object.names
     if fit.replicates is None:
         columns = [names.index(name) for name in fit.covariance_names]
@@ -84,7 +90,9 @@ def root_of(fit: FittedLaw) -> tuple[Array, list[int]]:
 
 
 def ends(values: Array, tail: float) -> Interval | None:
-    """Percentile interval of values, shape (draws,), some of which may be infinite; None where more than the tail are not numbers."""
+    """Percentile interval of values, shape (draws,), some of which may be infinite; None where more
+    than the tail are not numbers.
+    """
     unknown = np.isnan(values)
     if not len(values) or unknown.mean() > tail:
         return None

@@ -1,4 +1,6 @@
-"""How much x an advantage is worth: labels saved by a pre-training, and the speed-up of one arm over another."""
+"""How much x an advantage is worth: labels saved by a pre-training, and the speed-up of one arm
+over another.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,14 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.curve import Fit
 from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, told
 from analysis.decisions.same_y import Found, matching, no_interval, reaching, reaching_of_replicates, why_unpaired
 from analysis.decisions.trust import Better, checked_curve, direction, positive, real
 from analysis.errors import AnalysisError
-from analysis.jackknife import jackknife_sd
+from analysis.fitting.curve import Fit
+from analysis.fitting.jackknife import jackknife_sd
+from analysis.formatting import percent
 from analysis.student import t_quantile
-from analysis.wording import percent
 
 SAME = 1e-9  # relative difference below which two nominal coverages are one
 
@@ -31,13 +33,19 @@ class ExchangeRate(Decision):
     y: float
     """What the curve with the advantage says there."""
     matched_x: float
-    """x without the advantage that gives the same y; infinite if never, and an upper bound if `status` is 'below'."""
+    """x without the advantage that gives the same y; infinite if never, and an upper bound if
+    `status` is 'below'.
+    """
     interval: Interval | None
-    """Of `matched_x`; an infinite end means that the data do not exclude 'never'. x itself is exact, so extra and ratio have the same interval."""
+    """Of `matched_x`; an infinite end means that the data do not exclude 'never'. x itself is
+    exact, so extra and ratio have the same interval.
+    """
     reason_no_interval: str
     """Why there is no interval; empty where there is one."""
     status: Found
-    """'found'; 'never' (without the advantage no x gives this y); 'below' (a millionth of the smallest x without does)."""
+    """'found'; 'never' (without the advantage no x gives this y); 'below' (a millionth of the
+    smallest x without does).
+    """
     extra: float
     """matched_x - x: how much x the advantage is worth; negative where it harms."""
     ratio: float
@@ -81,7 +89,9 @@ class ExchangeRate(Decision):
         return f"{begin}, as x = {without} does without it: worth {digits(self.extra)} extra, a factor of {digits(self.ratio)}{sided}.{where}"
 
     def plot_data(self, *, points: int = 25) -> pd.DataFrame:
-        """Columns x, y, matched_x, low, high, extra, ratio, status, extrapolated over the measured x with the advantage."""
+        """Columns x, y, matched_x, low, high, extra, ratio, status, extrapolated over the measured
+        x with the advantage.
+        """
         with_fit, without_fit = self.curves
         rows = []
         for x in np.geomspace(with_fit.x_min, with_fit.x_max, points):
@@ -104,7 +114,9 @@ class SpeedUp(Decision):
     x_b: float
     """x at which arm b reaches it; infinite if never."""
     ratio: float
-    """x_b / x_a: above 1, arm a is faster. Infinite if only b never reaches y, 0 if only a never does, NaN if neither."""
+    """x_b / x_a: above 1, arm a is faster. Infinite if only b never reaches y, 0 if only a never
+    does, NaN if neither.
+    """
     interval: Interval | None
     """Of `ratio`."""
     reason_no_interval: str
@@ -130,15 +142,17 @@ class SpeedUp(Decision):
 
 
 def exchange_rate(with_fit: Fit, without_fit: Fit, at_x: float, *, paired: bool = False, better: Better | None = None) -> ExchangeRate:
-    """How much x the advantage of `with_fit` over `without_fit` is worth at x = `at_x`, such as labels that a pre-training saves.
+    """How much x the advantage of `with_fit` over `without_fit` is worth at x = `at_x`, such as
+    labels that a pre-training saves.
 
-    Finds the smallest x' where the curve without has the y that the curve with has at `at_x`. The interval is made as `same_y` explains: from
-    both bands taken as independent, or, with paired=True, from the jackknife of the difference over clusters that both fits share. A fit does not
-    keep the names of its clusters: paired=True asserts that they are the same and first appear in the same order. `better` as in
-    `diminishing_returns`.
+    Finds the smallest x' where the curve without has the y that the curve with has at `at_x`. The
+    interval is made as `same_y` explains: from both bands taken as independent, or, with
+    paired=True, from the jackknife of the difference over clusters that both fits share. A fit does
+    not keep the names of its clusters: paired=True asserts that they are the same and first appear
+    in the same order. `better` as in `diminishing_returns`.
 
-    Raises AnalysisError for fits that are no curves, tell nothing, run in opposite directions, or have different levels, and for an x that is not
-    positive.
+    Raises AnalysisError for fits that are no curves, tell nothing, run in opposite directions, or
+    have different levels, and for an x that is not positive.
     """
     cautions, sign = _compared(with_fit, without_fit, better, paired, ("with_fit", "without_fit"))
     x = positive("at_x", at_x, "give an x above zero, such as a number of labels")
@@ -169,10 +183,12 @@ def exchange_rate(with_fit: Fit, without_fit: Fit, at_x: float, *, paired: bool 
 def speed_up(
     arm_a: Fit, arm_b: Fit, *, at_y: float | None = None, at_x: float | None = None, paired: bool = False, better: Better | None = None
 ) -> SpeedUp:
-    """How many times more x arm b needs than arm a for the same y: either y = `at_y`, or the y that arm a has at x = `at_x`.
+    """How many times more x arm b needs than arm a for the same y: either y = `at_y`, or the y that
+    arm a has at x = `at_x`.
 
-    At `at_x` this is the ratio of `exchange_rate`. At `at_y` both x are uncertain: their intervals, each the inverted band of its arm, are put
-    together on the log scale by MOVER, or the log ratio is jackknifed over shared clusters with paired=True (see `exchange_rate`).
+    At `at_x` this is the ratio of `exchange_rate`. At `at_y` both x are uncertain: their intervals,
+    each the inverted band of its arm, are put together on the log scale by MOVER, or the log ratio
+    is jackknifed over shared clusters with paired=True (see `exchange_rate`).
 
     Raises AnalysisError as `exchange_rate`, and unless exactly one of at_y and at_x is given.
     """
@@ -246,7 +262,9 @@ def _of_ratio(arm_a: Fit, arm_b: Fit, y: float, sign: float, paired: bool) -> tu
 
 
 def _compared(one: Fit, other: Fit, better: Better | None, paired: bool, names: tuple[str, str]) -> tuple[tuple[str, ...], float]:
-    """Cautions about two curves, and 1 where higher is better, else -1. Raises AnalysisError where they cannot be compared."""
+    """Cautions about two curves, and 1 where higher is better, else -1. Raises AnalysisError where
+    they cannot be compared.
+    """
     cautions = checked_curve(one, names[0]) + checked_curve(other, names[1])
     if abs(one.level - other.level) > SAME:
         raise AnalysisError(f"the intervals of {names[0]} have level {one.level:g} and those of {names[1]} {other.level:g}: fit both with one level.")

@@ -12,8 +12,8 @@ from analysis.decisions.decision import Decision, Interval
 from analysis.decisions.draws import draws_of, ends
 from analysis.decisions.trust import cautions_of
 from analysis.errors import AnalysisError
-from analysis.surface import SurfaceFit
-from analysis.wording import with_interval
+from analysis.fitting.surface import SurfaceFit
+from analysis.formatting import with_interval
 
 KNOWN = ("chinchilla", "skaling", "shared_exponent")
 
@@ -27,8 +27,9 @@ class ComputeOptimalExponent(Decision):
     exponent: float
     """a = beta / (alpha + beta); the data grow as C^(1 - a)."""
     standard_error: float | None
-    """Standard deviation over the bootstrap samples, or over draws with the fit's covariance; None where the law fixes the exponent or there is
-    no spread."""
+    """Standard deviation over the bootstrap samples, or over draws with the fit's covariance; None
+    where the law fixes the exponent or there is no spread.
+    """
     interval: Interval | None
     """Percentile interval of a."""
     reason_no_interval: str
@@ -46,8 +47,9 @@ class ComputeOptimalExponent(Decision):
 
 
 def exponent_of(law: str, params: Mapping[str, Any]) -> Any:
-    """a = beta / (alpha + beta), from Hoffmann et al. 2022, arXiv:2203.15556, eq. 4, for params of any shape. Raises AnalysisError for another
-    law."""
+    """a = beta / (alpha + beta), from Hoffmann et al. 2022, arXiv:2203.15556, eq. 4, for params of
+    any shape. Raises AnalysisError for another law.
+    """
     if law not in KNOWN:
         raise AnalysisError(f"the law '{law}' has no compute-optimal exponent: fit one of {', '.join(KNOWN)} over N and D.")
     alpha = params["alpha"]
@@ -55,10 +57,12 @@ def exponent_of(law: str, params: Mapping[str, Any]) -> Any:
 
 
 def compute_optimal_exponent(surface: SurfaceFit, *, seed: int = 0) -> ComputeOptimalExponent:
-    """The exponent a of the compute-optimal model size, N_opt = G (C / c)^a at cost C = c N D, with G = (alpha A / (beta B))^(1 / (alpha + beta)).
+    """The exponent a of the compute-optimal model size, N_opt = G (C / c)^a at cost C = c N D, with
+    G = (alpha A / (beta B))^(1 / (alpha + beta)).
 
-    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4. For 'skaling' the exponent is the same, for y rises with N^-alpha + r D^-beta alone.
-    Raises AnalysisError for another law, and for a surface that tells nothing.
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4. For 'skaling' the exponent is the same,
+    for y rises with N^-alpha + r D^-beta alone. Raises AnalysisError for another law, and for a
+    surface that tells nothing.
     """
     if not isinstance(surface, SurfaceFit):
         raise AnalysisError(f"this needs what fit_surface returns, and was given a {type(surface).__name__}.")

@@ -1,4 +1,6 @@
-"""What the points of a fit, and runs still to be made, tell about a quantity: the delta method on the Fisher information."""
+"""What the points of a fit, and runs still to be made, tell about a quantity: the delta method on
+the Fisher information.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from numpy.typing import NDArray
 from analysis.decisions.draws import root_of
 from analysis.decisions.quantity import Quantity
 from analysis.errors import AnalysisError
-from analysis.jackknife import jackknife_sd
-from analysis.result import FittedLaw
+from analysis.fitting.jackknife import jackknife_sd
+from analysis.fitting.result import FittedLaw
 
 Array = NDArray[np.float64]
 
@@ -21,7 +23,9 @@ SINGULAR = 1e-10  # smallest eigenvalue of the scaled information, relative to t
 
 @dataclass(frozen=True, kw_only=True)
 class Information:
-    """A quantity's variance as a function of the runs made, in units of the noise variance of one run."""
+    """A quantity's variance as a function of the runs made, in units of the noise variance of one
+    run.
+    """
 
     inverse: Array
     """(J' W J)^-1 over the coordinates that move, shape (p, p)."""
@@ -65,7 +69,9 @@ def information_of(fit: FittedLaw, quantity: Quantity) -> Information:
 
 
 def rows_at(fit: FittedLaw, where: Array, columns: list[int] | None = None) -> Array:
-    """Derivatives of y (of ln y where the loss is logarithmic) by the coordinates that move, shape (m, p)."""
+    """Derivatives of y (of ln y where the loss is logarithmic) by the coordinates that move, shape
+    (m, p).
+    """
     columns = _moving(fit) if columns is None else columns
     problem = fit._problem()
     scale = fit.scale[0] if len(fit.scale) == 1 else np.array(fit.scale)

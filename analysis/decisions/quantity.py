@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.curve import Fit
 from analysis.decisions.decision import digits
 from analysis.decisions.exponent import KNOWN, exponent_of
 from analysis.decisions.trust import real
 from analysis.errors import AnalysisError, nearest_name
-from analysis.prediction import positive_x
-from analysis.result import FittedLaw
-from analysis.surface import SurfaceFit, checked_inputs
+from analysis.fitting.curve import Fit
+from analysis.fitting.prediction import positive_x
+from analysis.fitting.result import FittedLaw
+from analysis.fitting.surface import SurfaceFit, checked_inputs
 
 Array = NDArray[np.float64]
 Wanted = str | tuple[str, ArrayLike]
@@ -38,8 +38,10 @@ class Quantity:
 
 
 def checked_quantity(fit: FittedLaw, wanted: Wanted) -> Quantity:
-    """The quantity asked for: the name of a parameter; 'exponent'; ('predict', x), ('marginal', x) for one doubling, or ('inverse', y), the x at
-    which a curve reaches y, counted in ln x. Raises AnalysisError."""
+    """The quantity asked for: the name of a parameter; 'exponent'; ('predict', x), ('marginal', x)
+    for one doubling, or ('inverse', y), the x at which a curve reaches y, counted in ln x. Raises
+    AnalysisError.
+    """
     kind, argument = (wanted, None) if isinstance(wanted, str) else _pair(wanted)
     law = fit.law_object
     if argument is None and kind in law.names:

@@ -1,4 +1,6 @@
-"""y as a function of several inputs, with its scatter: a fitted surface, or several curves whose gains add up."""
+"""y as a function of several inputs, with its scatter: a fitted surface, or several curves whose
+gains add up.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curve import Fit
 from analysis.decisions.decision import digits
 from analysis.decisions.draws import COUNT, draws_of
 from analysis.decisions.trust import cautions_of, checked_curve, positive
 from analysis.errors import AnalysisError, nearest_name
-from analysis.surface import SurfaceFit
+from analysis.fitting.curve import Fit
+from analysis.fitting.surface import SurfaceFit
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What a budget is split for. Made by `response_of` from a SurfaceFit, or by `combine_additive`."""
+    """What a budget is split for. Made by `response_of` from a SurfaceFit, or by
+    `combine_additive`.
+    """
 
     inputs: tuple[str, ...]
     """Names of the columns of X."""
     zero_inputs: tuple[str, ...]
     """Those that may be zero."""
     measured: dict[str, tuple[float, float]]
-    """Smallest and largest value measured of each input; the smallest above zero where zero was measured too."""
+    """Smallest and largest value measured of each input; the smallest above zero where zero was
+    measured too.
+    """
     level: float
     """Nominal coverage of intervals."""
     values: Callable[[Array], Array] = field(repr=False)
@@ -59,7 +65,9 @@ class Response:
 
 
 def response_of(model: Any, *, seed: int = 0) -> Response:
-    """The response of a SurfaceFit, or the one given. Raises AnalysisError for anything else, and for a fit that tells nothing."""
+    """The response of a SurfaceFit, or the one given. Raises AnalysisError for anything else, and
+    for a fit that tells nothing.
+    """
     if isinstance(model, Response):
         return model
     if not isinstance(model, SurfaceFit):
@@ -104,14 +112,17 @@ def response_of(model: Any, *, seed: int = 0) -> Response:
 
 
 def combine_additive(fits: Mapping[str, Fit], baseline: Mapping[str, float], *, seed: int = 0) -> Response:
-    """Several curves, each fitted along one input with all others at their baseline, as one response whose gains add up.
+    """Several curves, each fitted along one input with all others at their baseline, as one
+    response whose gains add up.
 
-    y(x) = y0 + sum over inputs i of [f_i(x_i) - f_i(b_i)], with b the `baseline` (one value per input, in its unit) and y0 the mean of the
-    f_i(b_i), which ought to be one number: all curves pass through the baseline cell. It assumes that no input changes what another buys, which
-    single-axis measurements cannot test; if you have a grid of two inputs, fit_surface it. The curves' errors are taken as independent.
+    y(x) = y0 + sum over inputs i of [f_i(x_i) - f_i(b_i)], with b the `baseline` (one value per
+    input, in its unit) and y0 the mean of the f_i(b_i), which ought to be one number: all curves
+    pass through the baseline cell. It assumes that no input changes what another buys, which
+    single-axis measurements cannot test; if you have a grid of two inputs, fit_surface it. The
+    curves' errors are taken as independent.
 
-    Raises AnalysisError for fewer than two curves, names that differ between fits and baseline, a baseline that is not positive, and differing
-    levels.
+    Raises AnalysisError for fewer than two curves, names that differ between fits and baseline, a
+    baseline that is not positive, and differing levels.
     """
     if not isinstance(fits, Mapping) or len(fits) < 2:
         raise AnalysisError("combine_additive needs at least two curves by the name of their input, such as {'N': fit_n, 'D': fit_d}.")

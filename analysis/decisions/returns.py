@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.curve import Fit
 from analysis.decisions.crossing import below_for_good
 from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, interval_or_none, told
 from analysis.decisions.trust import Better, checked_curve, direction, positive, spread_of
 from analysis.errors import AnalysisError
+from analysis.fitting.curve import Fit
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -31,18 +31,25 @@ class StoppingPoint:
     """The x from which more of it buys less than it has to."""
 
     criterion: Literal["noise", "price"]
-    """'noise': a doubling buys less than one run's noise. 'price': one more unit of x buys less y than it has to."""
+    """'noise': a doubling buys less than one run's noise. 'price': one more unit of x buys less y
+    than it has to.
+    """
     status: Found
-    """'found'; 'already' (so at the smallest x measured, so the true point lies at or below it); 'never' (not up to 1e12 times the largest x)."""
+    """'found'; 'already' (so at the smallest x measured, so the true point lies at or below it);
+    'never' (not up to 1e12 times the largest x).
+    """
     x: float
     """From here on, in the unit of x; the smallest measured x if 'already', infinite if 'never'."""
     interval: Interval | None
-    """Where the band of what more x buys crosses the threshold; an end at the smallest measured x means 'there or below', an infinite one
-    'never'."""
+    """Where the band of what more x buys crosses the threshold; an end at the smallest measured x
+    means 'there or below', an infinite one 'never'.
+    """
     reason_no_interval: str
     """Why there is no interval; empty where there is one."""
     gain: float | None
-    """What more x buys at `x`, counted positive for better: y per doubling, or y per unit of x for a price. None if 'never'."""
+    """What more x buys at `x`, counted positive for better: y per doubling, or y per unit of x for
+    a price. None if 'never'.
+    """
     threshold: float | None
     """What it had to buy there, in the same unit. None if 'never'."""
     extrapolated: bool
@@ -62,7 +69,9 @@ class DiminishingReturns(Decision):
     better: Better
     """Which y is better."""
     noise_sd: float
-    """Standard deviation of one run in the unit of y: as given, or the fit's residual at `noise.x` (at the largest x measured if 'never')."""
+    """Standard deviation of one run in the unit of y: as given, or the fit's residual at `noise.x`
+    (at the largest x measured if 'never').
+    """
     noise_from: str
     """Where the noise comes from, in words."""
     price_per_unit: float | None
@@ -70,7 +79,9 @@ class DiminishingReturns(Decision):
     x_range: Interval
     """Smallest and largest x measured."""
     last_gain: float
-    """What the last doubling that was measured buys, from half the largest x to the largest, counted positive for better, in the unit of y."""
+    """What the last doubling that was measured buys, from half the largest x to the largest,
+    counted positive for better, in the unit of y.
+    """
     last_gain_interval: Interval | None
     """Of `last_gain`; None where the fit has no spread."""
     curve: Fit = field(repr=False, metadata=NOT_WRITTEN)
@@ -89,7 +100,9 @@ class DiminishingReturns(Decision):
         return " ".join(said)
 
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> pd.DataFrame:
-        """Columns x, gain (of a doubling, positive for better), low, high, threshold (one run's noise), extrapolated."""
+        """Columns x, gain (of a doubling, positive for better), low, high, threshold (one run's
+        noise), extrapolated.
+        """
         x = np.geomspace(self.x_range[0], self.x_range[1] * beyond, points)
         gained = self.curve.marginal(x)
         sign = 1.0 if self.better == "higher" else -1.0
@@ -116,20 +129,25 @@ class DiminishingReturns(Decision):
 
 
 def diminishing_returns(fit: Fit, *, noise_sd: float | None = None, price: float | None = None, better: Better | None = None) -> DiminishingReturns:
-    """From which x on another doubling of it buys less than (a) the noise of one run and (b) what it costs.
+    """From which x on another doubling of it buys less than (a) the noise of one run and (b) what
+    it costs.
 
-    (a) y(2x) - y(x), counted positive for better, stays below `noise_sd`, in the unit of y: by default the fit's own residual standard
-    deviation (times y(x) where the loss is logarithmic), whose own uncertainty then widens the interval. Residuals of a fit to means are those
-    of means, and hold what the law misses: give the sd over seeds if it is known.
-    (b) dy/dx stays below `price`, y per unit of x: what one more unit of x must buy to pay for itself. It is the cost of one more unit of x
-    divided by what one unit of y is worth, both in the same money; y x worth - x cost is greatest there. If a label costs 0.30 and a point of mIoU
-    is worth 50, price = 0.3 / 50 = 0.006 points of mIoU a label.
+    (a) y(2x) - y(x), counted positive for better, stays below `noise_sd`, in the unit of y: by
+    default the fit's own residual standard deviation (times y(x) where the loss is logarithmic),
+    whose own uncertainty then widens the interval. Residuals of a fit to means are those of means,
+    and hold what the law misses: give the sd over seeds if it is known. (b) dy/dx stays below
+    `price`, y per unit of x: what one more unit of x must buy to pay for itself. It is the cost of
+    one more unit of x divided by what one unit of y is worth, both in the same money; y x worth - x
+    cost is greatest there. If a label costs 0.30 and a point of mIoU is worth 50, price = 0.3 / 50
+    = 0.006 points of mIoU a label.
 
-    `better` says whether y is 'higher' (a score) or 'lower' (a loss) the better; by default the way the curve goes over the measured x. x is
-    sought from the smallest measured to 1e12 times the largest. The interval is the x at which the band of the gain (law taken for true) crosses
-    the threshold.
+    `better` says whether y is 'higher' (a score) or 'lower' (a loss) the better; by default the way
+    the curve goes over the measured x. x is sought from the smallest measured to 1e12 times the
+    largest. The interval is the x at which the band of the gain (law taken for true) crosses the
+    threshold.
 
-    Raises AnalysisError for a fit that is no curve or tells nothing, a noise or price that is not above zero, and where the noise is not known.
+    Raises AnalysisError for a fit that is no curve or tells nothing, a noise or price that is not
+    above zero, and where the noise is not known.
     """
     cautions = checked_curve(fit)
     first, last = (float(value) for value in fit.predict([fit.x_min, fit.x_max]).mean)

@@ -1,8 +1,11 @@
-"""The x at which one curve has the y of another, with an interval: what an exchange rate and a speed-up are made of.
+"""The x at which one curve has the y of another, with an interval: what an exchange rate and a
+speed-up are made of.
 
-The interval inverts the band of the difference of the two curves, as Fieller 1954 does for a ratio. Where the curves are independent, the ends of
-the two bands are put together by MOVER (Zou and Donner 2008, Stat. Med. 27, 1693-1702): it keeps bands that are not symmetric as they are, the
-drift of an extrapolation included. Where both were jackknifed over the same clusters, the difference is jackknifed.
+The interval inverts the band of the difference of the two curves, as Fieller 1954 does for a ratio.
+Where the curves are independent, the ends of the two bands are put together by MOVER (Zou and
+Donner 2008, Stat. Med. 27, 1693-1702): it keeps bands that are not symmetric as they are, the drift
+of an extrapolation included. Where both were jackknifed over the same clusters, the difference is
+jackknifed.
 """
 
 from __future__ import annotations
@@ -13,12 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curve import Fit
 from analysis.decisions.crossing import Gap, reached_from
 from analysis.decisions.decision import Interval
 from analysis.decisions.trust import spread_of
 from analysis.errors import AnalysisError
-from analysis.jackknife import jackknife_sd
+from analysis.fitting.curve import Fit
+from analysis.fitting.jackknife import jackknife_sd
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -49,7 +52,9 @@ def ladder_of(fit: Fit) -> Array:
 
 
 def band(fit: Fit, x: Array, sign: float) -> tuple[Array, Array, Array]:
-    """Mean of sign * y at x, and how far the band of the mean reaches above and below it, each of shape (m,)."""
+    """Mean of sign * y at x, and how far the band of the mean reaches above and below it, each of
+    shape (m,).
+    """
     at = fit.predict(x)
     ends = np.sort(np.stack([sign * at.low, sign * at.high]), axis=0)
     mean = sign * at.mean
@@ -75,7 +80,9 @@ def no_interval(*fits: Fit) -> str:
 
 
 def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) -> Matched:
-    """The smallest x from which `curve` is as good as `other` is at x = `at`; sign is 1 where higher is better, else -1."""
+    """The smallest x from which `curve` is as good as `other` is at x = `at`; sign is 1 where
+    higher is better, else -1.
+    """
     there = np.array([at])
     ladder = ladder_of(curve)
     reference, above, below = (float(part[0]) for part in band(other, there, sign))
@@ -128,7 +135,9 @@ def reaching(curve: Fit, y: float, sign: float) -> Matched:
 
 
 def reaching_of_replicates(curve: Fit, y: float, sign: float) -> Array:
-    """ln x at which each of the fit's replicates reaches y, shape (replicates,); infinite where one never does."""
+    """ln x at which each of the fit's replicates reaches y, shape (replicates,); infinite where one
+    never does.
+    """
     found = []
     for index in range(len(next(iter((curve.replicates or {}).values())))):
         params = {name: values[index] for name, values in (curve.replicates or {}).items()}
@@ -151,7 +160,9 @@ def _matched(gap: Gap, hopeful: Gap | None, doubtful: Gap | None, ladder: Array,
 
 
 def _last_miss(hopeful: Gap, ladder: Array) -> float:
-    """For a target that the curve never reaches: the last rung that even the hopeful side of the band misses."""
+    """For a target that the curve never reaches: the last rung that even the hopeful side of the
+    band misses.
+    """
     missed = np.flatnonzero(~(np.nan_to_num(hopeful(ladder), nan=-1.0) >= 0))
     return float(ladder[missed[-1]]) if len(missed) else float(ladder[0])
 

@@ -1,4 +1,6 @@
-"""The inputs that spend a budget best: a search over directions, in each of which the inputs grow until the budget is used up."""
+"""The inputs that spend a budget best: a search over directions, in each of which the inputs grow
+until the budget is used up.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +41,12 @@ class Line:
     """Which inputs may be zero."""
 
     def spend(self, direction: Array) -> Array:
-        """Inputs along directions, shape (..., inputs) of logs relative to the reference: scaled until the budget is used up, with bounds kept.
+        """Inputs along directions, shape (..., inputs) of logs relative to the reference: scaled
+        until the budget is used up, with bounds kept.
 
-        An input at its bound stays there and the others take the rest. The cost rises with the scale: Newton's steps on ln cost against ln scale,
-        exact for a product, with halving wherever a step leaves the bracket.
+        An input at its bound stays there and the others take the rest. The cost rises with the
+        scale: Newton's steps on ln cost against ln scale, exact for a product, with halving
+        wherever a step leaves the bracket.
         """
         base = np.log(self.reference) + direction
         shape = direction.shape[:-1]
@@ -73,11 +77,11 @@ class Line:
 
 
 def best_inputs(line: Line, values: Values, rows: int, sign: float, *, near: Array | None = None) -> tuple[Array, NDArray[np.bool_]]:
-    """The inputs where sign * y is greatest, shape (rows, inputs), for each row of y that `values` gives, and which rows ran off to the edge of
-    the search.
+    """The inputs where sign * y is greatest, shape (rows, inputs), for each row of y that `values`
+    gives, and which rows ran off to the edge of the search.
 
-    From a grid of directions, then by a compass search whose step shrinks whenever no neighbour is better. `near`, shape (inputs,), adds a
-    direction to start from.
+    From a grid of directions, then by a compass search whose step shrinks whenever no neighbour is
+    better. `near`, shape (inputs,), adds a direction to start from.
     """
     order = np.argsort(line.zero, kind="stable")  # the last direction is fixed at 0, so it has to be of an input that is not zero
     free = int(len(order) - 1)

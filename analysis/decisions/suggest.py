@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.curve import Fit
 from analysis.decisions.decision import Decision, digits
 from analysis.decisions.information import Information, information_of, rows_at
 from analysis.decisions.quantity import Wanted, checked_quantity
 from analysis.decisions.trust import blind, checked_curve, positive, spread_of
 from analysis.errors import AnalysisError
-from analysis.points import numbers
-from analysis.prediction import positive_x
-from analysis.result import FittedLaw
+from analysis.fitting.curve import Fit
+from analysis.fitting.points import numbers
+from analysis.fitting.prediction import positive_x
+from analysis.fitting.result import FittedLaw
+from analysis.fitting.surface import SurfaceFit, checked_inputs
+from analysis.formatting import percent
 from analysis.student import t_quantile
-from analysis.surface import SurfaceFit, checked_inputs
-from analysis.wording import percent
 
 Array = NDArray[np.float64]
 
@@ -41,10 +41,14 @@ class SuggestedRuns(Decision):
     half_width_now: float
     """Half-width of the quantity's interval as the fit stands."""
     table: pd.DataFrame
-    """One row per candidate, best first: its x (or inputs), cost_gpu_hours of one run, half_width_now, half_width_after one run there, reduction
-    (share of the half-width that goes), reduction_per_gpu_hour, extrapolated, rank."""
+    """One row per candidate, best first: its x (or inputs), cost_gpu_hours of one run,
+    half_width_now, half_width_after one run there, reduction (share of the half-width that goes),
+    reduction_per_gpu_hour, extrapolated, rank.
+    """
     chosen: pd.DataFrame
-    """The runs to make, one row each in order: the candidate, cost_gpu_hours, half_width_after it and all before, total_gpu_hours, extrapolated."""
+    """The runs to make, one row each in order: the candidate, cost_gpu_hours, half_width_after it
+    and all before, total_gpu_hours, extrapolated.
+    """
     method: str
     """How the half-widths were foretold."""
 
@@ -81,20 +85,26 @@ def suggest_runs(
     gpu_hours: float | None = None,
     weight: float = 1.0,
 ) -> SuggestedRuns:
-    """Which of the candidate cells to run next, so that `quantity` is pinned down best per GPU-hour.
+    """Which of the candidate cells to run next, so that `quantity` is pinned down best per
+    GPU-hour.
 
-    `candidates`: x, shape (m,), or inputs of a surface, shape (m, inputs). `quantity`: a parameter's name, 'exponent' (b of a curve, the
-    compute-optimal exponent of a surface), ('predict', x), ('marginal', x) for the gain of one doubling, or ('inverse', y) for the x at which a
-    curve reaches y. `cost`: GPU-hours of one run, a number for all, one per candidate, or a function of the candidates. `runs` are chosen one
-    after another, a candidate as often as it pays, by how much each lowers the variance per GPU-hour, within `gpu_hours` together where given.
-    `weight` of one new run relative to the mean weight of the fit's points: 1/3 where those are means of 3 runs.
+    `candidates`: x, shape (m,), or inputs of a surface, shape (m, inputs). `quantity`: a
+    parameter's name, 'exponent' (b of a curve, the compute-optimal exponent of a surface),
+    ('predict', x), ('marginal', x) for the gain of one doubling, or ('inverse', y) for the x at
+    which a curve reaches y. `cost`: GPU-hours of one run, a number for all, one per candidate, or a
+    function of the candidates. `runs` are chosen one after another, a candidate as often as it
+    pays, by how much each lowers the variance per GPU-hour, within `gpu_hours` together where
+    given. `weight` of one new run relative to the mean weight of the fit's points: 1/3 where those
+    are means of 3 runs.
 
-    c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), one run at a time: variance of the quantity by the delta method from J'WJ with the
-    run's row added; noise as the fit found it, drift of extrapolations left out. So it takes the law for true, cannot see that another law may
-    hold, and tends to the ends of the range. A run is counted as independent of all others; Student's t gains a degree of freedom by each.
+    c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), one run at a time: variance of the
+    quantity by the delta method from J'WJ with the run's row added; noise as the fit found it,
+    drift of extrapolations left out. So it takes the law for true, cannot see that another law may
+    hold, and tends to the ends of the range. A run is counted as independent of all others;
+    Student's t gains a degree of freedom by each.
 
-    Raises AnalysisError for a quantity or candidates that the fit does not know, costs that are not positive, and a fit whose points leave a
-    direction open.
+    Raises AnalysisError for a quantity or candidates that the fit does not know, costs that are not
+    positive, and a fit whose points leave a direction open.
     """
     cautions, where, names = _checked(fit, candidates)
     asked = checked_quantity(fit, quantity)

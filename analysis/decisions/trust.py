@@ -6,16 +6,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from analysis.curve import Fit
 from analysis.errors import AnalysisError
-from analysis.result import FittedLaw
-from analysis.surface import SurfaceFit
+from analysis.fitting.curve import Fit
+from analysis.fitting.result import FittedLaw
+from analysis.fitting.surface import SurfaceFit
 
 Better = Literal["higher", "lower"]
 
 
 def checked_curve(fit: Any, what: str = "fit") -> tuple[str, ...]:
-    """Cautions about a curve. Raises AnalysisError if it is no curve, or one that nothing may be decided on."""
+    """Cautions about a curve. Raises AnalysisError if it is no curve, or one that nothing may be
+    decided on.
+    """
     if not isinstance(fit, Fit):
         other = "a surface: fix all inputs but one and fit a curve with analysis.fit" if isinstance(fit, SurfaceFit) else f"a {type(fit).__name__}"
         raise AnalysisError(f"{what} is {other}; this needs what analysis.fit returns.")
@@ -71,7 +73,9 @@ def real(name: str, value: Any, advice: str) -> float:
 
 
 def direction(better: str | None, first: float, last: float) -> Better:
-    """Which y is better: as the caller says, else the way y goes as the inputs grow. Raises AnalysisError."""
+    """Which y is better: as the caller says, else the way y goes as the inputs grow. Raises
+    AnalysisError.
+    """
     if better is None:
         return "higher" if last > first else "lower"
     if better not in ("higher", "lower"):

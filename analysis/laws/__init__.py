@@ -1,5 +1,6 @@
-"""The laws that `fit` and `fit_surface` know: to add one, write its function and gradient in a file of this folder and
-list it here."""
+"""The laws that `fit` and `fit_surface` know: to add one, write its function and gradient in a file
+of this folder and list it here.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ ALIASES: Final = {
 
 
 def find_law(name: str, known: Mapping[str, Law] = LAWS) -> Law:
-    """The law of that name, or of that name in the literature. Raises AnalysisError that lists what exists."""
+    """The law of that name, or of that name in the literature. Raises AnalysisError that lists what
+    exists.
+    """
     plain = str(name).strip().lower().replace("-", "_")
     plain = plain if plain in known else ALIASES.get(plain, plain)
     if plain in known:

@@ -14,8 +14,9 @@ LINES = 48  # candidates that are handed on, half from either side of the points
 
 
 def broken_power(x: Array, E: Array, A: Array, b: Array, **bends: Array) -> Array:
-    """y = E + A x^-b (1 + (x / d1)^(1/f1))^(-c1 f1) ...: the local slope on log-log axes (of y - E) goes from -b to
-    -b - c1 around x = d1, over f1 units of ln x, and so on for d2, d3. Domain x > 0; b and c of either sign, d, f > 0.
+    """y = E + A x^-b (1 + (x / d1)^(1/f1))^(-c1 f1) ...: the local slope on log-log axes (of y - E)
+    goes from -b to -b - c1 around x = d1, over f1 units of ln x, and so on for d2, d3. Domain x >
+    0; b and c of either sign, d, f > 0.
 
     Source: Caballero et al. 2022, arXiv:2210.14891, eq. 1, whose a, b, c0 are E, A, b here.
     """
@@ -50,8 +51,10 @@ def _rescale(params: dict[str, Array], factors: tuple[float, ...]) -> dict[str, 
 
 
 def falling_broken_power(x: Array, E: Array, A: Array, b: Array, g: Array, d: Array, f: Array) -> Array:
-    """y = E + A x^-b (1 + (x / d)^(1/f))^(-(g - b) f): `broken_power` with one bend whose slopes, -b before x = d and -g after it, both go
-    towards E. Domain x > 0; b, g, d, f > 0. Source: Caballero et al. 2022, eq. 1, with c1 = g - b."""
+    """y = E + A x^-b (1 + (x / d)^(1/f))^(-(g - b) f): `broken_power` with one bend whose slopes,
+    -b before x = d and -g after it, both go towards E. Domain x > 0; b, g, d, f > 0. Source:
+    Caballero et al. 2022, eq. 1, with c1 = g - b.
+    """
     return broken_power(x, E, A, b, c1=g - b, d1=d, f1=f)
 
 
@@ -74,8 +77,9 @@ def _starts_falling(x: Array, y: Array, weights: Array) -> dict[str, Array]:
 
 
 def _starts(bends: int) -> Callable[[Array, Array, Array], dict[str, Array]]:
-    """Starts for that many bends: with E and the places and widths of the bends from a grid, ln |y - E| is linear in
-    all the rest."""
+    """Starts for that many bends: with E and the places and widths of the bends from a grid, ln |y
+    - E| is linear in all the rest.
+    """
 
     def starts(x: Array, y: Array, weights: Array) -> dict[str, Array]:
         log_x = np.log(x)

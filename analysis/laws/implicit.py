@@ -10,11 +10,13 @@ NEWTON_STEPS = 60
 
 
 def m4(x: Array, E: Array, A: Array, c: Array, b: Array, a: Array) -> Array:
-    """y = E + A s with s / (1 - s)^a = (x / c)^-b, 0 < s < 1: from E + A at x = 0 to E. Domain x > 0; c, b, a > 0.
+    """y = E + A s with s / (1 - s)^a = (x / c)^-b, 0 < s < 1: from E + A at x = 0 to E. Domain x >
+    0; c, b, a > 0.
 
-    Source: M4 of Alabdulmohsin et al. 2022, arXiv:2209.06640, (y - E) / (E0 - y)^a = beta x^-b with E0 = E + A and
-    beta = A^(1 - a) c^b. a = 1 is `mmf`; a -> 0 is a power law cut off at E0. s is found by Newton's method on its logit, on which the equation
-    is monotone and convex or concave, so that it always converges.
+    Source: M4 of Alabdulmohsin et al. 2022, arXiv:2209.06640, (y - E) / (E0 - y)^a = beta x^-b with
+    E0 = E + A and beta = A^(1 - a) c^b. a = 1 is `mmf`; a -> 0 is a power law cut off at E0. s is
+    found by Newton's method on its logit, on which the equation is monotone and convex or concave,
+    so that it always converges.
     """
     return np.asarray(E + A * np.exp(_log_share(-b * np.log(x / c), a)))
 
@@ -33,8 +35,9 @@ def m4_gradient(x: Array, E: Array, A: Array, c: Array, b: Array, a: Array) -> A
 
 def _log_share(target: Array, a: Array) -> Array:
     """ln s where ln s - a ln(1 - s) = target, elementwise."""
-    # With z = logit s: g(z) = -softplus(-z) + a softplus(z). Both ends are straight lines, z = target and
-    # z = target / a, and Newton's steps from the side where g bends away never overshoot twice.
+    # With z = logit s: g(z) = -softplus(-z) + a softplus(z). Both ends are straight lines, z =
+    # target and z = target / a, and Newton's steps from the side where g bends away never overshoot
+    # twice.
     target, a = np.broadcast_arrays(np.asarray(target, dtype=np.float64), np.asarray(a, dtype=np.float64))
     z = np.where(target < 0, target, target / a)
     for _ in range(NEWTON_STEPS):

@@ -20,8 +20,9 @@ class Parameter:
     name: str
     """As in the formula and in the function's signature."""
     role: Role
-    """'linear': y is linear in it, so it is solved exactly once the others are known; any sign. 'positive': it is
-    searched on a log scale. 'real': it is searched, and may have any sign."""
+    """'linear': y is linear in it, so it is solved exactly once the others are known; any sign.
+    'positive': it is searched on a log scale. 'real': it is searched, and may have any sign.
+    """
     unit: str
     """Its unit in words: 'of y', 'of x', 'none', or an expression of them."""
     grid: tuple[float, ...] = ()
@@ -43,8 +44,9 @@ class Law:
     parameters: tuple[Parameter, ...]
     """In the order of the gradient's columns."""
     function: Callable[..., Array]
-    """function(x, **parameters) -> y, broadcasting: x of shape (n,) (or (n, inputs) for a surface) and parameters of
-    shape (batch, 1) give (batch, n)."""
+    """function(x, **parameters) -> y, broadcasting: x of shape (n,) (or (n, inputs) for a surface)
+    and parameters of shape (batch, 1) give (batch, n).
+    """
     gradient: Callable[..., Array]
     """gradient(x, **parameters) -> derivatives by the parameters, one more axis at the end."""
     rescale: Callable[[dict[str, Array], tuple[float, ...]], dict[str, Array]]
@@ -54,13 +56,15 @@ class Law:
     asymptote: str | None = "E"
     """The parameter that y tends to as x grows, if there is one."""
     starts: Callable[[Array, Array, Array], dict[str, Array]] | None = None
-    """starts(x, y, weights) -> searched parameters to start from, shape (starts,) each, for laws whose grid would be too large;
-    x is centred."""
+    """starts(x, y, weights) -> searched parameters to start from, shape (starts,) each, for laws
+    whose grid would be too large; x is centred.
+    """
     shared_scale: tuple[tuple[int, ...], ...] = ()
     """Groups of inputs that are measured in one unit and have to be centred by one factor."""
     interchangeable: tuple[tuple[str, ...], ...] = ()
-    """Groups of parameters that may change places without changing the curve, such as two bends; a fit puts them in ascending order of
-    each group's first."""
+    """Groups of parameters that may change places without changing the curve, such as two bends; a
+    fit puts them in ascending order of each group's first.
+    """
     zero_inputs: tuple[str, ...] = ()
     """Inputs that may be zero, such as no pre-training."""
 
@@ -102,7 +106,9 @@ EXPONENT_GRID = (0.03, 0.1, 0.2, 0.35, 0.6, 1.0, 1.6, 2.8)
 
 
 def exponent(name: str, grid: tuple[float, ...] = EXPONENT_GRID) -> Parameter:
-    """An exponent: below 0.001 a power is a straight line in log x to all purposes, above 10 it is a step."""
+    """An exponent: below 0.001 a power is a straight line in log x to all purposes, above 10 it is
+    a step.
+    """
     return positive(name, "none", grid, 1e-3, 10.0)
 
 

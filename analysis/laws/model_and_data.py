@@ -28,7 +28,8 @@ def chinchilla_gradient(X: Array, E: Array, A: Array, alpha: Array, B: Array, be
 def shared_exponent(X: Array, E: Array, A: Array, B: Array, alpha: Array) -> Array:
     """y = E + A N^-alpha + B D^-alpha: model and data diminish alike. Domain N, D > 0; alpha > 0.
 
-    Source: `chinchilla` with beta = alpha, as Muennighoff et al. 2023, arXiv:2305.16264, appendix A.
+    Source: `chinchilla` with beta = alpha, as Muennighoff et al. 2023, arXiv:2305.16264, appendix
+    A.
     """
     return chinchilla(X, E, A, alpha, B, alpha)
 
@@ -40,10 +41,12 @@ def shared_exponent_gradient(X: Array, E: Array, A: Array, B: Array, alpha: Arra
 
 
 def skaling(X: Array, E: Array, A: Array, alpha: Array, r: Array, beta: Array, k: Array) -> Array:
-    """y = E + A (N^-alpha + r D^-beta)^k: one exponent k couples model and data. Domain N, D > 0; alpha, beta, r, k > 0.
+    """y = E + A (N^-alpha + r D^-beta)^k: one exponent k couples model and data. Domain N, D > 0;
+    alpha, beta, r, k > 0.
 
-    k = 1 is `chinchilla` with B = A r; E = 0, beta = 1 is Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5. Source: Videau et al. 2026,
-    arXiv:2608.07222 (the idea is read from its abstract; the parametrisation is ours).
+    k = 1 is `chinchilla` with B = A r; E = 0, beta = 1 is Kaplan et al. 2020, arXiv:2001.08361, eq.
+    1.5. Source: Videau et al. 2026, arXiv:2608.07222 (the idea is read from its abstract; the
+    parametrisation is ours).
     """
     return np.asarray(E + A * np.power(_inner(X, alpha, r, beta), k))
 

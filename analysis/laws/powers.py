@@ -10,10 +10,12 @@ SHIFT_GRID = (1e-4, 0.03, 0.3, 1.0, 4.0)
 
 
 def power(x: Array, E: Array, A: Array, b: Array) -> Array:
-    """y = E + A x^-b: a power law that levels off at the floor (or ceiling) E. Domain x > 0, b > 0, A of either sign.
+    """y = E + A x^-b: a power law that levels off at the floor (or ceiling) E. Domain x > 0, b > 0,
+    A of either sign.
 
-    A > 0 falls towards E, as a loss does; A < 0 rises towards it, as mIoU does. Source: Hestness et al. 2017,
-    arXiv:1712.00409, eq. 1 with an offset; M2 of Alabdulmohsin et al. 2022, arXiv:2209.06640.
+    A > 0 falls towards E, as a loss does; A < 0 rises towards it, as mIoU does. Source: Hestness et
+    al. 2017, arXiv:1712.00409, eq. 1 with an offset; M2 of Alabdulmohsin et al. 2022,
+    arXiv:2209.06640.
     """
     return np.asarray(E + A * np.power(x, -b))
 
@@ -25,7 +27,9 @@ def power_gradient(x: Array, E: Array, A: Array, b: Array) -> Array:
 
 
 def power_no_floor(x: Array, A: Array, b: Array) -> Array:
-    """y = A x^-b: a straight line on log-log axes. Domain x > 0, b > 0. M1 of Alabdulmohsin et al. 2022."""
+    """y = A x^-b: a straight line on log-log axes. Domain x > 0, b > 0. M1 of Alabdulmohsin et al.
+    2022.
+    """
     return np.asarray(A * np.power(x, -b))
 
 
@@ -38,8 +42,8 @@ def power_no_floor_gradient(x: Array, A: Array, b: Array) -> Array:
 def shifted_power(x: Array, E: Array, A: Array, c: Array, b: Array) -> Array:
     """y = E + A (x + c)^-b: a power law that is flat while x << c. Domain x > 0, b > 0, c > 0.
 
-    c is the data that an untrained model is worth, so that y stays finite at x = 0. Source: pow4 of Domhan et al.
-    2015 and of Viering and Loog 2023, arXiv:2103.10948.
+    c is the data that an untrained model is worth, so that y stays finite at x = 0. Source: pow4 of
+    Domhan et al. 2015 and of Viering and Loog 2023, arXiv:2103.10948.
     """
     return np.asarray(E + A * np.power(x + c, -b))
 
@@ -51,7 +55,8 @@ def shifted_power_gradient(x: Array, E: Array, A: Array, c: Array, b: Array) -> 
 
 
 def levelling_power(x: Array, A: Array, c: Array, b: Array) -> Array:
-    """y = A (1/x + 1/c)^b: a power law x^-b that levels off at A c^-b once x passes c. Domain x > 0, b > 0, c > 0.
+    """y = A (1/x + 1/c)^b: a power law x^-b that levels off at A c^-b once x passes c. Domain x >
+    0, b > 0, c > 0.
 
     Source: M3 of Alabdulmohsin et al. 2022, whose gamma is 1/c.
     """

@@ -11,11 +11,12 @@ from analysis.laws.model_and_data import surface_exponent
 
 
 def data_constrained(X: Array, E: Array, A: Array, alpha: Array, B: Array, beta: Array, R: Array) -> Array:
-    """y = E + A N^-alpha + B D'^-beta with D' = U (1 + R (1 - exp(-(D / U - 1) / R))); X has the columns N, D (samples seen) and U
-    (unique samples, U <= D).
+    """y = E + A N^-alpha + B D'^-beta with D' = U (1 + R (1 - exp(-(D / U - 1) / R))); X has the
+    columns N, D (samples seen) and U (unique samples, U <= D).
 
-    D' is the fresh data that D samples of U unique ones are worth: repetitions lose their value after about R of them. Domain N, U > 0,
-    D >= U; alpha, beta, R > 0. Source: Muennighoff et al. 2023, arXiv:2305.16264, eq. 5 and 6, without the decay of excess parameters.
+    D' is the fresh data that D samples of U unique ones are worth: repetitions lose their value
+    after about R of them. Domain N, U > 0, D >= U; alpha, beta, R > 0. Source: Muennighoff et al.
+    2023, arXiv:2305.16264, eq. 5 and 6, without the decay of excess parameters.
     """
     return np.asarray(E + A * np.power(X[..., 0], -alpha) + B * np.power(_effective(X, R), -beta))
 

@@ -1,5 +1,6 @@
-"""Laws that run from one level to another: exponential, MMF, Weibull, generalised logistic; and the two that do not
-bend at all, the logarithm and the last value."""
+"""Laws that run from one level to another: exponential, MMF, Weibull, generalised logistic; and the
+two that do not bend at all, the logarithm and the last value.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +14,9 @@ DOMHAN = "Domhan et al. 2015 (IJCAI)"
 
 
 def exponential(x: Array, E: Array, A: Array, c: Array) -> Array:
-    """y = E + A exp(-x / c): levels off at E within a few c. Domain x > 0, c > 0. Source: exp3 of Viering and Loog
-    2023, arXiv:2103.10948."""
+    """y = E + A exp(-x / c): levels off at E within a few c. Domain x > 0, c > 0. Source: exp3 of
+    Viering and Loog 2023, arXiv:2103.10948.
+    """
     return np.asarray(E + A * np.exp(-x / c))
 
 
@@ -25,7 +27,9 @@ def exponential_gradient(x: Array, E: Array, A: Array, c: Array) -> Array:
 
 
 def logarithmic(x: Array, A: Array, B: Array) -> Array:
-    """y = A + B ln x: every doubling buys the same. Domain x > 0. Source: log2 of Viering and Loog 2023."""
+    """y = A + B ln x: every doubling buys the same. Domain x > 0. Source: log2 of Viering and Loog
+    2023.
+    """
     return np.asarray(A + B * np.log(x))
 
 
@@ -36,7 +40,8 @@ def logarithmic_gradient(x: Array, A: Array, B: Array) -> Array:
 
 
 def mmf(x: Array, E: Array, A: Array, c: Array, b: Array) -> Array:
-    """y = E + A / (1 + (x / c)^b): from E + A at x = 0 to E, half-way at x = c. Domain x > 0, c > 0, b > 0.
+    """y = E + A / (1 + (x / c)^b): from E + A at x = 0 to E, half-way at x = c. Domain x > 0, c >
+    0, b > 0.
 
     Source: Morgan, Mercer and Flodin 1975 (PNAS 72, 4327); MMF4 of Viering and Loog 2023.
     """
@@ -52,8 +57,9 @@ def mmf_gradient(x: Array, E: Array, A: Array, c: Array, b: Array) -> Array:
 
 
 def weibull(x: Array, E: Array, A: Array, c: Array, b: Array) -> Array:
-    """y = E + A exp(-(x / c)^b): a stretched exponential from E + A to E. Domain x > 0, c > 0, b > 0. Source: WBL4 of
-    Viering and Loog 2023."""
+    """y = E + A exp(-(x / c)^b): a stretched exponential from E + A to E. Domain x > 0, c > 0, b >
+    0. Source: WBL4 of Viering and Loog 2023.
+    """
     return np.asarray(E + A * np.exp(-_exp(b * np.log(x / c))))
 
 
@@ -67,10 +73,11 @@ def weibull_gradient(x: Array, E: Array, A: Array, c: Array, b: Array) -> Array:
 
 
 def generalised_logistic(x: Array, E: Array, A: Array, c: Array, b: Array, s: Array) -> Array:
-    """y = E + A (1 + (x / c)^b)^-s: a generalised logistic in ln x, from E + A to E. Domain x > 0; c, b, s > 0.
+    """y = E + A (1 + (x / c)^b)^-s: a generalised logistic in ln x, from E + A to E. Domain x > 0;
+    c, b, s > 0.
 
-    b = 1 is `shifted_power`, s = 1 is `mmf`; for x >> c it falls as x^(-b s). Source: Richards 1959 (J. Exp. Botany
-    10, 290), in ln x.
+    b = 1 is `shifted_power`, s = 1 is `mmf`; for x >> c it falls as x^(-b s). Source: Richards 1959
+    (J. Exp. Botany 10, 290), in ln x.
     """
     return np.asarray(E + A * np.exp(-s * _softplus(b * np.log(x / c))))
 

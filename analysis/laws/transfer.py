@@ -1,5 +1,6 @@
-"""Surfaces over pre-training images P and fine-tuning images F, for scores and losses after fine-tuning. P may be zero:
-training from scratch."""
+"""Surfaces over pre-training images P and fine-tuning images F, for scores and losses after
+fine-tuning. P may be zero: training from scratch.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ from analysis.laws.model_and_data import surface_exponent
 
 
 def additive(X: Array, E: Array, A: Array, c: Array, alpha: Array, B: Array, beta: Array) -> Array:
-    """y = E + A (1 + P / c)^-alpha + B F^-beta: pre-training buys the same at every number of labels.
+    """y = E + A (1 + P / c)^-alpha + B F^-beta: pre-training buys the same at every number of
+    labels.
 
-    X has the columns P >= 0 and F > 0; c, alpha, beta > 0. At P = 0 the second term is A. Source: `chinchilla` in P and F, with P shifted so
-    that training from scratch has a place.
+    X has the columns P >= 0 and F > 0; c, alpha, beta > 0. At P = 0 the second term is A. Source:
+    `chinchilla` in P and F, with P shifted so that training from scratch has a place.
     """
     return np.asarray(E + A * np.power(1.0 + X[..., 0] / c, -alpha) + B * np.power(X[..., 1], -beta))
 
@@ -38,9 +40,11 @@ def additive_gradient(X: Array, E: Array, A: Array, c: Array, alpha: Array, B: A
 
 
 def multiplicative(X: Array, E: Array, A: Array, c: Array, alpha: Array, beta: Array) -> Array:
-    """y = E + A (1 + P / c)^-alpha F^-beta: pre-training removes the same share of what labels leave.
+    """y = E + A (1 + P / c)^-alpha F^-beta: pre-training removes the same share of what labels
+    leave.
 
-    X has the columns P >= 0 and F > 0; c, alpha, beta > 0. Source: the product form of Mikami et al. 2021, arXiv:2108.11018, with P shifted.
+    X has the columns P >= 0 and F > 0; c, alpha, beta > 0. Source: the product form of Mikami et
+    al. 2021, arXiv:2108.11018, with P shifted.
     """
     return np.asarray(E + A * np.power(1.0 + X[..., 0] / c, -alpha) * np.power(X[..., 1], -beta))
 
@@ -62,10 +66,12 @@ def multiplicative_gradient(X: Array, E: Array, A: Array, c: Array, alpha: Array
 
 
 def effective_data(X: Array, E: Array, A: Array, b: Array, k: Array, alpha: Array, beta: Array) -> Array:
-    """y = E + A (F + k P^alpha F^beta)^-b: pre-training is worth D_T = k P^alpha F^beta extra labels.
+    """y = E + A (F + k P^alpha F^beta)^-b: pre-training is worth D_T = k P^alpha F^beta extra
+    labels.
 
-    X has the columns P >= 0 and F > 0; b, k, alpha > 0, beta of either sign. Source: Hernandez et al. 2021, arXiv:2102.01293, eq. 1, effective data
-    transferred D_T = k D_F^a N^b, with pre-training images in the place of model size.
+    X has the columns P >= 0 and F > 0; b, k, alpha > 0, beta of either sign. Source: Hernandez et
+    al. 2021, arXiv:2102.01293, eq. 1, effective data transferred D_T = k D_F^a N^b, with
+    pre-training images in the place of model size.
     """
     return np.asarray(E + A * np.power(X[..., 1] + _transferred(X, k, alpha, beta), -b))
 

@@ -1,4 +1,5 @@
-"""Overfitting told from the held-out loss: over lengths of training, along one training, and what it does to the loss as a proxy of the score.
+"""Overfitting told from the held-out loss: over lengths of training, along one training, and what
+it does to the loss as a proxy of the score.
 
 from analysis.overfitting import phase_relations, split_by_overfitting
 split = split_by_overfitting(runs)

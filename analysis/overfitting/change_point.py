@@ -1,10 +1,12 @@
-"""Where does a held-out loss that was measured along one training begin to rise, and is the rise more than noise?
+"""Where does a held-out loss that was measured along one training begin to rise, and is the rise
+more than noise?
 
-The hypothesis is that the true curve never rises. The statistic is the largest rise between the means of two windows of equal width, the later
-after the earlier, over all places and over widths 2, 4, 8, ...; each in standard errors, less sqrt(2 log(e n / width)) as in Duembgen and
-Spokoiny 2001
-(Annals of Statistics 29, 124-152), so that narrow windows, of which there are most, do not decide alone. Among all curves that never rise a flat one
-makes such rises largest, so its distribution, simulated with the same estimate of the noise, bounds the error for every other.
+The hypothesis is that the true curve never rises. The statistic is the largest rise between the
+means of two windows of equal width, the later after the earlier, over all places and over widths 2,
+4, 8, ...; each in standard errors, less sqrt(2 log(e n / width)) as in Duembgen and Spokoiny 2001
+(Annals of Statistics 29, 124-152), so that narrow windows, of which there are most, do not decide
+alone. Among all curves that never rise a flat one makes such rises largest, so its distribution,
+simulated with the same estimate of the noise, bounds the error for every other.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
-from analysis.points import checked_level, numbers
-from analysis.wording import level_of, p_value
+from analysis.fitting.points import checked_level, numbers
+from analysis.formatting import level_of, p_value
 
 Array = NDArray[np.float64]
 FEWEST = 6
@@ -33,9 +35,13 @@ class ChangePoint:
     overfitting: bool
     """Whether the loss rises by more than noise and tolerance explain."""
     p: float
-    """How often a flat curve with this noise shows a rise as clear; the false-positive rate of calling at p <= 1 - level is at most 1 - level."""
+    """How often a flat curve with this noise shows a rise as clear; the false-positive rate of
+    calling at p <= 1 - level is at most 1 - level.
+    """
     step: float
-    """Step at which the rise begins: the bottom of the best curve that falls and then rises (least squares); NaN if not overfitting."""
+    """Step at which the rise begins: the bottom of the best curve that falls and then rises (least
+    squares); NaN if not overfitting.
+    """
     least_step: float
     """Step with the least measured loss."""
     rise: float
@@ -66,16 +72,21 @@ def change_point(
     noise_sd: float | None = None,
     autocorrelation: float = 0.0,
 ) -> ChangePoint:
-    """Test one learning curve for overfitting: steps and losses of shape (n,), in any order; missing losses are left out.
+    """Test one learning curve for overfitting: steps and losses of shape (n,), in any order;
+    missing losses are left out.
 
     Args:
         level: 1 - the rate at which curves that never rise may be called overfitting.
         tolerance: rise, in the unit of the loss, that the fitted curve must exceed besides.
-        noise_sd: standard deviation of one measurement, if known (as from seeds); else it is estimated from second differences.
-        autocorrelation: of the noise of neighbouring measurements, below 1. The default is independent noise; where it is not, as with a loss that is
-            measured often, differences understate the noise, and the stated error rate holds only if the autocorrelation is given here.
+        noise_sd: standard deviation of one measurement, if known (as from seeds); else it is
+            estimated from second differences.
+        autocorrelation: of the noise of neighbouring measurements, below 1. The default is
+            independent noise; where it is not, as with a loss that is measured often, differences
+            understate the noise, and the stated error rate holds only if the autocorrelation is
+            given here.
 
-    Raises AnalysisError for steps and losses of different length, a step that occurs twice, or numbers out of range.
+    Raises AnalysisError for steps and losses of different length, a step that occurs twice, or
+    numbers out of range.
     """
     checked_level(level)
     at, loss = numbers("steps", steps), numbers("losses", losses)
@@ -127,9 +138,10 @@ def _blocks(at: Array, loss: Array, noise_sd: float | None) -> tuple[Array, Arra
 
 
 def _noise(losses: Array) -> Array:
-    """Noise SD of each row of (m, n), from second differences: their median, because where a curve bends early they are large, or their
-    root mean square
-    over the last two thirds if that is larger, because noise with heavy tails has a small median."""
+    """Noise SD of each row of (m, n), from second differences: their median, because where a curve
+    bends early they are large, or their root mean square over the last two thirds if that is
+    larger, because noise with heavy tails has a small median.
+    """
     bends = np.diff(losses, n=2, axis=1)
     median = np.median(np.abs(bends), axis=1) / NORMAL_MEDIAN
     late = np.mean(bends[:, bends.shape[1] // 3 :] ** 2, axis=1) ** 0.5
@@ -152,7 +164,9 @@ def _rise(losses: Array, sd: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def _flat(n: int, autocorrelation: float, estimated: bool) -> Array:
-    """The statistic on flat curves of n points, shape (DRAWS,); the same for every call, so that one curve has one p."""
+    """The statistic on flat curves of n points, shape (DRAWS,); the same for every call, so that
+    one curve has one p.
+    """
     losses = np.random.default_rng(n).standard_normal((DRAWS, n))
     for index in range(1, n) if autocorrelation else ():
         losses[:, index] = autocorrelation * losses[:, index - 1] + (1.0 - autocorrelation**2) ** 0.5 * losses[:, index]
@@ -160,7 +174,9 @@ def _flat(n: int, autocorrelation: float, estimated: bool) -> Array:
 
 
 def _falls_then_rises(loss: Array) -> tuple[int, Array]:
-    """Bottom (an index) and values of the least-squares curve that falls to the bottom and rises after it."""
+    """Bottom (an index) and values of the least-squares curve that falls to the bottom and rises
+    after it.
+    """
     from scipy.optimize import isotonic_regression
 
     best: tuple[float, int, Array] | None = None

@@ -1,9 +1,11 @@
-"""Least squares with standard errors that hold for few clusters: CR2 with Satterthwaite's degrees of freedom, and its joint F test.
+"""Least squares with standard errors that hold for few clusters: CR2 with Satterthwaite's degrees
+of freedom, and its joint F test.
 
-Bell and McCaffrey 2002 (Survey Methodology 28, 169-181) correct each cluster's residuals so that the variance is unbiased when errors are
-independent; its t statistics are read at Satterthwaite's degrees of freedom. The joint test is AHT of Tipton and Pustejovsky 2015 (J. Educ. Behav.
-Stat. 40, 604-634), called HTZ in Pustejovsky and Tipton 2018 (J. Bus. Econ. Stat. 36, 672-683): Hotelling's T squared with matched degrees
-of freedom.
+Bell and McCaffrey 2002 (Survey Methodology 28, 169-181) correct each cluster's residuals so that
+the variance is unbiased when errors are independent; its t statistics are read at Satterthwaite's
+degrees of freedom. The joint test is AHT of Tipton and Pustejovsky 2015 (J. Educ. Behav. Stat. 40,
+604-634), called HTZ in Pustejovsky and Tipton 2018 (J. Bus. Econ. Stat. 36, 672-683): Hotelling's T
+squared with matched degrees of freedom.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class JointTest:
 
 
 class ClusteredDesign:
-    """A design matrix (n, k) of full rank with cluster labels (n,): all that does not depend on y is worked out once."""
+    """A design matrix (n, k) of full rank with cluster labels (n,): all that does not depend on y
+    is worked out once.
+    """
 
     def __init__(self, design: Array, cluster: NDArray[np.int64]) -> None:
         self.design = design
@@ -87,7 +91,9 @@ class ClusteredDesign:
         return ClusteredFit(parent=self, beta=beta, covariance=scores.T @ scores, variance=variance)
 
     def products(self, combinations: Array) -> Array:
-        """Covariances of the clusters' scores when errors are independent, for combinations (q, k): shape (q, q, clusters, clusters)."""
+        """Covariances of the clusters' scores when errors are independent, for combinations (q, k):
+        shape (q, q, clusters, clusters).
+        """
         weights = [block @ (self.bread @ combinations.T) for block in self.adjusted]
         own = np.array([one.T @ one for one in weights])
         seen = np.array([self.design[rows].T @ one for rows, one in zip(self.rows, weights, strict=True)])
@@ -103,7 +109,9 @@ class ClusteredDesign:
         return float(np.trace(products) ** 2 / spread) if spread > 0 else 0.0
 
     def joint_degrees(self, combinations: Array) -> float:
-        """eta of Tipton and Pustejovsky 2015, from which the denominator's degrees of freedom are eta - q + 1."""
+        """eta of Tipton and Pustejovsky 2015, from which the denominator's degrees of freedom are
+        eta - q + 1.
+        """
         q = len(combinations)
         values, vectors = np.linalg.eigh(combinations @ self.bread @ combinations.T)
         products = self.products((vectors * values**-0.5) @ vectors.T @ combinations)
@@ -126,7 +134,9 @@ class ClusteredFit:
     """Residual variance of ordinary least squares, unit of y squared."""
 
     def contrast(self, combination: Array, *, level: float, degrees: float | None = None) -> Contrast:
-        """Inference on combination @ beta, combination of shape (k,); `degrees` spares working them out again."""
+        """Inference on combination @ beta, combination of shape (k,); `degrees` spares working them
+        out again.
+        """
         estimate = float(combination @ self.beta)
         error = max(0.0, float(combination @ self.covariance @ combination)) ** 0.5
         free = self.parent.degrees(combination) if degrees is None else degrees
@@ -148,7 +158,9 @@ class ClusteredFit:
         )
 
     def joint(self, combinations: Array, *, eta: float | None = None) -> JointTest:
-        """HTZ test that all combinations (q, k) of the coefficients are zero; `eta` spares working it out again."""
+        """HTZ test that all combinations (q, k) of the coefficients are zero; `eta` spares working
+        it out again.
+        """
         from scipy.special import fdtrc
 
         q = len(combinations)

@@ -1,4 +1,6 @@
-"""Does a lower held-out loss mean a better score in each phase alike: correlation and slope where the loss falls, and where it overfits."""
+"""Does a lower held-out loss mean a better score in each phase alike: correlation and slope where
+the loss falls, and where it overfits.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,13 @@ from numpy.typing import NDArray
 from analysis.correlation.estimates import pearson
 from analysis.correlation.intervals import correlation_interval
 from analysis.errors import AnalysisError
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.fitting.points import checked_level
+from analysis.formatting import p_value, percent, with_interval
 from analysis.overfitting.clustered import FEWEST_DEGREES, ClusteredDesign, Contrast
 from analysis.overfitting.series import labels_of, setting_labels
 from analysis.overfitting.split import FALLING, OVERFITTING, OverfittingSplit
-from analysis.points import checked_level
-from analysis.table import numeric_column, require_columns
-from analysis.wording import p_value, percent, with_interval
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.table import numeric_column, require_columns
 
 Array = NDArray[np.float64]
 WHERE = "the runs table"
@@ -42,10 +44,12 @@ class PhaseRelations:
     adjusted_for: tuple[str, ...]
     """Columns whose level combinations have an intercept of their own."""
     table: pd.DataFrame
-    """One row for 'all', 'falling', 'overfitting' and 'difference' (overfitting - falling): phase, n (runs), clusters (settings), r (Pearson; for the
-    difference, of r), r_low, r_high, slope (unit of y per unit of x), low, high, p (two-sided), degrees (of freedom of the slope),
-    naive_low, naive_high,
-    naive_p (ordinary least squares, which takes runs for independent), note. NaN where a number does not exist."""
+    """One row for 'all', 'falling', 'overfitting' and 'difference' (overfitting - falling): phase,
+    n (runs), clusters (settings), r (Pearson; for the difference, of r), r_low, r_high, slope (unit
+    of y per unit of x), low, high, p (two-sided), degrees (of freedom of the slope), naive_low,
+    naive_high, naive_p (ordinary least squares, which takes runs for independent), note. NaN where
+    a number does not exist.
+    """
 
     def sentences(self) -> list[str]:
         """Each phase and the difference, in words."""
@@ -91,16 +95,19 @@ def phase_relations(
 ) -> PhaseRelations:
     """Pearson correlation and slope of y on x in each phase of `split`, and their differences.
 
-    Every level combination of `within` that varies has its own intercept, so that numbers of labels and label subsets do not pose as an
-    effect of the loss;
-    correlations are of what is left. All pre-trainings of a setting (a series and its seeds) are one cluster. Slopes: ordinary least squares with CR2
-    and Satterthwaite's degrees of freedom. Correlations: delete-one-cluster jackknife of Fisher's z. A shared encoder is not accounted for: add
-    'encoder' to `within` to compare within encoders.
+    Every level combination of `within` that varies has its own intercept, so that numbers of labels
+    and label subsets do not pose as an effect of the loss; correlations are of what is left. All
+    pre-trainings of a setting (a series and its seeds) are one cluster. Slopes: ordinary least
+    squares with CR2 and Satterthwaite's degrees of freedom. Correlations: delete-one-cluster
+    jackknife of Fisher's z. A shared encoder is not accounted for: add 'encoder' to `within` to
+    compare within encoders.
 
     Args:
-        by: 'label' splits series (the rule of the reference), 'phase' splits runs at the change point.
+        by: 'label' splits series (the rule of the reference), 'phase' splits runs at the change
+            point.
 
-    Raises AnalysisError for a split of another table, a missing column, or fewer than three runs with x and y.
+    Raises AnalysisError for a split of another table, a missing column, or fewer than three runs
+    with x and y.
     """
     checked_level(level)
     y = outcome_of(runs, y)

@@ -17,9 +17,11 @@ def series_columns(runs: pd.DataFrame) -> list[str]:
 
 
 def setting_labels(runs: pd.DataFrame) -> NDArray[np.int64]:
-    """Integer label of each run's setting: its series, with all seeds joined. Shape (n,), from 0 in order of appearance.
+    """Integer label of each run's setting: its series, with all seeds joined. Shape (n,), from 0 in
+    order of appearance.
 
-    Seeds are joined because they share what a straight line or a smooth surface misses at their setting.
+    Seeds are joined because they share what a straight line or a smooth surface misses at their
+    setting.
     """
     return labels_of(runs, series_columns(runs))
 
@@ -34,7 +36,9 @@ def labels_of(runs: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
 
 
 def seeds_are_series(runs: pd.DataFrame, length: str) -> bool:
-    """Whether each seed has a pre-training of its own; if one pre-training serves several seeds, they are one series."""
+    """Whether each seed has a pre-training of its own; if one pre-training serves several seeds,
+    they are one series.
+    """
     if "seed" not in runs.columns:
         return False
     if "pretrain_id" not in runs.columns:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.fitting.points import checked_level
 from analysis.overfitting.series import labels_of, seeds_are_series, series_columns
-from analysis.points import checked_level
+from analysis.runs.table import numeric_column, require_columns
 from analysis.student import t_quantile
-from analysis.table import numeric_column, require_columns
 
 WHERE = "the runs table"
 RULES = ("falling", "change point")
@@ -30,20 +30,26 @@ class OverfittingSplit:
     length: str
     """Column of the length of pre-training."""
     tolerance: float
-    """Rise that counts as none, in the unit of the loss; NaN where it follows from the number of lengths and the noise between seeds."""
+    """Rise that counts as none, in the unit of the loss; NaN where it follows from the number of
+    lengths and the noise between seeds.
+    """
     noise_sd: float
-    """Standard deviation of one loss between seeds, once seeds and lengths have their means; NaN where it was not needed."""
+    """Standard deviation of one loss between seeds, once seeds and lengths have their means; NaN
+    where it was not needed.
+    """
     noise_degrees: int
     """Degrees of freedom of noise_sd."""
     series: pd.DataFrame
-    """One row per series: the columns that tell series apart, n_lengths, n_runs, least_at (length with the least loss), change_point (that
-    length if the
-    series overfits, else NaN), least_loss, rise (largest loss after least_at minus the least; 0 if it is the last), allowed_rise, label ('falling',
-    'overfitting', or missing where it cannot be told), note."""
+    """One row per series: the columns that tell series apart, n_lengths, n_runs, least_at (length
+    with the least loss), change_point (that length if the series overfits, else NaN), least_loss,
+    rise (largest loss after least_at minus the least; 0 if it is the last), allowed_rise, label
+    ('falling', 'overfitting', or missing where it cannot be told), note.
+    """
     runs: pd.DataFrame
-    """One row per run, index as in the table given: series (row of `series`, -1 without a loss), label of its series, phase of the run
-    ('falling' up to
-    the change point, 'overfitting' after it, missing where it cannot be told)."""
+    """One row per run, index as in the table given: series (row of `series`, -1 without a loss),
+    label of its series, phase of the run ('falling' up to the change point, 'overfitting' after it,
+    missing where it cannot be told).
+    """
 
     @property
     def n_without_loss(self) -> int:
@@ -86,17 +92,18 @@ def split_by_overfitting(
 ) -> OverfittingSplit:
     """Label every series, the pre-trainings that differ in length alone, and every run in it.
 
-    Rule 'falling': a series is falling if and only if its loss falls at every step to a longer training (a step counts as a fall if it
-    rises by less than
-    `tolerance`, 0 by default). Rule 'change point': a series overfits if and only if its loss rises, after the length where it is least, by more than
-    `tolerance`; with no tolerance given, by more than the noise between seeds explains at `level`. That noise is what is left of the
-    losses of a setting
-    once each seed and each length has its mean, pooled over settings; the allowed rise is Student's t quantile, one-sided and divided by
-    Bonferroni over
-    all pairs of lengths, so that a series that never truly rises is called overfitting in at most 1 - level of cases.
+    Rule 'falling': a series is falling if and only if its loss falls at every step to a longer
+    training (a step counts as a fall if it rises by less than `tolerance`, 0 by default). Rule
+    'change point': a series overfits if and only if its loss rises, after the length where it is
+    least, by more than `tolerance`; with no tolerance given, by more than the noise between seeds
+    explains at `level`. That noise is what is left of the losses of a setting once each seed and
+    each length has its mean, pooled over settings; the allowed rise is Student's t quantile,
+    one-sided and divided by Bonferroni over all pairs of lengths, so that a series that never truly
+    rises is called overfitting in at most 1 - level of cases.
 
-    Several rows of one pre-training (as at several numbers of labels) count once. Raises AnalysisError for a missing column, an unknown rule, no run
-    with a loss, or the rule 'change point' with neither seeds nor a tolerance.
+    Several rows of one pre-training (as at several numbers of labels) count once. Raises
+    AnalysisError for a missing column, an unknown rule, no run with a loss, or the rule 'change
+    point' with neither seeds nor a tolerance.
     """
     checked_level(level)
     if rule not in RULES:
@@ -148,7 +155,9 @@ def split_by_overfitting(
 
 
 def _judged(at: np.ndarray, values: np.ndarray, rule: str, allowed: float) -> tuple[Any, ...]:
-    """least_at, change_point, least_loss, rise, allowed_rise, label and note of one series, sorted by length."""
+    """least_at, change_point, least_loss, rise, allowed_rise, label and note of one series, sorted
+    by length.
+    """
     least = int(np.argmin(values))
     rise = float(values[least:].max() - values[least])
     if len(at) < 2:
@@ -165,7 +174,9 @@ def _judged(at: np.ndarray, values: np.ndarray, rule: str, allowed: float) -> tu
 
 
 def _noise_between_seeds(kept: pd.DataFrame, curves: pd.Series, length: str) -> tuple[float, int]:
-    """Pooled SD of one loss, and its degrees of freedom: residuals of seed + length within each setting, over the lengths that all its seeds have."""
+    """Pooled SD of one loss, and its degrees of freedom: residuals of seed + length within each
+    setting, over the lengths that all its seeds have.
+    """
     settings = kept.groupby("series")[series_columns(kept)].first()
     squares, degrees = 0.0, 0
     label = pd.Series(labels_of(settings, series_columns(kept)), index=settings.index)

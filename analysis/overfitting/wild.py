@@ -1,9 +1,10 @@
-"""Joint tests for few clusters by the wild cluster bootstrap: the signs of whole clusters are drawn anew where the hypothesis holds.
+"""Joint tests for few clusters by the wild cluster bootstrap: the signs of whole clusters are drawn
+anew where the hypothesis holds.
 
-Cameron, Gelbach and Miller 2008 (Rev. Econ. Stat. 90, 414-427): residuals of the restricted fit, one weight a cluster. The approximate F
-test HTZ stays far below
-its nominal level where a joint test mixes what differs between clusters with what differs within them (measured 0-1% at a nominal 5%);
-this one holds it.
+Cameron, Gelbach and Miller 2008 (Rev. Econ. Stat. 90, 414-427): residuals of the restricted fit,
+one weight a cluster. The approximate F test HTZ stays far below its nominal level where a joint
+test mixes what differs between clusters with what differs within them (measured 0-1% at a nominal
+5%); this one holds it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ WEBB = np.array([-(1.5**0.5), -1.0, -(0.5**0.5), 0.5**0.5, 1.0, 1.5**0.5])  # We
 
 
 def wild_joint_p(parent: ClusteredDesign, y: Array, combinations: Array, *, seed: int = 0) -> float:
-    """p that all combinations (q, k) of the coefficients of y (n,) are zero; 1,999 draws by `seed`. NaN where q clusters or fewer are left."""
+    """p that all combinations (q, k) of the coefficients of y (n,) are zero; 1,999 draws by `seed`.
+    NaN where q clusters or fewer are left.
+    """
     q = len(combinations)
     if parent.clusters <= q + 1:
         return float("nan")

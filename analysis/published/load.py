@@ -13,7 +13,8 @@ from analysis.errors import AnalysisError, nearest_name
 
 IMAGENET_1K = 1_281_167
 IMAGENET_22K = 14_197_122
-# Shares are uniform per class, so the counts are these up to rounding within each of the 1,000 classes.
+# Shares are uniform per class, so the counts are these up to rounding within each of the 1,000
+# classes.
 SWIN_SOURCES: Final = {
     "ImageNet-1K 10%": round(0.1 * IMAGENET_1K),
     "ImageNet-1K 20%": round(0.2 * IMAGENET_1K),
@@ -41,11 +42,15 @@ class Published:
     source: str
     """Authors, where it appeared, and which of its tables the numbers are from."""
     kind: Literal["cells", "runs"]
-    """'cells': each row is the mean over `n_runs` runs, with a spread in `<outcome>_spread`; 'runs': each row is one run."""
+    """'cells': each row is the mean over `n_runs` runs, with a spread in `<outcome>_spread`;
+    'runs': each row is one run.
+    """
     outcome: str
     """The column that the paper's claims are about; shares of 1, not percent."""
     margin: float
-    """A difference in the outcome that the paper's readers would call negligible: one point of mIoU; a tenth of a point of top-1."""
+    """A difference in the outcome that the paper's readers would call negligible: one point of
+    mIoU; a tenth of a point of top-1.
+    """
     table: pd.DataFrame
     """The results; columns as in RUN_COLUMNS as far as they are known, and those above."""
     notes: tuple[str, ...]
@@ -87,7 +92,8 @@ def _diminishing_returns() -> Published:
             "printed_in": "Table " + printed["table"].astype(str),
         }
     )
-    # Whether one checkpoint served all three runs is not said; that each size has its own is certain.
+    # Whether one checkpoint served all three runs is not said; that each size has its own is
+    # certain.
     named = "pretrain-" + table["pretrain_images"].astype("str")
     table["pretrain_id"] = named.where(table["pretrain_images"] > 0)
     return Published(

@@ -1,4 +1,6 @@
-"""How far single runs of a cell scatter, when three runs tell it poorly: by itself, pooled, or borrowed from the other cells."""
+"""How far single runs of a cell scatter, when three runs tell it poorly: by itself, pooled, or
+borrowed from the other cells.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +18,31 @@ CAUTION = 0.6  # standard errors by which the scatter of log variances is taken 
 
 @dataclass(frozen=True, kw_only=True)
 class CellVariances:
-    """The variance of one run in each cell, and how well it is known. Make one with `cell_variances`."""
+    """The variance of one run in each cell, and how well it is known. Make one with
+    `cell_variances`.
+    """
 
     how: Variance
     """What was done."""
     variance: Array
-    """Of a single run, shape (cells,), in the outcome's unit squared; NaN where a cell has no spread."""
+    """Of a single run, shape (cells,), in the outcome's unit squared; NaN where a cell has no
+    spread.
+    """
     df: Array
     """Degrees of freedom of each, shape (cells,)."""
     prior_df: Array
-    """d0: degrees of freedom that the cell borrows from the others of its arm, shape (cells,); 0 for Welch, inf if variances look equal."""
+    """d0: degrees of freedom that the cell borrows from the others of its arm, shape (cells,); 0
+    for Welch, inf if variances look equal.
+    """
 
     def of_combination(self, weights: Array, n: Array) -> tuple[float, float]:
-        """Variance of sum(weights * cell means) over independent cells of n runs, all of shape (cells,), and its degrees of freedom.
+        """Variance of sum(weights * cell means) over independent cells of n runs, all of shape
+        (cells,), and its degrees of freedom.
 
-        Welch's are Satterthwaite's. Those of moderated variances are the mean of the cells' own, weighted by their share: a borrowed variance is
-        uncertain as a posterior is, whose t has heavier tails than Satterthwaite grants (measured: 8% instead of 6%; Cochran's rule has it so).
+        Welch's are Satterthwaite's. Those of moderated variances are the mean of the cells' own,
+        weighted by their share: a borrowed variance is uncertain as a posterior is, whose t has
+        heavier tails than Satterthwaite grants (measured: 8% instead of 6%; Cochran's rule has it
+        so).
         """
         used = weights != 0.0
         parts = weights[used] ** 2 * self.variance[used] / n[used]
@@ -45,14 +56,18 @@ class CellVariances:
 
 
 def cell_variances(variance: Array, df: Array, *, how: Variance, arm: NDArray[np.int64] | None = None) -> CellVariances:
-    """Take the cells' own variances, one for all, or each drawn towards the common one as far as the cells agree.
+    """Take the cells' own variances, one for all, or each drawn towards the common one as far as
+    the cells agree.
 
     Args:
-        variance: sample variance of the runs of each cell, shape (cells,); NaN or zero where there is none, and such cells lend nothing.
+        variance: sample variance of the runs of each cell, shape (cells,); NaN or zero where there
+            is none, and such cells lend nothing.
         df: runs - 1, shape (cells,).
-        how: 'welch', 'pooled' (over all cells) or 'moderated': (d0 s0^2 + d s^2) / (d0 + d) on d0 + d degrees of freedom, with d0 and s0^2 from
-            the mean and scatter of log s^2 over the cells of an arm (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), sections 3 and 6.2).
-        arm: integer label of the cells that lend to one another, shape (cells,); all of them if None.
+        how: 'welch', 'pooled' (over all cells) or 'moderated': (d0 s0^2 + d s^2) / (d0 + d) on d0 +
+            d degrees of freedom, with d0 and s0^2 from the mean and scatter of log s^2 over the
+            cells of an arm (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), sections 3 and 6.2).
+        arm: integer label of the cells that lend to one another, shape (cells,); all of them if
+            None.
     """
     usable = np.isfinite(variance) & (variance > 0.0) & (df > 0.0)
     drawn, drawn_df = np.where(usable, variance, np.nan), np.where(usable, df, 0.0)
@@ -73,7 +88,9 @@ def cell_variances(variance: Array, df: Array, *, how: Variance, arm: NDArray[np
 
 
 def _prior(variance: Array, df: Array) -> tuple[float, float]:
-    """d0 and s0^2 by the moments of log s^2; d0 is inf where the variances scatter clearly less than chi-square does."""
+    """d0 and s0^2 by the moments of log s^2; d0 is inf where the variances scatter clearly less
+    than chi-square does.
+    """
     from scipy.special import digamma, polygamma
 
     centred = np.log(variance) - digamma(df / 2.0) + np.log(df / 2.0)
@@ -87,7 +104,9 @@ def _prior(variance: Array, df: Array) -> tuple[float, float]:
 
 
 def _inverse_trigamma(value: float) -> float:
-    """x with trigamma(x) = value > 0, by Newton's method on 1 / trigamma, which is convex (Smyth 2004, appendix)."""
+    """x with trigamma(x) = value > 0, by Newton's method on 1 / trigamma, which is convex (Smyth
+    2004, appendix).
+    """
     from scipy.special import polygamma
 
     x = 0.5 + 1.0 / value

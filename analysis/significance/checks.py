@@ -1,4 +1,6 @@
-"""Whether a row of paired effects can be trusted: the assumptions of its t test, each checked and said in a sentence."""
+"""Whether a row of paired effects can be trusted: the assumptions of its t test, each checked and
+said in a sentence.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.effects import PairedEffects
 from analysis.errors import AnalysisError
+from analysis.formatting import p_value
 from analysis.significance.mixed import mixed_effect
+from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.permutation import FEWEST_GROUPS, sign_flip_p
 from analysis.student import t_p_value
-from analysis.wording import p_value
 
 ALPHA = 0.05
 FEWEST_FOR_NORMALITY = 8
 MOST_PAIRS_MIXED = 600
-"""Beyond, a mixed model takes seconds, as its matrices are pairs x pairs; t test and permutation speak alone."""
+"""Beyond, a mixed model takes seconds, as its matrices are pairs x pairs; t test and permutation
+speak alone.
+"""
 RESAMPLES = 9999
 
 
@@ -35,13 +39,15 @@ class Check:
 
 
 def checks(effects: PairedEffects, row: int | pd.Series) -> tuple[Check, ...]:
-    """The checks of one row of `effects.table` (an integer is a position there) or of `effects.overall`, in a fixed order.
+    """The checks of one row of `effects.table` (an integer is a position there) or of
+    `effects.overall`, in a fixed order.
 
-    normality: Shapiro and Wilk's test of the groups' differences at 5%, from eight groups on (with fewer it sees next to nothing).
-    influence: no single group, left out, turns the sign or carries p across 5%.
-    balance: every group has the same number of pairs (t weighs groups, not pairs, alike).
-    agreement: the paired t, the sign-flip permutation test and the mixed model (cells fixed) are on the same side of 5%; a test that cannot reach 5%
-    with so few groups does not count, and of more than 600 pairs no mixed model is fitted.
+    normality: Shapiro and Wilk's test of the groups' differences at 5%, from eight groups on (with
+    fewer it sees next to nothing). influence: no single group, left out, turns the sign or carries
+    p across 5%. balance: every group has the same number of pairs (t weighs groups, not pairs,
+    alike). agreement: the paired t, the sign-flip permutation test and the mixed model (cells
+    fixed) are on the same side of 5%; a test that cannot reach 5% with so few groups does not
+    count, and of more than 600 pairs no mixed model is fitted.
 
     Raises AnalysisError for a position beyond the table.
     """
@@ -81,7 +87,8 @@ def _influence(means: NDArray[np.float64]) -> Check:
     across = int(np.sum((after > ALPHA) != (before > ALPHA)))
     if across:
         ends = f"to between {after.min():.3f} and {after.max():.3f}"
-        # one group fewer also costs a degree of freedom, so a p that crosses is a warning and no fault of that group
+        # one group fewer also costs a degree of freedom, so a p that crosses is a warning and no
+        # fault of that group
         said = f"leaving out one group keeps the sign but carries p across {ALPHA:g} ({across} of {n} groups do so, {p_value(before)} {ends})"
         return Check(name=name, passed=False, sentence=said)
     return Check(name=name, passed=True, sentence=f"leaving out any one of {n} groups keeps the sign and the side of p = {ALPHA:g}")

@@ -1,4 +1,6 @@
-"""Covariance matrices of random effects as vectors: their lengths and angles from counts by level, without an n x n matrix."""
+"""Covariance matrices of random effects as vectors: their lengths and angles from counts by level,
+without an n x n matrix.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentLevels:
-    """One component: the covariance matrix P Z Z^T P of indicators Z, P being what the fixed effects leave."""
+    """One component: the covariance matrix P Z Z^T P of indicators Z, P being what the fixed
+    effects leave.
+    """
 
     label: Labels
     """Level of each pair, -1 where it has none, shape (n,)."""
@@ -21,7 +25,9 @@ class ComponentLevels:
 
     @staticmethod
     def of(label: Labels, q: NDArray[np.float64]) -> ComponentLevels:
-        """The component of a label, q being an orthonormal basis of the fixed effects, shape (n, rank)."""
+        """The component of a label, q being an orthonormal basis of the fixed effects, shape (n,
+        rank).
+        """
         sums = np.zeros((int(label.max()) + 1, q.shape[1]))
         np.add.at(sums, label[label >= 0], q[label >= 0])
         return ComponentLevels(label=label, sums=sums.T)
@@ -32,7 +38,9 @@ class ComponentLevels:
         return float((self.label >= 0).sum() - np.sum(self.sums**2))
 
     def inner(self, other: ComponentLevels) -> float:
-        """Inner product of the two covariance matrices: the sum of squares of Z^T P W, whose Z^T W has few cells that are not zero."""
+        """Inner product of the two covariance matrices: the sum of squares of Z^T P W, whose Z^T W
+        has few cells that are not zero.
+        """
         both = (self.label >= 0) & (other.label >= 0)
         width = other.sums.shape[1]
         cells, counts = np.unique(self.label[both] * width + other.label[both], return_counts=True)

@@ -1,4 +1,6 @@
-"""Standardised effects of paired groups: the mean difference in units of a stated standard deviation, with small-sample correction and interval."""
+"""Standardised effects of paired groups: the mean difference in units of a stated standard
+deviation, with small-sample correction and interval.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +9,29 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.effects import PairedEffects
-from analysis.points import checked_level
+from analysis.fitting.points import checked_level
 from analysis.significance.noncentral import noncentrality
+from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.standardised import small_sample_factor
 
 COLUMNS = ("groups", "g_z", "g_z_low", "g_z_high", "g_av", "g_av_low", "g_av_high", "note")
 
 
 def effect_sizes(effects: PairedEffects, *, level: float | None = None) -> pd.DataFrame:
-    """Hedges' g of every row of `effects.table` and then of `effects.overall` (missing in the columns of `by`), over the row's independent groups.
+    """Hedges' g of every row of `effects.table` and then of `effects.overall` (missing in the
+    columns of `by`), over the row's independent groups.
 
-    g_z: mean difference / SD of the groups' differences. It says how regular the effect is from seed to seed, and grows as pairing removes noise.
-    g_av: mean difference / root mean of the two arms' variances over groups. It says how large the effect is beside the spread of such runs, and is
-    the one to compare with studies that did not pair (Lakens 2013, Front. Psychol. 4:863). Both are multiplied by `small_sample_factor`, on
-    groups - 1 degrees of freedom for g_z and 2 (groups - 1) / (1 + r^2) for g_av, r the arms' correlation (Cousineau 2020, TQMP 16:418).
+    g_z: mean difference / SD of the groups' differences. It says how regular the effect is from
+    seed to seed, and grows as pairing removes noise. g_av: mean difference / root mean of the two
+    arms' variances over groups. It says how large the effect is beside the spread of such runs, and
+    is the one to compare with studies that did not pair (Lakens 2013, Front. Psychol. 4:863). Both
+    are multiplied by `small_sample_factor`, on groups - 1 degrees of freedom for g_z and 2 (groups
+    - 1) / (1 + r^2) for g_av, r the arms' correlation (Cousineau 2020, TQMP 16:418).
 
-    The interval of g_z is exact under normality (noncentral t); that of g_av scales it by SD of differences / SD of arms (Algina and Keselman 2003),
-    which is approximate (with three groups it covered 92 to 94%, and g_av up to a sixth too small). Both hold the population value and are not shrunk
-    by the factor. NaN, with the row's note, where groups have no spread.
+    The interval of g_z is exact under normality (noncentral t); that of g_av scales it by SD of
+    differences / SD of arms (Algina and Keselman 2003), which is approximate (with three groups it
+    covered 92 to 94%, and g_av up to a sixth too small). Both hold the population value and are not
+    shrunk by the factor. NaN, with the row's note, where groups have no spread.
     """
     level = effects.level if level is None else level
     checked_level(level)
@@ -39,7 +45,9 @@ def effect_sizes(effects: PairedEffects, *, level: float | None = None) -> pd.Da
 
 
 def noncentrality_interval(statistic: float, degrees_of_freedom: float, level: float) -> tuple[float, float]:
-    """The noncentralities of Student's t between which the statistic is not extreme, by exact inversion."""
+    """The noncentralities of Student's t between which the statistic is not extreme, by exact
+    inversion.
+    """
     low, high = (noncentrality(statistic, degrees_of_freedom, probability) for probability in (0.5 + level / 2.0, 0.5 - level / 2.0))
     return low, high
 

@@ -1,4 +1,6 @@
-"""Is an effect too small to matter: two one-sided t tests against a margin that is stated beforehand."""
+"""Is an effect too small to matter: two one-sided t tests against a margin that is stated
+beforehand.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.effects import PairedEffects
 from analysis.errors import AnalysisError
+from analysis.runs.table import require_columns
 from analysis.significance.mixed import MixedEffect
+from analysis.significance.paired_effects import PairedEffects
 from analysis.student import t_quantile
-from analysis.table import require_columns
 
 Verdict = Literal["equivalent", "differs", "undecided"]
 NEEDED = ("estimate", "standard_error", "degrees_of_freedom")
@@ -34,15 +36,19 @@ class Tost:
     high: float
     """Its upper end."""
     verdict: Verdict
-    """'equivalent': the interval lies within the margin; 'differs': it lies wholly beyond it, on one side; 'undecided' otherwise."""
+    """'equivalent': the interval lies within the margin; 'differs': it lies wholly beyond it, on
+    one side; 'undecided' otherwise.
+    """
 
 
 def tost(estimate: float, standard_error: float, degrees_of_freedom: float, *, margin: float, alpha: float = 0.05) -> Tost:
-    """Two one-sided t tests (Schuirmann 1987, J. Pharmacokin. Biopharm. 15) of an estimate against -margin and +margin, in its own unit.
+    """Two one-sided t tests (Schuirmann 1987, J. Pharmacokin. Biopharm. 15) of an estimate against
+    -margin and +margin, in its own unit.
 
-    'equivalent' is claimed wrongly with probability at most alpha, and so is 'differs', which says more than that the effect is not zero: that it
-    exceeds the margin. Degrees of freedom may be infinite (a z test). NaN, a zero standard error or no degrees of freedom are 'undecided' with NaN.
-    Raises AnalysisError for a margin or alpha out of range.
+    'equivalent' is claimed wrongly with probability at most alpha, and so is 'differs', which says
+    more than that the effect is not zero: that it exceeds the margin. Degrees of freedom may be
+    infinite (a z test). NaN, a zero standard error or no degrees of freedom are 'undecided' with
+    NaN. Raises AnalysisError for a margin or alpha out of range.
     """
     if not (np.isfinite(margin) and margin > 0):
         raise AnalysisError(f"margin is {margin:g}: state the largest effect that would not matter, above zero, in the outcome's unit.")
@@ -60,11 +66,14 @@ def tost(estimate: float, standard_error: float, degrees_of_freedom: float, *, m
 
 
 def equivalence(effects: PairedEffects | MixedEffect | pd.DataFrame, *, margin: float, alpha: float = 0.05) -> pd.DataFrame:
-    """`tost` of every row: of a paired table and then its overall rows, of a mixed model, or of any table of estimates.
+    """`tost` of every row: of a paired table and then its overall rows, of a mixed model, or of any
+    table of estimates.
 
-    A DataFrame needs the columns estimate, standard_error and degrees_of_freedom (or difference, se and df); its others are kept. Adds margin,
-    p_lower, p_upper, p_tost, low and high (the 1 - 2 alpha interval), verdict, and to the note why a row has no verdict. Not corrected for the
-    number of rows: see `adjust`. Raises AnalysisError for missing columns, or a margin that is not above zero.
+    A DataFrame needs the columns estimate, standard_error and degrees_of_freedom (or difference, se
+    and df); its others are kept. Adds margin, p_lower, p_upper, p_tost, low and high (the 1 - 2
+    alpha interval), verdict, and to the note why a row has no verdict. Not corrected for the number
+    of rows: see `adjust`. Raises AnalysisError for missing columns, or a margin that is not above
+    zero.
     """
     table = _estimates(effects)
     require_columns(table, NEEDED, where="the table of estimates")

@@ -1,4 +1,6 @@
-"""Does a later stage do more (or harm more) where pre-training has gained more, or is that regression to the mean?"""
+"""Does a later stage do more (or harm more) where pre-training has gained more, or is that
+regression to the mean?
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,22 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.outcomes import OUTCOME_NAMES, outcome_of
-from analysis.points import checked_level
+from analysis.fitting.points import checked_level
+from analysis.formatting import p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
 from analysis.significance.growth_cells import KEYS, MeanCells, SeedCells, chosen_stage, mean_cells, seed_cells
 from analysis.significance.growth_moments import Array, directions, moment_from_seeds, moment_from_variances, solve_slope
 from analysis.significance.summaries import Spread
 from analysis.student import t_p_value, t_quantile
-from analysis.wording import p_value, percent
 
 INDEPENDENT = "errors of different means taken as independent, so what the runs of one pre-training share is not allowed for"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EffectGrowth:
-    """Slope of a stage's effect on the gain from pre-training, over cells. Make one with `analysis.effect_growth`."""
+    """Slope of a stage's effect on the gain from pre-training, over cells. Make one with
+    `analysis.effect_growth`.
+    """
 
     intermediate: str
     """The stage."""
@@ -33,7 +37,9 @@ class EffectGrowth:
     level: float
     """Nominal coverage of the intervals."""
     slope: float
-    """Change of the effect per unit of gain, freed of shared noise; NaN if the gains do not differ beyond noise. -1: the stage undoes the gain."""
+    """Change of the effect per unit of gain, freed of shared noise; NaN if the gains do not differ
+    beyond noise. -1: the stage undoes the gain.
+    """
     low: float
     """Lower end of its interval; -inf where nothing bounds it."""
     high: float
@@ -53,7 +59,9 @@ class EffectGrowth:
     naive_r: float
     """Pearson correlation of effect and gain over the cells' means (given the column, if any)."""
     signal: float
-    """Share of the gains' spread over cells that is not noise; the closer to 1, the less the naive slope is biased."""
+    """Share of the gains' spread over cells that is not noise; the closer to 1, the less the naive
+    slope is biased.
+    """
     n_cells: int
     """Cells with all three arms."""
     n_seeds: int
@@ -92,19 +100,25 @@ def effect_growth(
     n: str = "n_runs",
     level: float = 0.95,
 ) -> EffectGrowth:
-    """Slope of effect (I - P) on gain (P - S) over cells of equal pre-training and labels, controlled for regression to the mean.
+    """Slope of effect (I - P) on gain (P - S) over cells of equal pre-training and labels,
+    controlled for regression to the mean.
 
-    I, P and S are a cell's means with the stage, pre-trained only, and from scratch. P's noise enters both differences with opposite signs, so least
-    squares finds a slope below zero where there is none. Here the products of noise are taken off (`growth_moments`).
+    I, P and S are a cell's means with the stage, pre-trained only, and from scratch. P's noise
+    enters both differences with opposite signs, so least squares finds a slope below zero where
+    there is none. Here the products of noise are taken off (`growth_moments`).
 
     Args:
-        table: raw runs (it has a column `seed`): the noise is what differs between seeds, with a mean square of its own between sizes (a
-            pre-training's runs share noise), between label counts, and within both. Or a table of means with `{outcome}_spread` and `n`: the noise
-            is their standard error, means being independent but for the scratch mean that sizes share.
-        given: hold this fixed: a column compares cells only within its levels; 'log finetune_images' takes out a line.
+        table: raw runs (it has a column `seed`): the noise is what differs between seeds, with a
+            mean square of its own between sizes (a pre-training's runs share noise), between label
+            counts, and within both. Or a table of means with `{outcome}_spread` and `n`: the noise
+            is their standard error, means being independent but for the scratch mean that sizes
+            share.
+        given: hold this fixed: a column compares cells only within its levels; 'log
+            finetune_images' takes out a line.
         spread: of a table of means: 'sd' of single runs or 'se' of the mean.
 
-    Raises AnalysisError for missing columns, several runs of one cell and seed, fewer than 2 seeds, or fewer cells than the slope needs.
+    Raises AnalysisError for missing columns, several runs of one cell and seed, fewer than 2 seeds,
+    or fewer cells than the slope needs.
     """
     checked_level(level)
     outcome = outcome_of(table, outcome)

@@ -1,4 +1,6 @@
-"""Cells that have all three arms, intermediate, pre-trained only and from scratch: from raw runs by seed, or from a table of means."""
+"""Cells that have all three arms, intermediate, pre-trained only and from scratch: from raw runs by
+seed, or from a table of means.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.matching import SETTINGS
+from analysis.formatting import level_of
+from analysis.runs.matching import SETTINGS
+from analysis.runs.table import numeric_column, require_columns
 from analysis.significance.summaries import Spread, checked_spreads
-from analysis.table import numeric_column, require_columns
-from analysis.wording import level_of
 
 Array = NDArray[np.float64]
 KEYS = ("pretrain_images", "finetune_images")
@@ -63,7 +65,9 @@ def chosen_stage(table: pd.DataFrame, intermediate: str | None) -> str:
 
 
 def seed_cells(runs: pd.DataFrame, *, stage: str, outcome: str) -> SeedCells:
-    """Raises AnalysisError where several runs stand for one cell and seed, or fewer than two seeds have three cells in common."""
+    """Raises AnalysisError where several runs stand for one cell and seed, or fewer than two seeds
+    have three cells in common.
+    """
     values = numeric_column(runs, outcome, where="the runs table")
     arms = [_wide(runs.assign(**{outcome: values}), arm, outcome) for arm in _arms(runs, stage)]
     sizes = arms[0].index.intersection(arms[1].index)
@@ -149,7 +153,9 @@ def _told(row: pd.Series) -> str:
 
 
 def _block(complete: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    """The seeds and cells of the largest complete block that takes the fullest seeds first, by cells x (seeds - 1)."""
+    """The seeds and cells of the largest complete block that takes the fullest seeds first, by
+    cells x (seeds - 1).
+    """
     order = np.argsort(-complete.sum(axis=1), kind="stable")
     choices = [(np.sort(order[:k]), np.flatnonzero(complete[order[:k]].all(axis=0))) for k in range(2, len(order) + 1)]
     if not choices:

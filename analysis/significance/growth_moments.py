@@ -1,9 +1,11 @@
-"""Slope of effect on gain when both are measured with noise that they share: moments freed of the noise, and an interval by inversion.
+"""Slope of effect on gain when both are measured with noise that they share: moments freed of the
+noise, and an interval by inversion.
 
-Effect E = I - P and gain G = P - S share P, so over cells sum(E G) holds -var(P) and sum(G G) holds var(P) + var(S) even if nothing is
-related. For a slope b put r = E - b G; then T(b) = sum(r G) less the noise that r and G share has mean zero at the true slope, and T(b) = 0 is the
-estimate. The interval is every b that T(b)^2 <= t^2 var T(b) does not reject (Fieller 1954, J. R. Stat. Soc. B 16), so it is unbounded, and says
-so, where the gains hardly differ beyond noise.
+Effect E = I - P and gain G = P - S share P, so over cells sum(E G) holds -var(P) and sum(G G) holds
+var(P) + var(S) even if nothing is related. For a slope b put r = E - b G; then T(b) = sum(r G) less
+the noise that r and G share has mean zero at the true slope, and T(b) = 0 is the estimate. The
+interval is every b that T(b)^2 <= t^2 var T(b) does not reject (Fieller 1954, J. R. Stat. Soc. B
+16), so it is unbounded, and says so, where the gains hardly differ beyond noise.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ class Slope:
 
 
 def directions(size: NDArray[np.int64], label: NDArray[np.int64], removed: Array) -> list[Array]:
-    """Orthonormal contrasts of the cells once the columns `removed` are taken out: between sizes, between labels, and the rest.
+    """Orthonormal contrasts of the cells once the columns `removed` are taken out: between sizes,
+    between labels, and the rest.
 
     Args:
         size, label: integer labels, shape (cells,).
         removed: shape (cells, k).
 
-    Returns arrays of shape (cells, m), m > 0. In a full grid, noise that a size or a label count shares is of one variance within each of them
-    (the strata of a split plot), so each has its own mean square.
+    Returns arrays of shape (cells, m), m > 0. In a full grid, noise that a size or a label count
+    shares is of one variance within each of them (the strata of a split plot), so each has its own
+    mean square.
     """
     blocks = [removed, np.eye(int(size.max()) + 1)[size], np.eye(int(label.max()) + 1)[label], np.eye(len(size))]
     earlier = np.zeros((len(size), 0))
@@ -61,9 +65,11 @@ def directions(size: NDArray[np.int64], label: NDArray[np.int64], removed: Array
 
 
 def moment_from_seeds(effect: Array, gain: Array, strata: list[Array]) -> Callable[[float], Moment]:
-    """T as a function of the slope, from effects and gains by seed, shape (seeds, cells): the noise is what differs between seeds.
+    """T as a function of the slope, from effects and gains by seed, shape (seeds, cells): the noise
+    is what differs between seeds.
 
-    T is then the mean over pairs of different seeds of sum(r of one, G of the other): cross-fitting in closed form.
+    T is then the mean over pairs of different seeds of sum(r of one, G of the other): cross-fitting
+    in closed form.
     """
     k = len(effect)
     parts = []
@@ -84,7 +90,8 @@ def moment_from_seeds(effect: Array, gain: Array, strata: list[Array]) -> Callab
             noise_rg = noise_eg - slope * noise_gg
             total += eg - slope * gg - noise_rg / k
             pieces.append((noise_rr / m * gg / k, (k - 1.0) * m))
-            # products of two noises: second order, and what the squared mean gain already holds of them is taken off
+            # products of two noises: second order, and what the squared mean gain already holds of
+            # them is taken off
             second += noise_rr * noise_gg / m * (1.0 / (k * (k - 1)) - 1.0 / k**2) + noise_rg**2 / m / (k * (k - 1))
             fit += ee - 2.0 * slope * eg + slope**2 * gg - noise_rr / k
             norm, count = norm + gg, count + m
@@ -119,10 +126,13 @@ def moment_from_variances(effect: Array, gain: Array, means: Array, variance: Ar
 
 
 def _finished(total: float, second: float, fit: float, norm: float, count: int, pieces: list[tuple[float, float]]) -> Moment:
-    """Add what cells scatter about the line beyond noise: the slope is meant for cells like these, not for these alone.
+    """Add what cells scatter about the line beyond noise: the slope is meant for cells like these,
+    not for these alone.
 
-    Without it zero was rejected in 16% of simulated grids whose effects scatter by 0.008 from cell to cell, with it in 5.5%. It is added only where
-    it exceeds its own standard error under no scatter: an estimate that is never below zero would else make the test reject 3.5% where none is.
+    Without it zero was rejected in 16% of simulated grids whose effects scatter by 0.008 from cell
+    to cell, with it in 5.5%. It is added only where it exceeds its own standard error under no
+    scatter: an estimate that is never below zero would else make the test reject 3.5% where none
+    is.
     """
     if norm > 0.0 and count > 1:
         noise = sum(one for one, _ in pieces) / norm
@@ -135,7 +145,9 @@ def _finished(total: float, second: float, fit: float, norm: float, count: int, 
 
 
 def solve_slope(moment: Callable[[float], Moment], spread: float, *, level: float) -> Slope:
-    """Estimate, test and interval from T; `spread` is the sum of squares of the measured gains along the contrasts."""
+    """Estimate, test and interval from T; `spread` is the sum of squares of the measured gains
+    along the contrasts.
+    """
     at_zero, variance, df = moment(0.0)
     divisor = at_zero - moment(1.0)[0]
     p = t_p_value(at_zero / np.sqrt(variance), df) if variance > 0.0 else float("nan")

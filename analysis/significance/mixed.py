@@ -1,4 +1,6 @@
-"""An arm's mean effect over cells by a linear mixed model of the paired differences, with shared stages, seeds and cells as random effects."""
+"""An arm's mean effect over cells by a linear mixed model of the paired differences, with shared
+stages, seeds and cells as random effects.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.effects import PairedEffects
 from analysis.errors import AnalysisError
-from analysis.outcomes import OUTCOME_NAMES
-from analysis.points import checked_level
+from analysis.fitting.points import checked_level
+from analysis.formatting import level_of, p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES
 from analysis.significance.component_levels import ComponentLevels
+from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.reml import Reml, fit_reml
 from analysis.student import t_p_value, t_quantile
-from analysis.wording import level_of, p_value, percent
 
 Labels = NDArray[np.int64]
 NONE = float("nan")
@@ -38,7 +40,9 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class MixedEffect:
-    """The mean effect of one treatment over all cells. Make one with `analysis.significance.mixed.mixed_effect`."""
+    """The mean effect of one treatment over all cells. Make one with
+    `analysis.significance.mixed.mixed_effect`.
+    """
 
     subject: str
     """The treatment, as a sentence begins."""
@@ -95,18 +99,23 @@ def mixed_effect(
     seeds: Literal["random", "cancel"] = "random",
     level: float | None = None,
 ) -> MixedEffect:
-    """The mean effect over cells of one treatment, from d = mean + cell + seed + shared stages + single pair, fitted by REML.
+    """The mean effect over cells of one treatment, from d = mean + cell + seed + shared stages +
+    single pair, fitted by REML.
 
-    Interval and p are Student's with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). Cells are the level combinations of
-    `effects.by`; a baseline run that stands in several pairs is a component too. A shared component that is estimated as zero still counts in the
-    standard error and in its degrees of freedom, which keeps the error rate (see `reml`); that of cells does not. In a balanced grid with cells
-    fixed and seeds random this is exactly the paired t over seeds. With three seeds that has two degrees of freedom, and no valid test has more
-    unless something is assumed: `seeds='cancel'` assumes that a seed adds the same to both runs of a pair, so that each pre-training or intermediate
-    stage is a draw of its own. If that is false the error rate is far too high (measured in benchmarks/statistics/effects.py), so a seed component
-    that shows in the data is said in the note.
+    Interval and p are Student's with Satterthwaite's degrees of freedom (Biometrics Bulletin 2,
+    1946). Cells are the level combinations of `effects.by`; a baseline run that stands in several
+    pairs is a component too. A shared component that is estimated as zero still counts in the
+    standard error and in its degrees of freedom, which keeps the error rate (see `reml`); that of
+    cells does not. In a balanced grid with cells fixed and seeds random this is exactly the paired
+    t over seeds. With three seeds that has two degrees of freedom, and no valid test has more
+    unless something is assumed: `seeds='cancel'` assumes that a seed adds the same to both runs of
+    a pair, so that each pre-training or intermediate stage is a draw of its own. If that is false
+    the error rate is far too high (measured in benchmarks/statistics/effects.py), so a seed
+    component that shows in the data is said in the note.
 
-    A component that the data cannot tell apart from others is joined with them, and the note says so; one that all pairs share, or that goes with
-    the cells when those are fixed, makes the result conditional on it. Raises AnalysisError for an unknown treatment or option.
+    A component that the data cannot tell apart from others is joined with them, and the note says
+    so; one that all pairs share, or that goes with the cells when those are fixed, makes the result
+    conditional on it. Raises AnalysisError for an unknown treatment or option.
     """
     treatment = _checked(effects, treatment, cells, seeds)
     level = effects.level if level is None else level
@@ -128,7 +137,8 @@ def mixed_effect(
     else:
         fit = fit_reml(y, fixed, list(kept.values()))
         estimate, likelihood = float(contrast @ fit.coefficients), fit.log_likelihood
-        # what is shared stays uncertain when it is estimated as zero, or three seeds would pass for seventy independent pairs
+        # what is shared stays uncertain when it is estimated as zero, or three seeds would pass for
+        # seventy independent pairs
         counted = (fit.variances > 0.0) | np.array([*map(_is_shared, kept), True])
         degrees = min(fit.degrees_of_freedom(contrast, counted), float(len(y) - fixed.shape[1]))
         error = fit.freed_standard_error(contrast, counted)
@@ -175,7 +185,9 @@ def _checked(effects: PairedEffects, treatment: Any, cells: str, seeds: str) -> 
 
 
 def _sources(pairs: pd.DataFrame, seeds: str) -> dict[str, Labels]:
-    """Level of each pair in what pairs share, -1 where it has none: seed, stages of either arm, and the baseline run."""
+    """Level of each pair in what pairs share, -1 where it has none: seed, stages of either arm, and
+    the baseline run.
+    """
     found: dict[str, Labels] = {}
     if "seed" in pairs.columns and seeds == "random":
         found["seed"] = pd.factorize(pairs["seed"])[0].astype(np.int64)
@@ -199,12 +211,14 @@ def _is_shared(name: str) -> bool:
 def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple[dict[str, Labels], list[str]]:
     """The components that the design can estimate, and what is said about the others.
 
-    A component counts if its covariance matrix, after the fixed effects are projected out, is no combination of those kept before it.
+    A component counts if its covariance matrix, after the fixed effects are projected out, is no
+    combination of those kept before it.
     """
     n = len(fixed)
     left, singular, _ = np.linalg.svd(fixed, full_matrices=False)
     q = left[:, singular > 1e-12 * singular[0]]
-    # All that is asked are lengths and angles of covariance matrices, taken as vectors; they come from counts by level and need no n x n matrix.
+    # All that is asked are lengths and angles of covariance matrices, taken as vectors; they come
+    # from counts by level and need no n x n matrix.
     levels = {name: ComponentLevels.of(label, q) for name, label in sources.items()}
     noise = float(n - q.shape[1]) ** 0.5  # length of the projection itself, the covariance of a single pair
     kept: dict[str, Labels] = {}
@@ -265,7 +279,9 @@ def _components(kept: dict[str, Labels], fit: Reml, n: int) -> tuple[Component, 
 
 
 def _seed_note(y: NDArray[np.float64], fixed: NDArray[np.float64], kept: dict[str, Labels], fit: Reml, pairs: pd.DataFrame) -> list[str]:
-    """What the likelihood says about the assumption that seeds cancel: a ratio test of one variance at its bound (Self and Liang 1987)."""
+    """What the likelihood says about the assumption that seeds cancel: a ratio test of one variance
+    at its bound (Self and Liang 1987).
+    """
     if "seed" not in pairs.columns:
         return []
     with_seed, _ = _told_apart({"seed": pd.factorize(pairs["seed"])[0].astype(np.int64)} | kept, fixed)

@@ -1,6 +1,7 @@
 """Many tests at once: p-values corrected for the family they belong to.
 
-The same numbers as statsmodels' multipletests (a test holds them together), which collects garbage at every call: 30 ms and more for eight p-values.
+The same numbers as statsmodels' multipletests (a test holds them together), which collects garbage
+at every call: 30 ms and more for eight p-values.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ METHODS = ("holm", "bh")
 
 
 def adjust(p: Any, method: Literal["holm", "bh"] = "holm") -> Any:
-    """p-values corrected for their family, shape (m,); NaN stays NaN and does not count in the family.
+    """p-values corrected for their family, shape (m,); NaN stays NaN and does not count in the
+    family.
 
-    'holm' bounds the chance of any false claim (Holm 1979, Scand. J. Stat. 6); 'bh' bounds the expected share of false ones among the claims
-    (Benjamini and Hochberg 1995, J. R. Stat. Soc. B 57), under independence or positive dependence. Raises AnalysisError for another method.
+    'holm' bounds the chance of any false claim (Holm 1979, Scand. J. Stat. 6); 'bh' bounds the
+    expected share of false ones among the claims (Benjamini and Hochberg 1995, J. R. Stat. Soc. B
+    57), under independence or positive dependence. Raises AnalysisError for another method.
     """
     if method not in METHODS:
         raise AnalysisError(f"method '{method}' is not a correction of p-values: give 'holm' or 'bh'.")

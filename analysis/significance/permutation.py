@@ -1,4 +1,6 @@
-"""A test of no effect that assumes no distribution: the signs of whole independent groups of differences are flipped."""
+"""A test of no effect that assumes no distribution: the signs of whole independent groups of
+differences are flipped.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.effects import PairedEffects
 from analysis.errors import AnalysisError
+from analysis.significance.paired_effects import PairedEffects
 
 MOST_GROUPS_ENUMERATED = 14
 FEWEST_GROUPS = 6  # 2 / 2^6 = 0.03 is the first below 5%
@@ -16,15 +18,19 @@ COLUMNS = ("p_permutation", "smallest_p", "groups", "exact", "note")
 
 
 def permutation_test(effects: PairedEffects, *, resamples: int = 9999, seed: int = 0) -> pd.DataFrame:
-    """Sign-flip test of every row of `effects.table` and then of `effects.overall` (missing in the columns of `by`).
+    """Sign-flip test of every row of `effects.table` and then of `effects.overall` (missing in the
+    columns of `by`).
 
-    Under no effect treatment and baseline could be swapped in all runs that share anything, so the sign of each independent group's mean difference
-    is as likely + as -; p is the share of sign patterns whose mean is at least as far from zero as that observed (Fisher 1935, The Design of
-    Experiments, section 21). All 2^groups patterns are tried up to 14 groups; beyond, p = (b + 1) / (m + 1) over m random ones (Phipson and Smyth
-    2010). A group counts once however many pairs it holds, as in the t test of the row.
+    Under no effect treatment and baseline could be swapped in all runs that share anything, so the
+    sign of each independent group's mean difference is as likely + as -; p is the share of sign
+    patterns whose mean is at least as far from zero as that observed (Fisher 1935, The Design of
+    Experiments, section 21). All 2^groups patterns are tried up to 14 groups; beyond, p = (b + 1) /
+    (m + 1) over m random ones (Phipson and Smyth 2010). A group counts once however many pairs it
+    holds, as in the t test of the row.
 
-    Returns treatment and the columns of `by`, then p_permutation, smallest_p (2 / 2^groups: no data give less), groups, exact, note. Fewer than six
-    groups can never reach 5%, and the note says so. The rows' p are not corrected for their number: see `adjust`. Raises AnalysisError for resamples
+    Returns treatment and the columns of `by`, then p_permutation, smallest_p (2 / 2^groups: no data
+    give less), groups, exact, note. Fewer than six groups can never reach 5%, and the note says so.
+    The rows' p are not corrected for their number: see `adjust`. Raises AnalysisError for resamples
     below 99.
     """
     if resamples < 99:
@@ -41,7 +47,9 @@ def permutation_test(effects: PairedEffects, *, resamples: int = 9999, seed: int
 
 
 def sign_flip_p(differences: NDArray[np.float64], *, resamples: int, random: np.random.Generator) -> float:
-    """Two-sided p of the mean of independent differences, shape (groups,), by the sign patterns of `permutation_test`."""
+    """Two-sided p of the mean of independent differences, shape (groups,), by the sign patterns of
+    `permutation_test`.
+    """
     groups = len(differences)
     least = abs(float(differences.sum())) * (1.0 - 1e-12) - 1e-300  # a tie counts, also after rounding
     if groups <= MOST_GROUPS_ENUMERATED:

@@ -1,4 +1,6 @@
-"""How many seeds show an effect of a stated size: power by the noncentral t, for paired and for independent seeds."""
+"""How many seeds show an effect of a stated size: power by the noncentral t, for paired and for
+independent seeds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import math
 from typing import Literal
 
 from analysis.errors import AnalysisError
-from analysis.points import checked_level
+from analysis.fitting.points import checked_level
 from analysis.significance.noncentral import noncentral_t_below
 from analysis.student import t_quantile
 
@@ -15,15 +17,19 @@ MOST_SEEDS = 1_000_000.0
 
 
 def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, design: Design = "paired", tests: int = 1) -> float:
-    """Probability that a two-sided t test at 1 - level finds `effect` with that many seeds (in each arm).
+    """Probability that a two-sided t test at 1 - level finds `effect` with that many seeds (in each
+    arm).
 
     Args:
         effect: true mean difference, in the unit of `sd`; its sign does not matter.
-        sd: 'paired': standard deviation over seeds of the differences between the arms; 'independent': of single runs within an arm.
+        sd: 'paired': standard deviation over seeds of the differences between the arms;
+            'independent': of single runs within an arm.
         seeds: at least 2; need not be whole.
-        level: nominal coverage; the test is at 1 - level, or (1 - level) / tests with several tests (Bonferroni, which Holm's first step equals).
+        level: nominal coverage; the test is at 1 - level, or (1 - level) / tests with several tests
+            (Bonferroni, which Holm's first step equals).
 
-    Equals statsmodels' TTestPower and TTestIndPower; Cohen 1988, Statistical Power Analysis, chapter 2. Raises AnalysisError.
+    Equals statsmodels' TTestPower and TTestIndPower; Cohen 1988, Statistical Power Analysis,
+    chapter 2. Raises AnalysisError.
     """
     _checked(effect=effect, sd=sd, level=level, design=design, tests=tests)
     if not seeds >= 2:
@@ -32,7 +38,8 @@ def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, des
 
 
 def seeds_needed(effect: float, *, sd: float, power: float = 0.8, level: float = 0.95, design: Design = "paired", tests: int = 1) -> int:
-    """The fewest seeds (in each arm) with which `effect` is found with probability `power`; arguments as in `power_of`, at least 2.
+    """The fewest seeds (in each arm) with which `effect` is found with probability `power`;
+    arguments as in `power_of`, at least 2.
 
     Raises AnalysisError, also where more than a million would be needed.
     """
@@ -58,7 +65,9 @@ def fractional_seeds(effect: float, *, sd: float, power: float = 0.8, level: flo
 
 
 def smallest_effect(seeds: float, *, sd: float, power: float = 0.8, level: float = 0.95, design: Design = "paired", tests: int = 1) -> float:
-    """The smallest effect, in the unit of `sd`, that so many seeds (in each arm) show with probability `power`; arguments as in `power_of`."""
+    """The smallest effect, in the unit of `sd`, that so many seeds (in each arm) show with
+    probability `power`; arguments as in `power_of`.
+    """
     from scipy.optimize import brentq
 
     _checked(effect=0.0, sd=sd, level=level, design=design, tests=tests, power=power)

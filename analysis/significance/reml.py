@@ -1,11 +1,15 @@
-"""Restricted maximum likelihood of a linear mixed model with crossed variance components, and Satterthwaite's degrees of freedom.
+"""Restricted maximum likelihood of a linear mixed model with crossed variance components, and
+Satterthwaite's degrees of freedom.
 
-All work is on the cross-products of the level indicators, so one step costs the cube of the number of levels, whatever the number of observations:
-milliseconds for a grid of hundreds of pairs, seconds for thousands with a thousand levels.
+All work is on the cross-products of the level indicators, so one step costs the cube of the number
+of levels, whatever the number of observations: milliseconds for a grid of hundreds of pairs,
+seconds for thousands with a thousand levels.
 
-Variances are held at or above zero, so that the weights make sense. With few levels of a component the standard error that follows is then too large
-or, if its degrees of freedom are dropped, too sure; Stroup and Littell 2002 (Proc. Conf. Applied Statistics in Agriculture) measured that only
-unbounded estimates keep the error rate. `freed_standard_error` has them: one scoring step without bounds (MIVQUE, Rao 1971), at the same weights.
+Variances are held at or above zero, so that the weights make sense. With few levels of a component
+the standard error that follows is then too large or, if its degrees of freedom are dropped, too
+sure; Stroup and Littell 2002 (Proc. Conf. Applied Statistics in Agriculture) measured that only
+unbounded estimates keep the error rate. `freed_standard_error` has them: one scoring step without
+bounds (MIVQUE, Rao 1971), at the same weights.
 """
 
 from __future__ import annotations
@@ -24,12 +28,18 @@ SMALLEST_RESIDUAL = 1e-10  # as a share of the variance of y
 
 @dataclass(frozen=True, kw_only=True)
 class Reml:
-    """A fitted model y = X b + sum_k Z_k u_k + e, with u_k ~ N(0, variances[k]) and e ~ N(0, variances[-1])."""
+    """A fitted model y = X b + sum_k Z_k u_k + e, with u_k ~ N(0, variances[k]) and e ~ N(0,
+    variances[-1]).
+    """
 
     variances: Array
-    """Shape (components + 1,), the residual last, in the square of y's unit; zero is allowed for all but the residual."""
+    """Shape (components + 1,), the residual last, in the square of y's unit; zero is allowed for
+    all but the residual.
+    """
     log_likelihood: float
-    """The restricted log-likelihood of Patterson and Thompson 1971 with all its constants, as statsmodels gives it."""
+    """The restricted log-likelihood of Patterson and Thompson 1971 with all its constants, as
+    statsmodels gives it.
+    """
     information: Array
     """Expected information of the variances, shape (components + 1, components + 1)."""
     coefficients: Array
@@ -39,16 +49,20 @@ class Reml:
     projected: tuple[Array, ...]
     """Z_k' H^-1 X (X' H^-1 X)^-1 for each component, with H = V / residual variance."""
     score: Array
-    """Slope of the log-likelihood in the variances, shape (components + 1,); below zero only where a variance is at its bound."""
+    """Slope of the log-likelihood in the variances, shape (components + 1,); below zero only where
+    a variance is at its bound.
+    """
 
     def standard_error(self, contrast: Array) -> float:
         """Of contrast . b; contrast has shape (p,)."""
         return float(np.sqrt(contrast @ self.covariance @ contrast))
 
     def freed_standard_error(self, contrast: Array, kept: NDArray[np.bool_] | None = None) -> float:
-        """Of contrast . b at the same weights, from the unbiased quadratic estimates of the variances marked in `kept`, shape (components + 1,).
+        """Of contrast . b at the same weights, from the unbiased quadratic estimates of the
+        variances marked in `kept`, shape (components + 1,).
 
-        Equals standard_error where no marked variance is at its bound, and the ANOVA answer in balanced designs; NaN where it is not above zero.
+        Equals standard_error where no marked variance is at its bound, and the ANOVA answer in
+        balanced designs; NaN where it is not above zero.
         """
         free = np.ones(len(self.variances), dtype=bool) if kept is None else kept
         freed = self.variances.copy()
@@ -57,9 +71,11 @@ class Reml:
         return spread**0.5 if spread > 0 else float("nan")
 
     def degrees_of_freedom(self, contrast: Array, kept: NDArray[np.bool_] | None = None) -> float:
-        """Satterthwaite's degrees of freedom 2 v^2 / var(v) of v = var(contrast . b), by the delta method on the expected information.
+        """Satterthwaite's degrees of freedom 2 v^2 / var(v) of v = var(contrast . b), by the delta
+        method on the expected information.
 
-        `kept`, shape (components + 1,), marks the variances that count as estimated; the others count as known (Fai and Cornelius 1996).
+        `kept`, shape (components + 1,), marks the variances that count as estimated; the others
+        count as known (Fai and Cornelius 1996).
         """
         free = np.ones(len(self.variances), dtype=bool) if kept is None else kept
         gradient = self._gradient(contrast)[free]
@@ -67,7 +83,9 @@ class Reml:
         return float(2.0 * self.standard_error(contrast) ** 4 / (gradient @ inverse @ gradient))
 
     def _gradient(self, contrast: Array) -> Array:
-        """Of var(contrast . b) in each variance at fixed weights a: the squared length of Z_k' a, and of a; shape (components + 1,)."""
+        """Of var(contrast . b) in each variance at fixed weights a: the squared length of Z_k' a,
+        and of a; shape (components + 1,).
+        """
         weights = np.array([float(np.sum((one @ contrast) ** 2)) for one in self.projected])
         spread = self.standard_error(contrast) ** 2
         return np.append(weights, (spread - float(weights @ self.variances[:-1])) / self.variances[-1])
@@ -79,7 +97,8 @@ def fit_reml(y: Array, fixed: Array, levels: Sequence[NDArray[np.int64]]) -> Rem
     Args:
         y: shape (n,).
         fixed: X, shape (n, p), of full rank p < n.
-        levels: for each component the level of each observation from 0, or -1 where the component does not act; shape (n,).
+        levels: for each component the level of each observation from 0, or -1 where the component
+            does not act; shape (n,).
     """
     scale = float(np.std(y)) or 1.0
     problem = _Problem(y / scale, fixed, levels)
@@ -106,7 +125,8 @@ class _Problem:
         z = np.concatenate(parts, axis=1) if parts else np.zeros((self.n, 0))
         edges = np.concatenate(([0], np.cumsum(self.sizes)))
         self.spans = [slice(a, b) for a, b in itertools.pairwise(edges)]
-        # Z = Q R with orthonormal Q, so that V / residual = I + Q R D R' Q' is inverted on the small R
+        # Z = Q R with orthonormal Q, so that V / residual = I + Q R D R' Q' is inverted on the
+        # small R
         values, vectors = np.linalg.eigh(z.T @ z)
         there = values > 1e-10 * max(float(values.max(initial=0.0)), 1.0)
         self.r = np.sqrt(values[there])[:, None] * vectors[:, there].T
@@ -120,7 +140,9 @@ class _Problem:
         self.constant = (self.n - self.p) * float(np.log(2.0 * np.pi))
 
     def starts(self) -> list[Array]:
-        """All components alike, and the residual alone: the likelihood can have a second peak where a component is zero."""
+        """All components alike, and the residual alone: the likelihood can have a second peak where
+        a component is zero.
+        """
         parts = len(self.sizes) + 1
         return [np.full(parts, self.variance / parts), np.append(np.full(parts - 1, 1e-3 * self.variance), self.variance)][: 1 + (parts > 1)]
 
@@ -162,7 +184,9 @@ class _Problem:
         )
 
     def climb(self, start: Array) -> Reml:
-        """Fisher scoring with halving; a component leaves its bound only where the likelihood rises from there."""
+        """Fisher scoring with halving; a component leaves its bound only where the likelihood rises
+        from there.
+        """
         state = self.at(start)
         for _ in range(MOST_STEPS):
             free = (state.variances > self.lowest) | (state.score > 0.0)

@@ -1,4 +1,6 @@
-"""How many seeds the next study needs, from the spread over the seeds of a finished one, and how poorly that spread is known."""
+"""How many seeds the next study needs, from the spread over the seeds of a finished one, and how
+poorly that spread is known.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.effects import PairedEffects
 from analysis.errors import AnalysisError
-from analysis.outcomes import OUTCOME_NAMES
+from analysis.formatting import level_of, percent
+from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.power import MOST_SEEDS, power_of, seeds_needed, smallest_effect
-from analysis.wording import level_of, percent
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedPlan:
-    """Seeds needed for a stated effect, row by row of a finished study. Make one with `analysis.plan_seeds`."""
+    """Seeds needed for a stated effect, row by row of a finished study. Make one with
+    `analysis.plan_seeds`.
+    """
 
     effect: float
     """The effect to be found, in the outcome's unit."""
@@ -30,9 +34,12 @@ class SeedPlan:
     tests: int
     """Tests in the family (Bonferroni)."""
     table: pd.DataFrame
-    """One row per row of the study's table: treatment, the columns of `by`, units (independent groups, or seeds where all share a pre-training), sd
-    (of the units' mean differences), sd_low, sd_high (chi-square on units - 1), seeds, seeds_low, seeds_high (under sd, sd_low, sd_high; inf above a
-    million), power_now and smallest_now (power for `effect`, and the effect found with `power`, at the study's own units and sd), note."""
+    """One row per row of the study's table: treatment, the columns of `by`, units (independent
+    groups, or seeds where all share a pre-training), sd (of the units' mean differences), sd_low,
+    sd_high (chi-square on units - 1), seeds, seeds_low, seeds_high (under sd, sd_low, sd_high; inf
+    above a million), power_now and smallest_now (power for `effect`, and the effect found with
+    `power`, at the study's own units and sd), note.
+    """
 
     def sentence(self, row: int = 0) -> str:
         """One row in plain words."""
@@ -52,11 +59,14 @@ class SeedPlan:
 
 
 def plan_seeds(effects: PairedEffects, effect: float, *, power: float = 0.8, tests: int = 1) -> SeedPlan:
-    """How many seeds, each with its own pre-training, a study needs to find `effect` in each row of a finished one, at the finished one's level.
+    """How many seeds, each with its own pre-training, a study needs to find `effect` in each row of
+    a finished one, at the finished one's level.
 
-    The SD is that of the mean differences of independent groups of runs; its interval, from (units - 1) sd^2 / chi-square, carries over to the
-    number of seeds. Where all runs share a pre-training the units are seeds, and the answer holds for that pre-training alone. A row with one unit or
-    no spread has no answer, and its note says why. Raises AnalysisError for an effect of zero or a power out of range.
+    The SD is that of the mean differences of independent groups of runs; its interval, from (units
+    - 1) sd^2 / chi-square, carries over to the number of seeds. Where all runs share a pre-training
+    the units are seeds, and the answer holds for that pre-training alone. A row with one unit or no
+    spread has no answer, and its note says why. Raises AnalysisError for an effect of zero or a
+    power out of range.
     """
     if not (math.isfinite(effect) and effect != 0.0):
         raise AnalysisError(f"effect is {effect:g}: state the smallest difference that would matter, in the unit of {effects.outcome}.")

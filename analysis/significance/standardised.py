@@ -1,4 +1,6 @@
-"""Hedges' g of two cells from their means and standard deviations, with the interval that the noncentral t gives."""
+"""Hedges' g of two cells from their means and standard deviations, with the interval that the
+noncentral t gives.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ def small_sample_factor(degrees_of_freedom: float) -> float:
 
 
 def hedges_g(difference: float, sd: float, other_sd: float, n: float, other_n: float, *, level: float = 0.95) -> tuple[float, float, float]:
-    """g, low, high: the difference in units of the pooled SD, without small-sample bias, and its exact interval under normal runs of one variance.
+    """g, low, high: the difference in units of the pooled SD, without small-sample bias, and its
+    exact interval under normal runs of one variance.
 
-    g = J d with J = gamma(m/2) / (sqrt(m/2) gamma((m-1)/2)), m = n + other_n - 2 (Hedges 1981, J. Educ. Stat. 6, eq. 6e); the ends are J times
-    those noncentralities under which the observed t lies at the tails (Steiger & Fouladi 1997). NaN where the pooled SD is zero.
+    g = J d with J = gamma(m/2) / (sqrt(m/2) gamma((m-1)/2)), m = n + other_n - 2 (Hedges 1981, J.
+    Educ. Stat. 6, eq. 6e); the ends are J times those noncentralities under which the observed t
+    lies at the tails (Steiger & Fouladi 1997). NaN where the pooled SD is zero.
     """
     m = n + other_n - 2.0
     pooled = math.sqrt(((n - 1.0) * sd**2 + (other_n - 1.0) * other_sd**2) / m) if m > 0 else 0.0

@@ -1,4 +1,6 @@
-"""Tests on published tables: cells of which only a mean, a spread and the number of runs are known, no raw run."""
+"""Tests on published tables: cells of which only a mean, a spread and the number of runs are known,
+no raw run.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.matching import SETTINGS, match_columns
-from analysis.outcomes import outcome_of
-from analysis.points import checked_level
+from analysis.fitting.points import checked_level
+from analysis.formatting import level_of
+from analysis.runs.matching import SETTINGS, match_columns
+from analysis.runs.outcomes import outcome_of
+from analysis.runs.table import numeric_column, require_columns
 from analysis.significance.cell_variances import Array, CellVariances, Variance, cell_variances
 from analysis.significance.multiplicity import adjust
 from analysis.significance.standardised import hedges_g
 from analysis.significance.summary_effects import SummaryEffects
 from analysis.student import t_p_value, t_quantile
-from analysis.table import numeric_column, require_columns
-from analysis.wording import level_of
 
 WHERE = "the table of means"
 Spread = Literal["sd", "se"]
@@ -38,22 +40,31 @@ def summary_effects(
     n: str = "n_runs",
     variance: Variance = "moderated",
 ) -> SummaryEffects:
-    """How the mean of `outcome` changes when `factor` goes from `baseline` to `treatment` (one level, or a list of them), cell by cell.
+    """How the mean of `outcome` changes when `factor` goes from `baseline` to `treatment` (one
+    level, or a list of them), cell by cell.
 
     Args:
-        cells: one row a cell: settings columns, the mean `outcome`, its spread `{outcome}_spread` in the same unit, and the runs `n`.
-        spread: whether the spread is the SD of single runs or the SE of their mean. Where a paper does not say, give both readings.
-        by: settings to list first; every other setting that differs between rows follows, so one row is one pair of cells.
-        variance: 'welch' uses each cell's own spread (Welch 1947; equal to scipy.stats.ttest_ind_from_stats with equal_var=False), safe in each
-            cell but with 3 runs nearly without power after Holm; 'moderated' (the default) draws each cell's variance towards those of the other
-            cells of its arm (Smyth 2004), which keeps the error rate at 3.6-5.9% on average over cells and below 5% after Holm, while a cell that
-            truly scatters far more than the rest of its arm may reject in 11% (benchmarks/statistics/summaries.py); 'pooled' takes one variance
-            for all, right only where all cells scatter alike.
+        cells: one row a cell: settings columns, the mean `outcome`, its spread `{outcome}_spread`
+            in the same unit, and the runs `n`.
+        spread: whether the spread is the SD of single runs or the SE of their mean. Where a paper
+            does not say, give both readings.
+        by: settings to list first; every other setting that differs between rows follows, so one
+            row is one pair of cells.
+        variance: 'welch' uses each cell's own spread (Welch 1947; equal to
+            scipy.stats.ttest_ind_from_stats with equal_var=False), safe in each cell but with 3
+            runs nearly without power after Holm; 'moderated' (the default) draws each cell's
+            variance towards those of the other cells of its arm (Smyth 2004), which keeps the error
+            rate at 3.6-5.9% on average over cells and below 5% after Holm, while a cell that truly
+            scatters far more than the rest of its arm may reject in 11%
+            (benchmarks/statistics/summaries.py); 'pooled' takes one variance for all, right only
+            where all cells scatter alike.
 
-    Runs of the two arms are taken as independent: if they share seeds or pre-trainings, which a table of means cannot show, the intervals are too
-    wide rather than too narrow for the difference between arms, and say nothing about another pre-training. Cells with one run or a spread of zero
-    give a difference without an interval. Raises AnalysisError for a missing column or level, text where numbers belong, a negative spread, n
-    below 1, two rows of one cell, or arms that share no setting.
+    Runs of the two arms are taken as independent: if they share seeds or pre-trainings, which a
+    table of means cannot show, the intervals are too wide rather than too narrow for the difference
+    between arms, and say nothing about another pre-training. Cells with one run or a spread of zero
+    give a difference without an interval. Raises AnalysisError for a missing column or level, text
+    where numbers belong, a negative spread, n below 1, two rows of one cell, or arms that share no
+    setting.
     """
     outcome = outcome_of(cells, outcome)
     treatments = tuple(treatment) if isinstance(treatment, (list, tuple, np.ndarray)) else (treatment,)
@@ -76,10 +87,12 @@ def summary_pretraining_effects(
     n: str = "n_runs",
     variance: Variance = "moderated",
 ) -> SummaryEffects:
-    """Every amount of pre-training against training from scratch, at each number of labels, all rows one Holm family.
+    """Every amount of pre-training against training from scratch, at each number of labels, all
+    rows one Holm family.
 
-    With `intermediate` other than 'none' the treatment cells have had that stage after pre-training and the baseline stays scratch alone: whether
-    the stage negates the gains of pre-training. Otherwise as `summary_effects`.
+    With `intermediate` other than 'none' the treatment cells have had that stage after pre-training
+    and the baseline stays scratch alone: whether the stage negates the gains of pre-training.
+    Otherwise as `summary_effects`.
     """
     outcome = outcome_of(cells, outcome)
     require_columns(cells, ("pretrain_images",), where=WHERE)
@@ -103,7 +116,9 @@ def summary_intermediate_effects(
     n: str = "n_runs",
     variance: Variance = "moderated",
 ) -> SummaryEffects:
-    """Every intermediate objective against 'none' at equal pre-training and labels, all rows one Holm family; as `summary_effects`."""
+    """Every intermediate objective against 'none' at equal pre-training and labels, all rows one
+    Holm family; as `summary_effects`.
+    """
     require_columns(cells, ("intermediate",), where=WHERE)
     objectives = sorted(one for one in cells["intermediate"].dropna().unique().tolist() if one != "none")
     if not objectives:
@@ -124,7 +139,9 @@ def summary_intermediate_effects(
 
 
 def checked_spreads(cells: pd.DataFrame, *, outcome: str, spread: Spread, n: str) -> tuple[Array, Array, Array]:
-    """Means, SDs of single runs (NaN where unknown) and runs of every cell, each of shape (cells,). Raises AnalysisError."""
+    """Means, SDs of single runs (NaN where unknown) and runs of every cell, each of shape (cells,).
+    Raises AnalysisError.
+    """
     if spread not in ("sd", "se"):
         raise AnalysisError(f"spread is '{spread}': say 'sd' if it is of single runs, 'se' if it is of their mean.")
     mean, scatter, runs = (numeric_column(cells, name, where=WHERE).to_numpy() for name in (outcome, f"{outcome}_spread", n))
@@ -250,7 +267,9 @@ def _row(mean: Array, sd: Array, runs: Array, lent: CellVariances, new: int, old
 
 
 def _overall(table: pd.DataFrame, mean: Array, sd: Array, runs: Array, new: Any, old: Any, cells: pd.DataFrame, level: float) -> pd.DataFrame:
-    """The mean over cells: own variances, whose sum over many cells is known well enough without borrowing."""
+    """The mean over cells: own variances, whose sum over many cells is known well enough without
+    borrowing.
+    """
     own = cell_variances(sd**2, runs - 1.0, how="welch")
     treatments = table["treatment"].unique().tolist()
     rows = []

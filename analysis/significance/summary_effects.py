@@ -1,4 +1,6 @@
-"""What comparisons of published means return: effects with intervals, their mean over cells, and a plain sentence for each."""
+"""What comparisons of published means return: effects with intervals, their mean over cells, and a
+plain sentence for each.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.effects import _condition as condition
-from analysis.outcomes import OUTCOME_NAMES
-from analysis.wording import level_of, p_value, percent
+from analysis.formatting import level_of, p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.significance.paired_effects import _condition as condition
 
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryEffects:
-    """Differences between cells of which only mean, spread and number of runs are known. Make one with `analysis.summary_effects`."""
+    """Differences between cells of which only mean, spread and number of runs are known. Make one
+    with `analysis.summary_effects`.
+    """
 
     factor: str
     """The column whose change is studied."""
@@ -32,16 +36,24 @@ class SummaryEffects:
     variance: str
     """'welch', 'pooled' or 'moderated'."""
     treatment_stage: str
-    """The intermediate stage that only the treatment cells have had; empty where the two arms differ in the factor alone."""
+    """The intermediate stage that only the treatment cells have had; empty where the two arms
+    differ in the factor alone.
+    """
     table: pd.DataFrame
-    """One row per pair of cells: factor, baseline, treatment, the columns of `by`, n_treatment, n_baseline (runs), baseline_mean,
-    treatment_mean, difference (treatment - baseline), se, df, low, high (NaN where there is no interval), p (two-sided), p_holm, p_bh (over the
-    rows of this table), hedges_g, g_low, g_high (standardised by the two cells' own pooled SD; exact under normal runs of equal variance), note."""
+    """One row per pair of cells: factor, baseline, treatment, the columns of `by`, n_treatment,
+    n_baseline (runs), baseline_mean, treatment_mean, difference (treatment - baseline), se, df,
+    low, high (NaN where there is no interval), p (two-sided), p_holm, p_bh (over the rows of this
+    table), hedges_g, g_low, g_high (standardised by the two cells' own pooled SD; exact under
+    normal runs of equal variance), note.
+    """
     overall: pd.DataFrame
-    """The mean difference over the rows that have an interval, per treatment: factor, baseline, treatment, n_cells, difference, se, df, low, high,
-    p (each cell's runs taken as independent of other cells'; a baseline cell that stands in several rows counts once), n_clusters, low_clustered,
-    high_clustered, p_clustered (t over the means of pre-training sizes, so what a size shares widens the interval), note. With several treatments
-    a last row, treatment 'all', takes them together."""
+    """The mean difference over the rows that have an interval, per treatment: factor, baseline,
+    treatment, n_cells, difference, se, df, low, high, p (each cell's runs taken as independent of
+    other cells'; a baseline cell that stands in several rows counts once), n_clusters,
+    low_clustered, high_clustered, p_clustered (t over the means of pre-training sizes, so what a
+    size shares widens the interval), note. With several treatments a last row, treatment 'all',
+    takes them together.
+    """
     n_unmatched: int
     """Cells of either arm that found no partner."""
 
@@ -70,7 +82,9 @@ class SummaryEffects:
         return [self.sentence(position) for position in range(len(self.table))]
 
     def counts(self) -> dict[str, int]:
-        """How many rows are cells, above, below (the difference's sign), significantly_above, significantly_below (Holm) and untested."""
+        """How many rows are cells, above, below (the difference's sign), significantly_above,
+        significantly_below (Holm) and untested.
+        """
         sure = self.table["p_holm"] < 1.0 - self.level
         above, below = self.table["difference"] > 0, self.table["difference"] < 0
         return {

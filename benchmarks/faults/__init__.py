@@ -1,1 +1,3 @@
-"""What is lost when things go wrong: a real study under real Ray, with processes killed, disks filled and files damaged while it runs."""
+"""What is lost when things go wrong: a real study under real Ray, with processes killed, disks
+filled and files damaged while it runs.
+"""

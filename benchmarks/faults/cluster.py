@@ -1,4 +1,6 @@
-"""A Ray cluster of two nodes on one machine, each with one core; told by lines on stdin to add a node in place of one that was killed."""
+"""A Ray cluster of two nodes on one machine, each with one core; told by lines on stdin to add a
+node in place of one that was killed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from ray.cluster_utils import Cluster
 
 
 def main() -> None:
-    """Print the address; then answer `node` with the process id of the second node, and `another` after adding a new one."""
+    """Print the address; then answer `node` with the process id of the second node, and `another`
+    after adding a new one.
+    """
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)
     print(f"cluster:{cluster.address}", flush=True)

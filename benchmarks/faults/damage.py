@@ -17,12 +17,15 @@ from benchmarks.faults.study import Account, fresh, moment_s
 DISK_MB = 64
 RAY_DISK_MB = 700
 LONGEST_S = 4.0
-# libfaketime would reach further, but with it time.sleep of Python 3.11 raises EINVAL, and Ray does not start.
+# libfaketime would reach further, but with it time.sleep of Python 3.11 raises EINVAL, and Ray does
+# not start.
 
 
 @contextlib.contextmanager
 def small_disk(megabytes: int) -> Iterator[Path]:
-    """A tmpfs of that size; its path is short, since Ray's sockets lie in it. Needs the right to mount."""
+    """A tmpfs of that size; its path is short, since Ray's sockets lie in it. Needs the right to
+    mount.
+    """
     folder = Path(tempfile.mkdtemp(prefix="d", dir="/tmp"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
     try:
@@ -42,7 +45,9 @@ def fill(folder: Path, leave_bytes: int) -> Path:
 
 
 def full_disk(where: str, injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> Account:
-    """Fill the study's disk, or that of Ray's temporary folder, at random moments and to random bytes; then make room and launch again."""
+    """Fill the study's disk, or that of Ray's temporary folder, at random moments and to random
+    bytes; then make room and launch again.
+    """
     rng = random.Random(f"{where} {seed}")
     account = Account(fault=f"disk full ({where})")
     sentences = 0
@@ -87,7 +92,9 @@ def damaged_checkpoint(injections: int, seed: int, data: Path, scratch: Path, re
 
 
 def halved_result(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> Account:
-    """Kill the driver while stages train, and cut one result off at a random byte: that stage, and it alone, is to run again."""
+    """Kill the driver while stages train, and cut one result off at a random byte: that stage, and
+    it alone, is to run again.
+    """
     rng = random.Random(f"result {seed}")
     account = Account(fault="half-written result")
     while account.injections < injections:
@@ -150,7 +157,9 @@ time.time = jumping
 
 
 def two_launches(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> Account:
-    """Launch a study that is being worked on: the second launch must refuse, and the first must not notice."""
+    """Launch a study that is being worked on: the second launch must refuse, and the first must not
+    notice.
+    """
     rng = random.Random(f"two {seed}")
     account = Account(fault="two launches at once")
     refused = 0

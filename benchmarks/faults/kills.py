@@ -71,7 +71,9 @@ def _lane_on(node: int, study: Hurt, process: subprocess.Popen[bytes]) -> bool:
 
 
 def node_kills(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> Account:
-    """Kill every process of the second of two nodes, over and over; it comes back each time, as a machine of a cluster does."""
+    """Kill every process of the second of two nodes, over and over; it comes back each time, as a
+    machine of a cluster does.
+    """
     rng = random.Random(f"node {seed}")
     account = Account(fault="node")
     with subprocess.Popen(

@@ -1,4 +1,6 @@
-"""The processes of one launch, found by who started whom, so that nothing else on the machine is hurt."""
+"""The processes of one launch, found by who started whom, so that nothing else on the machine is
+hurt.
+"""
 
 from __future__ import annotations
 

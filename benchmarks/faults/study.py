@@ -43,7 +43,8 @@ CHECKPOINT_S = 0.3  # stages of seconds, so that kills fall before, into and aft
 LAUNCH = f"import sys; from scaling.launch import main; sys.exit(main(sys.argv[1:], checkpoint_s={CHECKPOINT_S}))"
 PATIENCE_S = 600.0
 MOST_LAUNCHES = 100  # of one study; kills of the driver need one each
-# A dead raylet refuses connections and is noticed after 3 s instead of 14 s; one that is merely slow still has 10 s for each answer.
+# A dead raylet refuses connections and is noticed after 3 s instead of 14 s; one that is merely
+# slow still has 10 s for each answer.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_health_check_period_ms": "500"}
 
 
@@ -86,7 +87,8 @@ HEADER = "| fault | injections | studies | launches | stages lost | stages run t
 class Hurt:
     """One study folder that is launched again and again until it is whole.
 
-    Whenever it is looked at, every finished stage must still have the very result file, by inode and time, that it had when it was first seen.
+    Whenever it is looked at, every finished stage must still have the very result file, by inode
+    and time, that it had when it was first seen.
     """
 
     def __init__(self, data: Path, folder: Path, account: Account, environment: dict[str, str] | None = None) -> None:
@@ -143,7 +145,9 @@ class Hurt:
         return sizes
 
     def wait_until_training(self, process: subprocess.Popen[bytes], since: dict[str, int] | None = None) -> bool:
-        """Wait until something is written that was not there before; False if the launch ended first."""
+        """Wait until something is written that was not there before; False if the launch ended
+        first.
+        """
         before = self.work() if since is None else since
         deadline = time.monotonic() + PATIENCE_S
         while process.poll() is None:
@@ -208,5 +212,7 @@ def fresh(data: Path, scratch: Path, account: Account, environment: dict[str, st
 
 
 def moment_s(rng: random.Random, longest_s: float) -> float:
-    """A moment within so many seconds, mostly early ones so that many kills fit into a study, to the millisecond."""
+    """A moment within so many seconds, mostly early ones so that many kills fit into a study, to
+    the millisecond.
+    """
     return round(rng.uniform(0.0, 1.0) ** 2 * longest_s, 3)

@@ -1,4 +1,6 @@
-"""kill -9 exactly inside a write: while a file is half written, before it takes its name, and right after."""
+"""kill -9 exactly inside a write: while a file is half written, before it takes its name, and right
+after.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ ONE_IN = 60  # writes of the study's files that end in a kill
 
 
 def kills_in_writes(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> Account:
-    """Let whichever process of the launch writes a file of the study be killed in the middle of it: the driver or a worker."""
+    """Let whichever process of the launch writes a file of the study be killed in the middle of it:
+    the driver or a worker.
+    """
     rng = random.Random(f"write {seed}")
     account = Account(fault="inside a write")
     patch = scratch / "writes"
@@ -40,8 +44,9 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-# `half`: what was written is cut at a random byte, as by a kill between two of its blocks; only where the file has no name of its own yet, since
-# what was put on disk before does not go with a process.
+# `half`: what was written is cut at a random byte, as by a kill between two of its blocks; only
+# where the file has no name of its own yet, since what was put on disk before does not go with a
+# process.
 _PATCH = """\
 import os
 import random

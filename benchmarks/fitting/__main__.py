@@ -1,14 +1,17 @@
-"""How good, how fast and how honest are the fits of `analysis`? One section a question, beside scipy, lmfit and the chinchilla package.
+"""How good, how fast and how honest are the fits of `analysis`? One section a question, beside
+scipy, lmfit and the chinchilla package.
 
     uv sync --group benchmark                          # lmfit and chinchilla
     python -m benchmarks.fitting                       # everything: one to two hours on one core, most of it `parameters` and `lcdb`
     python -m benchmarks.fitting --only speed recovery
     python -m benchmarks.fitting --quick               # every section in a small form, one to three minutes; it only shows that they run
 
-Public sets are read from `--data`, ../shared/fit unless given; a section whose set is absent says so and is skipped. Every tool gets the
-same points in the same process. Times are of a shared machine: read ratios. A section ends in what it measured against its target, met or not.
+Public sets are read from `--data`, ../shared/fit unless given; a section whose set is absent says
+so and is skipped. Every tool gets the same points in the same process. Times are of a shared
+machine: read ratios. A section ends in what it measured against its target, met or not.
 
-Choices among laws are made inside the points to be fitted only, by rolling origin; the later points are seen once, to score. Expected:
+Choices among laws are made inside the points to be fitted only, by rolling origin; the later points
+are seen once, to score. Expected:
 
 | section | expected |
 |---|---|

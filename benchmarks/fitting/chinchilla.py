@@ -1,4 +1,6 @@
-"""The Chinchilla surface on Besiroglu et al.'s points: the optimum, its time, and bootstrap standard errors."""
+"""The Chinchilla surface on Besiroglu et al.'s points: the optimum, its time, and bootstrap
+standard errors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the three sections on extrapolation share: curves cut in two, how far a prediction is off, and every way to predict."""
+"""What the three sections on extrapolation share: curves cut in two, how far a prediction is off,
+and every way to predict.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def choice_of() -> Callable[..., Any] | None:
 
 
 def score(curve: Curve, law: str, **settings: Any) -> float:
-    """RMSLE of that law, or of the chosen one, on the later points; infinite where it cannot be fitted."""
+    """RMSLE of that law, or of the chosen one, on the later points; infinite where it cannot be
+    fitted.
+    """
     try:
         if law == CHOICE:
             choose = choice_of()
@@ -83,7 +87,9 @@ def language_curves(options: Options) -> list[Curve]:
 
 
 def lcdb_curves(options: Options, count: int, shares: tuple[float, ...]) -> Iterator[Curve]:
-    """A seeded sample of LCDB's curves, each cut after those shares of its anchors; curves that touch zero are left out."""
+    """A seeded sample of LCDB's curves, each cut after those shares of its anchors; curves that
+    touch zero are left out.
+    """
     table = pd.read_csv(options.file("learning_curves_lcdb.csv.gz"))
     keys = table[["openmlid", "learner"]].drop_duplicates()
     grouped = table.groupby(["openmlid", "learner"])

@@ -1,4 +1,6 @@
-"""Which law extrapolates LCDB's learning curves best, from 20, 40 and 80% of the anchors, and do standard errors help?"""
+"""Which law extrapolates LCDB's learning curves best, from 20, 40 and 80% of the anchors, and do
+standard errors help?
+"""
 
 from __future__ import annotations
 

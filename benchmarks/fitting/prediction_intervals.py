@@ -31,7 +31,9 @@ def _bands(curve: Curve) -> dict[str, Any]:
 
 
 def _measure(curves: Iterable[Curve]) -> dict[str, list[tuple[float, float, float]]]:
-    """Per method and curve: share of later points held, median of ln(high / low), share of points with an interval."""
+    """Per method and curve: share of later points held, median of ln(high / low), share of points
+    with an interval.
+    """
     found: dict[str, list[tuple[float, float, float]]] = {}
     for curve in curves:
         try:

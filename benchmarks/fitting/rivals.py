@@ -1,4 +1,6 @@
-"""The other tools on the same data: scipy's curve_fit, lmfit and the chinchilla package, each called as its documentation says."""
+"""The other tools on the same data: scipy's curve_fit, lmfit and the chinchilla package, each
+called as its documentation says.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def surface(X: Array, E: float, A: float, alpha: float, B: float, beta: float) -
 
 
 def curve_fit(function: Callable[..., Array], x: Array, y: Array, start: Sequence[float] | None, names: Sequence[str]) -> tuple[Params, Array] | None:
-    """Least squares by scipy, from 1 for every parameter where no start is given: parameters and standard errors; None where it gives up."""
+    """Least squares by scipy, from 1 for every parameter where no start is given: parameters and
+    standard errors; None where it gives up.
+    """
     from scipy import optimize
 
     with quietly():
@@ -56,7 +60,9 @@ def lmfit_model(function: Callable[..., Array], x: Array, y: Array, start: Mappi
 
 
 def lmfit_power_law(x: Array, y: Array) -> object:
-    """lmfit's own power law plus a constant, each from its own guess, as its documentation combines models."""
+    """lmfit's own power law plus a constant, each from its own guess, as its documentation combines
+    models.
+    """
     import lmfit
 
     with quietly():
@@ -82,8 +88,9 @@ def lmfit_scalar(X: Array, y: Array, start: Mapping[str, float], loss: Callable[
 
 
 def chinchilla_package(N: Array, D: Array, y: Array, *, delta: float | None, values: int) -> Params:
-    """The chinchilla package from the grid of its README, thinned to `values` an axis: its log-Huber with that delta, or its default
-    loss."""
+    """The chinchilla package from the grid of its README, thinned to `values` an axis: its
+    log-Huber with that delta, or its default loss.
+    """
     import functools
 
     import matplotlib as mpl

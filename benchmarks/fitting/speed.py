@@ -1,4 +1,6 @@
-"""How long one curve takes: a power law with 1,000 bootstraps against lmfit's, and a default fit of every law."""
+"""How long one curve takes: a power law with 1,000 bootstraps against lmfit's, and a default fit of
+every law.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ def _loss_of(name: str, residual: Array) -> float:
 
 
 def _residual(vector: Array, X: Array, y: Array) -> Array:
-    """Log residuals at (E, ln A, alpha, ln B, beta), Hoffmann's parameters; finite wherever the search looks."""
+    """Log residuals at (E, ln A, alpha, ln B, beta), Hoffmann's parameters; finite wherever the
+    search looks.
+    """
     E, a, alpha, b, beta = vector
     with np.errstate(all="ignore"):
         fitted = E + np.exp(a - alpha * np.log(X[:, 0])) + np.exp(b - beta * np.log(X[:, 1]))
@@ -28,7 +30,9 @@ def _residual(vector: Array, X: Array, y: Array) -> Array:
 
 
 def _solved(alpha: float, beta: float, X: Array, y: Array) -> Array:
-    """The same with E, A and B of least squares on relative errors, as our search begins; A and B held above zero for their logs."""
+    """The same with E, A and B of least squares on relative errors, as our search begins; A and B
+    held above zero for their logs.
+    """
     from scipy.optimize import nnls
 
     size = np.exp(np.mean(np.log(X), axis=0))

@@ -44,6 +44,8 @@ def show(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def verdict(what: str, target: str, met: bool, *, judged: bool = True) -> None:
-    """One line: what was measured against its target; a quick form that measures less than the target speaks of judges nothing."""
+    """One line: what was measured against its target; a quick form that measures less than the
+    target speaks of judges nothing.
+    """
     answer = ("met" if met else "not met") if judged else "not judged in the quick form"
     print(f"\n{what}; target {target}: {answer}", flush=True)

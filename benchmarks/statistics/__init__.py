@@ -1,1 +1,3 @@
-"""How often do the tests of `analysis` err, and do their intervals hold the truth? `python -m benchmarks.statistics`."""
+"""How often do the tests of `analysis` err, and do their intervals hold the truth? `python -m
+benchmarks.statistics`.
+"""

@@ -1,11 +1,13 @@
-"""How often do the tests of `analysis` err, and do their intervals hold the truth? Simulated grids with known truth, beside naive tests.
+"""How often do the tests of `analysis` err, and do their intervals hold the truth? Simulated grids
+with known truth, beside naive tests.
 
     python -m benchmarks.statistics                          # everything, 2,000 simulations
     python -m benchmarks.statistics --only effects growth
     python -m benchmarks.statistics --simulations 100        # a look, in a minute or two
 
-Every grid shares as a real one does (`benchmarks/statistics/grids.py`): three seeds, and pre-trainings, intermediate stages and label subsets
-that several runs have in common. Rejections are at a nominal 5%, intervals at a nominal 95%; `+-` is two standard errors of the simulation.
+Every grid shares as a real one does (`benchmarks/statistics/grids.py`): three seeds, and
+pre-trainings, intermediate stages and label subsets that several runs have in common. Rejections
+are at a nominal 5%, intervals at a nominal 95%; `+-` is two standard errors of the simulation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""How often does `findings` decide a claim wrongly? Whole grids with known truth, every claim at once."""
+"""How often does `findings` decide a claim wrongly? Whole grids with known truth, every claim at
+once.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def _null(grids: int, seed: int) -> None:
     anything = 0
     for _ in range(grids):
         found = findings(simulate_grid(random, noise=Noise()), margin=NOTHING)
-        # Labels raise the score in every simulated grid, and the law of effective data is told by them alone: neither is null here.
+        # Labels raise the score in every simulated grid, and the law of effective data is told by
+        # them alone: neither is null here.
         null = [one for one in found if "finetune" not in one.identity and one.identity not in ("worth-in-labels", "floor")]
         asked.update(one.identity for one in null)
         decided = [one for one in null if one.verdict != "open"]

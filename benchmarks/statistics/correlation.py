@@ -1,8 +1,10 @@
-"""Error rate of p and coverage of intervals of `analysis.correlation`, beside tests that count every run as independent.
+"""Error rate of p and coverage of intervals of `analysis.correlation`, beside tests that count
+every run as independent.
 
-What is estimated: sizes and label counts stay as they are and seeds are drawn anew, so the truth is the same number over the same grid with
-very many seeds (10,000, simulated once for each setting). Rejections are errors where the slope and the gain are 0 (given
-the size: where the slope is), and for the difference, whose truth is 0 throughout; else they are power.
+What is estimated: sizes and label counts stay as they are and seeds are drawn anew, so the truth is
+the same number over the same grid with very many seeds (10,000, simulated once for each setting).
+Rejections are errors where the slope and the gain are 0 (given the size: where the slope is), and
+for the difference, whose truth is 0 throughout; else they are power.
 """
 
 from __future__ import annotations
@@ -80,7 +82,9 @@ def run(*, simulations: int, seed: int) -> None:
 
 
 def _study(random: np.random.Generator, seeds: int, gain: float, slope: float) -> pd.DataFrame:
-    """The pre-trained runs. The training loss goes with the score as the validation loss does, so that the truth of their difference is 0."""
+    """The pre-trained runs. The training loss goes with the score as the validation loss does, so
+    that the truth of their difference is 0.
+    """
     runs = simulate_grid(random, seeds=seeds, labels=LABELS, pretraining_gain=gain, loss_slope=slope)
     runs = runs[runs["pretrain_images"] > 0].reset_index(drop=True)
     share = np.log1p(runs["pretrain_images"] / 10_000) / np.log1p(20)
@@ -140,9 +144,11 @@ def measured(runs: pd.DataFrame) -> dict[str, Seen]:
 
 
 def single_runs(random: np.random.Generator, simulations: int, slope: float) -> dict[str, tuple[float, np.ndarray]]:
-    """20 pre-trainings of one run each, no two of one size, given log size: p exchanges what the size leaves of the losses.
+    """20 pre-trainings of one run each, no two of one size, given log size: p exchanges what the
+    size leaves of the losses.
 
-    Truth, and for each simulation whether the interval held it, p <= 0.05, and both for Fisher's z (which is right here for Pearson).
+    Truth, and for each simulation whether the interval held it, p <= 0.05, and both for Fisher's z
+    (which is right here for Pearson).
     """
     found = {}
     for method, rho in (("pearson", slope / np.hypot(1.0, slope)), ("spearman", np.nan)):
@@ -184,7 +190,9 @@ def _seen(sample: Sample, method: str, naive: tuple[float, float, float]) -> See
 
 
 def _naive(method: str, x: np.ndarray, y: np.ndarray, held: int) -> tuple[float, float, float]:
-    """SciPy's p and an interval on Fisher's z that counts every run (for tau with the variance of Fieller, Hartley and Pearson 1957)."""
+    """SciPy's p and an interval on Fisher's z that counts every run (for tau with the variance of
+    Fieller, Hartley and Pearson 1957).
+    """
     if method == "kendall":
         tau, p = kendalltau(x, y)
         half = norm.ppf(0.975) * np.sqrt(0.437 / (len(x) - 4))

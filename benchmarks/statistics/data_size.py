@@ -1,4 +1,6 @@
-"""Do more data help, does their value grow, where do they stop paying: error rates and coverage on the layout of the 63 published runs."""
+"""Do more data help, does their value grow, where do they stop paying: error rates and coverage on
+the layout of the 63 published runs.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Truth:
     encoder_sd: float = 0.0
     """By how much an encoder's value of a doubling differs from the mean."""
     seeds: int = 1
-    """Runs of each cell; each seed has its own pre-trainings, and a shift of 0.001 SD that all its runs share."""
+    """Runs of each cell; each seed has its own pre-trainings, and a shift of 0.001 SD that all its
+    runs share.
+    """
 
 
 def layout() -> pd.DataFrame:
@@ -103,7 +107,8 @@ def steps(random: np.random.Generator, simulations: int) -> None:
     }
     for name, truth in kinds.items():
         simulation, sums = Simulation(truth), []
-        # seeds need one call of paired_effects for each pair of sizes, so fewer studies are drawn; each gives many cells
+        # seeds need one call of paired_effects for each pair of sizes, so fewer studies are drawn;
+        # each gives many cells
         for _ in range(simulations if truth.seeds == 1 else max(50, simulations // 10)):
             sums.append(_step_hits(simulation, simulation.draw(random), coverage="coverage" in name))
         drawn = np.array(sums)

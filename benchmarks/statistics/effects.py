@@ -1,4 +1,6 @@
-"""Error rates and coverage of the tests of an arm's effect over matched cells, beside the naive ones."""
+"""Error rates and coverage of the tests of an arm's effect over matched cells, beside the naive
+ones.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ DESIGNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Tests:
-    """One test over all simulations: estimate, standard error and degrees of freedom, each of shape (simulations,) or (simulations, rows)."""
+    """One test over all simulations: estimate, standard error and degrees of freedom, each of shape
+    (simulations,) or (simulations, rows).
+    """
 
     estimate: Array
     error: Array
@@ -37,7 +41,8 @@ class Tests:
 
     def rejected(self, effect: float = 0.0) -> float:
         """Share of simulations (and rows) that are rejected at 5% when the true effect is `effect`."""
-        # a Student interval misses the truth exactly when the test of the truth rejects, so coverage is 1 - rejected()
+        # a Student interval misses the truth exactly when the test of the truth rejects, so
+        # coverage is 1 - rejected()
         return float(np.mean(np.abs(self.estimate + effect) > stdtrit(self.degrees, 0.975) * self.error))
 
 

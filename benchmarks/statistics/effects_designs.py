@@ -1,4 +1,6 @@
-"""Simulated grids as matrices: the runs of one design, and the outcome of every run in every simulation."""
+"""Simulated grids as matrices: the runs of one design, and the outcome of every run in every
+simulation.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Simulated:
 
 
 def simulate(design: Design, *, simulations: int, random: np.random.Generator) -> Simulated:
-    """No true effect; the tests are equivariant, so a true one is added to the differences where it is wanted."""
+    """No true effect; the tests are equivariant, so a true one is added to the differences where it
+    is wanted.
+    """
     options = {"seeds": design.seeds, "sizes": design.sizes, "labels": design.labels, "noise": design.noise}
     if design.pretraining:
         options |= {"intermediates": ("none",), "sizes": (0, design.sizes[-1])}

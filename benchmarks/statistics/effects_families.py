@@ -95,7 +95,9 @@ def _seed_means(seeds: int, simulations: int, random: np.random.Generator) -> Ar
 
 
 def _family(seeds: int, effects: tuple[float, ...], simulations: int, random: np.random.Generator) -> dict[float, Array]:
-    """Uncorrected p of every row of `pretraining_effects` for each true effect, on the same draws; shape (simulations, rows)."""
+    """Uncorrected p of every row of `pretraining_effects` for each true effect, on the same draws;
+    shape (simulations, rows).
+    """
     runs = simulate_grid(random, seeds=seeds, intermediates=("none",))
     pairs = pretraining_effects(runs).pairs
     place = {name: position for position, name in enumerate(runs["run_id"])}

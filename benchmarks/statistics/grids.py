@@ -1,7 +1,9 @@
-"""Simulated runs tables that share as a real grid does: the truth is known, the sharing is that of `scaling.plan`.
+"""Simulated runs tables that share as a real grid does: the truth is known, the sharing is that of
+`scaling.plan.plan`.
 
-A pre-training belongs to one size and one seed, and every fine-tuning of that size and seed starts from it, whatever its labels; an intermediate
-stage belongs to one pre-training (or to one seed, from scratch); a seed draws one label subset and one initialisation for all of its runs.
+A pre-training belongs to one size and one seed, and every fine-tuning of that size and seed starts
+from it, whatever its labels; an intermediate stage belongs to one pre-training (or to one seed,
+from scratch); a seed draws one label subset and one initialisation for all of its runs.
 """
 
 from __future__ import annotations
@@ -48,10 +50,12 @@ def simulate_grid(
     """A finished study with columns as in RUN_COLUMNS (those that the tests read).
 
     Args:
-        pretraining_gain: what pre-training on the largest size adds at the fewest labels; it grows with log size, and halves over the labels.
+        pretraining_gain: what pre-training on the largest size adds at the fewest labels; it grows
+            with log size, and halves over the labels.
         intermediate_effect: what the intermediate stage adds in every cell.
         effect_per_gain: how much more it adds per unit of the cell's gain from pre-training.
-        loss_slope: mIoU per unit of a pre-training's own deviation in validation loss (its SD is 0.004).
+        loss_slope: mIoU per unit of a pre-training's own deviation in validation loss (its SD is
+            0.004).
     """
     of_seed = noise.seed * random.standard_normal(seeds)
     rows = []

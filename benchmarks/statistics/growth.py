@@ -1,4 +1,6 @@
-"""Does the slope of effect on gain hold its error rate where noise alone makes one? Beside least squares over the cells' means."""
+"""Does the slope of effect on gain hold its error rate where noise alone makes one? Beside least
+squares over the cells' means.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How often a curve that never rises is called overfitting, and whether slopes and correlations by phase hold their level and coverage."""
+"""How often a curve that never rises is called overfitting, and whether slopes and correlations by
+phase hold their level and coverage.
+"""
 
 from __future__ import annotations
 
@@ -82,8 +84,9 @@ def series_rule(random: np.random.Generator, simulations: int) -> None:
 
 
 def simulated(random: np.random.Generator, *, seeds: int, labels: int, gap: float, noisier: float = 1.0, encoder_sd: float = 0.0) -> pd.DataFrame:
-    """21 settings of 3 lengths, 12 falling and 9 overfitting: the score is linear in the loss in each phase, plus what a setting's, a pre-training
-    series', a label subset's and one run's own."""
+    """21 settings of 3 lengths, 12 falling and 9 overfitting: the score is linear in the loss in
+    each phase, plus what a setting's, a pre-training series', a label subset's and one run's own.
+    """
     setting = np.arange(21)
     over = setting >= 12
     level = np.where(over, 0.485, 0.465) + 0.008 * random.standard_normal(21)

@@ -1,4 +1,6 @@
-"""Power by number of seeds: what `power_of` foretells, what simulated grids give, and what naive tests pay for theirs in false alarms."""
+"""Power by number of seeds: what `power_of` foretells, what simulated grids give, and what naive
+tests pay for theirs in false alarms.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Array = NDArray[np.float64]
 
 
 def simulate(random: np.random.Generator, *, seeds: int, effect: float, grids: int) -> tuple[Array, Array]:
-    """Outcome without and with the intermediate stage, shape (grids, seeds, sizes, labels): the pre-trained part of `simulate_grid`, many at once."""
+    """Outcome without and with the intermediate stage, shape (grids, seeds, sizes, labels): the
+    pre-trained part of `simulate_grid`, many at once.
+    """
     shared = NOISE.seed * random.standard_normal((grids, seeds, 1, 1)) + NOISE.pretraining * random.standard_normal((grids, seeds, SIZES, 1))
     stage = effect + NOISE.intermediate * random.standard_normal((grids, seeds, SIZES, 1))
     own = NOISE.run * random.standard_normal((2, grids, seeds, SIZES, LABELS))

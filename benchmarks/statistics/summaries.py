@@ -1,4 +1,6 @@
-"""Tests on means and spreads of 3 runs: error rate in a cell, after Holm, and power, for three ways to take the variance."""
+"""Tests on means and spreads of 3 runs: error rate in a cell, after Holm, and power, for three ways
+to take the variance.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from benchmarks.statistics.growth import means_of
 RUNS, PAIRS, EFFECT = 3, 18, 4.0  # the effect is in root mean square standard deviations of a run
 Array = NDArray[np.float64]
 HOW = ("welch", "moderated", "pooled")
-# Miou spreads of the 18 pre-trained cells, then of the 18 with the intermediate stage (analysis/published/diminishing_returns.csv), in percent
+# Miou spreads of the 18 pre-trained cells, then of the 18 with the intermediate stage
+# (analysis/published/diminishing_returns.csv), in percent
 PUBLISHED = np.array(
     [
         *(0.25, 0.19, 0.2, 0.05, 0.19, 0.19, 0.32, 0.93, 0.16, 0.18, 0.25, 0.14, 0.42, 0.13, 0.08, 0.14, 0.12, 0.13),

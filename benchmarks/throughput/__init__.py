@@ -1,1 +1,3 @@
-"""Images a second from files on disk to updated weights: ours beside three rivals, in one run. `python -m benchmarks.throughput`."""
+"""Images a second from files on disk to updated weights: ours beside three rivals, in one run.
+`python -m benchmarks.throughput`.
+"""

@@ -1,4 +1,5 @@
-"""Images a second, end to end, from files already prepared on disk to updated weights: ours beside three rivals, in one run.
+"""Images a second, end to end, from files already prepared on disk to updated weights: ours beside
+three rivals, in one run.
 
     uv sync --group benchmark                                   # transformers, lightly, vit-pytorch; what is not installed is skipped
     python -m benchmarks.throughput                             # ViNy on what there is; about 6 minutes on 2 CPU cores
@@ -7,13 +8,16 @@
     python -m benchmarks.throughput --device cuda --all         # on a GPU: ViT-B/16 too, torch.compile and CUDA graphs, several stages at once
     python -m benchmarks.throughput --quick                     # a tiny model, only to show that it runs; under a minute
 
-(a) ours: `trials.run_stage`, the whole training loop, from the decoded store. (b) the usual loop: vit-pytorch's ViT and SimMIM, ImageFolder,
-DataLoader, torchvision's transforms, float32. (c) transformers' ViT or SwinV2 for masked image modelling in its example's loop. (d) lightly's
-transforms and modules in its example's loop. All read the same generated pictures, at the model's side, from the page cache, crop and flip
-them afresh, mask as much, predict raw pixels and update with AdamW. Each rival loads with the number of processes that is best for it here.
+(a) ours: `trials.run_stage`, the whole training loop, from the decoded store. (b) the usual loop:
+vit-pytorch's ViT and SimMIM, ImageFolder, DataLoader, torchvision's transforms, float32. (c)
+transformers' ViT or SwinV2 for masked image modelling in its example's loop. (d) lightly's
+transforms and modules in its example's loop. All read the same generated pictures, at the model's
+side, from the page cache, crop and flip them afresh, mask as much, predict raw pixels and update
+with AdamW. Each rival loads with the number of processes that is best for it here.
 
-A round is so many seconds of training; the rounds of all contenders take turns, and a ratio is the median of the ratios within each turn. A contender
-that is not on stands still. Expected on 2 cores: at least 3 times the usual loop at ViNy. Times are of this machine: read ratios.
+A round is so many seconds of training; the rounds of all contenders take turns, and a ratio is the
+median of the ratios within each turn. A contender that is not on stands still. Expected on 2 cores:
+at least 3 times the usual loop at ViNy. Times are of this machine: read ratios.
 """
 
 from __future__ import annotations
@@ -37,8 +41,8 @@ from benchmarks.throughput.models import COMPARED, WORKLOADS, Workload
 from benchmarks.throughput.rounds import Contender, compete, running
 from benchmarks.throughput.tables import judge, show_packing, show_parts, show_speeds, show_split
 from benchmarks.throughput.usual import usual_images, work_of_loading
-from trials.packing import measure_packing
-from trials.swin import SwinSize
+from trials.cost.packing import measure_packing
+from trials.models.swin import SwinSize
 
 MODES = {"off": "torch.compile off", "default": "torch.compile", "reduce-overhead": "torch.compile, CUDA graphs"}
 

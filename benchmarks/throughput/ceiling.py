@@ -7,13 +7,15 @@ import time
 import torch
 
 from benchmarks.throughput.laps import synchroniser
-from trials.precision import Compute
+from trials.training.precision import Compute
 
 SIDES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 16384)}
 
 
 def product_flops_per_s(device: str, precision: str, *, threads: int, seconds: float = 0.5) -> float:
-    """The best over square matrices of a few sides, each multiplied for so many seconds; factors rounded as our stages round them."""
+    """The best over square matrices of a few sides, each multiplied for so many seconds; factors
+    rounded as our stages round them.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     Compute(device=torch.device(device), precision=precision, reason="").choose_float32_products()

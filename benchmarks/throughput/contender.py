@@ -1,4 +1,6 @@
-"""One contender in a process of its own: `python -m benchmarks.throughput.contender JSON`, driven through its standard input (`session.py`)."""
+"""One contender in a process of its own: `python -m benchmarks.throughput.contender JSON`, driven
+through its standard input (`session.py`).
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ from benchmarks.throughput.loops import Loop, Rival, build_rival
 from benchmarks.throughput.models import WORKLOADS, Workload
 from benchmarks.throughput.session import Session
 from trials import run_stage, stage_id
-from trials.compiling import CompileMode
-from trials.costs import stage_cost
+from trials.cost.costs import stage_cost
 from trials.errors import StageError
-from trials.precision import choose_compute
+from trials.training.compiling import CompileMode
+from trials.training.precision import choose_compute
 
 STEPS = 1_000_000  # of our stage, which is asked to stop long before: its log's lines are 20,000 steps apart
 
@@ -50,8 +52,9 @@ class Job:
 def train_ours(job: Job, workload: Workload) -> None:
     """`trials.run_stage`, unchanged, asks the session before every step whether to stop.
 
-    What falls outside the rounds: building, the held-out loss before the first step, and the checkpoint that is written on stopping. No
-    checkpoint, held-out loss or line of the log falls into them.
+    What falls outside the rounds: building, the held-out loss before the first step, and the
+    checkpoint that is written on stopping. No checkpoint, held-out loss or line of the log falls
+    into them.
     """
     spec = our_stage(workload, Path(job.root), images=job.images, batch_images=job.batch_images, precision=job.precision, steps=STEPS)
     gpus = float(job.device == "cuda")
@@ -104,7 +107,9 @@ def train_rival(job: Job, workload: Workload, files: Path) -> None:
 
 
 def train_flops_per_image(rival: Rival, device: torch.device) -> float:
-    """Floating-point operations of one image's forward and backward pass, counted as `trials.costs` counts ours."""
+    """Floating-point operations of one image's forward and backward pass, counted as
+    `trials.cost.costs` counts ours.
+    """
     first: Any = [rival.dataset[0], rival.dataset[1]]
     batch = rival.to_device((rival.collate or torch.utils.data.default_collate)(first), device)
     counter = FlopCounterMode(display=False)

@@ -1,4 +1,6 @@
-"""The same generated pictures twice: in our store, and as JPEG files in class folders for everybody else."""
+"""The same generated pictures twice: in our store, and as JPEG files in class folders for everybody
+else.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.throughput.models import Workload
+from trials.data.sources import split_name
+from trials.data.store import describe_split, open_store
 from trials.prepare import prepare_split, release_workers
-from trials.sources import split_name
 from trials.spec import DataSpec, StageSpec
-from trials.store import describe_split, open_store
 
 SOURCE = "leaves"
 QUALITY = 90
@@ -18,7 +20,9 @@ HELDOUT_IMAGES = 16  # measured once, before the first step, which is not timed
 
 
 def prepare(workload: Workload, root: Path, *, images: int) -> Path:
-    """Write what is not there yet; the folder of JPEG files, which lie at the model's side, so that no rival has to shrink them."""
+    """Write what is not there yet; the folder of JPEG files, which lie at the model's side, so that
+    no rival has to shrink them.
+    """
     side = workload.of.image_px
     for part, count in (("train", images), ("heldout", HELDOUT_IMAGES)):
         prepare_split(SOURCE, root, root / "store", split_name(SOURCE, "pretrain", part), side, images=count)

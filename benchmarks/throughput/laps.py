@@ -1,4 +1,6 @@
-"""Where the time of a step goes: a clock that is read between the parts of it, each time after the device has caught up."""
+"""Where the time of a step goes: a clock that is read between the parts of it, each time after the
+device has caught up.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from typing import Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from trials.objectives import Batches
-from trials.pictures import Pictures
-from trials.simmim import SimMIM
+from trials.data.pictures import Pictures
+from trials.models.simmim import SimMIM
+from trials.objectives.objective import Batches
 
 PARTS = ("data", "to the device", "augmentation", "forward", "backward", "optimiser", "else")
 
@@ -45,9 +47,11 @@ class Laps:
 
 @contextlib.contextmanager
 def laps_of_ours(laps: Laps) -> Iterator[None]:
-    """Within, our own training loop calls the clock: after the images are taken from the store, after they are cropped, around model and optimiser.
+    """Within, our own training loop calls the clock: after the images are taken from the store,
+    after they are cropped, around model and optimiser.
 
-    The loop is not changed for that: four of its public methods are wrapped from outside, and let go of afterwards.
+    The loop is not changed for that: four of its public methods are wrapped from outside, and let
+    go of afterwards.
     """
     with contextlib.ExitStack() as wrapped:
         for kind, method, before, after in (

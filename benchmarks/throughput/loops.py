@@ -1,4 +1,6 @@
-"""The rivals' training loops: each its own library's model, transforms and optimiser, written as its example does."""
+"""The rivals' training loops: each its own library's model, transforms and optimiser, written as
+its example does.
+"""
 
 from __future__ import annotations
 

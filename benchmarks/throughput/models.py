@@ -1,13 +1,15 @@
-"""What is trained: the models that are compared, each with our recipe for it, and how many images a batch and on disk."""
+"""What is trained: the models that are compared, each with our recipe for it, and how many images a
+batch and on disk.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trials.encoders import EncoderName, parse_encoder
-from trials.masking import mask_unit_px, masked_count
-from trials.recipe_fields import PretrainRecipe
-from trials.recipes import get_recipe
+from trials.models.encoders import EncoderName, parse_encoder
+from trials.models.masking import mask_unit_px, masked_count
+from trials.recipes.fields import PretrainRecipe
+from trials.recipes.named import get_recipe
 
 
 @dataclass(frozen=True, kw_only=True)

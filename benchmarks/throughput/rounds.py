@@ -1,6 +1,8 @@
-"""Contenders side by side: each a process that stands still while another is on, their rounds interleaved (a b c d a b c d ...).
+"""Contenders side by side: each a process that stands still while another is on, their rounds
+interleaved (a b c d a b c d ...).
 
-A contender that is off is stopped with all that loads images for it (SIGSTOP), so nothing of it is computed, or fetched ahead, in another's round.
+A contender that is off is stopped with all that loads images for it (SIGSTOP), so nothing of it is
+computed, or fetched ahead, in another's round.
 """
 
 from __future__ import annotations
@@ -142,7 +144,9 @@ class Contender:
 
 @contextlib.contextmanager
 def running(contenders: list[Contender]) -> Iterator[list[Contender]]:
-    """Those that start, one after another; the others are named with their last words. All are ended on leaving."""
+    """Those that start, one after another; the others are named with their last words. All are
+    ended on leaving.
+    """
     with tempfile.TemporaryDirectory() as scratch, _ended_by_signal():
         able = []
         try:
@@ -171,12 +175,15 @@ def _ended_by_signal() -> Iterator[None]:
 def compete(
     contenders: list[Contender], *, rounds: int, seconds: float, candidates: Sequence[int], ceiling: Callable[[str], float]
 ) -> dict[str, float]:
-    """Choose each rival's loading processes, warm all up, then take turns; the parts of a step come last, one contender after another.
+    """Choose each rival's loading processes, warm all up, then take turns; the parts of a step come
+    last, one contender after another.
 
-    A contender that gives up, such as one that the memory is too small for, is named and taken out of the list.
+    A contender that gives up, such as one that the memory is too small for, is named and taken out
+    of the list.
 
     Args:
-        ceiling: measures the operations a second that matrix products reach in a precision; part of every turn.
+        ceiling: measures the operations a second that matrix products reach in a precision; part of
+            every turn.
 
     Returns:
         The median ceiling of each precision.

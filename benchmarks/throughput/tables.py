@@ -9,7 +9,7 @@ from benchmarks.fitting.tables import show, verdict
 from benchmarks.throughput.laps import PARTS
 from benchmarks.throughput.models import Workload
 from benchmarks.throughput.rounds import Contender, ratios
-from trials.packing import Packing
+from trials.cost.packing import Packing
 
 
 def show_speeds(contenders: Sequence[Contender]) -> None:
@@ -81,7 +81,7 @@ def show_split(contenders: dict[str, Contender]) -> None:
 
 def show_packing(measured: Sequence[Packing], device: str) -> None:
     """Several stages at once on one device."""
-    print("\nSeveral such stages at once on random pixels (`trials.packing`):")
+    print("\nSeveral such stages at once on random pixels (`trials.cost.packing`):")
     rows = [[one.stages, f"{one.images_per_s:,.0f}", f"{one.peak_memory_bytes / 2**30:.2f}" if device == "cuda" else ""] for one in measured]
     show(["stages", "images/s, all together", "peak memory of one, GiB"], rows)
 

@@ -1,10 +1,13 @@
-"""The usual loop, as in the first paper's code: vit-pytorch's ViT and SimMIM, ImageFolder, DataLoader, torchvision's transforms, AdamW.
+"""The usual loop, as in the first paper's code: vit-pytorch's ViT and SimMIM, ImageFolder,
+DataLoader, torchvision's transforms, AdamW.
 
-vit-pytorch 1.26.11 keeps positions as a matrix, but its SimMIM still slices them as if a batch dimension came first, as it did when the
-paper was written: they are given that dimension back here, and then its SimMIM runs as it is.
+vit-pytorch 1.26.11 keeps positions as a matrix, but its SimMIM still slices them as if a batch
+dimension came first, as it did when the paper was written: they are given that dimension back here,
+and then its SimMIM runs as it is.
 
-vit-pytorch has no SwinV2. There the loop trains torchvision's, with the masking and the head of Microsoft's SimMIM around it. torchvision pads
-the last stage's 6 x 6 tokens to its 12 x 12 window; Microsoft's code does not.
+vit-pytorch has no SwinV2. There the loop trains torchvision's, with the masking and the head of
+Microsoft's SimMIM around it. torchvision pads the last stage's 6 x 6 tokens to its 12 x 12 window;
+Microsoft's code does not.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer,
 
 from benchmarks.throughput.loops import Rival
 from benchmarks.throughput.models import Workload
-from trials.swin import SwinSize
-from trials.vit import ViTSize
+from trials.models.swin import SwinSize
+from trials.models.vit import ViTSize
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MERGED = 2  # a Swin's tokens are joined by twos along each side between stages
@@ -93,7 +96,9 @@ def _swin(workload: Workload) -> nn.Module:
 
 
 class SwinSimMIM(nn.Module):
-    """Microsoft's SimMIM around torchvision's SwinV2, masks drawn in the batch as vit-pytorch's SimMIM draws them."""
+    """Microsoft's SimMIM around torchvision's SwinV2, masks drawn in the batch as vit-pytorch's
+    SimMIM draws them.
+    """
 
     def __init__(self, swin: SwinTransformer, workload: Workload) -> None:
         super().__init__()

@@ -1,8 +1,11 @@
-"""lightly's transform and masked vision transformer, in the loop of its example `examples/pytorch/simmim.py`.
+"""lightly's transform and masked vision transformer, in the loop of its example
+`examples/pytorch/simmim.py`.
 
-The SimMIM module is written as that example writes it, on lightly's own parts and torchvision's ViT; MAETransform is the transform it uses
-(bicubic), with crops as large as everybody's. torchvision's attention has heads of width / heads, so its ViNy is a smaller model than ours: the
-table says by how much. The example's optimiser is AdamW as it comes, without pinned memory. lightly has no SwinV2.
+The SimMIM module is written as that example writes it, on lightly's own parts and torchvision's
+ViT; MAETransform is the transform it uses (bicubic), with crops as large as everybody's.
+torchvision's attention has heads of width / heads, so its ViNy is a smaller model than ours: the
+table says by how much. The example's optimiser is AdamW as it comes, without pinned memory. lightly
+has no SwinV2.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from benchmarks.throughput.loops import Rival
 from benchmarks.throughput.models import Workload
-from trials.vit import ViTSize
+from trials.models.vit import ViTSize
 
 
 class SimMIM(nn.Module):

@@ -1,9 +1,12 @@
-"""transformers' ViT and SwinV2 for masked image modelling, in the loop of its example `run_mim_no_trainer.py`.
+"""transformers' ViT and SwinV2 for masked image modelling, in the loop of its example
+`run_mim_no_trainer.py`.
 
-The example's transforms, its mask for each image drawn by NumPy in the loading process, its way of collating, its two groups of parameters and a
-linear schedule. Its other example, `run_mim.py`, hands the same to the Trainer, whose defaults (fused AdamW, pinned memory) are taken here because
-they are faster, while the Trainer's clipping of gradients is left out. Images come from JPEG files through torchvision's ImageFolder, in place of
-the `datasets` package, which decodes with Pillow too. No stochastic depth, as in ours.
+The example's transforms, its mask for each image drawn by NumPy in the loading process, its way of
+collating, its two groups of parameters and a linear schedule. Its other example, `run_mim.py`,
+hands the same to the Trainer, whose defaults (fused AdamW, pinned memory) are taken here because
+they are faster, while the Trainer's clipping of gradients is left out. Images come from JPEG files
+through torchvision's ImageFolder, in place of the `datasets` package, which decodes with Pillow
+too. No stochastic depth, as in ours.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from torchvision.datasets import ImageFolder
 
 from benchmarks.throughput.loops import ENDLESS, Rival
 from benchmarks.throughput.models import Workload
-from trials.swin import SwinSize
+from trials.models.swin import SwinSize
 
 UNDECAYED = ("bias", "LayerNorm.weight")
 HALF = (0.5, 0.5, 0.5)  # the default of ViT's image processor

@@ -1,4 +1,6 @@
-"""Two studies against each other on one page: two arms, or the same grid run by two versions of the code."""
+"""Two studies against each other on one page: two arms, or the same grid run by two versions of the
+code.
+"""
 
 from reports.comparison.build import build_comparison, compose_comparison
 

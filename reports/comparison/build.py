@@ -1,4 +1,6 @@
-"""The page of a comparison: what differs, the paired differences, the scores of both, their cost and how complete each is."""
+"""The page of a comparison: what differs, the paired differences, the scores of both, their cost
+and how complete each is.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,12 @@ from reports.wording import sentence
 
 
 def build_comparison(first: str | Path, second: str | Path, out: str | Path | None = None, *, template: str | Path | None = None) -> Path:
-    """Write one page that sets the second study against the first, by default as FIRST_and_SECOND.html into the current folder.
+    """Write one page that sets the second study against the first, by default as
+    FIRST_and_SECOND.html into the current folder.
 
     Raises:
-        ReportError: if both are one folder, one cannot be reported on or has no finished run, they have no run in common, the template
-            cannot be used, or the file cannot be written.
+        ReportError: if both are one folder, one cannot be reported on or has no finished run, they
+            have no run in common, the template cannot be used, or the file cannot be written.
         AnalysisError: if a table cannot be read.
     """
     pair = read_pair(first, second)

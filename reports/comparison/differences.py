@@ -1,4 +1,6 @@
-"""What two studies were told to do differently, and where they ran: grids, settings, specs of their stages, versions."""
+"""What two studies were told to do differently, and where they ran: grids, settings, specs of their
+stages, versions.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.columns import RUN_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS
 from reports.comparison.pair import MEASURED, Pair
 from reports.study import Study, read_json, read_provenance
 
@@ -18,7 +20,9 @@ MOST_VALUES = 6
 
 
 def setting_differences(pair: Pair) -> pd.DataFrame:
-    """Columns of the runs tables whose values differ between the studies: setting, then each study's values."""
+    """Columns of the runs tables whose values differ between the studies: setting, then each
+    study's values.
+    """
     tables = [study.planned if study.planned is not None and len(study.planned) else study.runs for study in pair.studies]
     rows = []
     for name in RUN_COLUMNS:
@@ -30,22 +34,27 @@ def setting_differences(pair: Pair) -> pd.DataFrame:
 
 
 def spec_differences(pair: Pair) -> pd.DataFrame:
-    """Entries of the stages' specs whose values differ between the studies: kind of stage, entry, then each study's values.
+    """Entries of the stages' specs whose values differ between the studies: kind of stage, entry,
+    then each study's values.
 
-    Recipes and their versions, data fingerprints and seeds are here; ids of parents, which follow from these, are not.
+    Recipes and their versions, data fingerprints and seeds are here; ids of parents, which follow
+    from these, are not.
     """
     found = [_spec_values(study) for study in pair.studies]
     rows = []
     for kind, entry in sorted(found[0].keys() | found[1].keys()):
         values = [one.get((kind, entry), set()) for one in found]
-        # An entry that only one study has belongs to a kind of stage that the other lacks, or to another version of the code.
+        # An entry that only one study has belongs to a kind of stage that the other lacks, or to
+        # another version of the code.
         if values[0] != values[1]:
             rows.append((kind, entry, *(_said(one) for one in values)))
     return pd.DataFrame(rows, columns=["stage", "entry", *pair.names])
 
 
 def version_differences(pair: Pair) -> pd.DataFrame:
-    """Code, device, precision and versions of the finished stages: what, then each study's values, and whether they are the same."""
+    """Code, device, precision and versions of the finished stages: what, then each study's values,
+    and whether they are the same.
+    """
     found = [_environment(read_provenance(study)) for study in pair.studies]
     names = list(dict.fromkeys([*found[0], *found[1]]))
     rows = []

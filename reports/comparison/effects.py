@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, PairedEffects, paired_effects
-from analysis.wording import level_of
+from analysis.formatting import level_of
 from reports.comparison.pair import Pair
 from reports.theme import NO_PRETRAINING, count
 from reports.wording import joined, sentence
@@ -23,14 +23,18 @@ class Differences:
     reason: str
     """Why not, a sentence; '' where it can."""
     left_out: int
-    """Pairs that are one and the same run in both, left out because no difference between the studies can show in them."""
+    """Pairs that are one and the same run in both, left out because no difference between the
+    studies can show in them.
+    """
 
 
 def paired_differences(pair: Pair) -> Differences:
-    """Score of the second study minus that of the first, over runs equal in everything but what makes the studies two arms.
+    """Score of the second study minus that of the first, over runs equal in everything but what
+    makes the studies two arms.
 
-    Runs of one id are one run, made twice. Where other pairs are there these are left out, for what the studies differ in is not in them;
-    where there are none but these, they show how well the numbers can be made again.
+    Runs of one id are one run, made twice. Where other pairs are there these are left out, for what
+    the studies differ in is not in them; where there are none but these, they show how well the
+    numbers can be made again.
     """
     same = set(pair.same["run_id"])
     twice = pair.runs["run_id"].isin(same)
@@ -58,7 +62,9 @@ def matching_words(pair: Pair, effects: PairedEffects) -> str:
 
 
 def forest_rows(effects: PairedEffects) -> pd.DataFrame:
-    """The rows of the forest plot: all cells together first, which stands alone and is not corrected, then each cell."""
+    """The rows of the forest plot: all cells together first, which stands alone and is not
+    corrected, then each cell.
+    """
     overall = effects.overall.assign(label="all cells together", p_holm=np.nan)
     # Without an intermediate stage first, as on the page of one study.
     cells = effects.table.assign(staged=effects.table["intermediate"] != NO_PRETRAINING)
@@ -82,7 +88,9 @@ def _effects(pair: Pair, runs: pd.DataFrame) -> PairedEffects:
 
 
 def _label(row: pd.Series, by: tuple[str, ...]) -> str:
-    """'2,000 pre-training images, intermediate classification, 100 labels', and whatever else tells the row apart."""
+    """'2,000 pre-training images, intermediate classification, 100 labels', and whatever else tells
+    the row apart.
+    """
     images, stage = row["pretrain_images"], str(row["intermediate"])
     parts = ["scratch" if images == 0 else f"{count(images)} pre-training images"]
     parts += [f"intermediate {stage}"] if stage != NO_PRETRAINING else []

@@ -1,4 +1,6 @@
-"""Two studies read side by side: their names, their runs in one table, and which runs are one and the same."""
+"""Two studies read side by side: their names, their runs in one table, and which runs are one and
+the same.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.columns import RUN_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS
 from reports.score import Score, score_of
 from reports.study import ReportError, Study, read_study
 
@@ -25,9 +27,13 @@ ARM_OF_STUDY = (
     "finetune_source",
     "finetune_recipe",
 )
-"""Settings that may make two studies two arms: where each study has one value of its own, that difference is what is compared."""
+"""Settings that may make two studies two arms: where each study has one value of its own, that
+difference is what is compared.
+"""
 STEPS = ("intermediate_steps", "finetune_steps")
-"""These follow from lengths and sizes, so that pairs need not agree in them where the rest tells runs apart."""
+"""These follow from lengths and sizes, so that pairs need not agree in them where the rest tells
+runs apart.
+"""
 MATCHED = ("seed", *ARM_OF_STUDY, "finetune_images", "finetune_task")
 MEASURED = (
     "train_mim_loss",
@@ -54,25 +60,31 @@ class Pair:
     names: tuple[str, str]
     """What they are called on the page; never equal."""
     runs: pd.DataFrame
-    """The finished runs of both with a finite score. The column `study` holds the name; a setting that makes the studies two arms has the
-    second's value in both, so that runs match."""
+    """The finished runs of both with a finite score. The column `study` holds the name; a setting
+    that makes the studies two arms has the second's value in both, so that runs match.
+    """
     planned: pd.DataFrame
     """The settings of the runs that either wants, in the same form."""
     told_apart: dict[str, tuple[object, object]]
-    """Settings of which each study has one value of its own: the value of the first and of the second."""
+    """Settings of which each study has one value of its own: the value of the first and of the
+    second.
+    """
     score: Score
     """What both are scored by."""
     match: tuple[str, ...]
     """The columns in which the two runs of a pair are equal."""
     same: pd.DataFrame
-    """Finished runs that both have under one id: run_id, equal (all measured columns, to the last digit), largest_difference (in the score)."""
+    """Finished runs that both have under one id: run_id, equal (all measured columns, to the last
+    digit), largest_difference (in the score).
+    """
 
 
 def read_pair(first: str | Path, second: str | Path) -> Pair:
     """Read both studies.
 
     Raises:
-        ReportError: if both are one folder, one is not a study, or has no finished run with a finite score, or they have no cell in common.
+        ReportError: if both are one folder, one is not a study, or has no finished run with a
+            finite score, or they have no cell in common.
         AnalysisError: if a table cannot be read.
     """
     folders = (Path(first), Path(second))
@@ -112,7 +124,9 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
 
 
 def _names(studies: tuple[Study, Study]) -> tuple[str, str]:
-    """The studies' names; their folders' where these are equal; with the folder above where those are, too."""
+    """The studies' names; their folders' where these are equal; with the folder above where those
+    are, too.
+    """
     first, second = (study.folder.resolve() for study in studies)
     choices = [
         (studies[0].name, studies[1].name),
@@ -127,7 +141,8 @@ def _told_apart(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[ob
     for name in ARM_OF_STUDY:
         if name in first.columns and name in second.columns:
             whole = [_values(table[name]) for table in (first, second)]
-            # Scratch runs, and those without an intermediate stage, stand beside the others and have no value of their own.
+            # Scratch runs, and those without an intermediate stage, stand beside the others and
+            # have no value of their own.
             own = [values - {0, "none", None} for values in whole]
             values = next((two for two in (whole, own) if len(two[0]) == len(two[1]) == 1), None)
             if values is not None and values[0] != values[1]:
@@ -150,7 +165,9 @@ def _together(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str],
 
 
 def _match(planned: pd.DataFrame) -> tuple[str, ...]:
-    """The settings, without steps that tell no runs apart; the cell's own id where the settings do not name a run."""
+    """The settings, without steps that tell no runs apart; the cell's own id where the settings do
+    not name a run.
+    """
     columns = [name for name in MATCHED if name in planned.columns]
     for match in (columns, [*columns, *(name for name in STEPS if name in planned.columns)], ["cell_id", "seed"]):
         if set(match) <= set(planned.columns) and not planned.duplicated(["study", *match]).any():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import PairedEffects, summarise_cells
-from analysis.wording import percent
+from analysis.formatting import percent
 from reports.arms import in_words, ordered_arms, ordered_panels, with_arms
 from reports.comparison.effects import Differences, forest_rows, matching_words
 from reports.comparison.pair import Pair
@@ -58,7 +58,9 @@ def settings_section(pair: Pair, settings: pd.DataFrame, specs: pd.DataFrame, ve
 
 
 def difference_section(pair: Pair, differences: Differences) -> Section:
-    """The forest plot of B - A, and its pairs; a sentence where there is no pair, or every difference is zero."""
+    """The forest plot of B - A, and its pairs; a sentence where there is no pair, or every
+    difference is zero.
+    """
     heading, score = "Paired differences", pair.score.words
     effects = differences.effects
     if effects is None:

@@ -1,8 +1,10 @@
-"""What a comparison says in sentences: the findings on top, how many runs are the same, and what makes the studies two arms."""
+"""What a comparison says in sentences: the findings on top, how many runs are the same, and what
+makes the studies two arms.
+"""
 
 from __future__ import annotations
 
-from analysis.wording import level_of, percent
+from analysis.formatting import level_of, percent
 from reports.comparison.effects import Differences
 from reports.comparison.pair import Pair
 from reports.figures.forest import ALPHA
@@ -103,6 +105,8 @@ def cell_columns(pair: Pair) -> tuple[str, ...]:
 
 
 def _excluded(low: float, high: float, level: float) -> str:
-    """What the interval rules out: without evidence of a difference this is what a reader wants to know."""
+    """What the interval rules out: without evidence of a difference this is what a reader wants to
+    know.
+    """
     largest = max(abs(low), abs(high))
     return f" A difference of more than {largest:.2g} is outside the {percent(level)} interval." if low <= 0 <= high else ""

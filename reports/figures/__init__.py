@@ -1,4 +1,6 @@
-"""The figures: each a function from a finished table to a chart; none of them fits, averages or tests anything."""
+"""The figures: each a function from a finished table to a chart; none of them fits, averages or
+tests anything.
+"""
 
 from reports.figures.cells import cell_score_by_labels, gain_per_doubling
 from reports.figures.coverage import coverage_map

@@ -1,4 +1,6 @@
-"""Published cells: means with intervals under both readings of a spread that is not explained, and what each step of labels brings."""
+"""Published cells: means with intervals under both readings of a spread that is not explained, and
+what each step of labels brings.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,14 @@ def cell_score_by_labels(
     y_title: str = "mean mIoU",
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """Cell means against fine-tuning images (log axis), each with an interval for either reading of its spread, and the law of each arm.
+    """Cell means against fine-tuning images (log axis), each with an interval for either reading of
+    its spread, and the law of each arm.
 
     Args:
-        cells: one row a cell and reading (see READINGS): arm, finetune_images, reading, mean, low, high; low and high may be NaN.
-        curves: the law of each arm that has one: arm, finetune_images, mean, low, high, extrapolated; low and high may be NaN.
+        cells: one row a cell and reading (see READINGS): arm, finetune_images, reading, mean, low,
+            high; low and high may be NaN.
+        curves: the law of each arm that has one: arm, finetune_images, mean, low, high,
+            extrapolated; low and high may be NaN.
         arms: every arm in order, so that all panels agree on colours and shapes.
         y_domain: range of the y axis, for panels that share it.
 
@@ -88,10 +93,12 @@ def gain_per_doubling(
     """What each step to the next size brings per doubling, with its interval and a line at zero.
 
     Args:
-        steps: one row an arm and step, steps in order: arm, step (as text, such as '250 → 500'), gain, low, high; low and high may be NaN.
+        steps: one row an arm and step, steps in order: arm, step (as text, such as '250 → 500'),
+            gain, low, high; low and high may be NaN.
         arms: every arm in order.
         y_domain: range of the y axis, for panels that share it.
-        noise: by how much two runs of one cell differ, in the unit of the gain; drawn as a band about zero. None draws none.
+        noise: by how much two runs of one cell differ, in the unit of the gain; drawn as a band
+            about zero. None draws none.
 
     Raises:
         FigureError: if a column is missing or a gain is not finite.
@@ -100,7 +107,8 @@ def gain_per_doubling(
     order = list(dict.fromkeys(steps["step"]))
     present = [arm for arm in arms if arm in set(steps["arm"])]
     colours, shapes = styles(arms, present)
-    # Broken at the arrow, so that the sizes stand below each other where a phone leaves no room beside.
+    # Broken at the arrow, so that the sizes stand below each other where a phone leaves no room
+    # beside.
     axis = alt.Axis(labelAngle=0, grid=False, labelExpr="split(datum.label, ' ')", labelFontSize=11)
     x = alt.X("step:O", sort=order, title=x_title, axis=axis)
     offset = alt.XOffset("arm:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))

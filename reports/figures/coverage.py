@@ -19,10 +19,12 @@ ROW_HEIGHT = 26
 
 
 def coverage_map(cells: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
-    """Arms (rows) by fine-tuning images (columns): one tile a cell, coloured and signed by its worst run, with how many of its runs are done.
+    """Arms (rows) by fine-tuning images (columns): one tile a cell, coloured and signed by its
+    worst run, with how many of its runs are done.
 
     Args:
-        cells: one row a cell: arm, finetune_images, planned, done, failed, blocked, missing (numbers of runs).
+        cells: one row a cell: arm, finetune_images, planned, done, failed, blocked, missing
+            (numbers of runs).
         arms: the arms in order, from top to bottom.
 
     Raises:

@@ -1,4 +1,6 @@
-"""What happens during training: losses, their gap, and accuracies by images shown, as means with the range over seeds."""
+"""What happens during training: losses, their gap, and accuracies by images shown, as means with
+the range over seeds.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,12 @@ def training_and_held_out(
     curves: pd.DataFrame, turns: pd.DataFrame, *, y_title: str = "MIM loss", x_domain: tuple[float, float] | None = None,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:  # fmt: skip
-    """Loss on training and on held-out images against images shown (log axis); a vertical line where the held-out loss turns.
+    """Loss on training and on held-out images against images shown (log axis); a vertical line
+    where the held-out loss turns.
 
     Args:
-        curves: kind (TRAINING or HELD_OUT), image_passes (above zero), mean, low, high: the mean over trainings, and their range.
+        curves: kind (TRAINING or HELD_OUT), image_passes (above zero), mean, low, high: the mean
+            over trainings, and their range.
         turns: image_passes where a training's held-out loss begins to rise; may be empty.
         y_title: what the loss is.
         x_domain, y_domain: ranges of the axes, for panels that share them.
@@ -45,7 +49,8 @@ def training_and_held_out(
         layers.append(alt.Chart(turns).mark_rule(color=GREY, strokeWidth=1.5, strokeDash=[2, 3]).encode(x=x))
     layers.append(_band(curves, x, colour, y_domain, y_title))
     for kind in kinds:
-        # The dash belongs to the mark: as an encoding it would make the legend's symbols unreadable.
+        # The dash belongs to the mark: as an encoding it would make the legend's symbols
+        # unreadable.
         line = alt.Chart(curves.loc[curves["kind"] == kind]).mark_line(strokeWidth=1.8, strokeDash=looks[kind][1], clip=True)
         layers.append(line.encode(x=x, y=y, color=colour))
     dots = alt.Chart(curves.loc[curves["kind"] == HELD_OUT]).mark_point(filled=True, size=40, opacity=1, clip=True)
@@ -58,7 +63,8 @@ def learning_curves(
     curves: pd.DataFrame, *, arms: Sequence[str], y_title: str, arm_title: str = "pre-training images", zero_line: bool = False,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:  # fmt: skip
-    """Anything measured during training against images shown (log axis), by arm: the mean over runs and their range.
+    """Anything measured during training against images shown (log axis), by arm: the mean over runs
+    and their range.
 
     Args:
         curves: arm, image_passes (above zero), mean, low, high.
@@ -83,7 +89,8 @@ def learning_curves(
         rule = alt.Chart(pd.DataFrame({"mean": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
         layers.append(rule.encode(y=y))
     layers.append(alt.Chart(curves).mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour))
-    # One shape here and there tells the lines apart without colour; at every point they would hide the line.
+    # One shape here and there tells the lines apart without colour; at every point they would hide
+    # the line.
     order = curves.sort_values(["arm", "image_passes"], kind="stable")
     steps = order.groupby("arm", sort=False).cumcount().to_numpy()
     sizes = order.groupby("arm", sort=False)["mean"].transform("size").to_numpy()

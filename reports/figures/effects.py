@@ -19,10 +19,12 @@ def paired_effect(
     y_title: str = "difference in mIoU",
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """Mean difference with its interval, the pairs behind it, and a line at zero, by fine-tuning images and arm.
+    """Mean difference with its interval, the pairs behind it, and a line at zero, by fine-tuning
+    images and arm.
 
     Args:
-        effects: one row a comparison: arm, finetune_images, difference, low, high; low and high are NaN where there is no interval.
+        effects: one row a comparison: arm, finetune_images, difference, low, high; low and high are
+            NaN where there is no interval.
         pairs: one row a pair: arm, finetune_images, difference.
         arms: every arm of the study in order, so that all figures agree on colours and shapes.
         y_domain: range of the y axis, for panels that share it.
@@ -37,7 +39,8 @@ def paired_effect(
 
     sizes = [count(size) for size in sorted({*effects["finetune_images"], *pairs["finetune_images"]})]
     present = [arm for arm in arms if arm in set(effects["arm"]) | set(pairs["arm"])]
-    # The categories are text, so that arms stand side by side at each size; the axis says that its steps are sizes, not distances.
+    # The categories are text, so that arms stand side by side at each size; the axis says that its
+    # steps are sizes, not distances.
     effects = effects.assign(labels=[count(size) for size in effects["finetune_images"]])
     pairs = pairs.assign(labels=[count(size) for size in pairs["finetune_images"]])
     colours, shapes = styles(arms, present)
@@ -56,7 +59,8 @@ def paired_effect(
         low = alt.Y("low:Q", scale=y_scale, title=y_title)
         layers.append(bar.encode(x=x, xOffset=offset, y=low, y2="high:Q", color=colour))
     if len(pairs):
-        # Dashes across the bar: points would hide behind it, and moved aside they would look like another arm.
+        # Dashes across the bar: points would hide behind it, and moved aside they would look like
+        # another arm.
         dash = alt.Chart(pairs).mark_tick(orient="horizontal", size=13, thickness=1.5, opacity=0.6)
         own = [
             alt.Tooltip("arm:N", title=arm_title),

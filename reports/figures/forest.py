@@ -34,17 +34,20 @@ LINE_HEIGHT = 13
 def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[float, float] | None = None) -> alt.LayerChart:
     """One row a test, in the table's order: a point, its interval, and a line at zero.
 
-    A test that survives Holm's correction is a filled circle, one that does not a hollow one; a test that was not corrected, because it
-    stands alone, is a diamond, filled or hollow likewise; an estimate without a test is a cross.
+    A test that survives Holm's correction is a filled circle, one that does not a hollow one; a
+    test that was not corrected, because it stands alone, is a diamond, filled or hollow likewise;
+    an estimate without a test is a cross.
 
     Args:
-        tests: the rows of one finding, under one reading, from `Findings.tests()`: finding, reading, label, estimate, low, high, p, p_holm;
-            low, high and the p may be NaN, and rows without an estimate are left out.
+        tests: the rows of one finding, under one reading, from `Findings.tests()`: finding,
+            reading, label, estimate, low, high, p, p_holm; low, high and the p may be NaN, and rows
+            without an estimate are left out.
         x_title: what is estimated, with its unit.
         x_domain: range of the axis, for panels that share it.
 
     Raises:
-        FigureError: if a column is missing, no estimate is finite, or the rows are of several findings or readings: their units may differ.
+        FigureError: if a column is missing, no estimate is finite, or the rows are of several
+            findings or readings: their units may differ.
     """
     name = "forest"
     columns = ["finding", "reading", "label", "estimate", "low", "high", "p", "p_holm"]
@@ -57,7 +60,8 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
     rows = rows.assign(**{str(column): numeric[column] for column in numeric}).loc[np.isfinite(numeric["estimate"].to_numpy())]
     if rows.empty:
         raise FigureError(f"{name} has no finite estimate to draw.")
-    # An interval without an end reaches the edge of the axis; without a bar its estimate would look exact.
+    # An interval without an end reaches the edge of the axis; without a bar its estimate would look
+    # exact.
     edges = x_domain or padded_domain(rows["estimate"], rows["low"], rows["high"], [0.0])
     rows = rows.assign(low=rows["low"].clip(lower=edges[0]), high=rows["high"].clip(upper=edges[1]))
     rows = rows.assign(
@@ -68,7 +72,8 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
     )
     order = list(rows["label"])
     lines = [label.count("\n") + 1 for label in order]
-    # The tick labels are wrapped here, because Vega cuts what is too long and does not break it; it puts their first line at the tick.
+    # The tick labels are wrapped here, because Vega cuts what is too long and does not break it; it
+    # puts their first line at the tick.
     shift = -LINE_HEIGHT * (float(np.median(lines)) - 1) / 2
     broken: dict[str, Any] = {"labelExpr": "split(datum.label, '\\n')", "labelLimit": 0, "labelLineHeight": LINE_HEIGHT, "labelOffset": shift}
     axis = alt.Axis(title=None, labelFontSize=11, ticks=False, **broken)
@@ -110,7 +115,9 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
 
 
 def _told_apart(labels: list[str]) -> list[str]:
-    """The labels broken into lines; one that comes again gets a number, or two tests would share a row."""
+    """The labels broken into lines; one that comes again gets a number, or two tests would share a
+    row.
+    """
     seen: dict[str, int] = {}
     told = []
     for label in labels:

@@ -1,4 +1,6 @@
-"""Geometry of patch tokens: how alike patches are at each distance, and one measure for each encoder."""
+"""Geometry of patch tokens: how alike patches are at each distance, and one measure for each
+encoder.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,16 @@ INTERVAL = ["low", "high"]
 def similarity_by_distance(
     points: pd.DataFrame, *, encoders: Sequence[str], title: str | None = None, y_domain: tuple[float, float] | None = None
 ) -> alt.LayerChart:
-    """Mean cosine similarity of two patches by their Manhattan distance, a line an encoder, with a band where the table has intervals.
+    """Mean cosine similarity of two patches by their Manhattan distance, a line an encoder, with a
+    band where the table has intervals.
 
     Args:
-        points: encoder, distance (patches), similarity; low and high where there are intervals, both NaN where one has none.
+        points: encoder, distance (patches), similarity; low and high where there are intervals,
+            both NaN where one has none.
         encoders: every encoder in order.
         title: of the legend.
-        y_domain: range of the vertical axis, for panels that share it; from zero where none is given.
+        y_domain: range of the vertical axis, for panels that share it; from zero where none is
+            given.
 
     Raises:
         FigureError: if a column is missing, or a distance or similarity is not finite.
@@ -62,7 +67,8 @@ def value_by_encoder(
     floor: float | None = None,
     x_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """One value for each encoder as a dot on a line from zero, or beside a dashed line at a floor; a bar where the table has intervals.
+    """One value for each encoder as a dot on a line from zero, or beside a dashed line at a floor;
+    a bar where the table has intervals.
 
     Args:
         points: encoder, value; low and high where there are intervals, both NaN where one has none.
@@ -106,7 +112,8 @@ def value_by_encoder(
 
 
 def attention_by_layer(points: pd.DataFrame, *, encoders: Sequence[str], uniform: float, title: str | None = None) -> alt.LayerChart:
-    """Mean attention distance by layer, a line an encoder; a dashed line at what attention that looks everywhere alike gives.
+    """Mean attention distance by layer, a line an encoder; a dashed line at what attention that
+    looks everywhere alike gives.
 
     Args:
         points: encoder, layer (from 1), distance (pixels).

@@ -1,4 +1,6 @@
-"""How well the laws hold: what they leave over at each size, and how well they predict later sizes from earlier ones."""
+"""How well the laws hold: what they leave over at each size, and how well they predict later sizes
+from earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def law_residuals(
     """What each arm's law leaves over, against fine-tuning images (log axis), with a line at zero.
 
     Args:
-        points: one row a run: arm, finetune_images, residual (measured minus law, in the unit that `y_title` names).
+        points: one row a run: arm, finetune_images, residual (measured minus law, in the unit that
+            `y_title` names).
         arms: every arm of the study in order.
         y_title: what the residual is.
         y_domain: range of the y axis, for panels that share it.
@@ -51,7 +54,8 @@ def law_residuals(
 
 
 def law_backtest(errors: pd.DataFrame, *, x_title: str) -> alt.LayerChart:
-    """Error of each law when it predicts later sizes from earlier ones, in the table's order; the law chosen is filled.
+    """Error of each law when it predicts later sizes from earlier ones, in the table's order; the
+    law chosen is filled.
 
     A vertical line marks what repeating the last value gets.
 

@@ -16,7 +16,8 @@ def validation_loss_by_images(points: pd.DataFrame, *, arms: Sequence[str], arm_
     """Validation loss against pre-training images (log axis); one point a pre-training.
 
     Args:
-        points: one row a pre-training: arm, pretrain_images (above zero: scratch has no validation loss), val_mim_loss.
+        points: one row a pre-training: arm, pretrain_images (above zero: scratch has no validation
+            loss), val_mim_loss.
         arms: every arm of the study in order.
 
     Raises:
@@ -47,7 +48,8 @@ def validation_loss_by_images(points: pd.DataFrame, *, arms: Sequence[str], arm_
 
 
 def validation_loss_during_training(curves: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
-    """Validation loss against images shown so far (log axis, so the measurement before the first step must be left out).
+    """Validation loss against images shown so far (log axis, so the measurement before the first
+    step must be left out).
 
     Args:
         curves: one row a measurement: arm, pretrain_id, image_passes (above zero), val_mim_loss.
@@ -84,10 +86,12 @@ def loss_and_score(
     x_domain: tuple[float, float] | None = None,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """The score against the validation loss of the pre-training behind it, coloured by fine-tuning images; one point a run.
+    """The score against the validation loss of the pre-training behind it, coloured by fine-tuning
+    images; one point a run.
 
     Args:
-        points: one row a run that was pre-trained: labels (fine-tuning images as text), val_mim_loss, and the column `score`.
+        points: one row a run that was pre-trained: labels (fine-tuning images as text),
+            val_mim_loss, and the column `score`.
         sizes: every fine-tuning size of the study as text, in order.
         score, score_title: the column of the score, and what it is called.
         x_domain, y_domain: ranges of the axes, for panels that share them.

@@ -52,11 +52,13 @@ def score_by_images(
 
 
 def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Range | None = None) -> alt.LayerChart:
-    """Validation loss against the length of pre-training (log axis), a line a data size; overfitting series dashed with hollow points.
+    """Validation loss against the length of pre-training (log axis), a line a data size;
+    overfitting series dashed with hollow points.
 
     Args:
-        points: size (pre-training images as text), steps (above zero), val_mim_loss, phase ('loss falls at every step' or 'overfitting'), and
-            where a size has several lines (one a seed) the column series, which tells them apart.
+        points: size (pre-training images as text), steps (above zero), val_mim_loss, phase ('loss
+            falls at every step' or 'overfitting'), and where a size has several lines (one a seed)
+            the column series, which tells them apart.
         sizes: every data size in order.
 
     Raises:
@@ -91,15 +93,18 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
 
 
 def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[str]) -> alt.LayerChart:
-    """Validation loss against the encoder's parameters (log axis): a point a pre-training, hollow where its series overfits, and a line of means.
+    """Validation loss against the encoder's parameters (log axis): a point a pre-training, hollow
+    where its series overfits, and a line of means.
 
     Args:
-        points: size (pre-training images as text), params (above zero), val_mim_loss, phase ('loss falls at every step' or 'overfitting').
+        points: size (pre-training images as text), params (above zero), val_mim_loss, phase ('loss
+            falls at every step' or 'overfitting').
         means: size, params, val_mim_loss: the ends of the lines.
         sizes: every data size in order.
 
     Raises:
-        FigureError: if a column is missing, a value is not finite, or a number of parameters is not positive.
+        FigureError: if a column is missing, a value is not finite, or a number of parameters is not
+            positive.
     """
     name = "loss_by_model"
     points = with_columns(points, name, columns=["size", "params", "val_mim_loss", "phase"], finite=["params", "val_mim_loss"])
@@ -140,7 +145,8 @@ def loss_against_score(
     x_domain: Range | None = None,
     y_domain: Range | None = None,
 ) -> alt.LayerChart:
-    """A score against the validation loss of the pre-training behind it, by group, with the finished line of each group that has one.
+    """A score against the validation loss of the pre-training behind it, by group, with the
+    finished line of each group that has one.
 
     Args:
         points: group, run (its name), val_mim_loss, score; one row a run.

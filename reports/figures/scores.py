@@ -25,9 +25,12 @@ def score_by_labels(
     """The score against fine-tuning images (log axis), by arm.
 
     Args:
-        points: one row a run: arm, finetune_images, and the column `score`; and seed and run_id for its tooltip, where they are there.
-        curves: the law of each arm that has one: arm, finetune_images, mean, low, high, extrapolated; low and high may be NaN.
-        means: for the arms without a law, the mean of each cell: arm, finetune_images, mean, low, high.
+        points: one row a run: arm, finetune_images, and the column `score`; and seed and run_id for
+            its tooltip, where they are there.
+        curves: the law of each arm that has one: arm, finetune_images, mean, low, high,
+            extrapolated; low and high may be NaN.
+        means: for the arms without a law, the mean of each cell: arm, finetune_images, mean, low,
+            high.
         arms: every arm of the study in order, so that all panels agree on colours and shapes.
         score, score_title: the column of the score, and what it is called.
         y_domain: range of the y axis, for panels that share it.

@@ -11,14 +11,17 @@ import pandas as pd
 from reports.theme import count, decimals, finish, signed, with_columns
 
 SCHEMES: Final[dict[bool, Any]] = {False: "cividis", True: "purpleorange"}
-"""Of plain values and of signed ones; both keep their order with the common colour-vision deficiencies."""
+"""Of plain values and of signed ones; both keep their order with the common colour-vision
+deficiencies.
+"""
 ROW_HEIGHT = 34
 
 
 def score_surface(
     cells: pd.DataFrame, *, value_title: str = "mean mIoU", is_signed: bool = False, domain: tuple[float, float] | None = None, places: int = 3
 ) -> alt.LayerChart:
-    """Pre-training images (rows) by fine-tuning images (columns): one coloured tile a cell, its value printed on it.
+    """Pre-training images (rows) by fine-tuning images (columns): one coloured tile a cell, its
+    value printed on it.
 
     Args:
         cells: one row a cell: pretrain_images (0 for none), finetune_images, value.
@@ -38,7 +41,8 @@ def score_surface(
         ends = (-furthest, furthest)
     span = ends[1] - ends[0] or 1.0
     share = np.clip((cells["value"].to_numpy(dtype=float) - ends[0]) / span, 0.0, 1.0)
-    # Dark ink where the tile is light: at the yellow end of the one scheme, in the middle of the other.
+    # Dark ink where the tile is light: at the yellow end of the one scheme, in the middle of the
+    # other.
     dark = np.abs(share - 0.5) < 0.38 if is_signed else share > 0.48
     cells = cells.assign(
         row=[_size(size) for size in cells["pretrain_images"]],

@@ -11,20 +11,25 @@ import pandas as pd
 from reports.theme import GREY, count, finish, positive, styles, with_columns
 
 LEAST, MOST = 0.125, 32.0
-"""Factors that intervals are drawn to; points reach further, to FARTHEST at most. The table has them all."""
+"""Factors that intervals are drawn to; points reach further, to FARTHEST at most. The table has
+them all.
+"""
 FARTHEST = 4096.0
 TICKS = tuple(2.0**power for power in range(-5, 13))
 
 
 def worth_in_labels(rows: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
-    """Labels without pre-training for the score that an arm has with so many labels, as a factor (log axis), by arm and labels.
+    """Labels without pre-training for the score that an arm has with so many labels, as a factor
+    (log axis), by arm and labels.
 
-    Filled points lie within what was measured, hollow ones rest on the law beyond it; an arrow up has no finite answer, because the curve
-    without pre-training levels off before, and an arrow down is worse than that curve anywhere.
+    Filled points lie within what was measured, hollow ones rest on the law beyond it; an arrow up
+    has no finite answer, because the curve without pre-training levels off before, and an arrow
+    down is worse than that curve anywhere.
 
     Args:
-        rows: one row an arm and number of labels: arm, finetune_images, ratio, low, high, status ('found', 'never' or 'below'), extrapolated;
-            ratio counts only where found; low and high are of the ratio, NaN where there is no interval, and may be infinite.
+        rows: one row an arm and number of labels: arm, finetune_images, ratio, low, high, status
+            ('found', 'never' or 'below'), extrapolated; ratio counts only where found; low and high
+            are of the ratio, NaN where there is no interval, and may be infinite.
         arms: every arm of the study in order.
 
     Raises:

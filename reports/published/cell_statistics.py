@@ -1,4 +1,6 @@
-"""What analysis says about published cells, asked once: intervals of the means, gains by step, laws, and effects of the two stages."""
+"""What analysis says about published cells, asked once: intervals of the means, gains by step,
+laws, and effects of the two stages.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, fit
+from analysis.claims.claim_table import READINGS, Material, prepare
 from analysis.claims.contrasts import contrast
-from analysis.claims.material import READINGS, Material, prepare
 from analysis.published.load import Published
 from reports.arms import ordered_arms, ordered_panels, with_arms
 from reports.evidence import LEVEL as LAW_LEVEL
@@ -33,12 +35,18 @@ class CellStatistics:
     arms: tuple[str, ...]
     panels: tuple[str, ...]
     means: pd.DataFrame
-    """One row a cell and reading of the spread: panel, arm, finetune_images, reading, mean, low, high, note."""
+    """One row a cell and reading of the spread: panel, arm, finetune_images, reading, mean, low,
+    high, note.
+    """
     steps: pd.DataFrame
-    """One row a cell with a next larger size, and reading: panel, arm, step, reading, gain (per doubling of labels), low, high, p, note."""
+    """One row a cell with a next larger size, and reading: panel, arm, step, reading, gain (per
+    doubling of labels), low, high, p, note.
+    """
     laws: tuple[ArmLaw, ...]
     pretraining: pd.DataFrame | None
-    """Effects against training from scratch, by reading: panel, arm, finetune_images, reading, difference, low, high, p, p_holm, note."""
+    """Effects against training from scratch, by reading: panel, arm, finetune_images, reading,
+    difference, low, high, p, p_holm, note.
+    """
     intermediate: pd.DataFrame | None
     """Effects of the intermediate stage, in the same columns."""
     reasons: dict[str, str]
@@ -92,8 +100,9 @@ def _steps(material: Material, table: pd.DataFrame) -> pd.DataFrame:
 def _laws(material: Material, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
     """A power law with an offset for each arm and panel, its cells weighted by standard errors.
 
-    A spread of three runs is far too unsure to weigh by (they differ hundredfold): each is first drawn towards the common one. Whether
-    spreads are SD or SE changes all of them by one factor, which the weights do not see.
+    A spread of three runs is far too unsure to weigh by (they differ hundredfold): each is first
+    drawn towards the common one. Whether spreads are SD or SE changes all of them by one factor,
+    which the weights do not see.
     """
     from analysis.significance.cell_variances import cell_variances
 
@@ -119,7 +128,9 @@ def _laws(material: Material, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
 
 
 def _effects(name: str, material: Material, table: pd.DataFrame, reasons: dict[str, str]) -> pd.DataFrame | None:
-    """The effects of a stage under each reading, with arm and panel of the cells that had the treatment."""
+    """The effects of a stage under each reading, with arm and panel of the cells that had the
+    treatment.
+    """
     from analysis.significance.summaries import summary_intermediate_effects, summary_pretraining_effects
 
     asked: Callable[..., Any] = summary_pretraining_effects if name == "pretraining" else summary_intermediate_effects

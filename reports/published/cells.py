@@ -1,12 +1,14 @@
-"""The figures of a published table of cells: scores, effects of the two stages, returns, and the cells themselves."""
+"""The figures of a published table of cells: scores, effects of the two stages, returns, and the
+cells themselves.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from analysis.formatting import percent
 from analysis.published.load import Published
-from analysis.wording import percent
 from reports.arms import in_words, panels_of
 from reports.figures import cell_score_by_labels, gain_per_doubling, paired_effect
 from reports.figures.cells import READINGS
@@ -101,7 +103,9 @@ def _effects(name: str, found: CellStatistics) -> Section:
 
 
 def _counted(part: pd.DataFrame) -> str:
-    """How many intervals lie on which side of zero, and how many tests survive Holm, from a table of effects."""
+    """How many intervals lie on which side of zero, and how many tests survive Holm, from a table
+    of effects.
+    """
     above, below = int((part["low"] > 0).sum()), int((part["high"] < 0).sum())
     said = f"of {len(part)} differences, {above} have an interval above zero and {below} below"
     if "p_holm" not in part.columns:

@@ -18,7 +18,8 @@ from reports.wording import joined
 
 
 def build_published(name: str, out: str | Path | None = None) -> Path:
-    """Write the report of a published table, by default as NAME.html into the current folder, and return where it was written.
+    """Write the report of a published table, by default as NAME.html into the current folder, and
+    return where it was written.
 
     Raises:
         AnalysisError: for a name that is not published.
@@ -29,7 +30,9 @@ def build_published(name: str, out: str | Path | None = None) -> Path:
 
 
 def compose_published(published: Published) -> Page:
-    """The page: the claims that somebody makes first, with their verdicts; then every test, and the figures."""
+    """The page: the claims that somebody makes first, with their verdicts; then every test, and the
+    figures.
+    """
     asked = ask(published)
     claimed = [one for one in asked.findings or () if one.source]
     remarks = [asked.reason] if asked.findings is None else [verdict_counts(asked.findings)]

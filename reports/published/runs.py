@@ -1,4 +1,6 @@
-"""The figures of published pre-training runs: score by images, loss by length, and whether the one follows the other."""
+"""The figures of published pre-training runs: score by images, loss by length, and whether the one
+follows the other.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, correlate
+from analysis.formatting import percent
 from analysis.overfitting import PhaseRelations, phase_relations, split_by_overfitting
 from analysis.published.load import Published
-from analysis.wording import percent
 from reports.figures import loss_against_score, loss_by_length, score_by_images
 from reports.figures.scaling import FALLS, RISES
 from reports.page import Figure, Panel, Section, make_table
@@ -29,7 +31,9 @@ def run_sections(published: Published) -> list[Section]:
 
 
 def _prepared(published: Published) -> pd.DataFrame:
-    """The runs in the order of encoder, images and length, with the columns score, size, length and run in words."""
+    """The runs in the order of encoder, images and length, with the columns score, size, length and
+    run in words.
+    """
     table = published.table
     named = table.assign(
         score=table[published.outcome],
@@ -150,7 +154,9 @@ def _slope_of(relations: PhaseRelations) -> dict[str, float]:
 
 
 def _slopes(points: pd.DataFrame, relations: PhaseRelations) -> pd.DataFrame:
-    """The ends of each phase's line: a least-squares line goes through the mean of its points. None where slopes were adjusted for levels."""
+    """The ends of each phase's line: a least-squares line goes through the mean of its points. None
+    where slopes were adjusted for levels.
+    """
     if relations.adjusted_for:
         return NO_LINES
     slopes = _slope_of(relations)

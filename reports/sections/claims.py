@@ -1,4 +1,6 @@
-"""What the data support: every claim with its verdict, and every single test behind them as forest plots."""
+"""What the data support: every claim with its verdict, and every single test behind them as forest
+plots.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.wording import percent
+from analysis.formatting import percent
 from reports.figures import forest
 from reports.figures.forest import ALPHA
 from reports.findings import Asked, topics_of, verdict_counts
@@ -28,7 +30,9 @@ MOST_DRAWN = 60
 
 
 def claims_section(asked: Asked, *, told: Collection[str] = ()) -> Section:
-    """All findings by topic, what cannot be answered, and the table of findings; notes that were `told` elsewhere are left out."""
+    """All findings by topic, what cannot be answered, and the table of findings; notes that were
+    `told` elsewhere are left out.
+    """
     heading = "What the data support"
     findings = asked.findings
     if findings is None:
@@ -68,7 +72,8 @@ def forest_section(asked: Asked) -> Section | None:
         finding = findings[str(part["finding"].iloc[0])]
         whole = tests.loc[tests["finding"] == finding.identity]
         unit = finding.estimate.unit if finding.estimate else ""
-        # Evenly spread over the cells, not chosen by their outcome: a panel of a thousand rows is no figure. The table below has all.
+        # Evenly spread over the cells, not chosen by their outcome: a panel of a thousand rows is
+        # no figure. The table below has all.
         shown = part.iloc[np.unique(np.linspace(0, len(part) - 1, min(len(part), MOST_DRAWN)).round().astype(int))]
         cut = cut or len(shown) < len(part)
         chart = forest(shown, x_title=unit or "estimate", x_domain=padded_domain(whole["estimate"], whole["low"], whole["high"], [0.0]))

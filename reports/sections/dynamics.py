@@ -1,4 +1,6 @@
-"""What happens during training: losses on training and held-out images, their gap, accuracies, and the loss of fine-tuning."""
+"""What happens during training: losses on training and held-out images, their gap, accuracies, and
+the loss of fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ MOST_SEEDS = 5
 
 
 def dynamics_section(evidence: Evidence) -> Section:
-    """Curves of the pre-trainings, the intermediate stages and some fine-tunings behind finished runs."""
+    """Curves of the pre-trainings, the intermediate stages and some fine-tunings behind finished
+    runs.
+    """
     evidence = focused(evidence)
     figures = [*_pretraining(evidence), _intermediate(evidence), _finetuning(evidence)]
     drawn = tuple(figure for figure in figures if figure is not None)

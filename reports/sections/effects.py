@@ -1,4 +1,6 @@
-"""Sections 2 and 3: what pre-training changes, and what the intermediate stage changes, as paired differences."""
+"""Sections 2 and 3: what pre-training changes, and what the intermediate stage changes, as paired
+differences.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
 
 
 def end_rows(effects: PairedEffects, evidence: Evidence) -> pd.DataFrame:
-    """The rows for the largest pre-training, in the first panel, at the fewest and at the most labels; one row where these are equal."""
+    """The rows for the largest pre-training, in the first panel, at the fewest and at the most
+    labels; one row where these are equal.
+    """
     rows, _ = effects_with_arms(effects, evidence.runs)
     panel = panels_of(rows, evidence.panels)[0]
     arms = [arm for arm in evidence.arms if arm in set(rows.loc[rows["panel"] == panel, "arm"])]

@@ -1,4 +1,6 @@
-"""What the encoders have learned, from the diagnostics of their stages: similarity, variances, patch probe, rank, CKA and heat maps."""
+"""What the encoders have learned, from the diagnostics of their stages: similarity, variances,
+patch probe, rank, CKA and heat maps.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How well the arms' laws hold: what they leave over at each size, and how they predict later sizes from earlier ones."""
+"""How well the arms' laws hold: what they leave over at each size, and how they predict later sizes
+from earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def laws_section(evidence: Evidence) -> Section:
 
 
 def residual_points(evidence: Evidence) -> pd.DataFrame:
-    """One row a run behind a drawable law: panel, arm, finetune_images, score, fitted, residual (measured minus law, relative)."""
+    """One row a run behind a drawable law: panel, arm, finetune_images, score, fitted, residual
+    (measured minus law, relative).
+    """
     parts = []
     for law in evidence.laws:
         if law.fit is None or law.reason:
@@ -105,14 +109,17 @@ def _residuals(evidence: Evidence) -> Figure | None:
 
 
 def backtest(evidence: Evidence) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """One row an arm of the first panel and law: arm, law, parameters, error (of later sizes), standard_error, weight, chosen; and who lacks."""
+    """One row an arm of the first panel and law: arm, law, parameters, error (of later sizes),
+    standard_error, weight, chosen; and who lacks.
+    """
     rows, reasons = [], []
     if not evidence.panels:
         return pd.DataFrame(), []
     runs = evidence.runs.loc[evidence.runs["panel"] == panels_of(evidence.runs, evidence.panels)[0]]
     for arm in spread_out([arm for arm in evidence.arms if arm in set(runs["arm"])], MOST_ARMS):
         part = runs.loc[runs["arm"] == arm]
-        # Runs of one size are averaged: a later size is what is to be predicted, not one more run of it.
+        # Runs of one size are averaged: a later size is what is to be predicted, not one more run
+        # of it.
         means = part.groupby("finetune_images")[evidence.score.column].mean()
         try:
             if ((means <= 0) | (means >= 1)).any():

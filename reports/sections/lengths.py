@@ -1,4 +1,6 @@
-"""The validation loss by length of pre-training and by model size, for studies that have several; overfitting series marked."""
+"""The validation loss by length of pre-training and by model size, for studies that have several;
+overfitting series marked.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ MOST_SEEDS = 5
 
 
 def length_figures(evidence: Evidence) -> list[Figure]:
-    """Loss by length where there are several, and by model size where there are several encoders; none where there is one of each."""
+    """Loss by length where there are several, and by model size where there are several encoders;
+    none where there is one of each.
+    """
     table = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()].drop_duplicates("pretrain_id")
     table = table.loc[np.isfinite(table[LOSS].to_numpy(dtype=float)) & (table["pretrain_steps"] > 0).to_numpy()].reset_index(drop=True)
     if table.empty or not (evidence.whole["pretrain_images"] > 0).any():

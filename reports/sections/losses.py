@@ -33,7 +33,8 @@ def loss_section(evidence: Evidence) -> Section:
         words = f"The courses of the {count(len(trained))} pre-trainings stand under training dynamics, as means with their range."
         return Section(identity="losses", heading=heading, paragraphs=(words,), figures=tuple(figures))
     curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
-    # The axis is logarithmic, so the measurement before the first step has no place on it; it stays in the table.
+    # The axis is logarithmic, so the measurement before the first step has no place on it; it stays
+    # in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])]
     paragraphs: tuple[str, ...] = ()
     if drawn.groupby("pretrain_id").size().max() > 1 if len(drawn) else False:
@@ -44,7 +45,9 @@ def loss_section(evidence: Evidence) -> Section:
 
 
 def pretrainings(evidence: Evidence) -> pd.DataFrame:
-    """One row per pre-training behind a finished run, not per run: pretrain_id, arm, pretrain_images, val_mim_loss, train_mim_loss."""
+    """One row per pre-training behind a finished run, not per run: pretrain_id, arm,
+    pretrain_images, val_mim_loss, train_mim_loss.
+    """
     trained = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()]
     columns = [name for name in ("pretrain_id", "arm", "pretrain_images", "val_mim_loss", "train_mim_loss") if name in trained.columns]
     table = trained[columns].drop_duplicates("pretrain_id").sort_values(["pretrain_images", "pretrain_id"], kind="stable")
@@ -82,7 +85,8 @@ def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Eviden
     ordered = drawn.sort_values(["pretrain_id", "image_passes"])
     first = ordered.drop_duplicates("pretrain_id")["val_mim_loss"]
     last = ordered.drop_duplicates("pretrain_id", keep="last")
-    # By how much the last measurement lies above the lowest: overfitting to the pre-training images would show here.
+    # By how much the last measurement lies above the lowest: overfitting to the pre-training images
+    # would show here.
     lowest = ordered.groupby("pretrain_id", sort=True)["val_mim_loss"].min().to_numpy()
     risen = int((last.set_index("pretrain_id")["val_mim_loss"].sort_index().to_numpy() > lowest).sum())
     claim = f"{risen} of {len(lowest)} pre-trainings end above their lowest validation loss"
@@ -106,7 +110,9 @@ def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Eviden
 
 
 def correlation_words(correlation: Correlation) -> str:
-    """The pooled correlation in the words of analysis, and its range within levels, which more labels cannot fake."""
+    """The pooled correlation in the words of analysis, and its range within levels, which more
+    labels cannot fake.
+    """
     said = sentence(correlation.sentence.replace("val_mim_loss", "validation loss"))
     inner = correlation.table.loc[(correlation.table["method"] == "pearson") & (correlation.table["group"] != "all"), "r"].dropna()
     if len(inner) < 2:

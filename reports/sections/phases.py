@@ -1,4 +1,6 @@
-"""The score against the validation loss in the two phases of a study: where the loss falls with longer training, and where it overfits."""
+"""The score against the validation loss in the two phases of a study: where the loss falls with
+longer training, and where it overfits.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, PhaseRelations, phase_relations, split_by_overfitting
-from analysis.wording import percent
+from analysis.formatting import percent
 from reports.arms import spread_out
 from reports.evidence import MOST_POINTS, Evidence
 from reports.figures.scaling import FALLS, RISES, loss_against_score
@@ -21,7 +23,9 @@ MOST_PANELS = 6
 
 
 def phase_figure(evidence: Evidence) -> Figure | None:
-    """A scatter a number of labels, with the line of each phase; None where the series are not of both phases, or have one length."""
+    """A scatter a number of labels, with the line of each phase; None where the series are not of
+    both phases, or have one length.
+    """
     runs, score = _plain(evidence), evidence.score
     try:
         split = split_by_overfitting(runs)
@@ -70,7 +74,9 @@ def phase_figure(evidence: Evidence) -> Figure | None:
 
 
 def lines_of(points: pd.DataFrame, slopes: dict[str, float]) -> pd.DataFrame:
-    """The ends of each phase's line among some points, through their mean with the slope that analysis found: group, val_mim_loss, score."""
+    """The ends of each phase's line among some points, through their mean with the slope that
+    analysis found: group, val_mim_loss, score.
+    """
     lines = []
     for name, group in PHASES.items():
         part, slope = points.loc[points["group"] == group], slopes.get(name, float("nan"))
@@ -81,14 +87,18 @@ def lines_of(points: pd.DataFrame, slopes: dict[str, float]) -> pd.DataFrame:
 
 
 def _plain(evidence: Evidence) -> pd.DataFrame:
-    """The pre-trained runs, without an intermediate stage where there are such, as the findings take them."""
+    """The pre-trained runs, without an intermediate stage where there are such, as the findings
+    take them.
+    """
     runs = evidence.runs
     plain = runs.loc[runs["intermediate"] == "none"]
     return (plain if len(plain) else runs).reset_index(drop=True)
 
 
 def _drawable(points: pd.DataFrame, score: str) -> pd.DataFrame:
-    """group, finetune_images, run (its name), val_mim_loss, score: a row a run, or a cell where there are too many runs."""
+    """group, finetune_images, run (its name), val_mim_loss, score: a row a run, or a cell where
+    there are too many runs.
+    """
     if len(points) <= MOST_POINTS:
         return points.assign(run=points["run_id"], score=points[score])[["group", "finetune_images", "run", LOSS, "score"]]
     grouped = points.groupby(["group", "finetune_images", "panel", "arm"], sort=False)

@@ -1,4 +1,6 @@
-"""What the models see and predict: each arm's best, median and worst image, the same images for every arm, and reconstructions."""
+"""What the models see and predict: each arm's best, median and worst image, the same images for
+every arm, and reconstructions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reconstructions of two pre-trainings side by side, the two chosen by a rule and not by what they look like."""
+"""Reconstructions of two pre-trainings side by side, the two chosen by a rule and not by what they
+look like.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ PLACES = 4
 
 
 def reconstruction_block(evidence: Evidence) -> PictureBlock | None:
-    """An overfitting pre-training beside one that is not, else the fewest images beside the most; None where nothing was pre-trained."""
+    """An overfitting pre-training beside one that is not, else the fewest images beside the most;
+    None where nothing was pre-trained.
+    """
     trained = evidence.runs.loc[evidence.runs["pretrain_id"].notna() & (evidence.runs["pretrain_images"] > 0)]
     if trained.empty:
         return None
@@ -39,7 +43,9 @@ def _label(row: pd.Series) -> str:
 
 
 def _overfitting_pair(trained: pd.DataFrame) -> tuple[list[pd.Series], str] | None:
-    """The series whose loss rises most and the falling one with the lowest loss; None where analysis labels no series of each kind."""
+    """The series whose loss rises most and the falling one with the lowest loss; None where
+    analysis labels no series of each kind.
+    """
     for rule in ("change point", "falling"):  # the first needs seeds, to know how much of a rise is noise
         try:
             split = split_by_overfitting(trained, rule=rule)
@@ -54,7 +60,8 @@ def _overfitting_pair(trained: pd.DataFrame) -> tuple[list[pd.Series], str] | No
         pair = []
         for number, said in ((worst, "overfitting, "), (best, "not overfitting, ")):
             members = trained.loc[(split.runs["series"] == number).to_numpy()]
-            # its longest training: there the one has overfitted most and the other, which falls, is lowest
+            # its longest training: there the one has overfitted most and the other, which falls, is
+            # lowest
             member = members.sort_values(["pretrain_steps", "seed"], ascending=[False, True], kind="stable").iloc[0].copy()
             member["said"] = said
             pair.append(member)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.columns import RUN_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS
 from reports.arms import ordered_arms, ordered_panels, spread_out, telling
 from reports.coverage import STATES, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
@@ -92,7 +92,9 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
 
 
 def provenance_section(study: Study) -> Section:
-    """The machine, the versions and the grid that made the numbers, and how to make this page again."""
+    """The machine, the versions and the grid that made the numbers, and how to make this page
+    again.
+    """
     found = read_provenance(study)
     paragraphs = [
         "This page was made from the study folder alone and holds no time of its own: the same folder gives the same page, byte for byte.",
@@ -101,7 +103,8 @@ def provenance_section(study: Study) -> Section:
     if len(found):
         columns = [name for name in found.columns if name != "stage_id"]
         kinds = found.groupby(columns, dropna=False, sort=True).size().rename("stages").reset_index()
-        # Settings in the first column and one column for each way that stages were run: a single one, in most studies.
+        # Settings in the first column and one column for each way that stages were run: a single
+        # one, in most studies.
         turned = kinds.astype("object").T.reset_index()
         turned.columns = pd.Index(["what", *(f"environment {number}" for number in range(1, len(kinds) + 1))])
         caption = "Where the finished stages ran" if len(kinds) > 1 else "Where every finished stage ran"

@@ -1,4 +1,6 @@
-"""What another doubling brings, of labels and of pre-training images, against the noise between two runs of one cell."""
+"""What another doubling brings, of labels and of pre-training images, against the noise between two
+runs of one cell.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, diminishing_returns
+from analysis.claims.claim_table import prepare
 from analysis.claims.contrasts import contrast
-from analysis.claims.material import prepare
 from analysis.decisions.decision import digits
-from analysis.wording import percent
+from analysis.formatting import percent
 from reports.arms import in_words, panels_of, rest_of, spread_out
 from reports.evidence import Evidence, focused
 from reports.figures import gain_per_doubling
@@ -32,7 +34,9 @@ STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", 
 
 
 def returns_section(evidence: Evidence) -> Section:
-    """The gain of each step per doubling: of labels by arm, and of pre-training images by number of labels."""
+    """The gain of each step per doubling: of labels by arm, and of pre-training images by number of
+    labels.
+    """
     evidence = focused(evidence)
     noise = between_two_runs(evidence)
     figures = [_by_labels(evidence, noise), _by_images(evidence, noise)]
@@ -44,7 +48,9 @@ def returns_section(evidence: Evidence) -> Section:
 
 
 def between_two_runs(evidence: Evidence) -> float:
-    """Standard deviation of the difference between two runs of one cell: root two times that of one run, pooled over cells; NaN if unknown."""
+    """Standard deviation of the difference between two runs of one cell: root two times that of one
+    run, pooled over cells; NaN if unknown.
+    """
     cells = evidence.cells
     if cells is None or not (cells["n"] > 1).any():
         return float("nan")
@@ -61,7 +67,9 @@ def label_steps(evidence: Evidence) -> pd.DataFrame:
 
 
 def image_steps(evidence: Evidence) -> pd.DataFrame:
-    """One row a panel, number of labels and step of pre-training images above zero: STEP_COLUMNS, `series` being the labels as text."""
+    """One row a panel, number of labels and step of pre-training images above zero: STEP_COLUMNS,
+    `series` being the labels as text.
+    """
     trained = evidence.runs.loc[evidence.runs["pretrain_images"] > 0]
     trained = trained.assign(rest=[rest_of(str(arm)) for arm in trained["arm"]])
     found, panels = [], []
@@ -84,7 +92,9 @@ def _ordered(found: Sequence[pd.DataFrame], panels: Sequence[str], series: Seque
 
 
 def _steps(part: pd.DataFrame, factor: str, panel: str, series: str, score: str) -> pd.DataFrame:
-    """The steps of one series; its interval is taken over seeds, whose runs of all sizes belong together."""
+    """The steps of one series; its interval is taken over seeds, whose runs of all sizes belong
+    together.
+    """
     sizes = sorted(float(size) for size in part[factor].unique())
     if len(sizes) < 2:
         return pd.DataFrame(columns=STEP_COLUMNS)
@@ -225,7 +235,9 @@ def _described(part: pd.DataFrame, what: str, panel: str, score: Score) -> str:
 
 
 def stopping_points(evidence: Evidence, noise: float) -> pd.DataFrame:
-    """For each arm's law: from how many labels on a doubling brings less than `noise`: panel, arm, status, labels, low, high, extrapolated, note."""
+    """For each arm's law: from how many labels on a doubling brings less than `noise`: panel, arm,
+    status, labels, low, high, extrapolated, note.
+    """
     rows: list[tuple[object, ...]] = []
     nothing = (float("nan"),) * 3
     for law in evidence.laws if np.isfinite(noise) and noise > 0 else ():

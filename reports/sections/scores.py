@@ -32,7 +32,8 @@ def score_section(evidence: Evidence) -> Section:
     if is_many:  # the mean of each cell stands for its runs
         runs = cells.rename(columns={"mean": score.column})
     y_domain = padded_domain(runs[score.column], curves["low"], curves["high"], curves["mean"], means["low"], means["high"])
-    # A band that the law cannot pin down may be wider than the score itself, which has no values outside 0 to 1.
+    # A band that the law cannot pin down may be wider than the score itself, which has no values
+    # outside 0 to 1.
     y_domain = (max(y_domain[0], 0.0), min(y_domain[1], 1.0))
     panels = []
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
@@ -62,7 +63,8 @@ def score_section(evidence: Evidence) -> Section:
 def law_curves(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
     """Every drawable law along the axis, in the columns that `score_by_labels` wants.
 
-    The largest measured size stands in twice, once as measured and once as extrapolated, so that the solid line and the dashed meet.
+    The largest measured size stands in twice, once as measured and once as extrapolated, so that
+    the solid line and the dashed meet.
     """
     parts = [pd.DataFrame(columns=CURVE_COLUMNS)]
     inner, outer = (40, 12) if len(laws) <= MANY_LAWS else (12, 4)
@@ -100,7 +102,8 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
     panel = str(cells["panel"].iloc[0])
     where = f" ({panel})" if cells["panel"].nunique() > 1 else ""
     part = cells.loc[cells["panel"] == panel]
-    # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would choose the title by its outcome.
+    # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would
+    # choose the title by its outcome.
     ends = part.loc[part["finetune_images"].isin([first, last])].pivot(index="arm", columns="finetune_images", values="mean").dropna()
     there = [arm for arm in order if arm in ends.index]
     arms = [arm for arm in there if arm == NO_PRETRAINING] + [arm for arm in there if arm != NO_PRETRAINING][-1:]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, SurfaceFit
+from analysis.claims.claim_table import prepare
 from analysis.claims.law import LAW, SECOND_LAW, surface
-from analysis.claims.material import prepare
-from analysis.wording import percent
+from analysis.formatting import percent
 from reports.arms import rest_of
 from reports.evidence import Evidence, focused
 from reports.figures.surface import score_surface
@@ -45,7 +45,9 @@ class Grid:
 
 
 def surface_section(evidence: Evidence) -> Section:
-    """A heat map of the scores for each grid of two sizes, and beside it what a law of both leaves over."""
+    """A heat map of the scores for each grid of two sizes, and beside it what a law of both leaves
+    over.
+    """
     evidence = focused(evidence)
     every = [part for part in _parts(evidence) if part[1]["pretrain_images"].nunique() > 1 and part[1]["finetune_images"].nunique() > 1]
     if not every:
@@ -123,7 +125,9 @@ def _grid(name: str, runs: pd.DataFrame, score: Score) -> Grid:
 
 
 def drawn_law(grid: Grid) -> SurfaceFit | None:
-    """The first law that converged, else the first that the data can tell at all; None where there is none."""
+    """The first law that converged, else the first that the data can tell at all; None where there
+    is none.
+    """
     for wanted in (("converged",), ("converged", "at bound")):
         for law in grid.laws.values():
             if law.status in wanted:
@@ -132,7 +136,9 @@ def drawn_law(grid: Grid) -> SurfaceFit | None:
 
 
 def residuals(grid: Grid, law: SurfaceFit) -> pd.DataFrame:
-    """Each cell's mean beside what the law says: pretrain_images, finetune_images, mean, law, low, high, residual, all of them scores."""
+    """Each cell's mean beside what the law says: pretrain_images, finetune_images, mean, law, low,
+    high, residual, all of them scores.
+    """
     said = law.predict(grid.cells[["pretrain_images", "finetune_images"]].to_numpy(dtype=float))
     table = grid.cells[["pretrain_images", "finetune_images", "mean"]].assign(law=1.0 - said.mean, low=1.0 - said.high, high=1.0 - said.low)
     return table.assign(residual=table["mean"] - table["law"])
@@ -155,7 +161,9 @@ def _notes(grid: Grid, where: str) -> list[str]:
 
 
 def _claim(grid: Grid) -> str:
-    """The corners of the first grid: what the most pre-training and the most labels bring, alone and together."""
+    """The corners of the first grid: what the most pre-training and the most labels bring, alone
+    and together.
+    """
     low, high = (float(end) for end in (grid.cells["pretrain_images"].min(), grid.cells["pretrain_images"].max()))
     few, many = (float(end) for end in (grid.cells["finetune_images"].min(), grid.cells["finetune_images"].max()))
     corner = _mean_at(grid.cells, low, few)
@@ -172,7 +180,9 @@ def _claim(grid: Grid) -> str:
 
 
 def _smallest(grid: Grid) -> float:
-    """The mean of the cell with the least pre-training and the fewest labels, from which the claim counts; NaN where no run has both."""
+    """The mean of the cell with the least pre-training and the fewest labels, from which the claim
+    counts; NaN where no run has both.
+    """
     return _mean_at(grid.cells, float(grid.cells["pretrain_images"].min()), float(grid.cells["finetune_images"].min()))
 
 

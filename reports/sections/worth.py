@@ -1,4 +1,6 @@
-"""How many labels a pre-training is worth: labels from scratch that would give the score which fewer give after it."""
+"""How many labels a pre-training is worth: labels from scratch that would give the score which
+fewer give after it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ MOST_PANELS = 6
 
 
 def worth_section(evidence: Evidence) -> Section:
-    """For each arm and number of labels: the labels without pre-training that give the same score, by the arms' laws."""
+    """For each arm and number of labels: the labels without pre-training that give the same score,
+    by the arms' laws.
+    """
     evidence = focused(evidence)
     rows, reasons = worth_rows(evidence)
     if rows.empty:
@@ -60,7 +64,9 @@ def worth_section(evidence: Evidence) -> Section:
 
 
 def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
-    """One row a panel, pre-trained arm and measured number of labels, and sentences on arms that have none."""
+    """One row a panel, pre-trained arm and measured number of labels, and sentences on arms that
+    have none.
+    """
     laws = {(law.panel, law.arm): law for law in evidence.laws}
     rows, cases = [], []
     for panel in evidence.panels:
@@ -112,7 +118,9 @@ def _row(law: ArmLaw, scratch: ArmLaw, size: float, paired: bool) -> tuple[objec
 
 
 def _seeds_in_order(evidence: Evidence, law: ArmLaw) -> list[tuple[int, ...]]:
-    """The seeds of each independent group behind a law, in the order in which groups first appear: equal lists are the same clusters."""
+    """The seeds of each independent group behind a law, in the order in which groups first appear:
+    equal lists are the same clusters.
+    """
     part = evidence.runs.loc[(evidence.runs["panel"] == law.panel) & (evidence.runs["arm"] == law.arm)].reset_index(drop=True)
     seeds = part["seed"].groupby(independent_groups(part)).unique()
     return [tuple(sorted(int(seed) for seed in group)) for group in seeds]

@@ -1,8 +1,10 @@
-"""Stages as runs in TensorBoard, MLflow or Weights & Biases, from their metrics.jsonl: `--track NAME` of a launch, or afterwards
+"""Stages as runs in TensorBoard, MLflow or Weights & Biases, from their metrics.jsonl: `--track
+NAME` of a launch, or afterwards
 
     python -m scaling.tracking runs/quickstart --to tensorboard
 
-The study folder stays the record. A tracker that is down costs one line of warning, and is filled in later by that command.
+The study folder stays the record. A tracker that is down costs one line of warning, and is filled
+in later by that command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Fill a tracker from a study folder: of a launch that did not track, or whose tracker was down. Again and again is no harm.
+"""Fill a tracker from a study folder: of a launch that did not track, or whose tracker was down.
+Again and again is no harm.
 
 python -m scaling.tracking runs/quickstart --to tensorboard
 """
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from rich.progress import track
 
-from scaling.plan import Plan, Stage
-from scaling.study import Study
+from scaling.plan.plan import Plan, Stage
+from scaling.study.folder import Study
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import refusal, tracked
 from scaling.tracking.watcher import follow
@@ -38,7 +39,9 @@ def read_plan(folder: Path) -> Plan:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0 all is logged, 1 the tracker failed, 2 a mistake."""
+    """The command line; returns the exit status: 0 all is logged, 1 the tracker failed, 2 a
+    mistake.
+    """
     parser = argparse.ArgumentParser(prog="python -m scaling.tracking", description="Fill a tracker from a study folder.")
     parser.add_argument("folder", type=Path, help="the study folder, such as runs/quickstart")
     parser.add_argument("--to", required=True, choices=TRACKERS, help="the tracker")

@@ -1,4 +1,6 @@
-"""MLflow: an experiment a study, a run a stage. Where it writes to is MLflow's own affair: MLFLOW_TRACKING_URI."""
+"""MLflow: an experiment a study, a run a stage. Where it writes to is MLflow's own affair:
+MLFLOW_TRACKING_URI.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class MLflow:
     name = "mlflow"
 
     def __init__(self, study: str) -> None:
-        # MLflow's own defaults try for minutes; what is missing is logged at the next try or afterwards
+        # MLflow's own defaults try for minutes; what is missing is logged at the next try or
+        # afterwards
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
         self._mlflow = load_extra("mlflow", "mlflow")

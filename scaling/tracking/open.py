@@ -34,7 +34,9 @@ def open_tracker(name: str, study: str, folder: Path) -> Tracker:
 
 
 def load_extra(package: str, extra: str) -> ModuleType:
-    """A package that is not among the laboratory's own dependencies. Raises InputError with the way to install it."""
+    """A package that is not among the laboratory's own dependencies. Raises InputError with the way
+    to install it.
+    """
     try:
         return importlib.import_module(package)
     except ImportError:

@@ -22,7 +22,9 @@ class TensorBoard:
         self._writer = load_extra("tensorboardX", "tensorboard").SummaryWriter
 
     def open(self, stage: Tracked) -> _Run:
-        """Begin anew: event files cannot be added to without repeating lines, and metrics.jsonl has every line."""
+        """Begin anew: event files cannot be added to without repeating lines, and metrics.jsonl has
+        every line.
+        """
         place = self._folder / stage.name
         for old in place.glob("events.out.tfevents.*"):
             old.unlink()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from scaling.plan import Plan
-from scaling.study import Study
-from scaling.titles import run_names
+from scaling.plan.plan import Plan
+from scaling.plan.stage_names import run_names
+from scaling.study.folder import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class Tracked:
     def lines(self, after_step: int) -> Iterator[tuple[int, dict[str, float]]]:
         """Step and values of each whole line of its metrics after a step.
 
-        The file is read anew each time: a stage that goes on from a checkpoint writes it anew, and it has a few hundred lines.
+        The file is read anew each time: a stage that goes on from a checkpoint writes it anew, and
+        it has a few hundred lines.
         """
         try:
             text = (self.folder / "metrics.jsonl").read_text(errors="replace")
@@ -59,7 +60,9 @@ class Run(Protocol):
         """Add lines, by step."""
 
     def end(self, outcome: str, metrics: dict[str, float], step: int) -> None:
-        """Close the run: 'done' with the final metrics of the stage, 'failed', or 'cut off', to go on later."""
+        """Close the run: 'done' with the final metrics of the stage, 'failed', or 'cut off', to go
+        on later.
+        """
 
 
 class Tracker(Protocol):

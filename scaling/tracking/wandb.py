@@ -1,4 +1,6 @@
-"""Weights & Biases: a project a study, a run a stage. WANDB_MODE=offline writes below the study folder, for `wandb sync`."""
+"""Weights & Biases: a project a study, a run a stage. WANDB_MODE=offline writes below the study
+folder, for `wandb sync`.
+"""
 
 from __future__ import annotations
 

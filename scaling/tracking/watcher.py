@@ -1,4 +1,6 @@
-"""Keeping a tracker up to date while a study runs, in a thread of its own: a server that is slow or down holds nothing up."""
+"""Keeping a tracker up to date while a study runs, in a thread of its own: a server that is slow or
+down holds nothing up.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scaling.plan import Plan
-from scaling.study import Study
+from scaling.plan.plan import Plan
+from scaling.study.folder import Study
 from scaling.tracking.tracker import Run, Tracked, Tracker, numbers, refusal, tracked
-from trials.ledger import read_result
+from trials.stage_files import read_result
 
 EVERY_S = 10.0
 RETRY_S = 60.0  # until a tracker that failed is tried again
@@ -21,7 +23,8 @@ class Tracking:
     """A watcher that follows the metrics of running stages into a tracker, from `with` to its end.
 
     Args:
-        say: prints a line; called from the thread, once if the tracker fails, and once if something is missing at the end.
+        say: prints a line; called from the thread, once if the tracker fails, and once if something
+            is missing at the end.
     """
 
     def __init__(self, plan: Plan, study: Study, tracker: Tracker, say: Callable[[str], None], *, every_s: float = EVERY_S) -> None:
@@ -36,7 +39,9 @@ class Tracking:
         self._thread = threading.Thread(target=self._keep, name=f"tracking {tracker.name}", daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made, and a thread cannot be pickled."""
+        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made, and
+        a thread cannot be pickled.
+        """
         return {}
 
     def __enter__(self) -> Tracking:
@@ -98,7 +103,9 @@ class Tracking:
             del self._runs[name]
 
     def _safely(self, act: Callable[[], None]) -> bool:
-        """Whether it went well. A tracker is never a reason for a study to stop, whatever it raises."""
+        """Whether it went well. A tracker is never a reason for a study to stop, whatever it
+        raises.
+        """
         try:
             act()
         except Exception as error:

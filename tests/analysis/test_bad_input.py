@@ -1,4 +1,6 @@
-"""Whatever is given, the answer is a sentence that says what to do, or a fit whose status says what cannot be told."""
+"""Whatever is given, the answer is a sentence that says what to do, or a fit whose status says what
+cannot be told.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import AnalysisError, LawChoice, choose_law
-from analysis.averaging import average, last_value_errors
-from analysis.members import BINS, POOL, curve_of, effective, member_weights
+from analysis.forecasting.averaging import average, last_value_errors
+from analysis.forecasting.candidates import BINS, POOL, curve_of, effective, member_weights
 
 X = np.geomspace(1e3, 1e5, 14)
 

@@ -1,4 +1,6 @@
-"""A small seeded version of benchmarks/coverage.py: an interval that is too narrow by a fifth fails here."""
+"""A small seeded version of benchmarks/coverage.py: an interval that is too narrow by a fifth fails
+here.
+"""
 
 import numpy as np
 

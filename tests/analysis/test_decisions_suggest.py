@@ -25,7 +25,8 @@ def test_the_foretold_half_width_is_that_of_a_fit_with_the_run_made() -> None:
     exact = (1.0 + 8.0 * BASE**-0.3) * np.exp(0.003 * np.tile([1.0, -1.0, -1.0, 1.0], 3))
     before = fit(BASE, exact, loss="log_squared")
     advice = suggest_runs(before, [1e5], ("predict", 1e5), 1.0)
-    # a run that falls where the fit says leaves the optimum, so that only the information and the degrees of freedom change
+    # a run that falls where the fit says leaves the optimum, so that only the information and the
+    # degrees of freedom change
     on_curve = float(before.predict(1e5).mean[0])
     after = fit(np.append(BASE, 1e5), np.append(exact, on_curve), loss="log_squared")
     error = after._error(((1.0, np.array([1e5])),))[1][0] * (before.residual_sd or 0.0) / (after.residual_sd or 1.0)

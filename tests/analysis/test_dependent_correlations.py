@@ -18,11 +18,13 @@ def study(*, pretrainings: int = 20, runs_each: int = 3, train_slope: float = 0.
 
 
 def test_formulas_give_the_published_worked_examples() -> None:
-    # Silver, Hittner and May 2006, Applied Psychological Measurement 30, 152-153 (program DEPCOR): r = .3, .4, .5, n = 100
+    # Silver, Hittner and May 2006, Applied Psychological Measurement 30, 152-153 (program DEPCOR):
+    # r = .3, .4, .5, n = 100
     assert williams(0.3, 0.4, 0.5, 100) == pytest.approx((-1.0767, 0.2843), abs=5e-5)
     assert steiger(0.3, 0.4, 0.5, 100) == pytest.approx((-1.0718, 0.2838), abs=5e-5)
     assert meng(0.3, 0.4, 0.5, 100) == pytest.approx((-1.0707, 0.2843), abs=5e-5)
-    # Meng, Rosenthal and Rubin 1992, Psychological Bulletin 111, p. 173: .63 against -.03, which correlate at -.19, n = 15; one-sided p .047
+    # Meng, Rosenthal and Rubin 1992, Psychological Bulletin 111, p. 173: .63 against -.03, which
+    # correlate at -.19, n = 15; one-sided p .047
     z, p = meng(0.63, -0.03, -0.19, 15)
     assert (round(z, 2), round(p / 2.0, 3)) == (1.68, 0.047)
     # May and Hittner 1997, Psychological Reports 80, 475-480, n = 50

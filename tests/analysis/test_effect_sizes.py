@@ -42,7 +42,8 @@ def test_at_the_ends_of_the_noncentral_interval_the_statistic_lies_at_the_tails(
 
 @pytest.mark.parametrize(("t", "df"), [(2.0, 9), (-3.0, 2), (0.0, 5)])
 def test_the_noncentral_interval_is_that_of_statsmodels(t: float, df: float) -> None:
-    # Farther out statsmodels rests on an inversion that misses the tails by up to 1e-6, which the test above does not allow.
+    # Farther out statsmodels rests on an inversion that misses the tails by up to 1e-6, which the
+    # test above does not allow.
     assert noncentrality_interval(t, df, 0.95) == pytest.approx(_noncentrality_t(t, df, 0.05).confint, abs=1e-6)
 
 
@@ -55,5 +56,6 @@ def test_no_spread_gives_no_size_and_keeps_the_note() -> None:
 
 def test_a_very_regular_effect_of_three_seeds_has_an_interval_too() -> None:
     low, high = noncentrality_interval(2000.0, 2, 0.95)
-    # so far out the noncentral t is the statistic times chi: its ends are those of a chi distribution
+    # so far out the noncentral t is the statistic times chi: its ends are those of a chi
+    # distribution
     assert (low, high) == pytest.approx((2000.0 * (chi2.ppf(0.025, 2) / 2) ** 0.5, 2000.0 * (chi2.ppf(0.975, 2) / 2) ** 0.5), rel=1e-3)

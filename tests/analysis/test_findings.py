@@ -1,4 +1,6 @@
-"""What `findings` says of studies whose truth is known, of the published tables, and of tables that cannot tell."""
+"""What `findings` says of studies whose truth is known, of the published tables, and of tables that
+cannot tell.
+"""
 
 from __future__ import annotations
 

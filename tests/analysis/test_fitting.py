@@ -1,4 +1,6 @@
-"""`fit` against known truth and reference implementations: recovery, least squares, Huber, weights, pins and bounds."""
+"""`fit` against known truth and reference implementations: recovery, least squares, Huber, weights,
+pins and bounds.
+"""
 
 from __future__ import annotations
 

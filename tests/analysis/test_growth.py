@@ -1,4 +1,6 @@
-"""The slope of effect on gain: exact moments, the first paper's table, and hostile tables. Error rates are in benchmarks/statistics/growth.py."""
+"""The slope of effect on gain: exact moments, the first paper's table, and hostile tables. Error
+rates are in benchmarks/statistics/growth.py.
+"""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""What a fit says about its certainty: intervals, bootstrap, clusters, lack of fit, predictions, and the status."""
+"""What a fit says about its certainty: intervals, bootstrap, clusters, lack of fit, predictions,
+and the status.
+"""
 
 from __future__ import annotations
 

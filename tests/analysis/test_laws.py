@@ -1,4 +1,6 @@
-"""Every law: its gradient, its change of unit, and whether noise-free points give its parameters back."""
+"""Every law: its gradient, its change of unit, and whether noise-free points give its parameters
+back.
+"""
 
 from __future__ import annotations
 

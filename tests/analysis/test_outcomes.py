@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from analysis import AnalysisError, correlate, findings, intermediate_effects, load_runs, pretraining_effects, proxy_quality, summarise_cells
-from analysis.outcomes import OUTCOMES, outcome_of
+from analysis.runs.outcomes import OUTCOMES, outcome_of
 
 
 def study(seeds: int = 3) -> pd.DataFrame:
-    """Scratch and two pre-training sizes, with and without a spatial stage, at two numbers of labels; a gain of 0.03 for each size."""
+    """Scratch and two pre-training sizes, with and without a spatial stage, at two numbers of
+    labels; a gain of 0.03 for each size.
+    """
     random, rows = np.random.default_rng(0), []
     for seed in range(seeds):
         for size in (0, 1000, 10_000):

@@ -1,4 +1,6 @@
-"""Overfitting told from held-out losses: the published split, known curves, and independent implementations."""
+"""Overfitting told from held-out losses: the published split, known curves, and independent
+implementations.
+"""
 
 from __future__ import annotations
 

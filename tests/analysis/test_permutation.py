@@ -19,7 +19,8 @@ def test_exact_p_is_that_of_scipy() -> None:
 
 
 def test_darwins_maize_as_fisher_worked_it() -> None:
-    # The Design of Experiments, section 21: 1,726 of the 2^15 sign patterns are at least as extreme, p = 0.05267
+    # The Design of Experiments, section 21: 1,726 of the 2^15 sign patterns are at least as
+    # extreme, p = 0.05267
     eighths = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], dtype=float)
     p = sign_flip_p(eighths, resamples=40_000, random=np.random.default_rng(0))  # 15 groups are drawn, not enumerated
     assert p == pytest.approx(0.05267, abs=0.003)

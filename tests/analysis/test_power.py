@@ -1,4 +1,6 @@
-"""Power and numbers of seeds: statsmodels as oracle, a published table, and plans from finished studies."""
+"""Power and numbers of seeds: statsmodels as oracle, a published table, and plans from finished
+studies.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,8 @@ def test_power_and_seeds_are_those_of_statsmodels(design, size) -> None:
 
 
 def test_cohens_table() -> None:
-    # Cohen 1988, table 2.4.1, two-sided .05, power .80: d = .20, .50, .80 need 393, 64, 26 in each group
+    # Cohen 1988, table 2.4.1, two-sided .05, power .80: d = .20, .50, .80 need 393, 64, 26 in each
+    # group
     assert [seeds_needed(d, sd=1, design="independent") for d in (0.2, 0.5, 0.8)] == [394, 64, 26]  # 393.4 rounded up
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis import RUN_COLUMNS, STAGE_COLUMNS, AnalysisError, load_runs, load_stages
-from analysis.table import REAL, TEXT, WHOLE
+from analysis.runs.table import REAL, TEXT, WHOLE
 
 
 def test_csv_and_parquet_of_one_table_load_equal(study, tmp_path: Path) -> None:

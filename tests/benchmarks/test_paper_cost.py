@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import paper_cost
 from benchmarks.paper_cost import kinds_of, main, planned
-from trials.packing import Packing
+from trials.cost.packing import Packing
 
 
 def test_passes_and_stages_are_the_papers() -> None:

@@ -1,4 +1,6 @@
-"""The benchmark of training speed runs, its rivals train the same task, and its clocks leave nothing behind. No time is asserted."""
+"""The benchmark of training speed runs, its rivals train the same task, and its clocks leave
+nothing behind. No time is asserted.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ from benchmarks.throughput.laps import Laps, laps_of_ours
 from benchmarks.throughput.loops import Loop, build_rival
 from benchmarks.throughput.models import WORKLOADS
 from benchmarks.throughput.rounds import Contender, running
-from trials.costs import stage_cost
-from trials.objectives import Batches
-from trials.pictures import Pictures
-from trials.simmim import SimMIM
+from trials.cost.costs import stage_cost
+from trials.data.pictures import Pictures
+from trials.models.simmim import SimMIM
+from trials.objectives.objective import Batches
 
 CPU = torch.device("cpu")
 
@@ -77,7 +79,9 @@ def test_a_rival_trains_and_masks_as_much_as_ours(root: Path, model: str, librar
 @pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="transformers is not installed")
 @pytest.mark.parametrize(("library", "extra"), [("usual", 258), ("transformers", -2 * 768 - 2 * 128)])
 def test_the_rivals_vinys_are_of_its_size(root: Path, library: str, extra: int) -> None:
-    """vit-pytorch's keeps a head of two classes; transformers' has no LayerNorm on either side of the patch embedding."""
+    """vit-pytorch's keeps a head of two classes; transformers' has no LayerNorm on either side of
+    the patch embedding.
+    """
     files = prepare(WORKLOADS["pico"], root, images=8)
     with torch.device("meta"):
         rival = build_rival(library, WORKLOADS["viny"], files, torch.device("meta"))

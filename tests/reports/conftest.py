@@ -1,7 +1,8 @@
 """Synthetic study folders with a known truth, written exactly as docs/study_folder.md says.
 
-`write_study(folder)` writes 2 pre-training sizes and scratch x {none, classification} x 4 fine-tuning sizes x 3 seeds; its keywords
-make the awkward variants. mIoU follows a saturating power law of the labels plus a gain from pre-training that shrinks with them.
+`write_study(folder)` writes 2 pre-training sizes and scratch x {none, classification} x 4
+fine-tuning sizes x 3 seeds; its keywords make the awkward variants. mIoU follows a saturating power
+law of the labels plus a gain from pre-training that shrinks with them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from analysis.columns import RUN_COLUMNS, STAGE_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
 from reports.published import build_published
 from reports.report import build_report
 from tests.reports.visit import Visit
@@ -33,7 +34,9 @@ MEASURED += ("pixel_accuracy", "miou", "miou_ucl", "iou_foreground", "iou_backgr
 
 
 def true_miou(pretrain_images: int, finetune_images: int, intermediate: str) -> float:
-    """0.75 - 1.4 n^-0.3, plus a pre-training gain that falls with n, plus the intermediate stage's constant effect."""
+    """0.75 - 1.4 n^-0.3, plus a pre-training gain that falls with n, plus the intermediate stage's
+    constant effect.
+    """
     gain = 0.02 * np.log10(1 + pretrain_images / 100) * (finetune_images / 100) ** -0.35
     return float(0.75 - 1.4 * finetune_images**-0.3 + gain + (INTERMEDIATE_EFFECT if intermediate != "none" else 0.0))
 
@@ -189,7 +192,9 @@ def write_study(
     examples: bool = True,
     stages_table: bool = True,
 ) -> Path:
-    """Write a study; `fails` and `missing` say which stages (dicts with kind and run) have no result."""
+    """Write a study; `fails` and `missing` say which stages (dicts with kind and run) have no
+    result.
+    """
     name = folder.name
     runs = plan_runs(name, pretrain_sizes, lengths, intermediates, finetune_sizes, seeds)
     stages = stages_of(runs)
@@ -252,7 +257,9 @@ def full_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def unfinished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One pre-training failed (and blocks what descends from it), and the runs with 3,000 labels are still to come."""
+    """One pre-training failed (and blocks what descends from it), and the runs with 3,000 labels
+    are still to come.
+    """
     return write_study(
         tmp_path_factory.mktemp("runs") / "unfinished",
         fails=lambda s: s["kind"] == "pretrain" and s["run"]["pretrain_images"] == 20000 and s["run"]["seed"] == 2,
@@ -283,7 +290,9 @@ def report_page(request: pytest.FixtureRequest, full_study: Path, unfinished_stu
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a network; of one module, since its event loop must not outlive the tests that want it."""
+    """Chromium without a network; of one module, since its event loop must not outlive the tests
+    that want it.
+    """
     found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip("no Chromium is installed: pages cannot be looked at")

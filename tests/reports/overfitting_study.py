@@ -1,4 +1,6 @@
-"""A finished study of 3 lengths x 3 data sizes x 2 encoders, whose smallest data size overfits, with the curves of its pre-trainings."""
+"""A finished study of 3 lengths x 3 data sizes x 2 encoders, whose smallest data size overfits,
+with the curves of its pre-trainings.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.columns import RUN_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS
 from tests.reports.conftest import stage_id, write_json
 
 ENCODERS = (("micro/8@64", 1_000_000), ("tiny/8@64", 5_000_000))
@@ -20,7 +22,9 @@ LABELS = (100, 300, 1000, 3000)
 
 
 def loss_after(images: int, passes: float, params: int) -> float:
-    """Held-out loss after so many images shown: it falls with each, and rises again once each image was shown some forty times."""
+    """Held-out loss after so many images shown: it falls with each, and rises again once each image
+    was shown some forty times.
+    """
     seen_often = max(0.0, float(np.log(passes / images / 40)))
     return float(0.3 + 1.2 * passes**-0.2 - 0.01 * np.log10(params / 1e6) + 0.03 * seen_often)
 

@@ -12,7 +12,9 @@ def one_line(words: Sequence[str]) -> str:
 
 
 class Reader(HTMLParser):
-    """What a browser would see of a page: elements, addresses, and the text outside scripts and styles."""
+    """What a browser would see of a page: elements, addresses, and the text outside scripts and
+    styles.
+    """
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Pages for those who do not see them, see them otherwise, or have no mouse: axe-core's rules, and every stop of the Tab key."""
+"""Pages for those who do not see them, see them otherwise, or have no mouse: axe-core's rules, and
+every stop of the Tab key.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from reports.theme import GREY, PALETTE
 from tests.reports.visit import Visit
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-# The fourth row of a table is made like the third; and what is drawn in a chart is hidden from screen readers, behind the chart's text.
+# The fourth row of a table is made like the third; and what is drawn in a chart is hidden from
+# screen readers, behind the chart's text.
 FEWER = ".chart svg, tr:nth-child(n+4)"
 FAINT = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -68,7 +71,9 @@ def test_axe_finds_no_serious_violation(opened: Visit, width: int) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_word_stands_out_from_what_is_behind_it_in_both_themes(opened: Visit, scheme: str) -> None:
-    """axe's own rule for contrast takes a minute a page, since it looks at what lies over what; nothing does here."""
+    """axe's own rule for contrast takes a minute a page, since it looks at what lies over what;
+    nothing does here.
+    """
     opened.look(width=1440, scheme="dark" if scheme == "dark" else "light")
     assert opened.ask(FAINT) == []
 

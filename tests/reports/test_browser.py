@@ -17,7 +17,8 @@ SMALL = """() => [...document.querySelectorAll("body *")].filter((item) => {
   const scale = drawn ? drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width : 1;
   return parseFloat(getComputedStyle(item).fontSize) * scale < (drawn ? 9 : 11);
 }).map((item) => `${item.closest("[id]")?.id}: ${item.textContent.slice(0, 40)}`)"""
-# The ink of axes, legends and titles against the page; marks are PALETTE, which is tested for itself.
+# The ink of axes, legends and titles against the page; marks are PALETTE, which is tested for
+# itself.
 FAINT = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (colour) => numbers(colour).slice(0, 3).map((part) => part / 255)

@@ -1,4 +1,6 @@
-"""Two studies on one page: what differs, which runs are the same, and paired differences that are those of analysis."""
+"""Two studies on one page: what differs, which runs are the same, and paired differences that are
+those of analysis.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Curves of training: thinned without losing their ends, overfitting marked where analysis finds it, and phases by dash and shape."""
+"""Curves of training: thinned without losing their ends, overfitting marked where analysis finds
+it, and phases by dash and shape.
+"""
 
 from __future__ import annotations
 

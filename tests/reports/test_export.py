@@ -1,4 +1,6 @@
-"""Figures for a paper: a file for every panel, the CSV behind it, and no network; and the house style for charts of one's own."""
+"""Figures for a paper: a file for every panel, the CSV behind it, and no network; and the house
+style for charts of one's own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Figures as data: what each chart's specification says, and the sentences for tables that cannot be drawn."""
+"""Figures as data: what each chart's specification says, and the sentences for tables that cannot
+be drawn.
+"""
 
 from __future__ import annotations
 

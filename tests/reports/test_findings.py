@@ -1,4 +1,6 @@
-"""Findings on the page: verdicts in words, every number the Finding's own, hostile text escaped, and what is chosen for the top."""
+"""Findings on the page: verdicts in words, every number the Finding's own, hostile text escaped,
+and what is chosen for the top.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the encoder has learned, and the pictures chosen by rule: from files of known content to sections."""
+"""What the encoder has learned, and the pictures chosen by rule: from files of known content to
+sections.
+"""
 
 from __future__ import annotations
 
@@ -201,7 +203,9 @@ def test_the_fewest_and_most_images_are_reconstructed_where_lengths_tell_nothing
 
 
 def test_the_series_that_overfits_most_is_set_beside_the_best_that_does_not(write: Callable[..., Path], tmp_path: Path) -> None:
-    """2,000 images overfit by 0.1 at the longer training, 20,000 fall; the pair is of the longer length."""
+    """2,000 images overfit by 0.1 at the longer training, 20,000 fall; the pair is of the longer
+    length.
+    """
     study = write(tmp_path / "lengths", lengths=("5 epochs", "20 epochs"), intermediates=("none",), finetune_sizes=(100, 300))
     runs = pd.read_parquet(study / "runs.parquet")
     long, small = runs["pretrain_length"] == "20 epochs", runs["pretrain_images"] == 2000

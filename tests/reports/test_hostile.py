@@ -1,4 +1,6 @@
-"""Names and values that nobody would choose: they are shown as they are, break nothing, and say what they mean."""
+"""Names and values that nobody would choose: they are shown as they are, break nothing, and say
+what they mean.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,8 @@ def test_no_cell_of_a_csv_starts_like_a_formula_unless_it_is_a_number(texts: lis
     address, _ = csv_address(pd.DataFrame({"name": texts}))
     for line in csv_of(address).splitlines()[1:]:
         if line.startswith(("=", "@")):
-            # The rest of a text that holds a line break: inside quotes, so of one cell with what is before it.
+            # The rest of a text that holds a line break: inside quotes, so of one cell with what is
+            # before it.
             assert any("\n" in text or "\r" in text or len(text.splitlines()) > 1 for text in texts)
 
 

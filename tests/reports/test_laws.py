@@ -1,4 +1,6 @@
-"""How well the laws hold: residuals as analysis has them, and the backtest beside repeating the last value."""
+"""How well the laws hold: residuals as analysis has them, and the backtest beside repeating the
+last value.
+"""
 
 from __future__ import annotations
 

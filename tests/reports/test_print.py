@@ -1,4 +1,6 @@
-"""Pages on A4: light, nothing wider than the paper, no figure or row cut in two, and nothing that only a mouse can use."""
+"""Pages on A4: light, nothing wider than the paper, no figure or row cut in two, and nothing that
+only a mouse can use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The pages of the published tables: complete, offline, and every finding and number that of analysis."""
+"""The pages of the published tables: complete, offline, and every finding and number that of
+analysis.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def test_every_finding_stands_on_the_page_and_every_claim_at_the_top(page: Reade
 
 
 def test_no_number_at_the_top_is_typed_by_hand(page: Reader, published: Published, found: Findings) -> None:
-    """Every number among the findings at the top comes from a finding, the lead's table, or what is published about it."""
+    """Every number among the findings at the top comes from a finding, the lead's table, or what is
+    published about it.
+    """
     given = [text for one in found for text in (sentence(one.sentence), one.claim, f"{one.source.rstrip('.')}.")] + [
         published.source,
         *published.notes,

@@ -27,7 +27,9 @@ from tests.reports.page_reader import Reader
 
 @pytest.fixture
 def real_findings() -> None:
-    """Named by a test that wants analysis to be asked: its tests take seconds, and most pages are about something else."""
+    """Named by a test that wants analysis to be asked: its tests take seconds, and most pages are
+    about something else.
+    """
 
 
 @pytest.fixture(autouse=True)
@@ -295,7 +297,9 @@ def test_a_report_that_cannot_be_written_says_where(full_study: Path, tmp_path: 
 
 
 def test_every_decimal_in_a_figures_claim_stands_in_its_data(full_study: Path) -> None:
-    """In its own tables or its section's, rounded as the claim has it; an effect may be said without its sign."""
+    """In its own tables or its section's, rounded as the claim has it; an effect may be said
+    without its sign.
+    """
     figures = [(figure, section.tables) for section in compose(read_study(full_study)).sections for figure in section.figures]
     assert len(figures) >= 5
     for figure, shared in figures:

@@ -1,4 +1,6 @@
-"""What another doubling brings and what pre-training is worth in labels: the numbers of analysis, and figures that say what they lack."""
+"""What another doubling brings and what pre-training is worth in labels: the numbers of analysis,
+and figures that say what they lack.
+"""
 
 from __future__ import annotations
 

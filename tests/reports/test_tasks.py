@@ -24,7 +24,9 @@ OF_PIXELS = ["miou", "miou_ucl", "pixel_accuracy", "iou_foreground", "iou_backgr
 
 
 def to_classes(folder: Path, *, keep: bool = False) -> Path:
-    """Turn a study of segmentation into one of classification, or (`keep`) add the latter's runs to it."""
+    """Turn a study of segmentation into one of classification, or (`keep`) add the latter's runs to
+    it.
+    """
     runs = pd.read_parquet(folder / "runs.parquet")
     own = runs.assign(accuracy=runs["miou"] + 0.1, top5_accuracy=1.0, finetune_task="classification", **dict.fromkeys(OF_PIXELS, np.nan))
     plan = json.loads((folder / "plan.json").read_text())

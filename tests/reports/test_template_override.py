@@ -1,4 +1,6 @@
-"""A template of one's own: it overrides named blocks, and what is wrong with it is one sentence with its line."""
+"""A template of one's own: it overrides named blocks, and what is wrong with it is one sentence
+with its line.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A report of a study that runs: built when something changes, reloading until the study has ended, never stopped by half a file."""
+"""A report of a study that runs: built when something changes, reloading until the study has ended,
+never stopped by half a file.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Step = Callable[[], object]
 
 @pytest.fixture
 def real_findings() -> None:
-    """Named by a test that wants analysis to be asked: its tests take seconds, and most pages here are about something else."""
+    """Named by a test that wants analysis to be asked: its tests take seconds, and most pages here
+    are about something else.
+    """
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +49,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def watched(folder: Path, steps: Sequence[Step]) -> list[str]:
-    """What a watch says while the steps happen, one after each look; Ctrl-C after the last. Without a step left it has ended by itself."""
+    """What a watch says while the steps happen, one after each look; Ctrl-C after the last. Without
+    a step left it has ended by itself.
+    """
     lines: list[str] = []
     waiting = iter(steps)
 

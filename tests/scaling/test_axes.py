@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling import load_grid, make_plan
-from scaling.axes import AXES, Axes
+from scaling.grid.axes import AXES, Axes
 from trials import InputError
-from trials.lengths import Length
+from trials.recipes.lengths import Length
 
 
 def length(steps: int) -> Length:

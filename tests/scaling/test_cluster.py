@@ -1,4 +1,6 @@
-"""A cluster that is there already: which one is meant, what its nodes offer, and what each lacks, named before anything starts."""
+"""A cluster that is there already: which one is meant, what its nodes offer, and what each lacks,
+named before anything starts.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ from typing import Any
 import pytest
 
 from scaling import Study, load_grid, make_plan
-from scaling.address import check_address
+from scaling.cluster.address import check_address
+from scaling.cluster.machine import Machine, Node
+from scaling.cluster.node_checks import Expected, answer_path, expected_here, faults, put_token
 from scaling.launch import main
-from scaling.machine import Machine, Node
-from scaling.node_checks import Expected, answer_path, expected_here, faults, put_token
 from tests.scaling.conftest import GRID
 from trials.errors import InputError
 
@@ -130,10 +132,10 @@ def test_gpus_that_ray_counts_and_torch_does_not_see_are_named(shared: tuple[Pat
 
 
 def lanes_over(grid_file: Path, data: Path, tmp_path: Path, cores: int) -> Any:
-    from scaling.board import Board, Shape
-    from scaling.room import Cluster
-    from scaling.searcher import Lanes
-    from scaling.trainable import Assignment
+    from scaling.cluster.capacity import Cluster
+    from scaling.execution.ready_queue import Board, Shape
+    from scaling.execution.searcher import Lanes
+    from scaling.execution.worker import Assignment
 
     def assignment(name: str) -> Assignment:
         return Assignment(stage=name, spec={}, folder="", store="", study="", cpus=1, gpus=0)
@@ -143,8 +145,8 @@ def lanes_over(grid_file: Path, data: Path, tmp_path: Path, cores: int) -> Any:
 
 
 def test_a_lane_on_a_node_that_lacks_something_keeps_its_place_and_stages_go_elsewhere(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
-    from scaling.searcher import RayGone
-    from scaling.trainable import Assignment, LaneReport
+    from scaling.execution.searcher import RayGone
+    from scaling.execution.worker import Assignment, LaneReport
 
     lanes = lanes_over(grid_file, small_data, tmp_path, cores=2)
     shape = lanes.next_shape()

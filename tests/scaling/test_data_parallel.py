@@ -1,4 +1,6 @@
-"""A stage over several workers of Ray Train: the numbers of one process, with no core held beside them, also after one was killed."""
+"""A stage over several workers of Ray Train: the numbers of one process, with no core held beside
+them, also after one was killed.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,15 @@ import pandas as pd
 import pytest
 
 from benchmarks.faults.processes import descendants
-from scaling import data_parallel
-from scaling.attempts import failure
-from scaling.trainable import Assignment
+from scaling.execution import data_parallel
+from scaling.execution.attempts import failure
+from scaling.execution.worker import Assignment
 from trials.errors import StageError
-from trials.interrupts import Interrupted
-from trials.ledger import read_result
-from trials.parallel import ProcessLost
 from trials.spec import StageSpec
 from trials.stage import run_stage
+from trials.stage_files import read_result
+from trials.training.interrupts import Interrupted
+from trials.training.parallel import ProcessLost
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = Assignment(stage="pretrain-0", spec={}, folder="", store="", study="", cpus=1, gpus=0, workers=2)
@@ -78,9 +80,10 @@ finetune:
 seeds: 1
 resources: {cpus: 1, gpus: 0, pretrain: {workers: 2}}
 """
-# two cores in all, whatever the machine has: a lane that held one beside its two workers would wait for ever
+# two cores in all, whatever the machine has: a lane that held one beside its two workers would wait
+# for ever
 LAUNCH = (
-    "import sys; from scaling.machine import Machine; Machine.here = classmethod(lambda cls: cls(cpus=2, gpus=0)); "
+    "import sys; from scaling.cluster.machine import Machine; Machine.here = classmethod(lambda cls: cls(cpus=2, gpus=0)); "
     "from scaling.launch import main; sys.exit(main(sys.argv[1:], checkpoint_s=0.3))"
 )
 

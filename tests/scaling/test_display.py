@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.display import Display
-from scaling.forecast import NOTHING, Forecast, Range
-from scaling.plan import Stage
-from scaling.tally import Tally
+from scaling.monitoring.display import Display
+from scaling.monitoring.progress_counts import Tally
+from scaling.plan.forecast import NOTHING, Forecast, Range
+from scaling.plan.plan import Stage
 
 STEP_S = 10.0
 

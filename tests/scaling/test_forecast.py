@@ -1,4 +1,6 @@
-"""What a plan takes: played through on a machine, counted in arithmetic and bytes, in the order that a grid asks for."""
+"""What a plan takes: played through on a machine, counted in arithmetic and bytes, in the order
+that a grid asks for.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, load_grid, make_plan
-from scaling.budget import budget, check_disk, check_ray_disk
-from scaling.forecast import play, ranks
-from scaling.machine import Granted
-from scaling.words import count, size
+from scaling.cluster.machine import Granted
+from scaling.formatting import count, size
+from scaling.plan.budget import budget, check_disk, check_ray_disk
+from scaling.plan.forecast import play, ranks
 from trials import InputError
 
 
@@ -69,7 +71,7 @@ def test_bytes_and_arithmetic_are_those_of_the_stages(plan: Plan, tmp_path: Path
 
 
 def test_a_study_that_cannot_fit_the_disk_is_refused_before_it_starts(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaling.budget.free_bytes", lambda folder: 1000)
+    monkeypatch.setattr("scaling.plan.budget.free_bytes", lambda folder: 1000)
     granted = dict.fromkeys(("pretrain", "intermediate", "finetune"), Granted(cpus=1, gpus=0.0, side_by_side=2))
     found = budget(plan, tmp_path, granted, "weights")
     with pytest.raises(InputError, match=r"will keep .* MB, but the disk of .* has 1 kB free: make room"):
@@ -80,7 +82,7 @@ def test_a_study_that_cannot_fit_the_disk_is_refused_before_it_starts(plan: Plan
 def test_a_launch_whose_ray_would_find_no_room_is_refused_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "ray"))
     check_ray_disk()
-    monkeypatch.setattr("scaling.budget.free_bytes", lambda folder: 1_000_000 if folder == tmp_path / "ray" else 10**12)
+    monkeypatch.setattr("scaling.plan.budget.free_bytes", lambda folder: 1_000_000 if folder == tmp_path / "ray" else 10**12)
     with pytest.raises(InputError, match=r"Ray writes its logs to .*/ray, where 1 MB are free, and needs 100 MB: make room, or name a folder"):
         check_ray_disk()
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scaling import Plan, Study, dashboards, load_grid, make_plan, monitoring
-from scaling.forecast import NOTHING, Forecast, Range
-from scaling.gauges import METRICS, Gauges, Set
-from scaling.machine import Granted
-from trials.ledger import write_json
+from scaling import Plan, Study, dashboards, load_grid, make_plan
+from scaling.cluster.machine import Granted
+from scaling.monitoring import prometheus as monitoring
+from scaling.monitoring.gauges import METRICS, Gauges, Set
+from scaling.plan.forecast import NOTHING, Forecast, Range
+from trials.stage_files import write_json
 
 Values = dict[frozenset[tuple[str, str]], float]
 
@@ -84,7 +85,7 @@ def test_a_stage_that_has_ended_is_not_set_again_and_its_result_joins_those_of_i
 
 def test_hours_count_earlier_launches_failed_attempts_and_what_runs(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("scaling.tally.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("scaling.monitoring.progress_counts.time.monotonic", lambda: clock[0])
     recorder, study = Recorder(), Study(tmp_path)
     first, second = [name for name, stage in plan.stages.items() if stage.spec.kind == "pretrain"]
     write_json(study.stage_folder(first) / "result.json", {"id": first, "metrics": {"val_mim_loss": 0.25}})

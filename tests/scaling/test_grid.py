@@ -1,4 +1,6 @@
-"""Grids: read into frozen objects, or refused in one sentence with file, line and the nearest valid key."""
+"""Grids: read into frozen objects, or refused in one sentence with file, line and the nearest valid
+key.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Malformed grids: whatever is done to the YAML, it is either a grid or one sentence that says where, never a traceback.
+"""Malformed grids: whatever is done to the YAML, it is either a grid or one sentence that says
+where, never a traceback.
 
 SCALING_FUZZ_EXAMPLES=2000 uv run pytest tests/scaling/test_grid_fuzz.py      # as many as a release should see
 """
@@ -48,7 +49,9 @@ def paths(value: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def damaged(draw: st.DrawFn, text: str) -> str:
-    """The grid with up to three values replaced, removed, renamed or added, and sometimes a damaged text."""
+    """The grid with up to three values replaced, removed, renamed or added, and sometimes a damaged
+    text.
+    """
     grid = yaml.safe_load(text)
     for _ in range(draw(st.integers(1, 3))):
         there = paths(grid)

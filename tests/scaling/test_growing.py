@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.attempts import Outcome
-from scaling.board import Board, Shape
-from trials.ledger import write_json
+from scaling.execution.attempts import Outcome
+from scaling.execution.ready_queue import Board, Shape
+from trials.stage_files import write_json
 
 
 def launch(grid_file: Path, data: Path, study: Study, *settings: str) -> tuple[Plan, set[str]]:

@@ -17,7 +17,7 @@ import pytest
 from analysis import RUN_COLUMNS as DOCUMENTED_RUNS
 from analysis import STAGE_COLUMNS as DOCUMENTED_STAGES
 from scaling.launch import main
-from scaling.table import RUN_COLUMNS, STAGE_COLUMNS
+from scaling.study.table import RUN_COLUMNS, STAGE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -199,7 +199,9 @@ def test_the_first_signal_lets_stages_write_a_checkpoint_and_the_second_is_immed
 
 @pytest.mark.slow
 def test_what_is_killed_at_random_moments_loses_no_stage_and_runs_none_twice() -> None:
-    """One worker, whose stage is tried again in the same launch; `python -m benchmarks.faults` kills many of each kind."""
+    """One worker, whose stage is tried again in the same launch; `python -m benchmarks.faults`
+    kills many of each kind.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.faults", "--injections", "1", "--only", "worker"],
         cwd=ROOT,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from scaling.lock import Owner, locked
+from scaling.study.lock import Owner, locked
 from trials.errors import InputError
 
 HOLD = """\
 import sys, time
 from pathlib import Path
-from scaling.lock import locked
+from scaling.study.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -34,7 +34,7 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    monkeypatch.setattr("scaling.lock.SETTLE_S", 0.0)
+    monkeypatch.setattr("scaling.study.lock.SETTLE_S", 0.0)
 
 
 def leave(folder: Path, owner: Owner) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from scaling import load_grid, make_plan
-from scaling.table import RUN_COLUMNS
+from scaling.study.table import RUN_COLUMNS
 from trials import InputError
 
 
 def test_each_stage_is_planned_once(grid_file: Path, small_data: Path) -> None:
     plan = make_plan(load_grid(grid_file), small_data)
     kinds = [stage.spec.kind for stage in plan.stages.values()]
-    # seeds x (one pre-training; an intermediate on scratch and one on it; 2 sizes x 2 arms x with and without pre-training)
+    # seeds x (one pre-training; an intermediate on scratch and one on it; 2 sizes x 2 arms x with
+    # and without pre-training)
     assert (kinds.count("pretrain"), kinds.count("intermediate"), kinds.count("finetune")) == (2, 4, 16)
     assert len(plan.runs) == 16
     assert len({run["run_id"] for run in plan.runs}) == 16

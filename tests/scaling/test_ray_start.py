@@ -1,4 +1,6 @@
-"""Ray that does not start is tried again, and then told of in a sentence; one that does says where it can be watched."""
+"""Ray that does not start is tried again, and then told of in a sentence; one that does says where
+it can be watched.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from scaling import tuner
-from scaling.searcher import RayGone
+from scaling.execution import tuner
+from scaling.execution.searcher import RayGone
 from trials.errors import InputError
 
 

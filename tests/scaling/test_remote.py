@@ -1,4 +1,6 @@
-"""A study in a remote store: files are whole or absent, hiccups are waited out, a killed stage goes on, and one launch at a time holds it."""
+"""A study in a remote store: files are whole or absent, hiccups are waited out, a killed stage goes
+on, and one launch at a time holds it.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,17 @@ import pandas as pd
 import pytest
 from pyarrow import fs as arrow
 
-from scaling.address import is_remote, without_secrets
-from scaling.remote import ATTEMPTS, Remote
-from scaling.remote_stage import RemoteStage
-from scaling.remote_study import LEASE, Mirror, check_writable, leased, mirrored
+from scaling.cluster.address import is_remote, without_secrets
+from scaling.study.remote import ATTEMPTS, Remote
+from scaling.study.remote_stage import RemoteStage
+from scaling.study.remote_study import LEASE, Mirror, check_writable, leased, mirrored
 from tests.scaling.conftest import GRID
 from tests.trials.conftest import MakeSpec, leaves_store, make_spec
-from trials.checkpoints import list_checkpoints
 from trials.errors import InputError
-from trials.ledger import read_result
 from trials.spec import stage_id
 from trials.stage import run_stage
+from trials.stage_files import read_result
+from trials.training.checkpoints import list_checkpoints
 
 __all__ = ["leaves_store", "make_spec"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,7 +102,7 @@ def test_a_store_that_stumbles_is_asked_again_with_longer_and_longer_waits(tmp_p
 
 
 def test_a_store_that_stays_away_is_an_error_that_may_pass_and_says_so(tmp_path: Path) -> None:
-    from scaling.attempts import failure
+    from scaling.execution.attempts import failure
 
     remote = flaky(tmp_path, iter([True] * 99), [])
     with pytest.raises(OSError, match=f"the store does not answer after {ATTEMPTS} attempts .AWS Error SLOW_DOWN") as caught:
@@ -112,7 +114,7 @@ def test_a_store_that_stays_away_is_an_error_that_may_pass_and_says_so(tmp_path:
 def test_a_kill_in_the_middle_of_a_push_leaves_no_half(tmp_path: Path) -> None:
     store = tmp_path / "store"
     code = (
-        "import sys; from scaling.remote import Remote; remote = Remote(sys.argv[1]); n = 0\n"
+        "import sys; from scaling.study.remote import Remote; remote = Remote(sys.argv[1]); n = 0\n"
         "while True: n += 1; remote.write('big.bin', bytes([n % 256]) * 30_000_000)"
     )
     for moment in (0.05, 0.11, 0.17):
@@ -218,7 +220,7 @@ def test_a_study_in_a_store_is_looked_at_from_anywhere(remote: Remote, tmp_path:
     from types import SimpleNamespace
 
     from scaling import status
-    from scaling.running_now import RunningNow
+    from scaling.monitoring.running_now import RunningNow
 
     stages = [{"id": f"pretrain-{name}", "kind": "pretrain", "parent": None, "image_passes": 1000} for name in "abc"]
     remote.write("plan.json", json.dumps({"study": "study", "stages": stages}).encode())
@@ -270,7 +272,9 @@ def test_a_store_that_cannot_be_looked_at_gets_a_sentence(tmp_path: Path, capsys
 
 @pytest.fixture
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server on this machine that speaks S3's protocol; yields the options that an address needs to reach it."""
+    """A server on this machine that speaks S3's protocol; yields the options that an address needs
+    to reach it.
+    """
     from moto.server import ThreadedMotoServer
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.remote import Remote
-from scaling.remote_shelf import RemoteShelf
-from scaling.remote_study import Mirror
-from scaling.retention import SET_ASIDE, FolderShelf, LetGo, Shelf, let_go, may_go, to_be_made_anew
+from scaling.study.remote import Remote
+from scaling.study.remote_checkpoints import RemoteShelf
+from scaling.study.remote_study import Mirror
+from scaling.study.retention import SET_ASIDE, FolderShelf, LetGo, Shelf, let_go, may_go, to_be_made_anew
 from tests.scaling.test_trunks import planned
-from trials.ledger import STATE, WEIGHTS
+from trials.stage_files import STATE, WEIGHTS
 
 
 def finish(study: Study, name: str, kind: str) -> None:

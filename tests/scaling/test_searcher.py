@@ -1,4 +1,6 @@
-"""Lanes are opened where there is room, closed where something better waits, and given one stage after another."""
+"""Lanes are opened where there is room, closed where something better waits, and given one stage
+after another.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ from typing import Any
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.attempts import Outcome
-from scaling.board import Board, Shape
-from trials.ledger import write_json
+from scaling.execution.attempts import Outcome
+from scaling.execution.ready_queue import Board, Shape
+from trials.stage_files import write_json
 
 SMALL, LARGE = Shape(1, 0), Shape(2, 0)
 DONE = Outcome(done=True)
@@ -40,9 +42,9 @@ def planned(grid_file: Path, small_data: Path, tmp_path: Path) -> tuple[Plan, St
 
 def lanes_of(planned: tuple[Plan, Study], *, cores: float = 2, large: str = "", **more: Any) -> Any:
     """Lanes on a machine of so many cores; stages of the kind `large` hold two, all others one."""
-    from scaling.room import Cluster
-    from scaling.searcher import Lanes
-    from scaling.trainable import Assignment
+    from scaling.cluster.capacity import Cluster
+    from scaling.execution.searcher import Lanes
+    from scaling.execution.worker import Assignment
 
     plan, study = planned
     board = Board(plan, study, lambda name: LARGE if plan.stages[name].spec.kind == large else SMALL)
@@ -56,8 +58,8 @@ def lanes_of(planned: tuple[Plan, Study], *, cores: float = 2, large: str = "", 
 
 def play(lanes: Any) -> list[tuple[str, Shape]]:
     """Play Tune's part until all is over: every stage, with the shape of the lane that ran it."""
-    from scaling.searcher import ReadyStages
-    from scaling.trainable import LaneReport
+    from scaling.execution.searcher import ReadyStages
+    from scaling.execution.worker import LaneReport
 
     searcher = ReadyStages(lanes)
     open_lanes: dict[str, str | None] = {}
@@ -116,7 +118,7 @@ def test_a_stage_that_needs_the_whole_machine_is_not_starved_by_those_that_share
 
 
 def test_a_lane_that_died_gives_its_stage_back_and_says_why(planned: tuple[Plan, Study]) -> None:
-    from scaling.trainable import LaneReport
+    from scaling.execution.worker import LaneReport
 
     told = Told()
     lanes = lanes_of(planned, watchers=[told])
@@ -129,7 +131,7 @@ def test_a_lane_that_died_gives_its_stage_back_and_says_why(planned: tuple[Plan,
 
 
 def test_a_stage_whose_process_died_after_its_last_act_is_told_of_with_its_score(planned: tuple[Plan, Study]) -> None:
-    from scaling.trainable import LaneReport
+    from scaling.execution.worker import LaneReport
 
     class Scores(Told):
         def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
@@ -145,8 +147,8 @@ def test_a_stage_whose_process_died_after_its_last_act_is_told_of_with_its_score
 
 
 def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan, Study]) -> None:
-    from scaling.room import Cluster
-    from scaling.trainable import LaneReport
+    from scaling.cluster.capacity import Cluster
+    from scaling.execution.worker import LaneReport
 
     nodes = frozenset({"here", "there"})
     lanes = lanes_of(planned, look=lambda: Cluster(dict.fromkeys(nodes, LARGE)))
@@ -160,7 +162,7 @@ def test_a_stage_is_not_to_blame_for_the_loss_of_its_machine(planned: tuple[Plan
 
 
 def test_stages_too_large_for_what_is_left_of_a_cluster_are_named_once_and_hold_up_nobody(planned: tuple[Plan, Study]) -> None:
-    from scaling.room import Cluster
+    from scaling.cluster.capacity import Cluster
 
     said: list[str] = []
     minutes = iter(range(0, 10**6, 60))
@@ -194,16 +196,16 @@ def test_stages_too_large_for_what_is_left_of_a_cluster_are_named_once_and_hold_
     ],
 )
 def test_a_process_of_a_stage_needs_one_machine(shape: Shape, fits: bool) -> None:
-    from scaling.room import Cluster
+    from scaling.cluster.capacity import Cluster
 
     assert Cluster({"one": Shape(8, 1), "two": Shape(2, 0)}).fits(shape) is fits
     assert not Cluster({}).fits(shape)
 
 
 def test_with_ray_gone_running_stages_are_put_back_and_no_attempt_is_counted(planned: tuple[Plan, Study]) -> None:
-    from scaling.room import Cluster
-    from scaling.searcher import RayGone
-    from scaling.trainable import LaneReport
+    from scaling.cluster.capacity import Cluster
+    from scaling.execution.searcher import RayGone
+    from scaling.execution.worker import LaneReport
 
     alive = True
 
@@ -227,7 +229,7 @@ def test_with_ray_gone_running_stages_are_put_back_and_no_attempt_is_counted(pla
 
 
 def test_lanes_that_die_before_they_speak_end_the_launch_with_a_sentence(planned: tuple[Plan, Study]) -> None:
-    from scaling.searcher import STILLBORN, RayGone
+    from scaling.execution.searcher import STILLBORN, RayGone
 
     lanes = lanes_of(planned)
     for number in range(STILLBORN):
@@ -238,8 +240,8 @@ def test_lanes_that_die_before_they_speak_end_the_launch_with_a_sentence(planned
 
 
 def test_told_to_stop_running_stages_are_interrupted_and_idle_lanes_closed(planned: tuple[Plan, Study]) -> None:
-    from scaling.searcher import ReadyStages
-    from scaling.trainable import LaneReport
+    from scaling.execution.searcher import ReadyStages
+    from scaling.execution.worker import LaneReport
 
     stop = False
     lanes = lanes_of(planned, stopping=lambda: stop)

@@ -1,4 +1,6 @@
-"""The grids that ship: they are read, planned as their papers need, and known to the schema that editors check them with."""
+"""The grids that ship: they are read, planned as their papers need, and known to the schema that
+editors check them with.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from scaling import load_grid, make_plan, planner
+from scaling import load_grid, make_plan
+from scaling.plan import planner
 from scaling.schema import PLACE, grid_schema, main
-from trials.store import SplitInfo
+from trials.data.store import SplitInfo
 
 GRIDS = sorted(Path(__file__).resolve().parents[2].joinpath("grids").glob("*.yaml"))
 COUNTS = {

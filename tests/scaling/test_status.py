@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from scaling import standing
-from scaling.standing import seconds_left, standings
 from scaling.status import main
+from scaling.study import stage_state as standing
+from scaling.study.stage_state import seconds_left, standings
 
 
 def write(path: Path, value: Any) -> None:

@@ -1,4 +1,6 @@
-"""Trackers get every line of a stage once, also of a stage that went on later, and never stop a study."""
+"""Trackers get every line of a stage once, also of a stage that went on later, and never stop a
+study.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from scaling.tracking import Tracked, Tracking, open_tracker
 from scaling.tracking.__main__ import main
 from scaling.tracking.tracker import tracked
 from trials.errors import InputError
-from trials.ledger import write_json
+from trials.stage_files import write_json
 
 Lines = list[tuple[int, dict[str, float]]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scaling import load_grid, make_plan
-from scaling.plan import Plan
+from scaling.plan.plan import Plan
 
 STEP = "recipe: {name: compact, batch_images: 8, precision: fp32, schedule: step, gamma: 0.1}"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from trials.data.sources import KINDS, split_name
+from trials.data.store import describe_split
 from trials.prepare import prepare_split
-from trials.recipes import get_recipe
-from trials.sources import KINDS, split_name
+from trials.recipes.named import get_recipe
 from trials.spec import DataSpec, StageSpec
-from trials.store import describe_split
 
 OBJECTIVE = {"pretrain": "simmim", "intermediate": "classification", "finetune": "segmentation"}
 MakeSpec = Callable[..., StageSpec]

@@ -12,8 +12,9 @@ from unittest import mock
 
 import torch
 
-from trials import StageSpec, ledger, run_stage, stage_id
-from trials.updates import Updates
+from trials import StageSpec, run_stage, stage_id
+from trials import stage_files as ledger
+from trials.training.updates import Updates
 
 
 def folder_of(spec: StageSpec, root: Path) -> Path:
@@ -40,7 +41,9 @@ def killed_in_step(step: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def killed_while_writing(prefix: str) -> Iterator[None]:
-    """The process ends when a file whose name begins so is half written: its other half is missing, and its name is still that of a part."""
+    """The process ends when a file whose name begins so is half written: its other half is missing,
+    and its name is still that of a part.
+    """
     replace = os.replace
 
     def dying(part: str, path: Path) -> None:

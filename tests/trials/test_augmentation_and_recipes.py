@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trials import RECIPES, InputError, get_recipe
-from trials.augmentation import crop_images, crop_masks, denormalise, draw_crops, normalise
-from trials.recipe_fields import FinetuneRecipe, IntermediateRecipe
+from trials.data.augmentation import crop_images, crop_masks, denormalise, draw_crops, normalise
+from trials.recipes.fields import FinetuneRecipe, IntermediateRecipe
 
 RECIPE = get_recipe("pretrain", "compact")
 

@@ -1,4 +1,6 @@
-"""Broken images are named, and refused or skipped as the user chose; what is skipped makes another data set, known as such."""
+"""Broken images are named, and refused or skipped as the user chose; what is skipped makes another
+data set, known as such.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from PIL import Image
 from tests.trials.conftest import MakeSpec
 from tests.trials.odd_images import bomb, encoded, put, ramp, usable
 from trials import InputError, open_store, run_stage, stage_id
-from trials.oddities import Oddities, read_oddities
+from trials.data.decode_report import Oddities, read_oddities
+from trials.data.sources import list_split
+from trials.data.store import SplitInfo, describe_split, store_folder, store_is_ready, without_skipped
+from trials.data.subsets import subset
 from trials.prepare import main, prepare_split
-from trials.sources import list_split
-from trials.store import SplitInfo, describe_split, store_folder, store_is_ready, without_skipped
-from trials.subsets import subset
 
 BROKEN = {"0 empty.png": b"", "2 cut.jpg": encoded(ramp(), "JPEG")[:-60], "4 bomb.png": bomb(), "6 text.gif": b"hello"}
 
@@ -29,7 +31,9 @@ def whole(number: int) -> bytes:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Two classes of five images of one colour, four of them broken in the first; whole ones to be measured on."""
+    """Two classes of five images of one colour, four of them broken in the first; whole ones to be
+    measured on.
+    """
     put(tmp_path, BROKEN | {f"{n} whole.png": whole(n) for n in (1, 3, 5, 7, 8)})
     put(tmp_path, {f"{n}.png": whole(100 + n) for n in range(5)}, class_name="n001")
     for name in ("n000", "n001"):

@@ -1,4 +1,6 @@
-"""A store that no longer holds what was written is refused; one that does is read once for each state of its files."""
+"""A store that no longer holds what was written is refused; one that does is read once for each
+state of its files.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ import numpy as np
 import pytest
 
 from tests.trials.odd_images import FILES_OF_ONE_COLOUR, put
-from trials import InputError, checksum, open_store
-from trials.manifest import read_manifest
+from trials import InputError, open_store
+from trials.data import checksum
+from trials.data.manifest import read_manifest
+from trials.data.sources import list_split
 from trials.prepare import main, prepare_split
-from trials.sources import list_split
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""Costs counted on models without weights agree with counts by hand and with models that have weights."""
+"""Costs counted on models without weights agree with counts by hand and with models that have
+weights.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import pytest
 
 from tests.trials.conftest import MakeSpec, changed
 from trials import build_encoder, count_parameters
-from trials.costs import stage_cost
-from trials.stage_models import build_stage_model, example_loss
+from trials.cost.costs import stage_cost
+from trials.models.stage_models import build_stage_model, example_loss
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,9 @@ def test_parameters_are_those_of_a_model_with_weights(make_spec: MakeSpec, kind:
 
 
 def test_arithmetic_is_that_of_the_matrix_products(make_spec: MakeSpec) -> None:
-    """pico/4@16: 16 tokens of 64; two operations a multiply-add, the backward pass twice the forward, but not back into the pixels."""
+    """pico/4@16: 16 tokens of 64; two operations a multiply-add, the backward pass twice the
+    forward, but not back into the pixels.
+    """
     spec = make_spec("finetune")
     tokens, dim, inner, mlp, depth, patch = 16, 64, 64, 256, 4, 48
     block = tokens * dim * (3 * inner + inner + 2 * mlp) + 2 * tokens * tokens * inner

@@ -1,4 +1,5 @@
-"""Damaged image files: whatever is done to their bytes, there is a store or one sentence that names the file.
+"""Damaged image files: whatever is done to their bytes, there is a store or one sentence that names
+the file.
 
 SCALING_FUZZ_EXAMPLES=20000 uv run pytest tests/trials/test_decoder_fuzz.py      # as many as a release should see
 """
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 
 from tests.trials.odd_images import put, usable
 from trials import InputError, open_store
-from trials.oddities import read_oddities
+from trials.data.decode_report import read_oddities
+from trials.data.sources import list_split
+from trials.data.store import store_folder
 from trials.prepare import prepare_split
-from trials.sources import list_split
-from trials.store import store_folder
 
 EXAMPLES = int(os.environ.get("SCALING_FUZZ_EXAMPLES", "150"))
 FILES = usable()

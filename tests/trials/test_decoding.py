@@ -1,4 +1,6 @@
-"""Each odd kind of image is decoded as stated, in bounded memory, or is broken for one stated reason."""
+"""Each odd kind of image is decoded as stated, in bounded memory, or is broken for one stated
+reason.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 from PIL import Image
 
 from tests.trials.odd_images import bomb, encoded, ramp, rotated, sixteen_bit, usable
-from trials import decoding
-from trials.decoding import Broken, quiet_pillow, read_picture
+from trials.data import decoding
+from trials.data.decoding import Broken, quiet_pillow, read_picture
 from trials.prepare import fit_square
 
 

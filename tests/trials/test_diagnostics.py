@@ -1,4 +1,6 @@
-"""Diagnostics: each number against an exact case or a slow independent formula, and a whole tiny study measured."""
+"""Diagnostics: each number against an exact case or a slow independent formula, and a whole tiny
+study measured.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import torch
 
 from tests.trials.conftest import MakeSpec
 from trials import InputError, build_encoder, open_store, run_stage, stage_id
+from trials.data.subsets import subset
 from trials.diagnose import main
 from trials.diagnostics.attention import encode, place_distances_px, uniform_reach_px, weighted_distance
 from trials.diagnostics.geometry import effective_rank, similarity_by_distance, variances
@@ -21,9 +24,8 @@ from trials.diagnostics.heldout import choose_heldout
 from trials.diagnostics.probe import majority_classes, probe
 from trials.diagnostics.similarity import central_patch, heat_map, linear_cka, outlined, similarity_to
 from trials.diagnostics.study import diagnose
-from trials.ledger import WEIGHTS, write_json
 from trials.spec import StageSpec
-from trials.subsets import subset
+from trials.stage_files import WEIGHTS, write_json
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -144,7 +146,9 @@ def test_heat_maps_have_one_scale_and_frame_the_query() -> None:
 
 @pytest.fixture(scope="module")
 def tiny_study(make_spec: MakeSpec, leaves_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pre-training, an intermediate stage on it and a fine-tuning on that, run; and a pre-training that never was."""
+    """A pre-training, an intermediate stage on it and a fine-tuning on that, run; and a
+    pre-training that never was.
+    """
     root = tmp_path_factory.mktemp("study")
     pretrain = make_spec("pretrain", steps=40, train_images=40, learning_rate=3e-3)
     middle = make_spec("intermediate", parent=stage_id(pretrain))

@@ -1,4 +1,6 @@
-"""Encoders: the published parameter counts, and numerical equality with an independent implementation."""
+"""Encoders: the published parameter counts, and numerical equality with an independent
+implementation.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from torch import nn
 from vit_pytorch import ViT as ReferenceViT
 
 from trials import InputError, SimMIM, ViT, build_encoder, count_parameters
-from trials.encoders import ENCODER_PATTERN, SWIN_SIZES, parse_encoder
-from trials.heads import Classifier, Segmenter
-from trials.vit import VIT_SIZES, attention, patchify, unpatchify
+from trials.models.encoders import ENCODER_PATTERN, SWIN_SIZES, parse_encoder
+from trials.models.heads import Classifier, Segmenter
+from trials.models.vit import VIT_SIZES, attention, patchify, unpatchify
 
 
 def reference_vit(encoder: ViT, image_px: int, patch_px: int, classes: int) -> ReferenceViT:
@@ -92,7 +94,8 @@ def test_brightness_reaches_the_encoder_unless_patches_are_normalised() -> None:
 def test_patchify_and_unpatchify_are_inverse() -> None:
     images = torch.randn(2, 3, 24, 24)
     assert torch.equal(unpatchify(patchify(images, 8), 8), images)
-    # row, column, channel within a patch: the second value of the first patch is green at the top left pixel
+    # row, column, channel within a patch: the second value of the first patch is green at the top
+    # left pixel
     assert patchify(images, 8)[0, 0, 1] == images[0, 1, 0, 0]
 
 
@@ -106,7 +109,10 @@ def test_attention_written_out_for_bf16_equals_the_fused_kernel() -> None:
 
 def test_torchvisions_models_are_imported_for_swin_alone() -> None:
     """They take as long to import as torch, and every stage and plan imports the encoders."""
-    code = "import sys, trials.training; from trials.encoders import build_encoder; build_encoder('pico/8@32'); print('torchvision' in sys.modules)"
+    code = (
+        "import sys, trials.training.run; from trials.models.encoders import build_encoder; "
+        "build_encoder('pico/8@32'); print('torchvision' in sys.modules)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert loaded.stdout.strip() == "False"
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from tests.trials.conftest import MakeSpec
 from tests.trials.cut_off import Killed, folder_of, killed_in_step, killed_while_writing, lines, run
-from trials import InputError, StageError, ledger
-from trials.checkpoints import list_checkpoints
-from trials.interrupts import Interrupted
-from trials.ledger import read_result
-from trials.loss_history import LossHistory
+from trials import InputError, StageError
+from trials import stage_files as ledger
 from trials.spec import StageSpec
+from trials.stage_files import read_result
+from trials.training.checkpoints import list_checkpoints
+from trials.training.interrupts import Interrupted
+from trials.training.loss_history import LossHistory
 
 STEPS = 6
 WHERE = ["while writing", "in the step"]  # of the checkpoint after so many steps, or of the next step
@@ -121,7 +122,7 @@ def test_a_full_disk_fails_the_stage_in_one_sentence_and_what_is_there_stays_val
 def test_a_loss_that_is_not_finite_names_its_step_its_rate_and_the_last_good_checkpoint(
     make_spec: MakeSpec, leaves_store: Path, tmp_path: Path
 ) -> None:
-    from trials.updates import Updates
+    from trials.training.updates import Updates
 
     spec = make_spec("pretrain", steps=200, schedule="step", learning_rate=1e-3)
     update = Updates.__call__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trials.leaves import PATTERNS, TRIMAP, leaf_image
+from trials.data.leaves import PATTERNS, TRIMAP, leaf_image
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.trials.conftest import MakeSpec, changed
 from trials import InputError, get_recipe, parse_length
-from trials.schedules import cooldown, cosine, decay_start, drop, learning_rate, multi_step, tail_start, trunk_steps
+from trials.recipes.schedules import cooldown, cosine, decay_start, drop, learning_rate, multi_step, tail_start, trunk_steps
 
 
 @pytest.mark.parametrize(

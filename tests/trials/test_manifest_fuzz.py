@@ -1,4 +1,5 @@
-"""Damaged stores: whatever their manifest or labels hold, there is a store or one sentence that names the folder and the remedy.
+"""Damaged stores: whatever their manifest or labels hold, there is a store or one sentence that
+names the folder and the remedy.
 
 SCALING_FUZZ_EXAMPLES=20000 uv run pytest tests/trials/test_manifest_fuzz.py      # as many as a release should see
 """
@@ -18,8 +19,8 @@ from hypothesis import strategies as st
 
 from tests.trials.odd_images import FILES_OF_ONE_COLOUR, put
 from trials import InputError, open_store
+from trials.data.sources import list_split
 from trials.prepare import prepare_split
-from trials.sources import list_split
 
 EXAMPLES = int(os.environ.get("SCALING_FUZZ_EXAMPLES", "300"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES < 1000, database=None)

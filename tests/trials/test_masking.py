@@ -1,4 +1,6 @@
-"""Masks: exactly as many in each image, whole units, fixed by their generator; and what cannot be masked is said."""
+"""Masks: exactly as many in each image, whole units, fixed by their generator; and what cannot be
+masked is said.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trials import InputError, SimMIM, build_encoder, get_recipe
-from trials.masking import as_grid, check_masking, draw_masks, masked_count, refine
-from trials.recipe_fields import PretrainRecipe
+from trials.models.masking import as_grid, check_masking, draw_masks, masked_count, refine
+from trials.recipes.fields import PretrainRecipe
 
 
 @given(

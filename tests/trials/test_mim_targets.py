@@ -1,4 +1,6 @@
-"""Window-normalised pixels against a loop over windows, and against the code of the paper's authors written out."""
+"""Window-normalised pixels against a loop over windows, and against the code of the paper's authors
+written out.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from trials.mim_targets import EPSILON, normalise_by_window, window_statistics
+from trials.models.mim_targets import EPSILON, normalise_by_window, window_statistics
 
 
 @settings(max_examples=20, deadline=None)
@@ -26,7 +28,9 @@ def test_each_pixel_is_normalised_by_what_its_window_holds_of_the_image(height: 
 
 @pytest.mark.parametrize("side", [32, 64, 96])
 def test_sums_down_then_across_equal_two_dimensional_pooling(side: int) -> None:
-    """`norm_targets` of microsoft/Swin-Transformer: means of the valid part, variance times n / (n - 1), cut at 0."""
+    """`norm_targets` of microsoft/Swin-Transformer: means of the valid part, variance times n / (n
+    - 1), cut at 0.
+    """
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     pool = {"kernel_size": 47, "stride": 1, "padding": 23}
     mean, square = (F.avg_pool2d(x, **pool, count_include_pad=False) for x in (images, images**2))

@@ -15,10 +15,10 @@ from torchvision.transforms import v2
 
 from tests.trials.conftest import MakeSpec, changed
 from trials import build_encoder, run_stage, stage_id
-from trials.heads import Classifier
-from trials.mixing import blend, blended_cross_entropy, draw_share
-from trials.optimiser import build_optimiser
-from trials.recipes import get_recipe
+from trials.models.heads import Classifier
+from trials.objectives.mixing import blend, blended_cross_entropy, draw_share
+from trials.recipes.named import get_recipe
+from trials.training.optimiser import build_optimiser
 
 
 @given(seed=st.integers(0, 300), share=st.floats(0, 1), smoothing=st.sampled_from([0.0, 0.1]))
@@ -97,7 +97,8 @@ def test_the_rate_of_a_swins_layer_is_that_of_the_layer_above_times_the_decay() 
     assert set(of) == {name for name, _ in model.named_parameters()}
     for name, layer in SWIN_LAYER.items():
         assert of[name]["lr_scale"] == pytest.approx(0.75 ** (25 - layer))
-    # the scale of the cosine attention and what makes its position bias are not decayed, as in Microsoft's code
+    # the scale of the cosine attention and what makes its position bias are not decayed, as in
+    # Microsoft's code
     free = {name for name in SWIN_LAYER if of[name]["weight_decay"] == 0}
     assert free == {name for name in SWIN_LAYER if name.endswith("bias") or ".norm" in name or "logit_scale" in name or "cpb_mlp" in name}
 
@@ -113,7 +114,9 @@ def test_without_layer_decay_the_groups_are_those_of_before(name: str) -> None:
 
 
 def test_a_stage_trains_each_layer_at_its_rate(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
-    """Adam's first step is the rate in each coordinate with a gradient, so one step shows every layer's rate."""
+    """Adam's first step is the rate in each coordinate with a gradient, so one step shows every
+    layer's rate.
+    """
     from safetensors.torch import load_file
 
     from tests.trials.test_objectives import objective_of

@@ -1,4 +1,6 @@
-"""Objectives with labels: a batch in parts is the batch, scores are what they say, and images without trimaps are refused."""
+"""Objectives with labels: a batch in parts is the batch, scores are what they say, and images
+without trimaps are refused.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,17 @@ from torch.nn import functional as F
 
 from tests.trials.conftest import MakeSpec, changed
 from trials import InputError, run_stage, stage_id
-from trials.augmentation import input_form, normalise
-from trials.classification import ImageClassification, top_accuracy
+from trials.data.augmentation import input_form, normalise
+from trials.data.pictures import open_pictures
 from trials.diagnostics.probe import majority_classes
-from trials.finetune import over_pixels
-from trials.objectives import Objective, Setting
-from trials.pictures import open_pictures
-from trials.precision import choose_compute
-from trials.recipes import get_recipe
-from trials.spatial import SpatialSupervision, patch_majority
+from trials.objectives.classification import ImageClassification, top_accuracy
+from trials.objectives.objective import Objective, Setting
+from trials.objectives.patch_classification import SpatialSupervision, patch_majority
+from trials.objectives.segmentation import over_pixels
+from trials.recipes.named import get_recipe
 from trials.spec import StageSpec
-from trials.training import OBJECTIVES
+from trials.training.precision import choose_compute
+from trials.training.run import OBJECTIVES
 
 
 def setting_of(spec: StageSpec, store: Path) -> Setting:
@@ -47,7 +49,9 @@ def labelled(request: pytest.FixtureRequest, make_spec: MakeSpec) -> StageSpec:
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
 def test_the_parts_of_a_batch_put_together_are_the_batch(labelled: StageSpec, leaves_store: Path, parts: int) -> None:
-    """8 images in 3 parts are 3, 3 and 2: the mean over all is that of the parts, each weighted by its images; so are the gradients."""
+    """8 images in 3 parts are 3, 3 and 2: the mean over all is that of the parts, each weighted by
+    its images; so are the gradients.
+    """
     objective = objective_of(labelled, leaves_store)
     whole = objective.loss(5)
     whole.backward()
@@ -64,7 +68,7 @@ def test_the_parts_of_a_batch_put_together_are_the_batch(labelled: StageSpec, le
 
 @given(batch=st.integers(1, 70), count=st.integers(1, 70))
 def test_parts_are_those_of_tensor_split(batch: int, count: int) -> None:
-    from trials.objectives import Batches
+    from trials.objectives.objective import Batches
 
     batches = Batches.__new__(Batches)
     batches._recipe = dataclasses.replace(get_recipe("finetune", "compact"), batch_images=batch)
@@ -152,7 +156,9 @@ def test_a_fine_tuning_to_classes_is_scored_on_its_fixed_test_set(pool: str, mak
 
 
 def test_training_to_classes_and_to_places_learns(make_spec: MakeSpec, leaves_store: Path) -> None:
-    """Twenty images seen for 60 steps: the loss on the training batches falls below that of a guess."""
+    """Twenty images seen for 60 steps: the loss on the training batches falls below that of a
+    guess.
+    """
     for kind, objective in (("finetune", "classification"), ("intermediate", "spatial")):
         spec = changed(make_spec(kind, steps=60, learning_rate=3e-3), objective=objective)
         stage = objective_of(spec, leaves_store)
@@ -168,7 +174,9 @@ def test_training_to_classes_and_to_places_learns(make_spec: MakeSpec, leaves_st
 
 
 def released_segmentation_loss(logits: torch.Tensor, truth: torch.Tensor, patch: int) -> torch.Tensor:
-    """The first paper's code, written anew from models/finetune.py: patch by patch, log-softmax over all pixels, cross-entropy."""
+    """The first paper's code, written anew from models/finetune.py: patch by patch, log-softmax
+    over all pixels, cross-entropy.
+    """
     batch, classes, side, _ = logits.shape
     rows = side // patch
     per_patch = logits.reshape(batch, classes, rows, patch, rows, patch).permute(0, 1, 2, 4, 3, 5).reshape(batch, classes, -1)

@@ -1,4 +1,6 @@
-"""One stage over several processes gives the numbers of one process, and can be stopped and go on with another number of them."""
+"""One stage over several processes gives the numbers of one process, and can be stopped and go on
+with another number of them.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ from safetensors.torch import load_file
 from tests.trials.conftest import MakeSpec
 from tests.trials.cut_off import folder_of, lines, run
 from trials import InputError, StageSpec
-from trials.checkpoints import list_checkpoints
-from trials.execution import Execution
-from trials.ledger import WEIGHTS, write_json
-from trials.parallel import Group, joined
 from trials.stage import main
-from trials.training import Run
+from trials.stage_files import WEIGHTS, write_json
+from trials.training.checkpoints import list_checkpoints
+from trials.training.execution import Execution
+from trials.training.parallel import Group, joined
+from trials.training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +37,9 @@ def free_port() -> str:
 
 
 def start(spec: StageSpec, root: Path, store: Path, *, processes: int = 1, before: str = "") -> list[subprocess.Popen[str]]:
-    """`python -m trials.stage` in each process of a group, as torchrun would start it; `before` is run in each beforehand."""
+    """`python -m trials.stage` in each process of a group, as torchrun would start it; `before` is
+    run in each beforehand.
+    """
     folder = folder_of(spec, root)
     write_json(folder / "spec.json", spec.to_dict())
     code = f"import sys; from trials.stage import main\n{before}\nsys.exit(main([{str(folder)!r}, '--store', {str(store)!r}]))"

@@ -9,16 +9,18 @@ import pytest
 from PIL import Image
 
 from trials import InputError, open_store
-from trials.pets import half_of
+from trials.data.pets import half_of
+from trials.data.sources import list_split, locate
+from trials.data.store import describe_split, store_folder
 from trials.prepare import prepare_split
-from trials.sources import list_split, locate
-from trials.store import describe_split, store_folder
 
 PARTS = ("oxford-iiit-pet-half-a", "oxford-iiit-pet-half-b")
 
 
 def make_pets(root: Path, *, each: int = 40) -> Path:
-    """A small copy of the data set's layout: two breeds, each image of one colour of its own, a trimap of all three values."""
+    """A small copy of the data set's layout: two breeds, each image of one colour of its own, a
+    trimap of all three values.
+    """
     folder = root / "oxford-iiit-pet"
     for name in ("images", "annotations/trimaps"):
         (folder / name).mkdir(parents=True)
@@ -127,7 +129,9 @@ def test_a_class_out_of_range_is_named(pets: Path) -> None:
 
 
 def test_breeds_that_a_trimmed_copy_lacks_leave_a_name_for_every_label(pets: Path) -> None:
-    """Labels keep their numbers, so a classifier needs as many outputs as the largest asks for, not as many as there are breeds."""
+    """Labels keep their numbers, so a classifier needs as many outputs as the largest asks for, not
+    as many as there are breeds.
+    """
     assert describe_split("oxford-iiit-pet", pets, "train").classes == 2
     prepare_split("oxford-iiit-pet", pets, pets / "store", "train", 16)
     store = open_store(pets / "store", "oxford-iiit-pet", "train", 16)

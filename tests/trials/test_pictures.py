@@ -1,4 +1,6 @@
-"""The pictures that a fine-tuning keeps: evenly spaced ones, and the best, median and worst by score."""
+"""The pictures that a fine-tuning keeps: evenly spaced ones, and the best, median and worst by
+score.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from PIL import Image
 
 from tests.trials.conftest import MakeSpec
 from trials import open_store, run_stage, stage_id
-from trials.examples import TRIMAP_COLOURS
-from trials.pictures import HELDOUT_SEED
-from trials.subsets import subset
+from trials.data.pictures import HELDOUT_SEED
+from trials.data.subsets import subset
+from trials.objectives.examples import TRIMAP_COLOURS
 
 
 def test_ranks_are_of_the_whole_test_set_and_recomputed_from_the_pictures_alone(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:

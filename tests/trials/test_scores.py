@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trials.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
+from trials.objectives.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
 
 
 def test_scores_of_a_picture_counted_by_hand() -> None:

@@ -1,4 +1,6 @@
-"""SimMIM in both forms: against the definition of the loss on an independent encoder, and what may enter input and target."""
+"""SimMIM in both forms: against the definition of the loss on an independent encoder, and what may
+enter input and target.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ from torch import nn
 from tests.trials.test_encoders import reference_vit
 from tests.trials.test_swin import scattered
 from trials import SimMIM, build_encoder, count_parameters, get_recipe
-from trials.decoders import TransformerDecoder
-from trials.masking import draw_masks
-from trials.mim_targets import normalise_by_window
-from trials.recipe_fields import PretrainRecipe
-from trials.simmim import simmim
-from trials.swin import SwinV2
-from trials.vit import patchify, unpatchify
+from trials.models.decoders import TransformerDecoder
+from trials.models.masking import draw_masks
+from trials.models.mim_targets import normalise_by_window
+from trials.models.simmim import simmim
+from trials.models.swin import SwinV2
+from trials.models.vit import patchify, unpatchify
+from trials.recipes.fields import PretrainRecipe
 
 
 def masks(images: int, units: int, ratio: float = 0.5, seed: int = 0) -> torch.Tensor:
@@ -23,7 +25,9 @@ def masks(images: int, units: int, ratio: float = 0.5, seed: int = 0) -> torch.T
 
 
 def test_loss_equals_the_definition_on_an_independent_encoder() -> None:
-    """Mask tokens replace embeddings before positions; the transformer is vit_pytorch's; L1 on the masked pixels alone."""
+    """Mask tokens replace embeddings before positions; the transformer is vit_pytorch's; L1 on the
+    masked pixels alone.
+    """
     torch.manual_seed(2)
     model = SimMIM(build_encoder("viny/8@32")).eval()
     reference = reference_vit(model.encoder, 32, 8, classes=2)
@@ -40,7 +44,8 @@ def test_loss_equals_the_definition_on_an_independent_encoder() -> None:
     torch.testing.assert_close(model(images, masked, per_image=True).mean(), model(images, masked))
 
 
-# encoder, side of a mask unit: a patch, several, and of SwinV2 a token, four, a quarter, and squares that cut tokens
+# encoder, side of a mask unit: a patch, several, and of SwinV2 a token, four, a quarter, and
+# squares that cut tokens
 FORMS = [("pico/8@32", 0), ("pico/8@32", 16), ("swinv2-pico@64", 0), ("swinv2-pico@128", 64), ("swinv2-pico@64", 16), ("swinv2-pico@192", 48)]
 
 

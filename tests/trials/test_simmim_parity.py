@@ -1,4 +1,6 @@
-"""SimMIM against independent implementations with our weights copied over: vit_pytorch's, and transformers' for ViT and Swin V2."""
+"""SimMIM against independent implementations with our weights copied over: vit_pytorch's, and
+transformers' for ViT and Swin V2.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,18 @@ from vit_pytorch.simmim import SimMIM as ReferenceSimMIM
 from tests.trials.test_encoders import reference_vit
 from tests.trials.test_swin import scattered
 from trials import SimMIM, build_encoder
-from trials.encoders import ViT
-from trials.masking import as_grid, draw_masks, masked_count, refine
-from trials.swin import SwinV2
+from trials.models.encoders import ViT
+from trials.models.masking import as_grid, draw_masks, masked_count, refine
+from trials.models.swin import SwinV2
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
 
 @pytest.fixture(scope="module")
 def transformers() -> Iterator[ModuleType]:
-    """The library, kept from asking the network for anything; importing it warns of its own dependencies."""
+    """The library, kept from asking the network for anything; importing it warns of its own
+    dependencies.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
             patch.setenv(name, "1")
@@ -49,7 +53,9 @@ def linear(theirs: str, ours: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def test_the_first_papers_form_equals_vit_pytorchs() -> None:
-    """Theirs slices positions as if they had three dimensions, so it is given three, and divides the mean by the number of masked patches."""
+    """Theirs slices positions as if they had three dimensions, so it is given three, and divides
+    the mean by the number of masked patches.
+    """
     torch.manual_seed(0)
     model = SimMIM(build_encoder("viny/8@32")).eval()
     encoder = reference_vit(model.encoder, 32, 8, classes=2)

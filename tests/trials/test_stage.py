@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from tests.trials.conftest import MakeSpec, changed
 from tests.trials.cut_off import folder_of
 from trials import InputError, StageError, run_stage, stage_id
-from trials.ledger import WEIGHTS, read_result, weights_fault
-from trials.recipes import get_recipe
+from trials.recipes.named import get_recipe
 from trials.spec import StageSpec
+from trials.stage_files import WEIGHTS, read_result, weights_fault
 
 
 def test_a_chain_hands_its_encoder_on(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
@@ -42,11 +42,13 @@ def test_training_lowers_the_heldout_loss(make_spec: MakeSpec, leaves_store: Pat
 def test_the_heldout_loss_is_of_the_same_images_crops_and_masks_for_every_seed_and_size(
     make_spec: MakeSpec, leaves_store: Path, tmp_path: Path
 ) -> None:
-    """Two stages given the same weights must measure the same loss to the last digit, whatever they train on."""
-    from trials.objectives import Setting
-    from trials.pictures import open_pictures
-    from trials.precision import choose_compute
-    from trials.pretrain import MaskedImageModelling
+    """Two stages given the same weights must measure the same loss to the last digit, whatever they
+    train on.
+    """
+    from trials.data.pictures import open_pictures
+    from trials.objectives.masked_image_modelling import MaskedImageModelling
+    from trials.objectives.objective import Setting
+    from trials.training.precision import choose_compute
 
     losses = []
     for spec in (make_spec("pretrain"), make_spec("pretrain", seed=1, train_images=40)):
@@ -71,8 +73,8 @@ def test_a_finished_stage_is_not_trained_again(make_spec: MakeSpec, leaves_store
 def test_a_stage_runs_from_inside_its_own_folder_without_a_cluster(
     make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from trials.ledger import write_json
     from trials.stage import main
+    from trials.stage_files import write_json
 
     spec = make_spec("finetune", steps=2)
     folder = folder_of(spec, tmp_path)
@@ -129,10 +131,12 @@ def test_an_id_changes_with_what_decides_the_numbers_and_with_nothing_else(make_
 
 
 def test_real_pets_beat_all_background(real_data: Path, tmp_path: Path) -> None:
-    """A short fine-tuning on real images must already beat the trivial answer by a wide margin (mIoU 0.192, data's README)."""
+    """A short fine-tuning on real images must already beat the trivial answer by a wide margin
+    (mIoU 0.192, data's README).
+    """
+    from trials.data.store import describe_split
     from trials.prepare import prepare_split
     from trials.spec import DataSpec
-    from trials.store import describe_split
 
     for split in ("train", "heldout"):
         prepare_split("oxford-iiit-pet", real_data, tmp_path / "store", split, 32)

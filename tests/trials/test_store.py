@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from trials import InputError, open_store
+from trials.data.sources import list_split, locate
+from trials.data.store import store_folder
 from trials.prepare import fit_square, main, prepare_split
-from trials.sources import list_split, locate
-from trials.store import store_folder
 
 
 def make_class_folders(root: Path, *, classes: int = 3, each: int = 4, side: int = 20) -> None:
@@ -142,7 +142,9 @@ def test_real_pets_have_the_documented_pixel_shares(real_data: Path, tmp_path: P
 
 
 def test_cifar10_is_read_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CIFAR-10's own files, made small; its checksums are those of the real ones, so the check is stood down."""
+    """CIFAR-10's own files, made small; its checksums are those of the real ones, so the check is
+    stood down.
+    """
     import pickle
 
     from torchvision.datasets import CIFAR10

@@ -1,4 +1,6 @@
-"""Subsets are nested and fair; the order of images is a pure function of the step and shows each equally often."""
+"""Subsets are nested and fair; the order of images is a pure function of the step and shows each
+equally often.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trials import InputError
-from trials.seeding import EpochOrder, derive_seed, generator
-from trials.subsets import subset
+from trials.data.subsets import subset
+from trials.training.seeding import EpochOrder, derive_seed, generator
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
 

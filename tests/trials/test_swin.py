@@ -1,4 +1,6 @@
-"""SwinV2: the published counts, and numerical equality with torchvision's model where torchvision pads nothing."""
+"""SwinV2: the published counts, and numerical equality with torchvision's model where torchvision
+pads nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 
 from trials import InputError, build_encoder, count_parameters
-from trials.encoders import adapt_weights, at_image_px, encoder_image_px, parse_encoder
-from trials.heads import Classifier, Segmenter, check_pool
-from trials.swin import SwinV2
-from trials.swin_sizes import SwinSize
-from trials.window_attention import WindowAttention, biased_attention, coordinates, from_windows, shift_mask, to_windows
+from trials.models.encoders import adapt_weights, at_image_px, encoder_image_px, parse_encoder
+from trials.models.heads import Classifier, Segmenter, check_pool
+from trials.models.swin import SwinV2
+from trials.models.swin_sizes import SwinSize
+from trials.models.window_attention import WindowAttention, biased_attention, coordinates, from_windows, shift_mask, to_windows
 
 
 def scattered(encoder: SwinV2) -> SwinV2:
@@ -51,7 +53,9 @@ def test_windows_are_a_sixteenth_of_the_image_and_at_most_the_feature_map(image_
 
 
 def test_encoder_equals_torchvision_where_its_windows_fit() -> None:
-    """Three stages at 192 px: the last one is a single window of 12, so torchvision neither pads nor measures offsets otherwise."""
+    """Three stages at 192 px: the last one is a single window of 12, so torchvision neither pads
+    nor measures offsets otherwise.
+    """
     torch.manual_seed(0)
     ours = scattered(SwinV2(SwinSize(channels=8, depths=(2, 2, 2), head_dim=4), image_px=192))
     theirs = SwinTransformer(
@@ -89,7 +93,8 @@ def test_weights_of_192_px_serve_at_224_px_with_the_same_bias_at_the_same_offset
         there = torch.arange(one.window)
         inside = (there[:, None] * other.window + there).flatten()
         torch.testing.assert_close(other.bias()[..., inside[:, None], inside], one.bias())
-    # Microsoft's with PRETRAINED_WINDOW_SIZES [12, 12, 12, 6]: 13 places off is 13 / 11 of the largest offset seen
+    # Microsoft's with PRETRAINED_WINDOW_SIZES [12, 12, 12, 6]: 13 places off is 13 / 11 of the
+    # largest offset seen
     assert float(second[0].relative_coords_table.max()) == pytest.approx(math.log2(8 * 13 / 11 + 1) / 3)
     assert float(second[-1].relative_coords_table.max()) == pytest.approx(math.log2(8 * 6 / 5 + 1) / 3)
     assert float(coordinates(12, 12).max()) == pytest.approx(math.log2(9) / 3)
@@ -126,7 +131,8 @@ def test_windows_and_back_and_a_shift_keeps_strangers_apart() -> None:
     grid = torch.randn(2, 8, 8, 3)
     assert torch.equal(from_windows(to_windows(grid, 4), 4, 8), grid)
     assert torch.equal(to_windows(grid, 4)[1, 1], grid[1, :4, 4:].reshape(16, 3))
-    # after a roll by 2, places of the last window come from both ends of the image; only those that were neighbours see each other
+    # after a roll by 2, places of the last window come from both ends of the image; only those that
+    # were neighbours see each other
     origin = (torch.arange(8) + 2) % 8
     place = torch.stack(torch.meshgrid(origin, origin, indexing="ij"), dim=-1)[None].float()
     windows = to_windows(place, 4)[0]

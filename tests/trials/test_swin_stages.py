@@ -1,4 +1,6 @@
-"""SwinV2 through whole stages: the second paper's form at one image side, its encoder at another, and what is measured of it."""
+"""SwinV2 through whole stages: the second paper's form at one image side, its encoder at another,
+and what is measured of it.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,16 @@ from PIL import Image
 
 from tests.trials.test_swin import scattered
 from trials import StageSpec, build_encoder, get_recipe, prepare_split, run_stage, stage_id
+from trials.cost.throughput import measure_images_per_s
+from trials.data.sources import split_name
+from trials.data.store import describe_split
 from trials.diagnostics.attention import encode, uniform_reach_of_layers, uniform_reach_px
 from trials.diagnostics.encoder_of_stage import trained_encoder, untrained_encoder
 from trials.diagnostics.study import diagnose
-from trials.ledger import write_json
-from trials.sources import split_name
+from trials.models.swin import SwinV2
+from trials.models.window_attention import WindowAttention
 from trials.spec import DataSpec
-from trials.store import describe_split
-from trials.swin import SwinV2
-from trials.throughput import measure_images_per_s
-from trials.window_attention import WindowAttention
+from trials.stage_files import write_json
 
 OBJECTIVE = {"pretrain": "simmim", "intermediate": "classification", "finetune": "segmentation"}
 IMAGES = 12

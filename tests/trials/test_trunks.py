@@ -11,8 +11,8 @@ import pytest
 from tests.trials.conftest import MakeSpec, changed
 from tests.trials.cut_off import Killed, folder_of, killed_in_step, killed_while_writing, lines, run
 from trials import InputError, StageError, StageSpec, stage_id
-from trials.checkpoints import trunk_fault, trunk_state_path
-from trials.ledger import read_json, read_result
+from trials.stage_files import read_json, read_result
+from trials.training.checkpoints import trunk_fault, trunk_state_path
 
 STEPS = 16
 RECIPE: dict[str, Any] = {"decay": 0.25, "warmup_length": "3 steps", "learning_rate": 3e-3}
@@ -30,7 +30,9 @@ def branch_of(spec: StageSpec, trunk: StageSpec) -> StageSpec:
 
 @pytest.mark.parametrize("schedule", [{"schedule": "step", "gamma": 0.1}, {"schedule": "wsd"}], ids=["step", "wsd"])
 def test_a_branch_equals_an_unshared_run_bit_for_bit(schedule: dict[str, Any], make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
-    """Killed in the first trunk, in the second, which goes on from the first, and twice in the branch."""
+    """Killed in the first trunk, in the second, which goes on from the first, and twice in the
+    branch.
+    """
     spec = make_spec("pretrain", steps=STEPS, **RECIPE, **schedule)
     alone = run(spec, tmp_path / "alone", leaves_store)
     short = trunk_of(spec, 6)

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from tests.trials.conftest import MakeSpec
 from tests.trials.cut_off import folder_of, lines, run
 from trials import InputError
-from trials.compiling import choose_mode
-from trials.execution import Execution
-from trials.ledger import WEIGHTS
-from trials.pretrain import MaskedImageModelling
-from trials.updates import part_images
+from trials.objectives.masked_image_modelling import MaskedImageModelling
+from trials.stage_files import WEIGHTS
+from trials.training.compiling import choose_mode
+from trials.training.execution import Execution
+from trials.training.updates import part_images
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])

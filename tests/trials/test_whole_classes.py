@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trials.subsets import SAMPLINGS, subset, subset_order
+from trials.data.subsets import SAMPLINGS, subset, subset_order
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array)
 

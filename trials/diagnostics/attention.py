@@ -1,4 +1,6 @@
-"""How far attention reaches: queries and keys computed once more, so that training keeps its fused attention."""
+"""How far attention reaches: queries and keys computed once more, so that training keeps its fused
+attention.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from trials.encoder_interface import Encoder
-from trials.vit import Attention, ViT, patchify
+from trials.models.encoder import Encoder
+from trials.models.vit import Attention, ViT, patchify
 
 if TYPE_CHECKING:  # torchvision's models take seconds to import
-    from trials.swin import SwinV2
-    from trials.window_attention import WindowAttention
+    from trials.models.swin import SwinV2
+    from trials.models.window_attention import WindowAttention
 
 Reach = list[dict[str, Any]]
 
@@ -25,7 +27,9 @@ def place_distances_px(patches: int, patch_px: int) -> Tensor:
 
 
 def weighted_distance(weights: Tensor, distances: Tensor) -> Tensor:
-    """(images, heads, N, N) attention from queries (rows) to keys, (N, N) distances -> (heads,) distance summed over images, mean over queries."""
+    """(images, heads, N, N) attention from queries (rows) to keys, (N, N) distances -> (heads,)
+    distance summed over images, mean over queries.
+    """
     return torch.einsum("bhqk,qk->h", weights.double(), distances) / weights.shape[2]
 
 
@@ -37,12 +41,14 @@ def attention_weights(layer: Attention, tokens: Tensor) -> Tensor:
 
 
 def tokens_and_reach(encoder: Encoder, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """(B, 3, S, S) normalised images -> (B, N, dim) final tokens, and for each layer the (heads,) attention distance summed over images."""
+    """(B, 3, S, S) normalised images -> (B, N, dim) final tokens, and for each layer the (heads,)
+    attention distance summed over images.
+    """
     return _of_vit(encoder, images) if isinstance(encoder, ViT) else _of_swin(_swin(encoder), images)
 
 
 def _swin(encoder: Encoder) -> SwinV2:
-    from trials.swin import SwinV2
+    from trials.models.swin import SwinV2
 
     assert isinstance(encoder, SwinV2)
     return encoder
@@ -70,7 +76,9 @@ def _of_swin(encoder: SwinV2, images: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 
 def reach_of_layers(sums: list[Tensor], images: int, uniform: list[float]) -> Reach:
-    """Sums over images, a layer each -> layer (from 1), the mean of its heads, each head, and uniform attention's distance, in pixels."""
+    """Sums over images, a layer each -> layer (from 1), the mean of its heads, each head, and
+    uniform attention's distance, in pixels.
+    """
     means = [(total / images).tolist() for total in sums]
     return [
         {"layer": number, "mean": sum(heads) / len(heads), "heads": heads, "uniform": alike}
@@ -79,12 +87,16 @@ def reach_of_layers(sums: list[Tensor], images: int, uniform: list[float]) -> Re
 
 
 def uniform_reach_px(encoder: Encoder) -> float:
-    """The distance of attention that weighs every place of the image alike, in pixels, between output tokens."""
+    """The distance of attention that weighs every place of the image alike, in pixels, between
+    output tokens.
+    """
     return float(place_distances_px(encoder.patches, encoder.stride_px).mean())
 
 
 def uniform_reach_of_layers(encoder: Encoder, images: Tensor) -> list[float]:
-    """For each layer the distance of attention that weighs alike all that it can see: everything in a ViT, a window's part in SwinV2."""
+    """For each layer the distance of attention that weighs alike all that it can see: everything in
+    a ViT, a window's part in SwinV2.
+    """
     if isinstance(encoder, ViT):
         return [uniform_reach_px(encoder)] * len(encoder.blocks)
     return [_uniform_in_window(layer, token_px) for layer, _, token_px in _swin(encoder).attentions(images[:1])]
@@ -99,7 +111,9 @@ def _uniform_in_window(layer: WindowAttention, token_px: int) -> float:
 
 @torch.no_grad()
 def encode(encoder: Encoder, images: Tensor, *, batch: int = 64) -> tuple[Tensor, Reach]:
-    """(M, 3, S, S) normalised images on the encoder's device -> (M, N, dim) tokens and the attention distance of each layer."""
+    """(M, 3, S, S) normalised images on the encoder's device -> (M, N, dim) tokens and the
+    attention distance of each layer.
+    """
     tokens, sums = [], None
     for part in images.split(batch):
         one, reach = tokens_and_reach(encoder, part)

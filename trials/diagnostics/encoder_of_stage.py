@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trials.encoders import Encoder, adapt_weights, at_image_px, build_encoder
 from trials.errors import StageError
-from trials.ledger import load_parent_weights
-from trials.seeding import derive_seed
+from trials.models.encoders import Encoder, adapt_weights, at_image_px, build_encoder
 from trials.spec import StageSpec
+from trials.stage_files import load_parent_weights
+from trials.training.seeding import derive_seed
 
 PREFIX = "encoder."
 
@@ -26,7 +26,8 @@ def root_of(identity: str, specs: Mapping[str, StageSpec]) -> StageSpec:
 
 
 def untrained_encoder(spec: StageSpec, image_px: int) -> Encoder:
-    """The encoder as `spec`, which has no parent, begins with it: the very draw of its seed, adapted to images of that side.
+    """The encoder as `spec`, which has no parent, begins with it: the very draw of its seed,
+    adapted to images of that side.
 
     Global random state is left as it was.
     """

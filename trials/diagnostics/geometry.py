@@ -27,7 +27,9 @@ def manhattan_distances(patches: int) -> Tensor:
 
 
 def similarity_by_distance(tokens: Tensor) -> list[dict[str, float | int]]:
-    """(images, patches, dim) -> for each distance from 1 up: distance, similarity, pairs (of places, counted once)."""
+    """(images, patches, dim) -> for each distance from 1 up: distance, similarity, pairs (of
+    places, counted once).
+    """
     patches = tokens.shape[1]
     unit = F.normalize(tokens.double(), dim=2)
     mean = torch.einsum("ipd,iqd->pq", unit, unit).cpu() / len(tokens)
@@ -38,9 +40,12 @@ def similarity_by_distance(tokens: Tensor) -> list[dict[str, float | int]]:
 
 
 def effective_rank(tokens: Tensor) -> float:
-    """(images, patches, dim) -> the effective rank of the (images * patches, dim) matrix; 0 where all tokens are zero."""
+    """(images, patches, dim) -> the effective rank of the (images * patches, dim) matrix; 0 where
+    all tokens are zero.
+    """
     rows = tokens.flatten(0, 1).double()
-    # the triangle of a QR decomposition has the same singular values and is small, and unlike a Gram matrix keeps the least of them
+    # the triangle of a QR decomposition has the same singular values and is small, and unlike a
+    # Gram matrix keeps the least of them
     singular = torch.linalg.svdvals(torch.linalg.qr(rows, mode="r")[1])
     if float(singular.sum()) == 0:
         return 0.0

@@ -1,4 +1,6 @@
-"""The images that every stage of a study is diagnosed on: the same for all, and none that any of them was trained on."""
+"""The images that every stage of a study is diagnosed on: the same for all, and none that any of
+them was trained on.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from trials.data.pictures import HELDOUT_SEED, evenly_spaced
+from trials.data.store import ImageStore, open_store
+from trials.data.subsets import subset
 from trials.errors import InputError
-from trials.pictures import HELDOUT_SEED, evenly_spaced
 from trials.spec import StageSpec
-from trials.store import ImageStore, open_store
-from trials.subsets import subset
 
 NOUNS = {"finetune": "fine-tuning", "pretrain": "pre-training", "intermediate": "intermediate", "trunk": "pre-training"}
 
@@ -46,12 +48,15 @@ class Heldout:
 
 
 def choose_heldout(specs: Sequence[StageSpec], root: Path, *, image_px: int, images: int) -> Heldout:
-    """The images for encoders of that image side, from the fine-tuning's data, or from the pre-training's where nothing is fine-tuned.
+    """The images for encoders of that image side, from the fine-tuning's data, or from the
+    pre-training's where nothing is fine-tuned.
 
     Raises:
-        InputError: no stage has that image side, a store is missing or was made from other files, or every held-out image was trained on.
+        InputError: no stage has that image side, a store is missing or was made from other files,
+            or every held-out image was trained on.
     """
-    # the lowest seed's: `leaves` has a training stream for each seed, and which one is used must not hang on the order of a plan
+    # the lowest seed's: `leaves` has a training stream for each seed, and which one is used must
+    # not hang on the order of a plan
     order = {"finetune": 0, "pretrain": 1, "trunk": 1, "intermediate": 2}
     own = sorted((s for s in specs if s.data.image_px == image_px), key=lambda s: (order[s.kind], s.seed, s.data.source, s.data.train_images))
     if not own:
@@ -94,12 +99,16 @@ def _open(root: Path, source: str, split: str, image_px: int, fingerprint: str) 
 
 
 def _labels(store: ImageStore, source: str, images: int) -> np.ndarray:
-    """Those that a stage may draw from: of a generated split, as `trials.pictures` has it, only the prefix that was asked for."""
+    """Those that a stage may draw from: of a generated split, as `trials.data.pictures` has it,
+    only the prefix that was asked for.
+    """
     return store.labels[:images] if source.startswith("leaves") else store.labels
 
 
 class _TrainedOn:
-    """What pre-training and intermediate stages were trained on: by index within one source, by pixels across sources, which may share files."""
+    """What pre-training and intermediate stages were trained on: by index within one source, by
+    pixels across sources, which may share files.
+    """
 
     def __init__(self, specs: Sequence[StageSpec], root: Path, image_px: int) -> None:
         self._root, self._image_px = root, image_px
@@ -128,7 +137,9 @@ class _TrainedOn:
 
 
 def _pixels(store: ImageStore, indices: np.ndarray) -> list[bytes]:
-    """Two rows of each image, by which the same file is known again in another source, at little to read."""
+    """Two rows of each image, by which the same file is known again in another source, at little to
+    read.
+    """
     side = store.images.shape[1]
     rows = np.stack([store.images[indices, side // 3], store.images[indices, 2 * side // 3]], axis=1)
     return [row.tobytes() for row in rows]

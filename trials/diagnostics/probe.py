@@ -1,4 +1,6 @@
-"""The linear patch probe: what a linear layer reads from frozen tokens, on images that it was not fitted to."""
+"""The linear patch probe: what a linear layer reads from frozen tokens, on images that it was not
+fitted to.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,24 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PENALTY = 1e-4
-"""Of the squared weights, beside a mean cross-entropy: enough for a unique optimum, too little to move the accuracy."""
+"""Of the squared weights, beside a mean cross-entropy: enough for a unique optimum, too little to
+move the accuracy.
+"""
 STEPS = 300
 
 
 def majority_classes(masks: Tensor, patch_px: int, classes: int) -> Tensor:
-    """(M, S, S) class indices -> (M, patches) the most common class of each patch; a tie goes to the lower class."""
+    """(M, S, S) class indices -> (M, patches) the most common class of each patch; a tie goes to
+    the lower class.
+    """
     count, side = len(masks), masks.shape[1] // patch_px
     votes = F.one_hot(masks.long(), classes).view(count, side, patch_px, side, patch_px, classes)
     return votes.sum(dim=(2, 4)).flatten(1, 2).argmax(dim=-1)
 
 
 def fit_linear(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """The linear layer that minimises cross-entropy and a slight penalty, a convex problem, so nothing is drawn at random.
+    """The linear layer that minimises cross-entropy and a slight penalty, a convex problem, so
+    nothing is drawn at random.
 
     Args:
         features: (n, dim) float64. labels: (n,) int64.
@@ -47,7 +54,9 @@ def fit_linear(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, 
 
 
 def probe(train_tokens: Tensor, train_classes: Tensor, test_tokens: Tensor, test_classes: Tensor, *, classes: int) -> dict[str, float | int]:
-    """Fit on (M, patches, dim) tokens and (M, patches) classes, score on others: the probe.* numbers of `trials.diagnostics`."""
+    """Fit on (M, patches, dim) tokens and (M, patches) classes, score on others: the probe.*
+    numbers of `trials.diagnostics`.
+    """
     features, labels = train_tokens.flatten(0, 1).double(), train_classes.flatten()
     weights, biases = fit_linear(features, labels, classes)
     right = ((test_tokens.double() @ weights + biases).argmax(dim=-1) == test_classes).double()

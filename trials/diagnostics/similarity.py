@@ -1,4 +1,6 @@
-"""Two sets of tokens compared (CKA), and one patch compared with all others of its image, as a picture."""
+"""Two sets of tokens compared (CKA), and one patch compared with all others of its image, as a
+picture.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Ends of the colour scale, at cosine -1 and 1; 0 is near white. From the colour-blind-safe set of Okabe and Ito.
+# Ends of the colour scale, at cosine -1 and 1; 0 is near white. From the colour-blind-safe set of
+# Okabe and Ito.
 _OPPOSITE, _NEUTRAL, _ALIKE = np.array([0, 114, 178]), np.array([245, 245, 245]), np.array([213, 94, 0])
 
 
 def linear_cka(first: Tensor, second: Tensor) -> float:
-    """Tokens (..., dim_1) and (..., dim_2) of the same patches -> 0 to 1; 0 where either does not vary."""
+    """Tokens (..., dim_1) and (..., dim_2) of the same patches -> 0 to 1; 0 where either does not
+    vary.
+    """
     x, y = (tokens.flatten(0, -2).double() for tokens in (first, second))
     x, y = x - x.mean(dim=0), y - y.mean(dim=0)
     scale = torch.linalg.norm(x.T @ x) * torch.linalg.norm(y.T @ y)
@@ -20,7 +25,9 @@ def linear_cka(first: Tensor, second: Tensor) -> float:
 
 
 def central_patch(patches: int) -> int:
-    """The query patch of every heat map: on or just below and right of the middle, so that none is picked by its outcome."""
+    """The query patch of every heat map: on or just below and right of the middle, so that none is
+    picked by its outcome.
+    """
     side = round(patches**0.5)
     return (side // 2) * side + side // 2
 
@@ -32,7 +39,9 @@ def similarity_to(tokens: Tensor, query: int) -> Tensor:
 
 
 def heat_map(similarity: np.ndarray, *, patch_px: int) -> np.ndarray:
-    """(patches,) cosines -> (S, S, 3) uint8: one scale for every picture, blue at -1, white at 0, orange at 1."""
+    """(patches,) cosines -> (S, S, 3) uint8: one scale for every picture, blue at -1, white at 0,
+    orange at 1.
+    """
     side = round(len(similarity) ** 0.5)
     value = np.clip(similarity, -1, 1).reshape(side, side, 1)
     end = np.where(value < 0, _OPPOSITE, _ALIKE)

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trials.augmentation import normalise
+from trials.data.augmentation import normalise
+from trials.data.pictures import evenly_spaced
 from trials.diagnostics.attention import Reach, encode, uniform_reach_px
 from trials.diagnostics.encoder_of_stage import root_of, trained_encoder, untrained_encoder
 from trials.diagnostics.geometry import effective_rank, similarity_by_distance, variances
 from trials.diagnostics.heldout import Heldout, Labelled, choose_heldout
 from trials.diagnostics.probe import PENALTY, majority_classes, probe
 from trials.diagnostics.similarity import central_patch, heat_map, linear_cka, outlined, similarity_to
-from trials.encoders import Encoder
 from trials.errors import InputError, StageError
-from trials.examples import write_examples
-from trials.finetune import CLASSES
-from trials.ledger import read_json, read_result, write_json
-from trials.pictures import evenly_spaced
+from trials.models.encoders import Encoder
+from trials.objectives.examples import write_examples
+from trials.objectives.segmentation import CLASSES
 from trials.spec import StageSpec
+from trials.stage_files import read_json, read_result, write_json
 
 FORMAT = 1
 IMAGES = 200
@@ -33,7 +33,9 @@ Tokens = tuple[Tensor, Reach]
 
 
 class Diagnosis:
-    """A study folder, its stores, and the images to measure on. Nothing is measured until a stage is asked for."""
+    """A study folder, its stores, and the images to measure on. Nothing is measured until a stage
+    is asked for.
+    """
 
     def __init__(self, study: Path, store: Path, *, images: int = IMAGES, device: torch.device | None = None) -> None:
         plan = read_json(study / "plan.json")
@@ -47,7 +49,8 @@ class Diagnosis:
             self.specs = {str(stage["id"]): StageSpec.from_dict(stage["spec"]) for stage in plan["stages"]}
         except (KeyError, TypeError) as error:
             raise InputError(f"{study / 'plan.json'} is of another version ({error!r}): launch its grid again to write it anew.") from None
-        # a chain's parent is asked for by each of its children, and an untrained encoder by each stage of its seed
+        # a chain's parent is asked for by each of its children, and an untrained encoder by each
+        # stage of its seed
         self._heldout = lru_cache(maxsize=4)(self._heldout_of)
         self._untrained_tokens = lru_cache(maxsize=8)(self._encode_untrained)
         self._untrained_numbers = lru_cache(maxsize=64)(self._measure_untrained)
@@ -59,7 +62,8 @@ class Diagnosis:
         return sorted(wanted, key=lambda i: (self.specs[i].seed, root_of(i, self.specs).data.train_images, self.specs[i].kind != "pretrain", i))
 
     def run(self, identity: str) -> bool:
-        """Write a stage's diagnostics; False where they are there already, for the same weights and settings.
+        """Write a stage's diagnostics; False where they are there already, for the same weights and
+        settings.
 
         Raises:
             InputError, StageError: a store or weights are missing or not those of the study.
@@ -161,7 +165,8 @@ class Diagnosis:
 
 
 def diagnose(study: Path, store: Path, *, images: int = IMAGES, say: Callable[[str], None] = lambda text: None) -> list[str]:
-    """Diagnose every finished pre-training and intermediate stage; returns the sentences of those that could not be.
+    """Diagnose every finished pre-training and intermediate stage; returns the sentences of those
+    that could not be.
 
     Raises:
         InputError: the study or a store cannot be used at all.

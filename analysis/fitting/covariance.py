@@ -1,0 +1,109 @@
+"""Covariance of the coordinates of a fit, from the curvature of its loss at the optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.fitting.problem import Problem
+from analysis.fitting.solving import Solution
+
+Array = NDArray[np.float64]
+
+RANK = 1e-7  # singular value, relative to the largest, below which a direction is not seen by the data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """How large the residuals are, and what that means for the loss."""
+
+    degrees_of_freedom: int
+    """Points used minus free parameters."""
+    threshold: float
+    """Twice the rise of the loss that one squared standard error costs: s^2 for least squares."""
+    variance: float
+    """Factor that turns (J' W J)^-1 into a covariance: s^2 for least squares."""
+    sd: float
+    """Standard deviation of a residual in the problem's units."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covariance:
+    """Of the coordinates that are free and not on a bound."""
+
+    names: tuple[str, ...]
+    """Which those are."""
+    root: Array
+    """R with covariance R R^T, shape (names, names)."""
+    unseen: tuple[str, ...]
+    """Parameters that make up a direction in which the fit does not change, if there is one; then
+    `root` leaves it out.
+    """
+
+    @property
+    def matrix(self) -> Array:
+        """R R^T."""
+        return self.root @ self.root.T
+
+
+def noise_of(solution: Solution) -> Noise | None:
+    """Size of the noise; None where no degrees of freedom are left to tell it, or the law has no
+    logarithm at some point.
+
+    For Huber's loss the formulas are those of Huber 1981, section 7.6: E psi^2 / E psi' in place of
+    s^2.
+    """
+    problem = solution.problem
+    used = problem.weights > 0
+    freedom = int(np.sum(used)) - len(problem.free)
+    if freedom <= 0 or not np.isfinite(solution.objective):
+        return None
+    weights, residual = problem.weights[used], solution.residual[used]
+    slope = problem.loss.slope(residual)
+    squares = float(np.sum(weights * slope**2)) / freedom
+    inside = float(np.sum(weights * problem.loss.inside(residual)) / np.sum(weights))
+    inside = max(inside, 1.0 / len(residual))
+    floor = (1e-15 * _size(solution)) ** 2  # rounding: noise-free points leave no exact zero
+    return Noise(
+        degrees_of_freedom=freedom,
+        threshold=max(squares / inside, floor),
+        variance=max(squares / inside**2, floor),
+        sd=float(np.sqrt(np.sum(weights * residual**2) / freedom)),
+    )
+
+
+def covariance_of(solution: Solution, variance: float, problem: Problem | None = None, u: Array | None = None) -> Covariance:
+    """Covariance of the coordinates, in those of another form of the problem where one is given."""
+    problem, u = problem or solution.problem, solution.u if u is None else u
+    stuck = solution.at_bound
+    names = tuple(name for name in problem.free if name not in stuck)
+    columns = [problem.law.names.index(name) for name in names]
+    used = problem.weights > 0
+    with np.errstate(all="ignore"):
+        by = problem.gradient(u[None])[0][:, columns]
+        if problem.loss.logarithmic:
+            by = by / problem.function(u[None])[0][:, None]
+        by = by / np.asarray(problem.units)[..., None]
+    by = np.where(np.isfinite(by), by, 0.0)[used] * np.sqrt(problem.weights[used])[:, None]
+    if not names or not len(by):
+        return Covariance(names=names, root=np.zeros((len(names), len(names))), unseen=names)
+    size = np.linalg.norm(by, axis=0)
+    size = np.where(size > 0, size, 1.0)
+    _, values, turned = np.linalg.svd(by / size, full_matrices=False)
+    seen = values > RANK * values[0]
+    values_safe = np.where(seen, values, 1.0)
+    root = (turned.T * np.where(seen, np.sqrt(variance) / values_safe, 0.0)) / size[:, None]
+    unseen: tuple[str, ...] = ()
+    if len(values) < len(names) or not seen.all():
+        loads = np.max(np.abs(turned[~seen]), axis=0) if not seen.all() else np.ones(len(names))
+        unseen = tuple(name for name, load in zip(names, loads, strict=True) if load > 0.1)
+    square = np.zeros((len(names), len(names)))
+    square[:, : root.shape[1]] = root
+    return Covariance(names=names, root=square, unseen=unseen)
+
+
+def _size(solution: Solution) -> float:
+    problem = solution.problem
+    return 1.0 if problem.loss.logarithmic else float(np.max(np.abs(problem.y)))

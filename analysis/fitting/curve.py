@@ -1,0 +1,119 @@
+"""A fitted curve: predictions, what more x buys, and how much x a target needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.errors import AnalysisError
+from analysis.fitting.inverse import Needed, needed_x
+from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
+from analysis.fitting.result import FittedLaw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(FittedLaw):
+    """A fitted curve. Make one with `analysis.fit`; read `status` before any number."""
+
+    KIND: ClassVar[str] = "curve"
+
+    @property
+    def x_min(self) -> float:
+        """Smallest x measured."""
+        return float(self._measured().min())
+
+    @property
+    def x_max(self) -> float:
+        """Largest x measured: beyond it a prediction is an extrapolation."""
+        return float(self._measured().max())
+
+    @property
+    def n_distinct_x(self) -> int:
+        """Distinct x among the points."""
+        return len(np.unique(self._measured()))
+
+    def predict(self, x: ArrayLike, kind: Kind = "mean") -> Prediction:
+        """The law at x, shape (m,) or a single number, with an interval for its mean or for one new
+        run.
+
+        Inside the measured range: delta method with Student's t, delete-one-cluster jackknife, or
+        bootstrap, whichever the fit has. Beyond the largest x the interval also holds the drift
+        that was seen when later points were predicted from earlier ones, and widens with the
+        distance; without it (see `drift`) the interval takes the law for true. A new run is one as
+        noisy as a typical point: where `sigma` differed between points, the interval does not know
+        that of the new one. Raises AnalysisError for an x that is not positive and finite.
+        """
+        checked_kind(kind)
+        where = positive_x(x)
+        mean, error = self._error(((1.0, where),))
+        half = self._relative(mean, error) * self._quantile()
+        if kind == "new run":
+            half = np.hypot(half, (np.nan if self.residual_sd is None else self.residual_sd) * self._quantile())
+        if self.drift is not None:
+            half = np.hypot(half, self.drift.half_width(where, self.x_min, self.x_max, self.level))
+        mean, low, high = self._band(mean, half)
+        return Prediction(
+            x=where, mean=mean, low=low, high=high, extrapolated=(where < self.x_min) | (where > self.x_max), level=self.level, kind=kind
+        )
+
+    def marginal(self, x: ArrayLike, per: float | str = "doubling") -> Prediction:
+        """What more x buys at x: the change of y from doubling it, or from `per` more of it, such
+        as per=1000 images.
+
+        Negative where y falls, as a loss does. The interval takes the law for true; it is flagged
+        as extrapolated unless both ends of the step were inside the measured range.
+        """
+        where = positive_x(x)
+        if isinstance(per, str):
+            if per != "doubling":
+                raise AnalysisError(f"per is {per!r}: give 'doubling' or a number in the unit of x, such as 1000.")
+            after = 2.0 * where
+        elif np.isfinite(per) and per > 0:
+            after = where + float(per)
+        else:
+            raise AnalysisError(f"per is {per:g}: give 'doubling' or a positive number in the unit of x, such as 1000.")
+        mean, error = self._error(((1.0, after), (-1.0, where)))
+        half = error * self._quantile()
+        outside = (where < self.x_min) | (after > self.x_max)
+        return Prediction(x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level, kind="marginal")
+
+    def doubling_gain(self, x: ArrayLike) -> Prediction:
+        """Change of y from doubling x: `marginal(x)`."""
+        return self.marginal(x)
+
+    def inverse(self, y: float) -> Needed:
+        """The smallest x from which the law has reached y, with the x around it at which y lies
+        inside its interval: how much data a target needs.
+
+        'Never' where the law's floor (or ceiling) lies on the wrong side of y. Raises AnalysisError
+        for a y that is not finite.
+        """
+        reason = self.reason_no_interval
+        return needed_x(y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason)
+
+    def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> dict[str, pd.DataFrame]:
+        """All that a figure of this fit needs, for any plotting library: 'points' (x, y, weight,
+        fitted, residual) and 'curve' (x, mean, low, high, extrapolated) from the smallest x to
+        `beyond` times the largest.
+        """
+        import pandas as pd
+
+        x = np.array(self.x)
+        fitted = self._values(x)
+        with np.errstate(all="ignore"):
+            residual = np.log(np.array(self.y) / fitted) if self.logarithmic else np.array(self.y) - fitted
+        measured = pd.DataFrame({"x": x, "y": self.y, "weight": self.weights, "fitted": fitted, "residual": residual})
+        return {"points": measured, "curve": self.predict(np.geomspace(self.x_min, self.x_max * beyond, points)).to_frame()}
+
+    def _points_said(self) -> str:
+        noun = "point" if self.n == 1 else "points"
+        return f"fitted to {self.n} {noun} at {self.n_distinct_x} distinct x from {self.x_min:,.6g} to {self.x_max:,.6g}"

@@ -1,0 +1,193 @@
+"""Choose a law by how well it extrapolates, and forecast by the average of those that do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.errors import AnalysisError, finite
+from analysis.fitting.extrapolation_error import shrunk
+from analysis.fitting.fit import fit
+from analysis.fitting.inverse import falls
+from analysis.fitting.points import checked_clusters, checked_level, checked_points, checked_sigma, checked_weights
+from analysis.fitting.settings import checked_range
+from analysis.forecasting.averaging import Average, average, last_value_errors
+from analysis.forecasting.candidates import POOL, RISING_POOL, Curve, curve_of, effective
+from analysis.forecasting.choice import LawChoice, Member
+from analysis.laws import find_law
+
+Array = NDArray[np.float64]
+
+WEIGHTINGS = (0, 1, 2)
+
+
+def choose_law(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    candidates: Sequence[str] | None = None,
+    weights: ArrayLike | None = None,
+    sigma: ArrayLike | None = None,
+    y_range: tuple[float | None, float | None] | None = None,
+    average_laws: bool = True,
+    cluster: ArrayLike | None = None,
+    level: float = 0.90,
+) -> LawChoice:
+    """Compare laws on the points (x, y), each of shape (n,), by rolling origin: each is fitted to
+    the first part of the curve and judged on the rest, from up to six places, always beside
+    repeating the last value.
+
+    The law chosen is the simplest whose errors exceed the best law's, origin by origin, by no more
+    than one standard error (after Breiman et al. 1984, section 3.4.3). Forecasts are the average of
+    all laws, weighted by (mean squared error)^-2, with part of the last residuals added: on other
+    curves than these that was better than any one law; `average_laws=False` forecasts by the law
+    chosen alone. `candidates` are names in `analysis.LAWS`, by default those of
+    `analysis.forecasting.candidates`. Errors are relative if all y > 0. `y_range`, such as (0, 1)
+    for an accuracy, says where the metric ends: a y that rises towards a known end is forecast by
+    the gap that is left. `weights` and `sigma` are as for `fit`. `cluster` goes to the fit of the
+    law chosen, whose parameters then have intervals over clusters.
+
+    Raises AnalysisError for points that no law can be fitted to.
+    """
+    points_x, points_y = checked_points(x, y)
+    checked_level(level)
+    positive = bool(np.all(points_y > 0))
+    mass = checked_weights(weights, len(points_x)) / np.square(checked_sigma(sigma, points_y, logarithmic=positive))
+    if cluster is not None:
+        checked_clusters(cluster, len(points_x))
+    used = mass > 0
+    curve_x, curve_y, curve_mass = points_x[used], points_y[used], mass[used] / np.mean(mass[used])
+    if len(np.unique(curve_x)) < 3:
+        raise AnalysisError(
+            f"y is given at only {len(np.unique(curve_x))} distinct x, and a law is chosen by later points from earlier ones: measure at 3 x or more."
+        )
+    low, high = checked_range(y_range, curve_y)
+    falling = falls(curve_x, curve_y)
+    mirror = high if not falling and np.isfinite(high) and np.all(curve_y < high) else None
+    curve = curve_of(curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, logarithmic=positive or mirror is not None)
+    down = falling or mirror is not None
+    floor = (max(low, 0.0) if curve.logarithmic else low, high) if mirror is None else (0.0, mirror - max(low, 0.0 if positive else low))
+    pool = _pool(candidates, down)
+    found = average(curve, pool, floor, falling=down)
+    # the gap to a ceiling has laws that no y rising from below has: those take part in the average,
+    # and cannot be the law of y
+    barred = {law for law, _ in found.members if mirror is not None and find_law(law).asymptote is None and law != "power_no_floor"}
+    rows, chosen = _rows(curve, found, most=len(np.unique(curve_x)) - 1, barred=barred)
+    weighting = _weighting(found, chosen)
+    settings: dict[str, Any] = {"loss": "log_huber" if positive else "huber", "level": level, "cluster": cluster, "sigma": sigma}
+    counted = (mass > 0) * (points_x / points_x.max()) ** weighting * (1.0 if weights is None else checked_weights(weights, len(points_x)))
+    if mirror is not None and chosen == "power_no_floor":  # of the gap: a power law of y that ends where the metric does
+        fitted = fit(points_x, points_y, law="power", fixed={"E": mirror}, weights=counted, y_range=y_range, **settings)
+    else:
+        fitted = fit(points_x, points_y, law=chosen, weights=counted, y_range=y_range, **settings)
+    return LawChoice(
+        law=fitted.law,
+        fit=fitted,
+        averaged=average_laws,
+        level=level,
+        laws=rows,
+        members=tuple(
+            Member(law=law, weighting=k, weight=float(weight), params=params)
+            for (law, k), weight, params in zip(found.members, found.weights, found.params, strict=True)
+        ),
+        anchor=found.anchor,
+        noise_sd=_noise_sd(curve, curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, found),
+        drift=shrunk(found.wander, len(found.ends), 1.0 if curve.logarithmic else float(np.ptp(curve.y))),
+        mirror=mirror,
+        x_min=float(curve_x.min()),
+        x_max=float(curve_x.max()),
+    )
+
+
+def _pool(candidates: Sequence[str] | None, down: bool) -> tuple[tuple[str, int], ...]:
+    if candidates is None:
+        return POOL if down else RISING_POOL
+    if isinstance(candidates, str) or not isinstance(candidates, Sequence) or not len(candidates):
+        raise AnalysisError(f"candidates is {candidates!r}: give a list of names of laws, such as ['power', 'shifted_power'].")
+    names = dict.fromkeys(find_law(name).name for name in candidates)
+    names.pop("last_value", None)  # it is always there
+    if not names:
+        raise AnalysisError("candidates names no law but last_value, which every law is compared with: name another.")
+    return tuple((name, k) for name in names for k in WEIGHTINGS)
+
+
+def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple[tuple[dict[str, Any], ...], str]:
+    """One row per law, best first, and the name of the law chosen, which has at most `most`
+    parameters.
+    """
+    by_law: dict[str, Array] = {}
+    share: dict[str, float] = {}
+    for (law, _), errors, weight in zip(found.members, found.errors, found.weights, strict=True):
+        share[law] = share.get(law, 0.0) + float(weight)
+        if law not in by_law or found.origin_weights @ errors < found.origin_weights @ by_law[law]:
+            by_law[law] = errors
+    by_law["last_value"] = last_value_errors(curve, found.ends)
+    if not found.ends:  # nothing could be predicted from earlier points: the plain power law stands, whether it is averaged or not
+        by_law.setdefault("power", np.empty(0))
+        most += 1
+    best = min((law for law in by_law), key=lambda law: float(found.origin_weights @ by_law[law]) if found.ends else 0.0)
+    rows: list[dict[str, Any]] = []
+    near: set[str] = set()
+    for law, errors in by_law.items():
+        mean = float(np.sqrt(found.origin_weights @ errors)) if found.ends else np.nan
+        behind, error = _behind(errors, by_law[best])
+        if law == best or not found.ends or behind <= error:
+            near.add(law)
+        rows.append(
+            {
+                "law": law,
+                "parameters": len(find_law(law).names),
+                "rolling_error": finite(mean),
+                "standard_error": finite(mean * error),
+                "weight": share.get(law, 0.0),
+                "chosen": False,
+            }
+        )
+    rows.sort(key=lambda row: (row["rolling_error"] if found.ends else row["parameters"], row["law"] == "last_value"))
+    enough = [row for row in rows if row["parameters"] <= most and row["law"] not in barred]
+    # without an origin nothing was predicted, and the simplest law that is not trivial stands
+    trivial = {"last_value"} if not found.ends and len(enough) > 1 else set()
+    close = [row for row in enough if row["law"] in near and row["law"] not in trivial] or enough[:1]
+    chosen = min(close, key=lambda row: (row["parameters"], row["rolling_error"] or 0.0, row["law"] != "power"))
+    chosen["chosen"] = True
+    return tuple(rows), str(chosen["law"])
+
+
+def _behind(errors: Array, best: Array) -> tuple[float, float]:
+    """By what share a law's errors exceed the best law's, on average over the same origins, and the
+    standard error of that.
+
+    Compared origin by origin: that all laws err more from early origins says nothing about which
+    law is better.
+    """
+    if not len(errors):
+        return 0.0, np.nan
+    tiny = 1e-12 * float(np.max(best)) + 1e-300
+    ratio = 0.5 * np.log((errors + tiny) / (best + tiny))
+    spread = float(np.std(ratio, ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else np.nan
+    return float(np.mean(ratio)), spread
+
+
+def _weighting(found: Average, law: str) -> int:
+    """The k under which this law did best."""
+    own = [(float(weight), k) for (name, k), weight in zip(found.members, found.weights, strict=True) if name == law]
+    return max(own)[1] if own else 0
+
+
+def _noise_sd(curve: Curve, x: Array, y: Array, mass: Array, found: Average) -> float | None:
+    """Spread of the points about the average, later points counting more, for it is the last ones
+    whose noise goes on.
+    """
+    with np.errstate(all="ignore"):
+        values = np.array([find_law(law).function(x, **params) for (law, _), params in zip(found.members, found.params, strict=True)])
+        if curve.logarithmic:
+            values = np.log(np.maximum(values, 1e-300))
+    residual = (np.log(y) if curve.logarithmic else y) - found.weights @ values
+    weights = mass * x / x.max()
+    worth = effective(weights)
+    if worth <= 3.5:
+        return curve.noise_sd
+    return float(np.sqrt(np.sum(weights * residual**2) / weights.sum() * worth / (worth - 3.0)))

@@ -1,0 +1,49 @@
+"""How a number, its interval and its p-value are put into words: everywhere the same."""
+
+from __future__ import annotations
+
+import math
+
+
+def decimals_for(width: float) -> int:
+    """Decimals that show two significant digits of `width`, from 0 to 8."""
+    if not math.isfinite(width) or width <= 0.0:
+        return 4
+    return min(8, max(0, 1 - math.floor(math.log10(width))))
+
+
+def with_interval(value: float, low: float, high: float, *, level: float) -> str:
+    """'0.340 (90% interval 0.312 to 0.371)', with as many digits as the interval's width justifies."""
+    ends = [end for end in (low, high) if math.isfinite(end)]
+    width = max((abs(end - value) for end in ends), default=0.0)
+    # An interval of no width, as noise-free data give, justifies no more than six digits of the
+    # value.
+    places = min(decimals_for(width), decimals_for(abs(value)) + 4 if value else 4)
+    if value:  # and an interval far wider than its value must not make it a zero
+        places = max(places, min(decimals_for(abs(value)), 12))
+    if 0.0 < abs(value) < 1e-6 and width < 1e-4:
+        said = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+        return f"{value:.3g} ({percent(level)} interval {said[0]} to {said[1]})"
+    said = [f"{end:,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+    return f"{value:,.{places}f} ({percent(level)} interval {said[0]} to {said[1]})"
+
+
+def percent(level: float) -> str:
+    """0.95 as '95%', 0.995 as '99.5%'."""
+    return f"{100.0 * level:.6g}%"
+
+
+def p_value(p: float) -> str:
+    """'p = 0.011', or 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def level_of(value: object) -> str:
+    """A setting's level for a sentence: whole numbers with thousands separated, the rest as it is."""
+    if isinstance(value, str):
+        return value
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(value)
+    return f"{number:,.0f}" if number.is_integer() else f"{number:g}"

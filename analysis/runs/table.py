@@ -1,0 +1,209 @@
+"""Read the runs table of a study, or anyone's CSV or Parquet file, into one normal form.
+
+The same table read from CSV and from Parquet comes out equal: text columns are pandas `str` with
+NaN where missing, whole-number columns are int64 (float64 if any value is missing), all other
+numbers are float64.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
+from analysis.errors import AnalysisError, nearest_name
+from analysis.runs.outcomes import OUTCOMES
+
+TEXT = frozenset(
+    {
+        "study",
+        "arm",
+        "run_id",
+        "cell_id",
+        "trunk_id",
+        "pretrain_id",
+        "intermediate_id",
+        "encoder",
+        "pretrain_source",
+        "pretrain_recipe",
+        "pretrain_length",
+        "pretrain_sampling",
+        "intermediate",
+        "intermediate_source",
+        "intermediate_recipe",
+        "finetune_source",
+        "finetune_task",
+        "finetune_recipe",
+        "stage_id",
+        "kind",
+        "parent_id",
+        "state",
+        "reason",
+        "device",
+        "precision",
+    }
+)
+WHOLE = frozenset(
+    {
+        "seed",
+        "encoder_params",
+        "pretrain_images",
+        "pretrain_steps",
+        "pretrain_image_passes",
+        "intermediate_images",
+        "intermediate_steps",
+        "finetune_images",
+        "finetune_steps",
+        "test_images",
+        "steps",
+        "image_passes",
+        "attempts",
+    }
+)
+REAL = (RUN_COLUMNS.keys() | STAGE_COLUMNS.keys()) - TEXT - WHOLE
+
+
+def load_runs(path: str | Path, *, required: Sequence[str] | None = None) -> pd.DataFrame:
+    """The runs table of a study folder (its runs.parquet), or of a .csv or .parquet file; columns
+    as in RUN_COLUMNS.
+
+    Someone's own table needs only the `required` columns, by default finetune_images and a score
+    (one of `analysis.runs.outcomes.OUTCOMES`); any others are kept, and nothing is added. Raises
+    AnalysisError for a file or folder that is not there, an empty table, a missing column (naming
+    the nearest), or text where numbers belong (naming column, line and value).
+    """
+    place = Path(path)
+    table = _read(place / "runs.parquet" if place.is_dir() else place, folder=place if place.is_dir() else None)
+    if required is None:
+        required = ("finetune_images", *([] if set(OUTCOMES) & set(table.columns) else [OUTCOMES[0]]))
+    require_columns(table, required, where=str(place))
+    return table
+
+
+def load_stages(folder: str | Path) -> pd.DataFrame:
+    """The stages table of a study folder (its stages.parquet); columns as in STAGE_COLUMNS. Raises
+    AnalysisError as load_runs does.
+    """
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise AnalysisError(f"{place} is a file, and load_stages reads a study folder: give the folder that holds stages.parquet.")
+    table = _read(place / "stages.parquet", folder=place)
+    require_columns(table, ("stage_id", "kind", "state"), where=str(place))
+    return table
+
+
+def require_columns(table: pd.DataFrame, needed: Sequence[str], *, where: str) -> None:
+    """Raises AnalysisError that names the first missing column and the nearest one that is there."""
+    for name in needed:
+        if name not in table.columns:
+            raise AnalysisError(f"{where} has no column '{name}' ({nearest_name(name, table.columns)}): add it, or name another.")
+
+
+def numeric_column(table: pd.DataFrame, name: str, *, where: str) -> pd.Series:
+    """A column as float64, missing values as NaN. Raises AnalysisError where it is absent or holds
+    text.
+    """
+    require_columns(table, (name,), where=where)
+    return _as_numbers(table[name], where=where, places=[f"row {position}" for position in range(len(table))]).astype("float64")
+
+
+def _read(file: Path, *, folder: Path | None) -> pd.DataFrame:
+    if not file.is_file():
+        if folder is not None and folder.is_dir():
+            raise AnalysisError(
+                f"{folder} holds no {file.name}: no run has finished there, or it is not a study folder; look with python -m scaling.status {folder}."
+            )
+        raise AnalysisError(f"{folder or file} does not exist: give a study folder, a .csv or a .parquet file.")
+    if file.suffix == ".parquet":
+        try:
+            table = pd.read_parquet(file)
+        except Exception as error:
+            raise AnalysisError(f"{file} cannot be read as Parquet ({error}): write it again.") from error
+        places = [f"row {position}" for position in range(len(table))]
+    elif file.suffix == ".csv":
+        table, places = _read_csv(file)
+    else:
+        raise AnalysisError(f"{file} is neither .csv nor .parquet: give a study folder, or a file of one of these kinds.")
+    if len(table) == 0:
+        raise AnalysisError(f"{file} holds no rows: nothing to analyse yet.")
+    return _normal_form(table.reset_index(drop=True), where=str(file), places=places)
+
+
+def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
+    """All cells as text (an empty cell is missing), and the line each row ends on: so 'NA' in a
+    text column stays text.
+    """
+    rows: list[list[str | None]] = []
+    places: list[str] = []
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.reader(stream)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            if not header:
+                raise AnalysisError(f"{file} is empty: give a CSV with a line of column names and one line per run.")
+            twice = [name for name in header if header.count(name) > 1]
+            if twice:
+                raise AnalysisError(f"{file} has two columns '{twice[0]}': rename or remove one.")
+            for cells in reader:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise AnalysisError(
+                        f"{file}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names: quote cells that hold a comma."
+                    )
+                rows.append([cell if cell != "" else None for cell in cells])
+                places.append(f"line {reader.line_num}")
+        except UnicodeDecodeError as error:
+            raise AnalysisError(f"{file} is not UTF-8 text ({error.reason}): save the CSV as UTF-8.") from None
+        except csv.Error as error:
+            raise AnalysisError(f"{file}, line {reader.line_num}: {error}; write the CSV again.") from None
+    return pd.DataFrame(rows, columns=header, dtype="object"), places
+
+
+def _normal_form(table: pd.DataFrame, *, where: str, places: Sequence[str]) -> pd.DataFrame:
+    columns: dict[str, pd.Series] = {}
+    for name in table.columns:
+        column = table[name]
+        if name in TEXT:
+            columns[name] = _as_text(column)
+        elif name in WHOLE or name in REAL:
+            numbers = _as_numbers(column, where=where, places=places)
+            whole = name in WHOLE and bool(np.all(np.isfinite(numbers) & (numbers == np.round(numbers))))
+            columns[name] = numbers.astype("int64" if whole else "float64")
+        elif pd.api.types.is_bool_dtype(column):
+            columns[name] = column
+        else:
+            columns[name] = _inferred(column, places)
+    return pd.DataFrame(columns)
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    text = column.astype("object").map(lambda value: None if pd.isna(value) else str(value))
+    return text.astype("str")
+
+
+def _as_numbers(column: pd.Series, *, where: str, places: Sequence[str]) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype("float64")
+    numbers = pd.to_numeric(column.astype("object"), errors="coerce").astype("float64")
+    said_missing = column.astype("object").map(lambda value: str(value).strip().lower() in ("nan", "na", "none", "null"))
+    wrong = np.flatnonzero(numbers.isna() & column.notna() & ~said_missing)
+    if len(wrong):
+        value = column.iloc[wrong[0]]
+        raise AnalysisError(f"{where}, column '{column.name}', {places[wrong[0]]}: '{value}' is not a number: correct it, or leave the cell empty.")
+    return numbers
+
+
+def _inferred(column: pd.Series, places: Sequence[str]) -> pd.Series:
+    """A column that we do not know: numbers if every cell is one, else text."""
+    try:
+        numbers = _as_numbers(column, where="", places=places)
+    except AnalysisError:
+        return _as_text(column)
+    if column.notna().any() and bool(np.all(np.isfinite(numbers) & (numbers == np.round(numbers)))):
+        return numbers.astype("int64")
+    return numbers

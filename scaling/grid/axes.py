@@ -1,0 +1,157 @@
+"""The axes of a grid and the combinations that are runs: crossed, zipped, and with exclusions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trials.errors import InputError, nearest
+from trials.recipes.lengths import Length, parse_length
+
+AXES = (
+    "encoder",
+    "pretrain.source",
+    "pretrain.images",
+    "pretrain.length",
+    "pretrain.recipe",
+    "pretrain.sampling",
+    "intermediate.objective",
+    "intermediate.source",
+    "intermediate.images",
+    "intermediate.length",
+    "intermediate.recipe",
+    "finetune.source",
+    "finetune.task",
+    "finetune.images",
+    "finetune.length",
+    "finetune.recipe",
+)
+Fail = Callable[[str, str], InputError]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a combination says of one kind of stage."""
+
+    objective: str
+    """'simmim'; 'classification' or 'spatial' of an intermediate stage; the task of a fine-tuning."""
+    source: str
+    images: int
+    length: Length
+    recipe: str
+    """Its label on the axis."""
+    sampling: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """One cell of a grid. A stage that is not in it is None, so that two cells which differ in that
+    stage's settings alone are one.
+    """
+
+    encoder: str
+    pretrain: Choice | None
+    intermediate: Choice | None
+    finetune: Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The values of every axis, those that advance together, and what is left out."""
+
+    values: Mapping[str, tuple[Any, ...]]
+    """Every name in AXES, with at least one value."""
+    sampling: Mapping[str, str]
+    """How an intermediate stage and a fine-tuning draw their subsets, by kind."""
+    zipped: tuple[tuple[str, ...], ...] = ()
+    """Groups of axes of equal length that advance together."""
+    excluded: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
+    """A combination is left out where all axes of an entry have one of the entry's values."""
+
+    def combinations(self) -> Iterator[Combination]:
+        """Every cell once, in the order of the product, the first axis slowest."""
+        seen = set()
+        for places in itertools.product(*(range(len(self.values[name])) for name in AXES)):
+            at = dict(zip(AXES, places, strict=True))
+            if any(len({at[name] for name in group}) > 1 for group in self.zipped):
+                continue
+            chosen = {name: self.values[name][place] for name, place in at.items()}
+            if not chosen["pretrain.images"]:  # what has no meaning matches no exclusion
+                chosen |= dict.fromkeys(("pretrain.source", "pretrain.length", "pretrain.recipe", "pretrain.sampling"))
+            if chosen["intermediate.objective"] == "none":
+                chosen |= dict.fromkeys(("intermediate.source", "intermediate.images", "intermediate.length", "intermediate.recipe"))
+            if any(all(chosen[name] in values for name, values in entry.items()) for entry in self.excluded):
+                continue
+            one = Combination(
+                encoder=chosen["encoder"],
+                pretrain=self._choice("pretrain", chosen, "simmim", chosen["pretrain.sampling"]) if chosen["pretrain.images"] else None,
+                intermediate=self._choice("intermediate", chosen, chosen["intermediate.objective"], self.sampling["intermediate"])
+                if chosen["intermediate.objective"] != "none"
+                else None,
+                finetune=self._choice("finetune", chosen, chosen["finetune.task"], self.sampling["finetune"]),
+            )
+            if one not in seen:
+                seen.add(one)
+                yield one
+
+    @staticmethod
+    def _choice(kind: str, chosen: Mapping[str, Any], objective: str, sampling: str) -> Choice:
+        own = {key: chosen[f"{kind}.{key}"] for key in ("source", "images", "length", "recipe")}
+        return Choice(objective=objective, sampling=sampling, **own)
+
+
+def read_zipped(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -> tuple[tuple[str, ...], ...]:
+    """`zip: [pretrain.images, pretrain.length]`, or a list of such lists. Raises what `fail` makes."""
+    if value is None:
+        return ()
+    groups = value if isinstance(value, list) and value and all(isinstance(one, list) for one in value) else [value]
+    taken: set[str] = set()
+    for group in groups:
+        if not isinstance(group, list) or len(group) < 2:
+            raise fail("zip", f"zip names two axes or more that advance together, such as [pretrain.images, pretrain.length], not {group!r}.")
+        for name in group:
+            _check_axis("zip", name, fail)
+            if name in taken:
+                raise fail("zip", f"{name} stands in zip twice: an axis can advance with one group only.")
+            taken.add(name)
+        lengths = {name: len(values[name]) for name in group}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            raise fail("zip", f"zipped axes need equally many values, and {told}: make them equal, or take one out of zip.")
+    return tuple(tuple(group) for group in groups)
+
+
+def read_excluded(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -> tuple[Mapping[str, tuple[Any, ...]], ...]:
+    """`exclude:` a list of mappings from axes to a value or a list of values. Raises what `fail`
+    makes.
+    """
+    if value is None:
+        return ()
+    entries = value if isinstance(value, list) else [value]
+    read = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not entry:
+            raise fail("exclude", f"exclude is a list such as [{{pretrain.images: 0, intermediate.objective: classification}}], not {entry!r}.")
+        wanted = {}
+        for name, given in entry.items():
+            _check_axis("exclude", name, fail)
+            wanted[name] = tuple(_as_on_axis(name, one, values[name], fail) for one in (given if isinstance(given, list) else [given]))
+        read.append(wanted)
+    return tuple(read)
+
+
+def _check_axis(key: str, name: Any, fail: Fail) -> None:
+    if name not in AXES:
+        raise fail(key, f"there is no axis {name!r}; {nearest(str(name), AXES)}")
+
+
+def _as_on_axis(name: str, given: Any, there: Sequence[Any], fail: Fail) -> Any:
+    try:
+        value = parse_length(given) if name.endswith(".length") else given
+    except InputError as error:
+        raise fail("exclude", str(error)) from None
+    if value not in there or isinstance(value, bool):
+        raise fail("exclude", f"{name} never is {given!r}: it takes {', '.join(str(one) for one in there)}.")
+    return value

@@ -1,0 +1,134 @@
+"""The grid: a study's axes and fixed settings, read from YAML into checked, frozen objects.
+
+Every value that may be an axis takes one value or a list; the study is the product of all lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from scaling.grid.axes import Axes
+from trials.recipes.lengths import Length
+
+KINDS = ("pretrain", "intermediate", "finetune")
+OBJECTIVES = ("none", "classification", "spatial")
+TASKS = ("segmentation", "classification")
+ORDERS = ("deepest", "longest", "cheapest")
+KEEPS = ("everything", "weights", "results")
+COMPILE = ("auto", "off", "default", "reduce-overhead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeChoice:
+    """A recipe as a grid names it."""
+
+    label: str
+    """Its name on the axis and in the runs table."""
+    name: str
+    """A recipe of `trials.recipes.named`."""
+    overrides: dict[str, Any]
+    """Fields with other values than that recipe's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageGrid:
+    """The settings of one kind of stage, each axis a tuple."""
+
+    sources: tuple[str, ...]
+    images: tuple[int, ...]
+    """Training-subset sizes; 0 in pre-training is training from scratch."""
+    length: tuple[Length, ...]
+    recipes: tuple[RecipeChoice, ...]
+    samplings: tuple[str, ...]
+    heldout_images: int | None
+    """Size of the fixed held-out set; None takes all there are (in pre-training at most 512)."""
+    eval_points: int
+    image_px: int | None
+    """Side of the images where it differs from the encoder's, as in fine-tuning at a higher
+    resolution.
+    """
+    choice: tuple[str, ...]
+    """Intermediate: objectives. Fine-tuning: tasks. Pre-training: ('simmim',)."""
+
+    def recipe(self, label: str) -> RecipeChoice:
+        """The recipe of that label."""
+        return next(one for one in self.recipes if one.label == label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one stage of a kind holds while it runs."""
+
+    cpus: int
+    """Cores of each of its processes."""
+    gpus: float | None
+    """Share of a GPU of each process; None means as measured on the machine: the share with which
+    most images a second are trained in all.
+    """
+    workers: int
+    """Processes that a stage is spread over, data parallel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How stages are run; none of it decides a stage's numbers."""
+
+    order: str
+    """'deepest' finishes runs early, 'longest' fills the machines to the end, 'cheapest' gives many
+    results soon.
+    """
+    keep: str
+    """'everything' keeps trunk states as well, 'weights' lets those go once nothing in the plan
+    needs them, 'results' the weights too.
+    """
+    broken_images: Literal["refuse", "skip"]
+    """'refuse' or 'skip' images that cannot be decoded."""
+    retries: int
+    """How often a stage whose process died, or that failed for a reason that may pass, is tried
+    again within a launch.
+    """
+    micro_batches: int
+    """Parts that a batch is computed in, one after another, where it does not fit a GPU at once."""
+    compile: str
+    """torch.compile: 'auto', 'off', 'default' or 'reduce-overhead'."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A whole study, as the user asked for it."""
+
+    study: str
+    encoders: tuple[str, ...]
+    pretrain: StageGrid
+    intermediate: StageGrid | None
+    finetune: StageGrid
+    axes: Axes
+    """The values of every axis, which of them advance together, and what is left out."""
+    arms: tuple[tuple[str, Grid], ...] = ()
+    """Named arms, each a grid without arms; where there are any, the study is their union and the
+    fields above are those of the first.
+    """
+    seeds: dict[str, int]
+    """How many seeds each kind of stage has; run s uses seed s modulo that."""
+    resources: dict[str, Resources]
+    execution: Execution
+    where: dict[str, str] = field(compare=False)
+    """File and line of each key, for messages, such as {'finetune.images': 'grid.yaml line 12'}."""
+    text: str = field(compare=False)
+    """The YAML as launched, with --set applied."""
+
+
+def load_grid(path: Path, settings: list[str] | None = None) -> Grid:
+    """Read and check a grid.
+
+    Args:
+        path: the YAML file. settings: `KEY=VALUE` with a dotted key, as --set takes them.
+
+    Raises:
+        InputError: with file and line, if anything in it cannot be.
+    """
+    from scaling.grid.reader import read_grid
+
+    return read_grid(path, settings or [])

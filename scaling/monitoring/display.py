@@ -1,0 +1,175 @@
+"""What a launch shows while it runs: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from scaling.formatting import count, duration
+from scaling.monitoring.progress_counts import Running, Standing, Tally
+from scaling.plan.forecast import Forecast, Range
+from scaling.plan.plan import Plan
+from scaling.plan.stage_names import titles
+from scaling.study.folder import Study
+
+SCORES = ("val_mim_loss", "val_accuracy", "miou", "accuracy")
+_SHOWN = (*SCORES, "train_mim_loss", "train_loss")  # the first that a running stage has reported
+HEARTBEAT_S = 60.0  # without a terminal: so often a line says what runs
+_NAMED = 4  # running stages in such a line
+_QUIET_S = 120.0  # a stage that has said nothing for so long is marked
+# columns of a terminal from which on a column of the table is shown
+_RATE_COLUMNS, _LOSS_COLUMNS, _TITLE_COLUMNS = 90, 60, 70
+_STATES = {"done": "green", "running": "cyan", "waiting": "", "retrying": "yellow", "failed": "red", "blocked": "red"}
+
+
+class Display:
+    """A watcher that shows stages done, those that run with their speed, loss and time left, and
+    the time left for the whole.
+
+    Args:
+        forecast: of the stages that this launch is to run.
+        stopping: whether the launch was told to stop.
+    """
+
+    def __init__(self, plan: Plan, study: Study, forecast: Forecast, console: Console, *, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._plan, self._study, self._console, self._stopping = plan, study, console, stopping
+        self.tally = Tally(plan, forecast)
+        self._titles = titles(plan)
+        self._to_run = len(forecast.stage_s)
+        self._live = Live(get_renderable=self.picture, console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+        self._over = threading.Event()
+        self._beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made, and
+        a terminal cannot be pickled.
+        """
+        return {}
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._live.start()
+        else:
+            self._beats.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        if self._live:
+            self._live.stop()
+
+    def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
+        """A stage runs: it is shown from now on."""
+        self.tally.progressed(name, values)
+
+    def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
+        """A stage is done, or failed for good: one line for it stays."""
+        ran_s = self.tally.ended(name, reason is not None)
+        now = self.tally.look()
+        ended = now.number("done") + now.number("failed") - (len(self._plan.stages) - self._to_run)
+        took = f"in {duration(ran_s)}  " if ran_s is not None else ""
+        outcome = f"done   {took}{_scores(values)}" if reason is None else f"FAILED {reason} (log: {self._study.stage_folder(name) / 'log.txt'})"
+        self._say(f"[{ended:>{len(str(self._to_run))}}/{self._to_run}] {self._titles[name]}  {outcome}")
+
+    def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
+        """An attempt failed, and there will be another: a line says why."""
+        self.tally.retried(name)
+        self._say(f"again in {duration(wait_s)}: {self._titles[name]}  {reason}")
+
+    def heartbeat(self) -> None:
+        """One line on what runs, for a log that would otherwise be silent through a long stage."""
+        now = self.tally.look()
+        stages = [f"{self._titles[one.name]} {one.share:.0%}{_comma(_loss(one))}" for one in now.running[:_NAMED]]
+        more = [f"{len(now.running) - _NAMED} more"] if len(now.running) > _NAMED else []
+        self._say(f"{self._whole(now)}; running: {'; '.join(stages + more) or 'nothing yet'}")
+
+    def picture(self) -> Group:
+        """The live display, as large as the terminal allows."""
+        now = self.tally.look()
+        width, height = self._console.size
+        parts: list[Any] = [self._bar(now, width), self._counts(now)]
+        if self._stopping():
+            parts.append(Text("stopping: running stages write a checkpoint; Ctrl-C once more stops at once", style="bold yellow"))
+        room = max(1, height - len(parts) - 3)  # the table's head, the line that counts the rest, the cursor's
+        if now.running:
+            parts.append(self._table(now.running[:room], width))
+        if len(now.running) > room:
+            parts.append(Text(f"... and {len(now.running) - room:,} more that run"))
+        return Group(*parts)
+
+    def _bar(self, now: Standing, width: int) -> Table:
+        line = Table.grid(padding=(0, 1))
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        line.add_column(width=max(4, min(30, width // 5)))
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        line.add_row(Text(self._plan.study), ProgressBar(total=1.0, completed=now.share), Text(f"{now.share:.0%}, {_left(now.left_s)}"))
+        return line
+
+    def _counts(self, now: Standing) -> Text:
+        parts = [Text(f"{number:,} {state}", style=style) for state, style in _STATES.items() if (number := now.number(state))]
+        if sum(now.retries.values()):
+            parts.append(Text(f"{sum(now.retries.values()):,} tried again", style="yellow"))
+        if now.images_per_s:
+            parts.append(Text(f"{count(round(now.images_per_s))} images/s"))
+        text = Text(", ").join([*parts, Text(f"{duration(now.elapsed_s)} so far")])
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+    def _table(self, running: list[Running], width: int) -> Table:
+        columns: list[tuple[str, bool, Callable[[Running], str]]] = [("running", True, lambda one: self._titles[one.name])]
+        columns.append(("done", True, lambda one: f"{one.share:.0%}"))
+        columns.append(
+            ("images/s", width >= _RATE_COLUMNS, lambda one: f"{one.values['images_per_s']:,.0f}" if "images_per_s" in one.values else "-")
+        )
+        columns.append(("loss", width >= _LOSS_COLUMNS, lambda one: _loss(one) or "-"))
+        columns.append(("left", True, lambda one: self._left(one)))
+        shown = [(head, cell) for head, wanted, cell in columns if wanted]
+        table = Table(box=None, pad_edge=False, header_style="dim", expand=width < _TITLE_COLUMNS)
+        for head, _ in shown:
+            first = head == "running"
+            left = head in ("running", "loss")
+            table.add_column(
+                head, no_wrap=True, overflow="ellipsis", justify="left" if left else "right", ratio=1 if first else None, min_width=len(head)
+            )
+        for one in running:
+            table.add_row(*(Text(cell(one)) for _, cell in shown))
+        return table
+
+    def _left(self, one: Running) -> str:
+        quiet_s = self.tally.clock() - one.heard_s
+        return f"silent for {duration(quiet_s)}" if quiet_s > _QUIET_S else duration(self.tally.left_s(one))
+
+    def _whole(self, now: Standing) -> str:
+        states = ", ".join(f"{number:,} {state}" for state in _STATES if (number := now.number(state)))
+        return f"{self._plan.study}: {states}; {_left(now.left_s)}"
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT_S):
+            self.heartbeat()
+
+
+def _left(left_s: Range) -> str:
+    low, middle, high = duration(left_s.low), duration(left_s.middle), duration(left_s.high)
+    return f"about {middle} left" + (f" ({low} to {high})" if low != high else "")
+
+
+def _loss(one: Running) -> str:
+    return next((f"{name} {one.values[name]:.4f}" for name in _SHOWN if name in one.values), "")
+
+
+def _scores(values: dict[str, Any]) -> str:
+    return ", ".join(f"{score} {values[score]:.4f}" for score in SCORES if score in values)
+
+
+def _comma(text: str) -> str:
+    return f", {text}" if text else ""

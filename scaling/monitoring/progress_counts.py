@@ -1,0 +1,176 @@
+"""How far a launch is, counted from what its watchers are told: the display and the metrics both
+read it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from scaling.plan.forecast import Forecast, Range
+from scaling.plan.plan import Plan
+
+STATES = ("done", "running", "waiting", "retrying", "failed", "blocked")
+# how much of the plan must be done before the pace of this launch counts as much as the forecast's
+PRIOR = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A stage that runs."""
+
+    name: str
+    kind: str
+    values: dict[str, Any]
+    """The newest of each value that it reported."""
+    since_s: float
+    """On the tally's clock: when it was first heard of."""
+    heard_s: float
+    """When it was last heard of."""
+
+    @property
+    def share(self) -> float:
+        """Share of its optimiser steps that are done, 0 to 1."""
+        return float(self.values.get("step", 0)) / max(1, self.values.get("steps", 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A launch at one moment."""
+
+    counts: dict[tuple[str, str], int]
+    """Stages by kind and state, one of `STATES`."""
+    retries: dict[str, int]
+    """Attempts of this launch that failed and were followed by another, by kind."""
+    running: list[Running]
+    """In the order in which they began."""
+    share: float
+    """Share of the work that this launch began with and that can still be done, 0 to 1."""
+    left_s: Range
+    """Seconds until the last stage that can run is done."""
+    elapsed_s: float
+
+    def number(self, state: str) -> int:
+        """Stages in a state."""
+        return sum(number for (_, each), number in self.counts.items() if each == state)
+
+    @property
+    def images_per_s(self) -> float:
+        """Of all running stages together."""
+        return sum(float(one.values.get("images_per_s", 0.0)) for one in self.running)
+
+
+class Tally:
+    """Counts stages by state; a failed one blocks its descendants. Told by the thread that
+    schedules, read by any.
+
+    Args:
+        forecast: what this launch is to run; stages of the plan that it does not name count as
+            done.
+        clock: a clock that is never set back, in seconds.
+    """
+
+    def __init__(self, plan: Plan, forecast: Forecast, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plan, self._forecast, self.clock = plan, forecast, clock
+        self._lock = threading.Lock()
+        self._started_s = clock()
+        self._state = {name: "waiting" if name in forecast.stage_s else "done" for name in plan.stages}
+        self._counts = Counter((stage.spec.kind, self._state[name]) for name, stage in plan.stages.items())
+        self._retries: Counter[str] = Counter()
+        self._running: dict[str, Running] = {}
+        self._all_s = sum(forecast.stage_s.values())
+        self._done_s, self._dropped_s = 0.0, 0.0
+
+    def progressed(self, name: str, values: dict[str, Any]) -> bool:
+        """A stage runs; returns whether it was not known to."""
+        with self._lock:
+            if self._state[name] in ("done", "failed"):
+                return False  # a straggling report
+            known, moment = self._running.get(name), self.clock()
+            self._running[name] = Running(
+                name=name,
+                kind=self._plan.stages[name].spec.kind,
+                values=(known.values if known else {}) | values,
+                since_s=known.since_s if known else moment,
+                heard_s=moment,
+            )
+            self._move(name, "running")
+            return known is None
+
+    def ended(self, name: str, failed: bool) -> float | None:
+        """A stage is done, or failed for good; returns for how many seconds it was seen to run, if
+        it was.
+        """
+        with self._lock:
+            if self._state[name] in ("done", "failed"):
+                return None
+            ran = self._running.pop(name, None)
+            stage_s = self._forecast.stage_s
+            if not failed:
+                self._done_s += stage_s.get(name, 0.0)
+                self._move(name, "done")
+            else:
+                self._move(name, "failed")
+                self._dropped_s += stage_s.get(name, 0.0)
+                below = list(self._plan.children[name])
+                while below:
+                    child = below.pop()
+                    if self._state[child] == "waiting":
+                        self._move(child, "blocked")
+                        self._dropped_s += stage_s.get(child, 0.0)
+                        below += self._plan.children[child]
+            return None if ran is None else self.clock() - ran.since_s
+
+    def retried(self, name: str) -> None:
+        """An attempt failed and another is going to be made."""
+        with self._lock:
+            self._running.pop(name, None)
+            self._retries[self._plan.stages[name].spec.kind] += 1
+            self._move(name, "retrying")
+
+    def look(self) -> Standing:
+        """The launch as it is now."""
+        with self._lock:
+            running, moment = list(self._running.values()), self.clock()
+            counts = {key: number for key, number in self._counts.items() if number}
+            whole_s = self._all_s - self._dropped_s
+            done_s = self._done_s + sum(one.share * self._forecast.stage_s.get(one.name, 0.0) for one in running)
+            retries = dict(self._retries)
+        share = min(1.0, done_s / whole_s) if whole_s > 0 else 1.0
+        longest_s = max((self.left_s(one) for one in running), default=0.0)
+        left_s = self._left_s(share, whole_s, moment - self._started_s, longest_s)
+        return Standing(counts=counts, retries=retries, running=running, share=share, left_s=left_s, elapsed_s=moment - self._started_s)
+
+    def left_s(self, one: Running) -> float:
+        """Seconds that a running stage still takes: at its own pace, or as forecast while that is
+        not known.
+        """
+        rate, heard_ago_s = one.values.get("images_per_s"), self.clock() - one.heard_s
+        if not rate or "step" not in one.values:
+            return max(0.0, (1 - one.share) * self._forecast.stage_s.get(one.name, 0.0))
+        images = (one.values["steps"] - one.values["step"]) * self._plan.stages[one.name].spec.recipe.batch_images
+        return max(0.0, float(images / rate) - heard_ago_s)
+
+    def _left_s(self, share: float, whole_s: float, elapsed_s: float, at_least_s: float) -> Range:
+        """The forecast, scaled by how this launch has kept to it so far; its range narrows as work
+        gets done.
+        """
+        forecast = self._forecast.wall_range_s
+        if whole_s <= 0 or self._all_s <= 0:
+            return Range(low=at_least_s, middle=at_least_s, high=at_least_s)
+        wall_s = forecast.middle * whole_s / self._all_s
+        pace = (elapsed_s + PRIOR * wall_s) / ((share + PRIOR) * wall_s) if wall_s > 0 else 1.0
+        middle = max(at_least_s, wall_s * (1 - share) * pace)
+        low, high = (1 - (1 - end / forecast.middle) * (1 - share) if forecast.middle > 0 else 1.0 for end in (forecast.low, forecast.high))
+        return Range(low=max(at_least_s, middle * low), middle=middle, high=max(middle, middle * high))
+
+    def _move(self, name: str, state: str) -> None:
+        kind, before = self._plan.stages[name].spec.kind, self._state[name]
+        if before != state:
+            self._counts[kind, before] -= 1
+            self._counts[kind, state] += 1
+            self._state[name] = state

@@ -1,0 +1,85 @@
+"""running.json: what runs at this moment, told by a launch whose stages are trained where
+`scaling.status` cannot look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from scaling.plan.plan import Plan
+from scaling.study.remote_study import RUNNING, Mirror
+
+EVERY_S = 10.0
+
+
+class RunningNow:
+    """A watcher that brings the newest values of every running stage to the mirror and to the
+    store, every few seconds, and nothing once it is over.
+
+    Args:
+        every_s: seconds between two writes.
+    """
+
+    def __init__(self, plan: Plan, mirror: Mirror, *, every_s: float = EVERY_S) -> None:
+        self._plan, self._mirror, self._every_s = plan, mirror, every_s
+        self._lock = threading.Lock()
+        self._stages: dict[str, dict[str, Any]] = {}
+        self._attempts: dict[str, int] = {}
+        self._over = threading.Event()
+        self._beats = threading.Thread(target=self._beat, name="running", daemon=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made."""
+        return {}
+
+    def __enter__(self) -> RunningNow:
+        self._beats.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._beats.join()
+        with contextlib.suppress(OSError):
+            (self._mirror.folder / RUNNING).unlink(missing_ok=True)
+            self._mirror.remote.delete(RUNNING)
+
+    def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
+        """Its newest values; kept in memory until the next write."""
+        passes = {"image_passes": values["step"] * self._plan.stages[name].spec.recipe.batch_images} if "step" in values else {}
+        with self._lock:
+            self._stages[name] = self._stages.get(name, {}) | values | passes
+
+    def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
+        """It runs no more."""
+        with self._lock:
+            self._stages.pop(name, None)
+
+    def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
+        """It runs no more, for now."""
+        with self._lock:
+            self._stages.pop(name, None)
+            self._attempts[name] = self._attempts.get(name, 1) + 1
+
+    def tell(self) -> None:
+        """Write what runs now. Raises OSError: the disk or the store does not take it."""
+        with self._lock:
+            stages = {name: {"attempts": self._attempts.get(name, 1), "latest": latest} for name, latest in self._stages.items()}
+        data = json.dumps(stages).encode()
+        _write(self._mirror.folder / RUNNING, data)
+        self._mirror.remote.write(RUNNING, data)
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._every_s):
+            with contextlib.suppress(OSError):  # the next one may come through; what is done is told by results
+                self.tell()
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    os.replace(part, path)

@@ -1,0 +1,98 @@
+"""What a plan takes in arithmetic and on disk, whatever the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.cluster.machine import Granted
+from scaling.formatting import size
+from scaling.plan.plan import Plan
+from scaling.study.retention import KINDS_LET_GO
+from trials.cost.costs import StageCost, stage_cost
+from trials.errors import InputError
+from trials.spec import StageSpec
+
+RAY_BYTES = 100_000_000  # logs and sockets of Ray's processes, which fail without a word where there is no room for them
+SMALL_FILES_BYTES = 200_000  # a stage's log, metrics, provenance and examples, about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Of all stages of a plan, done or not."""
+
+    stage_flops: dict[str, float]
+    """Floating-point operations of each stage's own steps; a multiply-add is two. Held-out
+    measurements are not counted.
+    """
+    kept_bytes: int
+    """On disk when all is done, by the grid's `keep`."""
+    peak_bytes: int
+    """On disk at most: every checkpoint at once, with a training state for each stage that runs
+    side by side with others.
+    """
+    free_bytes: int
+    """Left on the study folder's disk now."""
+    keep: str
+
+
+def budget(plan: Plan, folder: Path, granted: dict[str, Granted], keep: str) -> Budget:
+    """Count what the stages of a plan take.
+
+    Args:
+        folder: the study folder, which need not exist. keep: as in
+            `scaling.grid.settings.Execution`.
+    """
+    costs: dict[tuple[object, ...], StageCost] = {}
+
+    def cost(spec: StageSpec) -> StageCost:
+        key = (spec.kind, spec.objective, spec.encoder, id(spec.recipe))
+        if key not in costs:
+            costs[key] = stage_cost(spec)
+        return costs[key]
+
+    kept = peak = running = 0
+    flops = {}
+    for name, stage in plan.stages.items():
+        spec = stage.spec
+        own = cost(spec)
+        flops[name] = own.train_flops_per_image * stage.own_image_passes
+        held = SMALL_FILES_BYTES + (own.state_bytes if spec.kind == "trunk" else own.weights_bytes)
+        peak += held
+        kept += SMALL_FILES_BYTES if spec.kind in KINDS_LET_GO[keep] else held
+        running = max(running, own.state_bytes)
+    peak += running * max((grant.side_by_side for grant in granted.values()), default=1)
+    return Budget(stage_flops=flops, kept_bytes=kept, peak_bytes=peak, free_bytes=free_bytes(folder), keep=keep)
+
+
+def free_bytes(folder: Path) -> int:
+    """Left on the disk of a folder, or of the nearest folder above it that exists."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.resolve().parents) if place.exists())).free
+
+
+def check_disk(found: Budget, folder: Path, wanted: Iterable[str]) -> None:
+    """Raise InputError if what will be kept cannot fit on the disk; nothing was started."""
+    if any(True for _ in wanted) and found.kept_bytes > found.free_bytes + _used(folder):
+        raise InputError(
+            f"The study will keep {size(found.kept_bytes)}, but the disk of {folder} has {size(found.free_bytes)} free: make room, choose another "
+            "folder with --out, or let more go with keep: results."
+        )
+
+
+def check_ray_disk() -> None:
+    """Raise InputError if Ray, started on this machine, would find no room for its own files."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    free = free_bytes(folder)
+    if free < RAY_BYTES:
+        raise InputError(
+            f"Ray writes its logs to {folder}, where {size(free)} are free, and needs {size(RAY_BYTES)}: make room, or name a folder on another "
+            "disk in RAY_TMPDIR (a short path, since sockets lie in it)."
+        )
+
+
+def _used(folder: Path) -> int:
+    """Bytes of the checkpoints that are there already."""
+    return sum(path.stat().st_size for path in folder.glob("stages/*/checkpoint/*") if path.is_file())

@@ -1,0 +1,175 @@
+"""How long a plan will take here, and what it costs: from rates of finished stages, or measured
+now.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scaling.cluster.machine import Granted, Machine
+from scaling.plan.plan import Plan
+from scaling.study.folder import Study
+from trials.cost.throughput import measure_images_per_s
+from trials.spec import StageSpec
+from trials.stage_files import read_json
+
+STAGE_OVERHEAD_S = 1.0  # scheduling, loading, evaluation and writing of a small stage, about
+PROBES = 3  # windows in which a rate is measured, so that its range is known
+PROBE_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A forecast with its range: of rates between the slowest and fastest tenth of finished stages,
+    or the slowest and fastest probe.
+    """
+
+    low: float
+    middle: float
+    high: float
+
+    def __add__(self, other: Range) -> Range:
+        return Range(low=self.low + other.low, middle=self.middle + other.middle, high=self.high + other.high)
+
+    def times(self, factor: float) -> Range:
+        """All three multiplied."""
+        return Range(low=self.low * factor, middle=self.middle * factor, high=self.high * factor)
+
+
+NOTHING = Range(low=0.0, middle=0.0, high=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Seconds of each stage that is to run, and what all of them take."""
+
+    stage_s: dict[str, float]
+    wall_s: float
+    wall_range_s: Range
+    gpu_hours: Range
+    cpu_hours: Range
+    measured_from: str
+
+
+def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Callable[[str], float] | None = None) -> Forecast:
+    """Forecast the stages that are not done.
+
+    The rate of a kind of stage is that of finished stages of this study, else measured now for
+    about a second on random pixels. The whole is played through: stages start as soon as what they
+    need is done and there is room.
+    """
+    rates: dict[tuple[str, ...], Range] = {}
+    known = _known_rates(plan, study)
+    probed = 0
+    ranges: dict[str, Range] = {}
+    for name in plan.wanted({name for name in plan.stages if study.is_done(name)}):
+        stage = plan.stages[name]
+        key = _key(stage.spec)
+        if key not in rates:
+            probed += key not in known
+            rates[key] = _spread(known[key]) if key in known else _probe(stage.spec, granted[_kind(stage.spec)])
+        rate, passes = rates[key], stage.own_image_passes
+        ranges[name] = Range(low=passes / rate.high, middle=passes / rate.middle, high=passes / rate.low) + Range(
+            low=STAGE_OVERHEAD_S / 2, middle=STAGE_OVERHEAD_S, high=2 * STAGE_OVERHEAD_S
+        )
+    source = "rates measured just now on random pixels, one stage at a time" if probed else "rates of this study's finished stages"
+    shapes = {name: granted[_kind(plan.stages[name].spec)] for name in ranges}
+    wall = Range(
+        low=play(plan, {name: each.low for name, each in ranges.items()}, shapes, rank=rank),
+        middle=play(plan, {name: each.middle for name, each in ranges.items()}, shapes, rank=rank),
+        high=play(plan, {name: each.high for name, each in ranges.items()}, shapes, rank=rank),
+    )
+    gpu = cpu = NOTHING
+    for name, each in ranges.items():
+        gpu, cpu = gpu + each.times(shapes[name].all_gpus / 3600), cpu + each.times(shapes[name].all_cpus / 3600)
+    return Forecast(
+        stage_s={name: each.middle for name, each in ranges.items()},
+        wall_s=wall.middle,
+        wall_range_s=wall,
+        gpu_hours=gpu,
+        cpu_hours=cpu,
+        measured_from=source,
+    )
+
+
+def play(plan: Plan, stage_s: dict[str, float], shapes: dict[str, Granted], *, rank: Callable[[str], float] | None = None) -> float:
+    """Seconds until all of these stages are done, each started as soon as what it needs is done and
+    there is room for it.
+    """
+    if not stage_s:
+        return 0.0
+    machine = Machine.of(shapes.values())
+    place = {name: position for position, name in enumerate(reversed(plan.stages))}
+    unmet = {name: sum(need in stage_s for need in plan.stages[name].spec.needs) for name in stage_s}
+    ready = [((rank(name) if rank else 0.0), place[name], name) for name, count in unmet.items() if count == 0]
+    heapq.heapify(ready)
+    ending: list[tuple[float, str]] = []
+    cpus, gpus, clock = float(machine.cpus), float(machine.gpus), 0.0
+    while ready or ending:
+        while ready and cpus >= shapes[ready[0][2]].all_cpus and gpus >= shapes[ready[0][2]].all_gpus - 1e-9:
+            name = heapq.heappop(ready)[2]
+            cpus, gpus = cpus - shapes[name].all_cpus, gpus - shapes[name].all_gpus
+            heapq.heappush(ending, (clock + stage_s[name], name))
+        clock, name = heapq.heappop(ending)
+        cpus, gpus = cpus + shapes[name].all_cpus, gpus + shapes[name].all_gpus
+        for child in plan.children[name]:
+            if child in unmet:
+                unmet[child] -= 1
+                if unmet[child] == 0:
+                    heapq.heappush(ready, ((rank(child) if rank else 0.0), place[child], child))
+    return clock
+
+
+def ranks(plan: Plan, order: str, stage_s: dict[str, float]) -> Callable[[str], float] | None:
+    """The rank of a stage in the order that a grid asks for, smaller first; None for 'deepest',
+    which is the order without ranks.
+
+    'longest' starts what the longest chain hangs on, which keeps machines full to the end;
+    'cheapest' gives many results soon.
+    """
+    if order == "deepest":
+        return None
+    if order == "cheapest":
+        return lambda name: stage_s.get(name, 0.0)
+    chain: dict[str, float] = {}
+    for name in reversed(plan.stages):
+        chain[name] = stage_s.get(name, 0.0) + max((chain[child] for child in plan.children[name]), default=0.0)
+    return lambda name: -chain[name]
+
+
+def _kind(spec: StageSpec) -> str:
+    """The kind under which a grid gives resources: a trunk is pre-training."""
+    return "pretrain" if spec.kind == "trunk" else spec.kind
+
+
+def _key(spec: StageSpec) -> tuple[str, ...]:
+    recipe = spec.recipe
+    form = (getattr(recipe, "decoder", ""), getattr(recipe, "target", ""))
+    return (spec.objective, spec.encoder, str(recipe.batch_images), recipe.precision, *form)
+
+
+def _probe(spec: StageSpec, grant: Granted) -> Range:
+    measured = sorted(measure_images_per_s(spec, cpus=grant.cpus, gpus=grant.gpus, seconds=PROBE_S) for _ in range(PROBES))
+    return Range(low=measured[0], middle=measured[PROBES // 2], high=measured[-1])
+
+
+def _known_rates(plan: Plan, study: Study) -> dict[tuple[str, ...], list[float]]:
+    found: dict[tuple[str, ...], list[float]] = {}
+    for name, stage in plan.stages.items():
+        if study.is_done(name):
+            rate = (read_json(study.stage_folder(name) / "provenance.json") or {}).get("images_per_s")
+            if rate:
+                found.setdefault(_key(stage.spec), []).append(rate)
+    return found
+
+
+def _spread(rates: list[float]) -> Range:
+    """Slowest tenth, median and fastest tenth; of few stages the range is widened, since the next
+    may be slower than any so far.
+    """
+    rates = sorted(rates)
+    low, high = rates[len(rates) // 10], rates[-1 - len(rates) // 10]
+    widen = 1 + 1 / (2 * len(rates))
+    return Range(low=low / widen, middle=rates[len(rates) // 2], high=high * widen)

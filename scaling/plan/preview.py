@@ -1,0 +1,86 @@
+"""What `--plan` prints: every stage, its state, its reason, its cost, and what sharing saves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scaling.formatting import count, duration, size
+from scaling.plan.budget import Budget
+from scaling.plan.forecast import Forecast, Range
+from scaling.plan.plan import Plan
+from scaling.study.folder import Study
+
+_RIGHT = ("steps", "image passes", "runs", "FLOPs", "about")
+
+
+def print_plan(plan: Plan, study: Study, forecast: Forecast, budget: Budget, console: Console) -> None:
+    """Print the plan as a table and a summary."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("stage", "state", "reason", "trains on", *_RIGHT):
+        table.add_column(title, justify="right" if title in _RIGHT else "left", no_wrap=title != "reason")
+    states = study.states(plan)
+    for name, stage in plan.stages.items():
+        spec, state = stage.spec, states[name]
+        waits = next((need for need in spec.needs if need in forecast.stage_s), None)
+        reason = state.reason
+        if state.reason == "new" and waits is not None:
+            reason = f"{'trunk' if waits == spec.trunk else 'parent'} {waits} is not done"
+        if state.state == "failed":
+            reason = f"retry: {state.reason}"
+        table.add_row(
+            name,
+            state.state,
+            escape(reason),  # an error's words may hold brackets, which rich would read as markup
+            f"{spec.data.train_images:,} {spec.data.source}, seed {spec.seed}",
+            f"{spec.steps:,}",
+            f"{stage.own_image_passes:,}",
+            str(stage.runs),
+            count(budget.stage_flops[name]),
+            duration(forecast.stage_s[name]) if name in forecast.stage_s else "-",
+        )
+    console.print(table)
+    for line in summary(plan, forecast, budget, Counter(state.state for state in states.values())):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def summary(plan: Plan, forecast: Forecast, budget: Budget, states: Counter[str]) -> list[str]:
+    """What the plan comes to, line by line."""
+    shared, alone = plan.image_passes(), plan.unshared_image_passes()
+    left = sum(stage.own_image_passes for name, stage in plan.stages.items() if name in forecast.stage_s)
+    told = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    lines = [
+        f"\n{plan.study}: {len(plan.stages)} stages ({told}) for {len(plan.runs)} runs",
+        f"image passes: {count(left)} to go of {count(shared)}; sharing stages saves {count(alone - shared)}, "
+        f"{1 - shared / alone:.0%} of the {count(alone)} that unshared runs would take",
+    ]
+    pretrain_alone, pretrain_shared = plan.pretrain_image_passes()
+    if pretrain_shared < pretrain_alone:
+        lines.append(
+            f"trunks: lengths that share one save {1 - pretrain_shared / pretrain_alone:.1%} of the {count(pretrain_alone)} image passes "
+            "of pre-training"
+        )
+    flops_left = sum(budget.stage_flops[name] for name in forecast.stage_s)
+    lines += [
+        f"arithmetic: {count(flops_left)} FLOPs to go of {count(sum(budget.stage_flops.values()))}",
+        f"time: about {duration(forecast.wall_s)} on this machine, {_span(forecast.wall_range_s, duration)} ({forecast.measured_from})",
+        f"held: {_hours(forecast.gpu_hours, 'GPU-hours')}{_hours(forecast.cpu_hours, 'core-hours')}",
+        f"disk: {size(budget.kept_bytes)} kept of {size(budget.peak_bytes)} at most, by keep: {budget.keep}; {size(budget.free_bytes)} are free",
+    ]
+    return lines
+
+
+def _span(each: Range, words: Callable[[float], str]) -> str:
+    low, high = words(each.low), words(each.high)
+    return f"{low} to {high}" if low != high else f"about {low}"
+
+
+def _hours(each: Range, unit: str) -> str:
+    if each.middle == 0:
+        return "" if unit == "GPU-hours" else f"0 {unit}"
+    text = f"{each.middle:.3g} {unit} ({each.low:.3g} to {each.high:.3g})"
+    return text + ", " if unit == "GPU-hours" else text

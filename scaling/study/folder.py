@@ -1,0 +1,125 @@
+"""The study folder as a ledger: what is done, what failed, what waits for what."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.grid.settings import Grid
+from scaling.plan.plan import Plan, Stage
+from scaling.study.lock import locked
+from trials.errors import InputError
+from trials.stage_files import atomic, read_json, read_result, sweep, write_json
+from trials.training.checkpoints import list_checkpoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageState:
+    """Where a stage stands, and why."""
+
+    state: str
+    """'done', 'failed', 'blocked' or 'missing'."""
+    reason: str
+    """A sentence: for `missing`, why it is to run; for `failed`, the first error's own words; for
+    `blocked`, the ancestor.
+    """
+
+
+class Study:
+    """One study folder. Only files say what is done; nothing is remembered elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    def stage_folder(self, stage_id: str) -> Path:
+        return self.folder / "stages" / stage_id
+
+    def is_done(self, stage_id: str) -> bool:
+        return read_result(self.stage_folder(stage_id)) is not None
+
+    def error(self, stage_id: str) -> str | None:
+        """The words of the last attempt's error, or None if it did not fail."""
+        values = read_json(self.stage_folder(stage_id) / "error.json")
+        return str(values["error"]) if isinstance(values, dict) and "error" in values else None
+
+    def states(self, plan: Plan, failed: Mapping[str, str] | None = None) -> dict[str, StageState]:
+        """The state of every stage of a plan; parents come first in it.
+
+        Args:
+            failed: why stages failed, as a launch remembers it: on a full disk an error cannot be
+                written.
+        """
+        done = {name for name in plan.stages if self.is_done(name)}
+        wanted = set(plan.wanted(done))
+        states: dict[str, StageState] = {}
+        for name, stage in plan.stages.items():
+            if name in done:
+                states[name] = StageState(state="done", reason="its result is there")
+            elif name not in wanted:
+                states[name] = StageState(state="done", reason="all that goes on from it is done")
+            else:
+                states[name] = self._state(stage, states, (failed or {}).get(name))
+        return states
+
+    def _state(self, stage: Stage, earlier: dict[str, StageState], failure: str | None) -> StageState:
+        error = failure or self.error(stage.id)
+        if error is not None:
+            return StageState(state="failed", reason=error)
+        for need in stage.spec.needs:
+            if earlier[need].state in ("failed", "blocked"):
+                culprit = need if earlier[need].state == "failed" else earlier[need].reason.split()[-1]
+                return StageState(state="blocked", reason=f"waits for {culprit}")
+        if list_checkpoints(self.stage_folder(stage.id)):
+            return StageState(state="missing", reason="was cut off; goes on from its checkpoint")
+        return StageState(state="missing", reason="new")
+
+    def check_is_for(self, grid: Grid) -> None:
+        """Raise InputError if the folder holds another study, or something that is no study."""
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file: choose another folder with --out.")
+        plan = read_json(self.folder / "plan.json")
+        if not isinstance(plan, dict):
+            others = [p.name for p in self.folder.iterdir() if not p.name.startswith(".") and p.name not in ("grid.yaml", "stages")]
+            if others:
+                raise InputError(f"{self.folder} is not empty and holds no study ({others[0]} is there): choose another folder with --out.")
+        elif plan.get("study") != grid.study:
+            raise InputError(
+                f"{self.folder} holds the study {plan.get('study')!r}, but the grid is {grid.study!r}: choose another folder with --out, "
+                "or give the grid that study's name to extend it."
+            )
+
+    def write_plan(self, grid: Grid, plan: Plan) -> None:
+        """Write grid.yaml, plan.json and the spec of every stage."""
+        with atomic(self.folder / "grid.yaml") as handle:
+            handle.write(grid.text.encode())
+        write_json(self.folder / "plan.json", plan.to_dict())
+        for stage in plan.stages.values():
+            folder = self.stage_folder(stage.id)
+            if self.is_done(stage.id):
+                continue
+            text = json.dumps(stage.spec.to_dict(), indent=1, allow_nan=False) + "\n"
+            if folder.exists():
+                sweep(folder)
+                with contextlib.suppress(OSError, ValueError):
+                    if (folder / "spec.json").read_text() == text:
+                        continue
+            # not forced to the disk, which takes a minute for ten thousand: it is for people, and
+            # is written again when the stage begins
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "spec.json").write_text(text)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one launch works on a study at a time; the lock goes with the process, however it
+        ends.
+
+        Raises:
+            InputError: another launch holds it, or the folder cannot be written.
+        """
+        with locked(self.folder):
+            yield

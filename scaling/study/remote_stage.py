@@ -1,0 +1,167 @@
+"""A stage whose study lies in a remote store: trained in a scratch folder of its node, fetched from
+the store before and pushed to it meanwhile.
+
+What is pushed goes in an order in which every prefix makes sense: metrics before the checkpoint
+that they belong to, the checkpoint before the one that it replaces goes, result.json last of all. A
+checkpoint's name carries its checksum and a result names that of its weights, so what was fetched
+is checked by those who read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import hashlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling.study.remote import Remote
+from trials.errors import StageError
+from trials.stage_files import atomic, read_result
+from trials.training.checkpoints import list_checkpoints
+
+if TYPE_CHECKING:
+    from scaling.execution.worker import Assignment, Report, Stop
+    from trials.spec import StageSpec
+
+LOOK_S = 1.0  # how often a stage's folder is looked at for a new checkpoint
+RESULT = "result.json"
+_HEAVY = "checkpoint/"
+
+
+def scratch_folder(uri: str) -> Path:
+    """Where this node keeps what it has of a store: on its local disk, to be deleted by anyone at
+    any time when nothing runs.
+    """
+    return Path(tempfile.gettempdir()) / f"scaling-{getpass.getuser()}" / hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+def train_remote_stage(work: Assignment, spec: StageSpec, report: Report, stop: Stop) -> dict[str, Any]:
+    """Train the stage in scratch; returns its metrics once the store has its result.
+
+    Raises:
+        InputError, StageError, Interrupted: as `trials.stage.run_stage` does. OSError: the store does not answer; of the kind that passes.
+    """
+    from trials.stage import run_stage
+
+    remote, scratch = Remote(work.remote), scratch_folder(work.remote)
+    for need in spec.needs:
+        RemoteStage(remote, scratch, need).fetch_to_start_from()
+    stage = RemoteStage(remote, scratch, work.stage)
+    stage.fetch()
+    with stage.pushing():
+        result = run_stage(spec, stage.folder, Path(work.store), cpus=work.cpus, gpus=work.gpus, on_progress=report, stop=stop, **work.options)
+    metrics: dict[str, Any] = result["metrics"]
+    return metrics
+
+
+class RemoteStage:
+    """One stage's folder in scratch and in the store."""
+
+    def __init__(self, remote: Remote, scratch: Path, name: str) -> None:
+        self._remote, self._name = remote, name
+        self.folder = scratch / "stages" / name
+        self._pushed: dict[str, tuple[int, int]] = {}
+
+    def fetch(self) -> None:
+        """Bring what the store has of this stage; what only the scratch folder has goes, since the
+        store decides. Raises OSError.
+        """
+        there = {entry.path.removeprefix(f"stages/{self._name}/"): entry for entry in self._remote.list(f"stages/{self._name}")}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self._files():
+            if path not in there:
+                (self.folder / path).unlink(missing_ok=True)
+        for path in sorted(there, key=lambda path: path == RESULT):
+            self._fetch(path)
+
+    def fetch_to_start_from(self) -> None:
+        """Bring what a child or branch needs of this finished stage; one process of a node at a
+        time, and only once. Raises OSError, StageError.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".fetching", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            result = self._remote.read(f"stages/{self._name}/{RESULT}")
+            if result is None:
+                raise StageError(f"{self._name} has no {RESULT} in {self._remote.name}: launch the grid again to train it anew.")
+            local = self.folder / RESULT
+            if local.exists() and local.read_bytes() == result and (any(self.folder.glob("checkpoint/*.safetensors"))):
+                return
+            local.unlink(missing_ok=True)
+            for entry in self._remote.list(f"stages/{self._name}"):
+                path = entry.path.removeprefix(f"stages/{self._name}/")
+                if path != RESULT and not path.startswith(("examples/", "diagnostics/")):
+                    self._fetch(path)
+            self._fetch(RESULT)
+
+    def push(self) -> None:
+        """Bring to the store what is new, in an order that can end anywhere. Raises OSError."""
+        done = read_result(self.folder) is not None
+        files = self._files()
+        heavy = [path for path in files if path.startswith(_HEAVY)]
+        for path in [path for path in files if path not in heavy and path != RESULT] + heavy:
+            self._push(path)
+        if done:
+            self._push(RESULT)
+        for entry in self._remote.list(f"stages/{self._name}"):
+            path = entry.path.removeprefix(f"stages/{self._name}/")
+            if path not in files and (path.startswith(_HEAVY) or path == "error.json"):
+                self._remote.delete(entry.path)
+
+    @contextlib.contextmanager
+    def pushing(self) -> Iterator[None]:
+        """Push after every new checkpoint while the stage trains, in the background, and everything
+        at its end, however it ends. Raises OSError.
+        """
+        ended = threading.Event()
+
+        def watch() -> None:
+            newest = None
+            while not ended.wait(LOOK_S):
+                found = next(iter(list_checkpoints(self.folder)), None)
+                if found is not None and found != newest:
+                    with contextlib.suppress(OSError):  # the next checkpoint's push brings all that this one did not, and so does the end
+                        self.push()
+                        newest = found
+
+        watching = threading.Thread(target=watch, name="push", daemon=True)
+        watching.start()
+        try:
+            yield
+        except BaseException:
+            ended.set()
+            watching.join()
+            with contextlib.suppress(OSError):  # why the stage ended says more
+                self.push()
+            raise
+        ended.set()
+        watching.join()
+        self.push()
+
+    def _files(self) -> list[str]:
+        found = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return sorted(path.relative_to(self.folder).as_posix() for path in found)
+
+    def _push(self, path: str) -> None:
+        local = self.folder / path
+        try:
+            status = local.stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+            if self._pushed.get(path) == stamp:
+                return
+            data = local.read_bytes()
+        except FileNotFoundError:
+            return  # a checkpoint that a newer one replaced meanwhile
+        self._remote.write(f"stages/{self._name}/{path}", data)
+        self._pushed[path] = stamp
+
+    def _fetch(self, path: str) -> None:
+        data = self._remote.read(f"stages/{self._name}/{path}")
+        if data is not None:
+            with atomic(self.folder / path) as handle:
+                handle.write(data)

@@ -1,0 +1,256 @@
+"""A study whose folder lies in a remote store: a mirror of its small files on the launching
+machine, and the lease that keeps a second launch out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scaling.cluster.address import without_secrets
+from scaling.study.lock import Owner
+from scaling.study.remote import Remote
+from scaling.study.remote_stage import scratch_folder
+from trials.errors import InputError
+from trials.stage_files import atomic
+
+LEASE = "lease.json"
+BEAT_S = 15.0
+STALE_S = 60.0  # a lease that did not change for so long, on the watch of whoever wants it, is nobody's
+SETTLE_S = 2.0  # two that take it in the same moment both see, after this long, who wrote last
+AT_ONCE = 8
+_TOP = ("plan.json", "grid.yaml")
+RUNNING = "running.json"  # `scaling.monitoring.running_now`
+
+
+def mirrored(uri: str, folder: Path) -> Mirror:
+    """The mirror of a study's store, up to date, for a launch. Raises InputError: the store cannot
+    be used from here.
+    """
+    mirror = Mirror(Remote(uri), folder)
+    with _said(uri):
+        check_writable(mirror.remote, "launch")
+        mirror.pull()
+    return mirror
+
+
+def watched(uri: str) -> Callable[[], Path]:
+    """A function that brings a copy of a study's small files up to date and returns its folder, for
+    a look at a study in a store.
+
+    Nothing is written to the store. The copy stays in this machine's scratch folder for the next
+    look.
+
+    Raises:
+        InputError: nothing here opens such an address; when called, the store cannot be read from
+            here.
+    """
+    name = without_secrets(uri).rstrip("/").rpartition("/")[2]
+    mirror = Mirror(Remote(uri), scratch_folder(uri) / "status" / name)
+
+    def look() -> Path:
+        with _said(uri):
+            mirror.pull()
+            mirror.pull_running()
+        return mirror.folder
+
+    return look
+
+
+@contextlib.contextmanager
+def _said(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The store {without_secrets(uri)} cannot be used from here ({error}): check its name and your credentials for it."
+        ) from None
+
+
+class Mirror:
+    """The small files of a study, copied from the store: what tables, status and report are made
+    from. As a watcher it follows every stage's end.
+    """
+
+    def __init__(self, remote: Remote, folder: Path) -> None:
+        self.remote, self.folder = remote, folder
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mirror")
+
+    def pull(self) -> None:
+        """Copy what is new; a result that the store does not have goes here too, for the store says
+        what is done. Raises OSError.
+        """
+        entries = [entry for entry in self.remote.list() if entry.path in _TOP or _is_small(entry.path)]
+        there = {entry.path for entry in entries}
+        for path in self.folder.glob("stages/*/result.json"):
+            if path.relative_to(self.folder).as_posix() not in there:
+                path.unlink()
+        # a finished stage's files do not change again, others are few
+        fresh = [entry.path for entry in entries if not self._is_same(entry.path, entry.size)]
+        list(self._pool.map(self._copy, [path for path in fresh if not path.endswith("/result.json")]))
+        list(self._pool.map(self._copy, [path for path in fresh if path.endswith("/result.json")]))
+
+    def in_background(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Run it in one of the mirror's threads."""
+        self._pool.submit(call, *arguments)
+
+    def pull_running(self) -> None:
+        """Copy what the launch says runs now, with the time at which it said so. Raises OSError."""
+        local = self.folder / RUNNING
+        said = self.remote.modified_s(RUNNING)
+        data = self.remote.read(RUNNING) if said is not None else None
+        if said is None or data is None:
+            local.unlink(missing_ok=True)
+        else:
+            local.write_bytes(data)
+            os.utime(local, (said, said))
+
+    def push_plan(self) -> None:
+        """Bring plan and grid to the store, so that another machine can make the mirror anew.
+        Raises OSError.
+        """
+        for name in _TOP:
+            self.remote.write(name, (self.folder / name).read_bytes())
+
+    def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
+        """Nothing: what the display shows comes with the report."""
+
+    def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
+        """Copy its log."""
+        self._pool.submit(self._follow, name)
+
+    def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
+        """Copy its files, in the background."""
+        self._pool.submit(self._follow, name)
+
+    def _follow(self, name: str) -> None:
+        with contextlib.suppress(OSError):  # the launch ends by copying everything that is new
+            found = [entry.path for entry in self.remote.list(f"stages/{name}") if _is_small(entry.path)]
+            for path in sorted(found, key=lambda path: path.endswith("/result.json")):
+                self._copy(path)
+
+    def _is_same(self, path: str, size: int) -> bool:
+        local = self.folder / path
+        finished = path.startswith("stages/") and (self.folder / "/".join(path.split("/")[:2]) / "result.json").exists()
+        return finished and local.exists() and local.stat().st_size == size
+
+    def _copy(self, path: str) -> None:
+        data = self.remote.read(path)
+        if data is not None:
+            with atomic(self.folder / path) as handle:
+                handle.write(data)
+
+
+def _is_small(path: str) -> bool:
+    return path.startswith("stages/") and "/checkpoint/" not in path
+
+
+def check_writable(remote: Remote, name: str) -> None:
+    """Write, read and delete a small file. Raises OSError: the store cannot be used from here."""
+    data = os.urandom(16)
+    path = f".preflight/{name}"
+    remote.write(path, data)
+    if remote.read(path) != data:
+        raise OSError(f"what was written to {remote.name}/{path} is not what is read there")
+    remote.delete(path)
+
+
+@contextlib.contextmanager
+def leased(
+    remote: Remote,
+    *,
+    lost: Callable[[], None] = lambda: None,
+    beat_s: float = BEAT_S,
+    stale_s: float = STALE_S,
+    settle_s: float = SETTLE_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """Hold the study in the store for this process.
+
+    Args:
+        lost: called when another launch has taken it, which it does only if this one could not
+            write for `stale_s` seconds.
+
+    Raises:
+        InputError: another launch holds it. OSError: the store does not answer.
+    """
+    mine = asdict(Owner.here()) | {"token": os.urandom(8).hex()}
+    _wait_for_the_other(remote, stale_s, beat_s, sleep)
+    _write(remote, mine, 0)
+    sleep(settle_s)
+    if _token(_read(remote)) != mine["token"]:
+        raise InputError(f"Another launch began to work on {remote.name} in the same moment: wait for it, or stop it first.")
+    ended = threading.Event()
+
+    def beat() -> None:
+        number = 0
+        while not ended.wait(beat_s):
+            number += 1
+            with contextlib.suppress(OSError):
+                if _token(_read(remote)) not in (mine["token"], None):
+                    lost()
+                    return
+                _write(remote, mine, number)
+
+    beating = threading.Thread(target=beat, name="lease", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+        with contextlib.suppress(OSError):
+            if _token(_read(remote)) == mine["token"]:
+                remote.delete(LEASE)
+
+
+def _wait_for_the_other(remote: Remote, stale_s: float, look_s: float, sleep: Callable[[float], None]) -> None:
+    """Return once there is no lease, or one that is nobody's any more. No clock of another machine
+    is asked: its beats are watched.
+    """
+    first = _read(remote)
+    if first is None:
+        return
+    owner = _owner(first)
+    if owner is not None and owner.is_alive() is False:
+        return
+    waited_s = 0.0
+    while waited_s < stale_s:
+        sleep(look_s / 3)
+        waited_s += look_s / 3
+        now = _read(remote)
+        if now is None:
+            return
+        if now != first:
+            raise InputError(f"Another launch is working on {remote.name}{f' ({owner})' if owner else ''}: wait for it, or stop it first.")
+
+
+def _write(remote: Remote, mine: dict[str, Any], beat: int) -> None:
+    remote.write(LEASE, json.dumps(mine | {"beat": beat}).encode())
+
+
+def _read(remote: Remote) -> bytes | None:
+    return remote.read(LEASE)
+
+
+def _token(data: bytes | None) -> str | None:
+    try:
+        return str(json.loads(data or b"{}")["token"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _owner(data: bytes) -> Owner | None:
+    try:
+        values = json.loads(data)
+        return Owner(**{name: values[name] for name in ("host", "boot", "pid", "began", "since")})
+    except (ValueError, KeyError, TypeError):
+        return None

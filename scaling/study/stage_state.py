@@ -1,0 +1,212 @@
+"""Where every stage of a study stands, read from its folder's files alone; needs neither Ray nor
+torch.
+
+One listing a stage folder says most of it: nothing is opened for a stage that waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STATES = ("done", "running", "retrying", "cut off", "waiting", "failed", "blocked")
+RECENT = 40  # finished stages of a kind whose rate is looked at
+FRESH_S = 60.0  # where locks cannot be asked: metrics written so lately are those of a stage that runs
+_TAIL_BYTES = 8192
+_AGAIN = "; the next is in "  # in the last line of log.txt while a stage waits for its next attempt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where one stage stands."""
+
+    stage_id: str
+    kind: str
+    image_passes: int
+    """Images that the stage itself shows, without those of its trunk."""
+    state: str
+    """One of `STATES`. A trunk that nothing needs any more counts as done."""
+    detail: str = ""
+    """For `failed` and `retrying` the error's own words, for `blocked` the stage that failed, for
+    `running` a doubt about it if there is one.
+    """
+    latest: dict[str, Any] = field(default_factory=dict)
+    """For `running` the newest of each value in its metrics: step, images_per_s and losses; else
+    empty.
+    """
+    shown: int = 0
+    """For `running` the images that it has shown itself, as far as its metrics say."""
+    attempts: int = 0
+    """For `running`, `retrying` and `failed`: how many times it was started; 0 if unknown."""
+
+
+def standings(folder: Path) -> list[Standing]:
+    """Where every stage of the plan stands; what a stage needs comes before it. Raises
+    FileNotFoundError, ValueError, KeyError or TypeError if there is no plan.
+    """
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    stages = {stage["id"]: stage for stage in plan["stages"]}
+    place = f"{folder}/stages"  # no Path for each of ten thousand
+    files = {name: _files(f"{place}/{name}") for name in stages}
+    done = {name for name in stages if "result.json" in files[name] and _json(f"{place}/{name}/result.json").get("id") == name}
+    wanted = _wanted(stages, done)
+    told = _json(folder / "running.json") if _age_s(folder / "running.json") < FRESH_S else {}
+    elsewhere = _json(folder / ".lock").get("host", platform.node()) != platform.node()
+    found: dict[str, Standing] = {}
+    for name, stage in stages.items():
+        kept: dict[str, Any] = {"stage_id": name, "kind": stage["kind"], "image_passes": int(stage["image_passes"])}
+        if name not in wanted:
+            found[name] = Standing(state="done", **kept)
+        elif name in told:  # by a launch whose stages are trained out of sight
+            latest = told[name].get("latest", {})
+            found[name] = Standing(state="running", latest=latest, shown=_shown(stage, latest), attempts=told[name].get("attempts", 0), **kept)
+        else:
+            needs = [found[need] for need in (stage["parent"], stage.get("trunk")) if need in found]
+            found[name] = _look(folder / "stages" / name, files[name], needs, stage, kept, elsewhere)
+    return list(found.values())
+
+
+def _wanted(stages: dict[str, dict[str, Any]], done: set[str]) -> set[str]:
+    """Stages still to be run: a trunk only if one that goes on from it is
+    (`scaling.plan.plan.Plan.wanted`).
+    """
+    wanted: set[str] = set()
+    awaited: set[str] = set()
+    for name in reversed(stages):
+        stage = stages[name]
+        if name not in done and (stage["kind"] != "trunk" or name in awaited):
+            wanted.add(name)
+            awaited |= {stage["parent"], stage.get("trunk")} - {None}
+    return wanted
+
+
+def _look(folder: Path, files: set[str], needs: Iterable[Standing], stage: dict[str, Any], kept: dict[str, Any], elsewhere: bool) -> Standing:
+    if ".lock" in files:
+        held = is_locked(folder / ".lock")
+        age_s = _age_s(folder / "metrics.jsonl") if held is None or (elsewhere and not held) else float("inf")
+        if held or (age_s < FRESH_S and "error.json" not in files):
+            doubt = "" if held else f"no lock can be seen from here; its metrics are {max(0.0, age_s):.0f} s old"
+            latest = last_values(folder / "metrics.jsonl")
+            return Standing(state="running", detail=doubt, latest=latest, shown=_shown(stage, latest), attempts=_attempts(folder), **kept)
+        words = _last_words(folder / "log.txt") if "log.txt" in files else ""
+        if _AGAIN in words:
+            return Standing(state="retrying", detail=words.partition("(")[2].rpartition(")")[0], attempts=_attempts(folder), **kept)
+    if "error.json" in files and (error := _json(folder / "error.json").get("error")) is not None:
+        return Standing(state="failed", detail=str(error), attempts=_attempts(folder), **kept)
+    for need in needs:
+        if need.state in ("failed", "blocked"):
+            return Standing(state="blocked", detail=need.stage_id if need.state == "failed" else need.detail, **kept)
+    if "checkpoint" in files and any(name.startswith("state") for name in _files(folder / "checkpoint")):
+        return Standing(state="cut off", **kept)
+    return Standing(state="waiting", **kept)
+
+
+def _files(folder: Path | str) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()  # not begun
+
+
+def _json(path: Path | str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as handle:
+            value = json.loads(handle.read())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a process works on the stage: it holds this lock for as long as it lives. A shared
+    lock asked for a moment disturbs nobody.
+
+    None where the file system knows no locks.
+    """
+    try:
+        with open(path, "rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return False
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _attempts(folder: Path) -> int:
+    return int(_json(folder / "provenance.json").get("attempts", 0))
+
+
+def _shown(stage: dict[str, Any], latest: dict[str, Any]) -> int:
+    """Images that the stage itself has shown: its metrics begin with those of its trunk."""
+    spec = stage.get("spec", {})
+    whole = spec["steps"] * spec["recipe"]["batch_images"] if "steps" in spec and "recipe" in spec else stage["image_passes"]
+    return max(0, int(latest.get("image_passes", 0)) - (whole - int(stage["image_passes"])))
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        with open(path, "rb") as handle:
+            handle.seek(max(0, os.fstat(handle.fileno()).st_size - _TAIL_BYTES))
+            return handle.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _last_words(path: Path) -> str:
+    lines = _tail(path)
+    return lines[-1] if lines else ""
+
+
+def last_values(path: Path) -> dict[str, Any]:
+    """The newest of each value near the end of a JSON-lines file."""
+    joined: dict[str, Any] = {}
+    for line in _tail(path):  # the first may be cut by the seek, the last by its writer
+        try:
+            joined |= json.loads(line)
+        except (ValueError, TypeError):
+            continue
+    return joined
+
+
+def seconds_left(folder: Path, stages: list[Standing]) -> float | None:
+    """Time until the last stage is done at the rate of finished stages of the same kind, if as many
+    run side by side as now; None if unknown.
+    """
+    left_s = 0.0
+    rates: dict[str, float | None] = {}
+    for stage in stages:
+        if stage.state in ("done", "failed", "blocked"):
+            continue
+        if stage.kind not in rates:
+            rates[stage.kind] = _rate(folder, [one for one in stages if one.kind == stage.kind])
+        rate = stage.latest.get("images_per_s") or rates[stage.kind]
+        if not rate:
+            return None
+        left_s += (stage.image_passes - stage.shown) / rate
+    return left_s / max(1, sum(stage.state == "running" for stage in stages))
+
+
+def _rate(folder: Path, stages: list[Standing]) -> float | None:
+    """Median images a second of the latest finished stages, or of those that run; None without any."""
+    done = [stage for stage in stages if stage.state == "done"][-RECENT:]
+    rates = [_json(folder / "stages" / stage.stage_id / "provenance.json").get("images_per_s") for stage in done]
+    rates += [stage.latest.get("images_per_s") for stage in stages if stage.state == "running"]
+    known = sorted(rate for rate in rates if rate)
+    return known[len(known) // 2] if known else None

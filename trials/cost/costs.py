@@ -1,0 +1,69 @@
+"""What a stage costs in arithmetic and on disk, counted on a model without weights: nothing is
+computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trials.models.encoders import encoder_image_px
+from trials.models.stage_models import build_stage_model, example_loss
+from trials.spec import DataSpec, StageSpec
+
+BYTES = 4  # of a float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageCost:
+    """Of one stage, whatever machine it runs on."""
+
+    parameters: int
+    """Of the whole model, head or decoder included."""
+    train_flops_per_image: float
+    """Floating-point operations of one image's forward and backward pass; a multiply-add is two."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """The finished stage's weights on disk."""
+        return BYTES * self.parameters
+
+    @property
+    def state_bytes(self) -> int:
+        """The training state that a checkpoint, or a trunk, holds: weights and AdamW's two moments."""
+        return 3 * BYTES * self.parameters
+
+
+def stage_cost(spec: StageSpec) -> StageCost:
+    """The cost of a stage, from its objective, encoder and recipe. Classification counts a head of
+    1,000 classes.
+    """
+    return _cost(replace(spec, data=_ANY, steps=0, eval_points=0, seed=0, parent=None, trunk=None))  # what leaves the cost as it is
+
+
+_ANY = DataSpec(
+    source="",
+    image_px=0,
+    train_split="",
+    train_fingerprint="",
+    train_images=0,
+    sampling="",
+    heldout_split="",
+    heldout_fingerprint="",
+    heldout_images=0,
+)
+
+
+@lru_cache(maxsize=256)
+def _cost(spec: StageSpec) -> StageCost:
+    side = encoder_image_px(spec.encoder)
+    with torch.device("meta"):
+        model = build_stage_model(spec)
+        images = torch.empty(1, 3, side, side)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        example_loss(model, spec, images).backward()
+    return StageCost(parameters=sum(one.numel() for one in model.parameters()), train_flops_per_image=float(counter.get_total_flops()))

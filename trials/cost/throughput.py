@@ -1,0 +1,94 @@
+"""How fast this machine trains a kind of stage, measured on random pixels: nothing is read, written
+or kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from trials.data.augmentation import crop_images, draw_crops, normalise
+from trials.models.stage_models import build_stage_model, example_loss
+from trials.spec import StageSpec
+from trials.training.optimiser import build_optimiser
+from trials.training.precision import Compute, choose_compute
+from trials.training.seeding import generator
+
+
+def measure_images_per_s(spec: StageSpec, *, cpus: int, gpus: float, seconds: float = 1.0, on_warm: Callable[[], None] | None = None) -> float:
+    """Images per second of the training steps of one such stage with the machine to itself, after
+    one step to warm up.
+
+    The batch is the recipe's, or the largest half, quarter, ... that a GPU has memory for, or what
+    a CPU would get through in about `seconds`. With `on_warm`, which is called after the first step
+    and may wait for other processes, it is the recipe's, and a GPU too small for it raises
+    torch.OutOfMemoryError.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(cpus)
+    try:
+        compute = choose_compute(spec.recipe.precision, gpus=gpus)
+        step = _stepper(spec, compute)
+        batch = spec.recipe.batch_images
+        if on_warm is not None:
+            step(batch, 0)
+            on_warm()
+        elif compute.device.type == "cpu":
+            few = min(batch, 2)
+            step(few, 0)
+            batch = max(few, min(batch, int(few * seconds / _elapsed(step, few, 1))))
+        else:
+            batch = _largest(step, batch)
+        steps, started = 0, 0.0
+        while steps < 2 or time.monotonic() - started < seconds:
+            step(batch, steps)
+            if steps == 0:
+                started = time.monotonic()
+            steps += 1
+        return (steps - 1) * batch / (time.monotonic() - started)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _elapsed(step: Callable[[int, int], None], batch: int, number: int) -> float:
+    started = time.monotonic()
+    step(batch, number)
+    return time.monotonic() - started
+
+
+def _largest(step: Callable[[int, int], None], batch: int) -> int:
+    """That batch, or the largest half, quarter, ... of it that fits the GPU's memory; it is trained
+    on once.
+    """
+    while True:
+        try:
+            step(batch, 0)
+            return batch
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+        torch.cuda.empty_cache()
+        batch //= 2
+
+
+def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
+    """One update on a batch of that many images, complete when it returns."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_stage_model(spec).to(compute.device)
+    optimiser, side = build_optimiser(model, spec.recipe), spec.data.image_px
+
+    def step(batch: int, number: int) -> None:
+        draws = generator(0, "throughput", number, compute.device)
+        pixels = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, device=compute.device, generator=draws)
+        images = crop_images(normalise(pixels), draw_crops(batch, spec.recipe, draws))
+        with compute.autocast():
+            loss = example_loss(model, spec, images)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        compute.synchronise()
+
+    return step

@@ -1,0 +1,138 @@
+"""Swin Transformers V2 (Liu et al. 2022, arXiv 2111.09883) in the form of Xie et al. (arXiv
+2206.04664), on torchvision's blocks.
+
+Windows are a sixteenth of the image's side, 12 tokens at 192 px and 14 at 224, and at most the
+whole feature map, which is then one window that is not shifted. Microsoft's code does so;
+torchvision pads. Parameters are those that the paper counts: 48.96, 86.89, 195.20, 655.21 and
+1060.98 million. That leaves no room for the LayerNorm after every six blocks that Liu et al.
+describe for their own H and G, and Microsoft's public code has none. Stochastic depth, 0.1 in
+Microsoft's configurations, is not built.
+
+Position biases are functions of offsets measured in windows of 192 px, 12, 12, 12 and 6 tokens,
+whatever the image's side. So an encoder pre-trained at 192 px and fine-tuned at 224 is Microsoft's
+with `PRETRAINED_WINDOW_SIZES: [12, 12, 12, 6]`; one that is trained at another side from the start
+has inputs to its position bias that differ from theirs by a constant factor before the logarithm.
+
+torchvision's models take seconds to import, so this is imported when a Swin Transformer is built;
+names and sizes are in `trials/models/swin_sizes.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
+from torchvision.ops import Permute
+
+from trials.models.encoder import Encoder
+from trials.models.swin_sizes import IMAGE_OVER_WINDOW, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
+from trials.models.vit import CHANNELS
+from trials.models.window_attention import WindowAttention
+
+
+class SwinV2(Encoder):
+    """A headless Swin Transformer V2 for square images: input tokens of 4 px, output tokens of 32."""
+
+    def __init__(self, size: SwinSize, *, image_px: int) -> None:
+        super().__init__()
+        self.size, self.image_px = size, image_px
+        self.embed_px, self.embed_dim = PATCH_PX, size.channels
+        self.stride_px, self.dim = size.stride_px, size.channels * 2 ** (len(size.depths) - 1)
+        self.patches = (image_px // self.stride_px) ** 2
+        self.patch_values = self.stride_px**2 * CHANNELS
+        embed = nn.Sequential(nn.Conv2d(CHANNELS, size.channels, PATCH_PX, PATCH_PX), Permute([0, 2, 3, 1]), nn.LayerNorm(size.channels))
+        layers: list[nn.Module] = [embed]
+        for stage, depth in enumerate(size.depths):
+            layers.append(nn.Sequential(*(self._block(stage, number) for number in range(depth))))
+            if stage < len(size.depths) - 1:
+                layers.append(PatchMergingV2(size.channels * 2**stage, nn.LayerNorm))
+        self.features = nn.Sequential(*layers)  # numbered as torchvision's
+        self.norm = nn.LayerNorm(self.dim)
+        self._initialise()
+
+    def _block(self, stage: int, number: int) -> SwinTransformerBlockV2:
+        dim, grid = self.size.channels * 2**stage, self.image_px // PATCH_PX // 2**stage
+        window = min(self.image_px // IMAGE_OVER_WINDOW, grid)
+        attention = partial(
+            _attention,
+            grid=grid,
+            window=window,
+            shift=window // 2 if number % 2 and window < grid else 0,
+            unit=min(PRETRAINED_WINDOW, PRETRAINED_PX // PATCH_PX // 2**stage),
+        )
+        heads = dim // self.size.head_dim
+        return SwinTransformerBlockV2(dim, heads, [window, window], [0, 0], attn_layer=attention)
+
+    def _initialise(self) -> None:
+        """As Microsoft's code: every branch's closing LayerNorm starts at 0, so that each block
+        starts as the identity.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, SwinTransformerBlockV2):
+                nn.init.zeros_(module.norm1.weight)
+                nn.init.zeros_(module.norm2.weight)
+
+    def _transform(self, tokens: Tensor) -> Tensor:
+        for layer in list(self.features)[1:]:
+            tokens = layer(tokens)
+        return self.norm(tokens).flatten(1, 2)
+
+    def forward(self, images: Tensor, *, cls: bool = False) -> Tensor:
+        """(B, 3, H, W) normalised images -> (B, N, dim) tokens; there is no CLS token to ask for."""
+        assert not cls, "SwinV2 has no CLS token"
+        return self._transform(self.features[0](images))
+
+    def encode_masked(self, images: Tensor, hidden: Tensor, mask_token: Tensor) -> Tensor:
+        """(B, N, dim) tokens, where the (embed_dim,) mask token stands for the 4 px embeddings that
+        (B, (H/4)^2) `hidden` names.
+        """
+        tokens = self.features[0](images)
+        hidden = hidden.view(*tokens.shape[:3], 1)
+        return self._transform(torch.where(hidden, mask_token.to(tokens.dtype), tokens))
+
+    def to_patches(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, N, s*s*3), the values that a decoder predicts from each token, in the
+        order channel, row, column.
+
+        That is the order of a convolution before a pixel shuffle, SimMIM's head, so its weights and
+        a linear decoder's can be exchanged.
+        """
+        return F.pixel_unshuffle(images, self.stride_px).flatten(2).transpose(1, 2)
+
+    def to_images(self, patches: Tensor) -> Tensor:
+        """The inverse of `to_patches`."""
+        side = self.image_px // self.stride_px
+        return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (side, side)), self.stride_px)
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of this encoder at any image side -> fit for this one: as they are, since none is
+        tied to a place or a window.
+        """
+        return weights
+
+    def attentions(self, images: Tensor) -> Iterator[tuple[WindowAttention, Tensor, int]]:
+        """Each block's attention, the (B, h, w, C) tokens that enter it, and the pixels that a
+        token's side stands for; first to last.
+        """
+        tokens, token_px = self.features[0](images), PATCH_PX
+        for layer in list(self.features)[1:]:
+            if isinstance(layer, PatchMergingV2):
+                tokens, token_px = layer(tokens), token_px * 2
+                continue
+            for block in layer.children():
+                assert isinstance(block.attn, WindowAttention)
+                yield block.attn, tokens, token_px
+                tokens = block(tokens)
+
+
+def _attention(dim: int, _window: list[int], _shift: list[int], heads: int, /, *, attention_dropout: float, dropout: float, **of: int) -> nn.Module:
+    """What torchvision's block calls to make its attention; our own windows are among `of`."""
+    return WindowAttention(dim, heads=heads, **of)

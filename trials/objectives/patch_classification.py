@@ -1,0 +1,119 @@
+"""Spatial supervision, an intermediate stage: each output token names the majority trimap class of
+its own patch.
+
+The control of Bridge, Sun et al. for classification, which supervises one token an image. Theirs
+was trained on the very images that it was probed and fine-tuned on (papers.md, fault 5); a grid
+here names disjoint ones.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trials.data.augmentation import crop_masks, input_form
+from trials.data.pictures import Pictures, evenly_spaced
+from trials.models.encoders import Encoder
+from trials.objectives.examples import EXAMPLES, TRIMAP_COLOURS, write_examples
+from trials.objectives.objective import WHOLE, Batches, Part, Setting, batched_positions, require_masks
+from trials.recipes.fields import SupervisedRecipe
+
+CLASSES = 3  # object, background, border
+
+
+def patch_majority(masks: Tensor, patch_px: int, classes: int = CLASSES) -> Tensor:
+    """(B, S, S) class indices -> (B, patches) the most common class of each patch; a tie goes to
+    the lower class, as in the released code.
+    """
+    votes = [F.avg_pool2d((masks == c).float()[:, None], patch_px) for c in range(classes)]
+    return torch.cat(votes, dim=1).argmax(dim=1).flatten(1)
+
+
+class PatchClassifier(nn.Module):
+    """A linear head on each output token of an encoder; no CLS token is fed."""
+
+    def __init__(self, encoder: Encoder, *, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.dim, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, patches, classes) logits in float32."""
+        return self.head(self.encoder(images, cls=False)).float()
+
+
+class SpatialSupervision:
+    """Cross-entropy on the majority class of each patch of the crop; the score is accuracy per
+    patch on held-out images, uncropped.
+    """
+
+    loss_name = "train_loss"
+
+    def __init__(self, setting: Setting) -> None:
+        assert isinstance(setting.spec.recipe, SupervisedRecipe)
+        require_masks(setting, "spatial supervision")
+        self._recipe = setting.spec.recipe
+        self._compute, self._heldout = setting.compute, setting.heldout
+        self._inputs = input_form(self._recipe)
+        self.encoder, self.model = setting.build_model(lambda encoder: PatchClassifier(encoder, classes=CLASSES))
+        self._patch_px = self.encoder.stride_px
+        self._batches = Batches(setting)
+
+    def loss(self, step: int, part: Part = WHOLE) -> Tensor:
+        images, maps, positions = self._batches.take(step, part)
+        classes = patch_majority(crop_masks(self._batches.pictures.masks(positions), maps), self._patch_px)
+        return F.cross_entropy(self.model(images).transpose(1, 2), classes, label_smoothing=self._recipe.label_smoothing)
+
+    def evaluate(self) -> dict[str, float]:
+        truth = self._truth(self._heldout)
+        return {"val_accuracy": float((self._predict(torch.arange(len(truth))) == truth).double().mean())}
+
+    @torch.no_grad()
+    def finish(self, folder: Path) -> dict[str, float | int]:
+        """The trivial scores beside the accuracy: of the one class most common among the held-out
+        patches, and of the most common one in training at each place, which is what is known
+        without looking.
+        """
+        truth, seen = self._truth(self._heldout), self._truth(self._batches.pictures)
+        at_place = F.one_hot(seen, CLASSES).sum(dim=0).argmax(dim=-1)
+        self._write_examples(folder, truth)
+        return {
+            "majority_accuracy": int(torch.bincount(truth.flatten(), minlength=CLASSES).max()) / truth.numel(),
+            "place_accuracy": float((truth == at_place).double().mean()),
+        }
+
+    def _truth(self, pictures: Pictures) -> Tensor:
+        """(N, patches) majority classes of uncropped images, on the CPU."""
+        return torch.cat([patch_majority(pictures.masks(p), self._patch_px).cpu() for p in batched_positions(len(pictures))])
+
+    @torch.no_grad()
+    def _predict(self, positions: Tensor) -> Tensor:
+        """(P,) positions of held-out images -> (P, patches) predicted classes, on the CPU."""
+        self.model.eval()
+        named = []
+        for some in batched_positions(len(positions)):
+            with self._compute.autocast():
+                named.append(self.model(self._inputs(self._heldout.images(positions[some]))).argmax(dim=-1).cpu())
+        self.model.train()
+        return torch.cat(named)
+
+    def _write_examples(self, folder: Path, truth: Tensor) -> None:
+        positions = evenly_spaced(len(self._heldout), EXAMPLES)
+        images = self._heldout.images(positions).cpu().numpy()
+        named = self._predict(positions)
+        rows = [[image, self._tile(truth[p]), self._tile(one)] for image, p, one in zip(images, positions, named, strict=True)]
+        items = [
+            {"caption": f"held-out image {int(p)}", "accuracy": round(float((one == truth[p]).double().mean()), 4)}
+            for p, one in zip(positions, named, strict=True)
+        ]
+        write_examples(folder, columns=["image", "truth", "prediction"], rows=rows, items=items)
+
+    def _tile(self, classes: Tensor) -> np.ndarray:
+        """(patches,) classes as a picture of the image's size."""
+        side = math.isqrt(len(classes))
+        return TRIMAP_COLOURS[classes.view(side, side).numpy()].repeat(self._patch_px, axis=0).repeat(self._patch_px, axis=1)

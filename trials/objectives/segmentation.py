@@ -1,0 +1,108 @@
+"""The fine-tuning stage: trimap segmentation with a linear head per patch, scored on one fixed test
+set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trials.data.augmentation import crop_masks, input_form
+from trials.models.heads import Segmenter
+from trials.objectives.examples import TRIMAP_COLOURS, chosen_examples, write_examples
+from trials.objectives.objective import WHOLE, Batches, Part, Setting, batched_positions, require_masks
+from trials.objectives.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
+from trials.recipes.fields import FinetuneRecipe
+
+CLASSES = 3  # object, background, border
+
+
+class TrimapSegmentation:
+    """Per-pixel cross-entropy on freshly cropped images; test images are neither cropped nor
+    flipped.
+    """
+
+    loss_name = "train_loss"
+
+    def __init__(self, setting: Setting) -> None:
+        assert isinstance(setting.spec.recipe, FinetuneRecipe)
+        require_masks(setting, "segmentation")
+        self._recipe = setting.spec.recipe
+        self._compute, self._test = setting.compute, setting.heldout
+        self._inputs = input_form(self._recipe)
+        self.encoder, self.model = setting.build_model(lambda encoder: Segmenter(encoder, classes=CLASSES))
+        self._batches = Batches(setting)
+
+    def loss(self, step: int, part: Part = WHOLE) -> Tensor:
+        images, maps, positions = self._batches.take(step, part)
+        classes = crop_masks(self._batches.pictures.masks(positions), maps)
+        return F.cross_entropy(self._logits(images), classes, label_smoothing=self._recipe.label_smoothing)
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        logits = self.model(inputs)
+        return over_pixels(logits) if self._recipe.pixel_loss == "ucl-code" else logits
+
+    def evaluate(self) -> dict[str, float]:
+        """Nothing: the test set is looked at once, at the end."""
+        return {}
+
+    @torch.no_grad()
+    def finish(self, folder: Path) -> dict[str, float | int]:
+        self.model.eval()
+        confusions, predictions, loss = [], [], 0.0
+        for positions in batched_positions(len(self._test)):
+            truth = self._test.masks(positions).long()
+            with self._compute.autocast():
+                logits = self._logits(self._inputs(self._test.images(positions)))
+            loss += float(F.cross_entropy(logits, truth, reduction="sum").double())
+            prediction = logits.argmax(dim=1)
+            confusions.append(confusion_per_image(truth, prediction, CLASSES).cpu())
+            predictions.append(prediction.to(torch.uint8).cpu())
+        self.model.train()
+        counts = torch.cat(confusions).numpy()
+        total = counts.sum(axis=0)
+        per_image = miou_ucl_per_image(counts)
+        self._write_examples(folder, torch.cat(predictions), counts, per_image)
+        foreground, background, border = class_ious(total)
+        return {
+            "test_images": len(self._test),
+            "test_loss": loss / int(total.sum()),
+            "pixel_accuracy": pixel_accuracy(total),
+            "miou": miou(total),
+            "miou_ucl": float(per_image.mean()),
+            "iou_foreground": float(foreground),
+            "iou_background": float(background),
+            "iou_border": float(border),
+        }
+
+    def _write_examples(self, folder: Path, predictions: Tensor, counts: np.ndarray, per_image: np.ndarray) -> None:
+        """Evenly spaced images, then the best, median and worst of the whole test set."""
+        # by the mean over the classes that an image has: miou_ucl counts an absent class as 0, so
+        # its worst image may be a perfect one
+        scores = np.nanmean(class_ious(counts), axis=-1)
+        chosen = chosen_examples(scores)
+        positions = torch.tensor([p for p, _ in chosen])
+        images = self._test.images(positions).cpu().numpy()
+        truth = self._test.masks(positions).cpu().numpy()
+        rows = [
+            [image, TRIMAP_COLOURS[mask], TRIMAP_COLOURS[predictions[p].numpy()]] for image, mask, (p, _) in zip(images, truth, chosen, strict=True)
+        ]
+        items = [
+            {"caption": f"test image {p}", "miou": round(float(scores[p]), 4), "miou_ucl": round(float(per_image[p]), 4)} | rank for p, rank in chosen
+        ]
+        write_examples(folder, columns=["image", "truth", "prediction"], rows=rows, items=items)
+
+
+def over_pixels(logits: Tensor) -> Tensor:
+    """(B, classes, H, W) -> the same shape: log-softmax over all pixels of an image, for each class
+    alone.
+
+    The first paper's code does so before its cross-entropy and before it takes the largest
+    (models/finetune.py in itshuey/masked-image-modelling): a class's map is shifted by one number
+    an image, so that a class cannot be likely everywhere (papers.md, fault 4).
+    """
+    return logits.flatten(2).log_softmax(dim=-1).view_as(logits)

@@ -1,0 +1,52 @@
+"""Training lengths in any unit, turned into optimiser steps by one function."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from trials.errors import InputError
+
+_UNITS = {"epoch": "epochs", "step": "steps", "image": "images"}
+_MULTIPLIERS = {"": 1, "k": 1_000, "m": 1_000_000}
+_PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epochs?|steps?|images?)\s*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """A training length. `images` are image passes: a picture shown twice counts twice."""
+
+    value: float
+    unit: str
+
+    def steps(self, *, subset_images: int, batch_images: int) -> int:
+        """Optimiser steps, at least 1: batches of `batch_images` needed to show what the length
+        asks for, rounded up.
+
+        Only `epochs` depends on the subset: 10 epochs of 4,000 images are 40,000 image passes.
+        """
+        if self.unit == "steps":
+            return max(1, math.ceil(self.value))
+        passes = self.value * subset_images if self.unit == "epochs" else self.value
+        # a length such as 0.1 epochs of 30 images is 3.0000000000000004 passes in floating point
+        return max(1, math.ceil(round(passes / batch_images, 9)))
+
+    def __str__(self) -> str:
+        return f"{self.value:g} {self.unit}"
+
+
+def parse_length(text: object) -> Length:
+    """`'100 epochs'`, `'125k steps'` or `'4M images'` as a Length.
+
+    Raises:
+        InputError: the text (of any length) is not a positive number with one of those units.
+    """
+    match = _PATTERN.fullmatch(str(text))
+    if match is None or not 0 < float(match[1]) <= 1e12:
+        raise InputError(
+            f"A training length must read like '100 epochs', '125k steps' or '4M images', but it is {str(text)[:60]!r}: give a "
+            "positive number and one of these units."
+        )
+    value = float(match[1]) * _MULTIPLIERS[match[2].lower()]
+    return Length(value=value, unit=_UNITS[match[3].rstrip("s")])

@@ -1,0 +1,188 @@
+"""Files of a stage's folder: written so that a kill at any moment leaves them whole, checked before
+they are trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors.torch import load, save
+
+from trials.errors import StageError
+
+WEIGHTS = "checkpoint/weights.safetensors"
+STATE = "checkpoint/state.safetensors"  # what a finished trunk leaves; checkpoints of an unfinished stage have their step in their names
+_PART = ".part"
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the name `path` when it is complete and on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=_PART, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a rename on disk, so that after a power cut the files of a folder are as new as each
+    other; some network file systems cannot.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a kill left half written."""
+    for path in [*folder.glob(f".*{_PART}"), *folder.glob(f"*/.*{_PART}")]:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON atomically; NaN is refused, since JSON has none."""
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    with atomic(path) as handle:
+        handle.write(text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or None if there is no such file or it is no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished stage, or None: a stage is done if and only if its result.json
+    exists and is its own.
+    """
+    result = read_json(folder / "result.json")
+    return result if isinstance(result, dict) and result.get("id") == folder.name else None
+
+
+def weights_fault(folder: Path) -> str | None:
+    """What keeps a child from starting with the weights of this stage, seen without reading them,
+    as a sentence with the remedy; None if nothing.
+    """
+    if read_result(folder) is None:
+        return f"The parent stage {folder.name} is not done: launch the grid again to run it first."
+    if not (folder / WEIGHTS).is_file():
+        return f"The weights {folder / WEIGHTS} are missing: {train_anew(folder)}."
+    return None
+
+
+def train_anew(folder: Path) -> str:
+    return f"delete {folder / 'result.json'} and launch again to train {folder.name} anew"
+
+
+def read_checked(path: Path, folder: Path, key: str) -> bytes:
+    """The bytes of a file of a finished stage, after checking that they are what its result names
+    under `key` by their SHA-256.
+
+    Raises:
+        StageError: they cannot be read, or are others.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StageError(f"{path} cannot be read ({error.strerror}): {train_anew(folder)}.") from error
+    if hashlib.sha256(data).hexdigest() != (read_result(folder) or {}).get(key):
+        raise StageError(f"{path} is not what {folder.name} finished with: {train_anew(folder)}.")
+    return data
+
+
+def save_weights(folder: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Write the stage's weights; returns their SHA-256."""
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    with atomic(folder / WEIGHTS) as handle:
+        handle.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_parent_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights of a finished parent stage, after checking that they are the very file its result
+    names.
+
+    Raises:
+        StageError: the parent is not done, or its weights are missing or altered.
+    """
+    fault = weights_fault(folder)
+    if fault is not None:
+        raise StageError(fault)
+    return load(read_checked(folder / WEIGHTS, folder, "weights_sha256"))
+
+
+@contextlib.contextmanager
+def stage_lock(folder: Path, *, wait_s: float = 60.0) -> Iterator[None]:
+    """Only one process works on a stage; what is left of a killed launch has `wait_s` to end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as handle:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StageError(f"Another process is still working on {folder}: wait for it or stop it, then launch again.") from None
+                time.sleep(0.2)
+        yield
+
+
+class MetricsFile:
+    """metrics.jsonl: one JSON object a line, by step. On resuming, lines after the checkpoint are
+    dropped.
+    """
+
+    def __init__(self, path: Path, *, resume_step: int, begin_with: Path | None = None) -> None:
+        """Open the file to go on after `resume_step`, with its own earlier lines, or with those of
+        `begin_with`: the file of a trunk.
+        """
+        kept: list[dict[str, Any]] = []
+        earlier = begin_with or path
+        if resume_step > 0 and earlier.exists():
+            for text in earlier.read_text(errors="replace").splitlines():
+                try:
+                    line = json.loads(text)
+                    if line["step"] <= resume_step:
+                        kept.append(line)
+                except (ValueError, KeyError, TypeError):
+                    break  # a line cut off by a kill: nothing after it counts
+        with atomic(path) as handle:
+            handle.write("".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._handle = open(path, "a", buffering=1)  # noqa: SIM115 - held while the stage trains
+
+    def write(self, values: dict[str, Any]) -> None:
+        self._handle.write(json.dumps(values, allow_nan=False) + "\n")
+
+    def sync(self) -> None:
+        """Put the lines on disk, so that no checkpoint is ahead of them after a power cut."""
+        os.fsync(self._handle.fileno())
+
+    def close(self) -> None:
+        self._handle.close()

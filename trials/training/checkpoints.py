@@ -1,0 +1,172 @@
+"""Training states: what a stopped stage needs to go on, and what a trunk leaves to its branches.
+
+A state is one safetensors file, so it holds numbers and nothing that could run. The name of a
+checkpoint carries its SHA-256, so one rename puts both in place, and a truncated or altered file is
+recognised before it is read. The one before it is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from trials.errors import StageError
+from trials.stage_files import STATE, atomic, read_checked, read_result, train_anew
+
+FOLDER = "checkpoint"
+_NAME = re.compile(r"state-(\d+)-([0-9a-f]{16})\.safetensors")
+_MODEL, _OPTIMISER, _RUN = "model.", "optimiser.", "run."
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """All that decides how a stage goes on; schedules and random draws are functions of the step
+    alone.
+    """
+
+    step: int
+    """Updates done."""
+    model: dict[str, Tensor]
+    optimiser: dict[int, dict[str, Tensor]]
+    """By the parameter's place in the optimiser."""
+    losses: Tensor
+    """(step,) float32, of every update so far."""
+    line_step: int
+    """Step of the last line in metrics.jsonl."""
+    train_s: float
+    """Seconds of training so far, over all attempts."""
+
+    def restore(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Put model and optimiser in this state; rates and other settings of the optimiser stay as
+        they are.
+        """
+        model.load_state_dict(self.model)
+        optimiser.load_state_dict({"state": self.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def encode_state(state: TrainingState) -> bytes:
+    """As safetensors; the same state gives the same bytes."""
+    tensors = {_MODEL + name: tensor for name, tensor in state.model.items()}
+    for place, values in state.optimiser.items():
+        tensors |= {f"{_OPTIMISER}{place}.{name}": value for name, value in values.items()}
+    tensors[f"{_RUN}losses"] = state.losses
+    tensors[f"{_RUN}steps"] = torch.tensor([state.step, state.line_step])
+    tensors[f"{_RUN}train_s"] = torch.tensor(state.train_s, dtype=torch.float64)
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def decode_state(data: bytes) -> TrainingState:
+    """The inverse of `encode_state`.
+
+    Raises:
+        SafetensorError, KeyError, ValueError: the bytes are no training state.
+    """
+    tensors = load(data)
+    optimiser: dict[int, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        if name.startswith(_OPTIMISER):
+            place, _, value = name.removeprefix(_OPTIMISER).partition(".")
+            optimiser[int(place)][value] = tensor
+    step, line_step = tensors[f"{_RUN}steps"].tolist()
+    return TrainingState(
+        step=step,
+        model={name.removeprefix(_MODEL): tensor for name, tensor in tensors.items() if name.startswith(_MODEL)},
+        optimiser=dict(optimiser),
+        losses=tensors[f"{_RUN}losses"],
+        line_step=line_step,
+        train_s=float(tensors[f"{_RUN}train_s"]),
+    )
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of an unfinished stage, newest first."""
+    named = (path for path in (folder / FOLDER).glob("state-*") if _NAME.fullmatch(path.name))
+    return sorted(named, key=lambda path: -int(path.name.split("-")[1]))
+
+
+def _checkpoint_path(folder: Path, *, step: int, data: bytes) -> Path:
+    return folder / FOLDER / f"state-{step}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+
+
+def save_checkpoint(folder: Path, state: TrainingState) -> Path:
+    """Write a checkpoint; the one before stays, so that there are two."""
+    for path in list_checkpoints(folder)[1:]:
+        path.unlink(missing_ok=True)
+    data = encode_state(state)
+    path = _checkpoint_path(folder, step=state.step, data=data)
+    with atomic(path) as handle:
+        handle.write(data)
+    return path
+
+
+def load_checkpoint(folder: Path, log: Callable[[str], None]) -> TrainingState | None:
+    """The newest checkpoint that is what was written, or None; each that is not goes, with a line
+    in the log.
+    """
+    for path in list_checkpoints(folder):
+        try:
+            data = path.read_bytes()
+            if path != _checkpoint_path(folder, step=int(path.name.split("-")[1]), data=data):
+                raise ValueError("its checksum is not that of its name")
+            return decode_state(data)
+        except (SafetensorError, KeyError, ValueError) as error:
+            log(f"{path.name} is damaged ({error}): going on from an earlier checkpoint if there is one")
+            path.unlink(missing_ok=True)
+    return None
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """A finished stage needs none, nor does it need what a kill left half written; earlier versions
+    wrote state.pt.
+    """
+    for path in [*list_checkpoints(folder), folder / FOLDER / "state.pt"]:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def trunk_state_path(folder: Path) -> Path:
+    """Where a finished trunk has the state that its branches go on from; it may go once none is
+    still to be trained.
+    """
+    return folder / STATE
+
+
+def save_trunk_state(folder: Path, state: TrainingState) -> str:
+    """Write what a trunk leaves to its branches; returns its SHA-256, which depends on no clock."""
+    data = encode_state(state)
+    with atomic(trunk_state_path(folder)) as handle:
+        handle.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def trunk_fault(folder: Path) -> str | None:
+    """What keeps a branch from going on from this trunk, seen without reading its state, as a
+    sentence with the remedy; None if nothing.
+    """
+    if read_result(folder) is None:
+        return f"The trunk {folder.name} is not done: launch the grid again to run it first."
+    if not trunk_state_path(folder).is_file():
+        return f"The trunk {folder.name} no longer has its training state {trunk_state_path(folder)}: {train_anew(folder)}."
+    return None
+
+
+def load_trunk_state(folder: Path) -> TrainingState:
+    """The state that a finished trunk ended in, checked against its result.
+
+    Raises:
+        StageError: the trunk is not done, or its state is missing or altered.
+    """
+    fault = trunk_fault(folder)
+    if fault is not None:
+        raise StageError(fault)
+    return decode_state(read_checked(trunk_state_path(folder), folder, "state_sha256"))

@@ -1,0 +1,48 @@
+"""The optimiser of a stage: which parameters decay, and at which rate each is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from trials.recipes.fields import Recipe, SupervisedRecipe
+from trials.training.layer_decay import layers_of
+
+# Position tables, tokens, and what makes up SwinV2's position bias and its cosine attention's scale
+# (microsoft/Swin-Transformer, `no_weight_decay_keywords`): not decayed by name, since they may have
+# several dimensions.
+_FREE_ENDS = ("positions", "_token", "logit_scale")
+_FREE_PARTS = (".cpb_mlp.",)
+
+
+def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; without `decay_vectors`, biases, norms, positions and tokens are not decayed.
+
+    Where the recipe has a layer decay, each group of parameters is of one layer and has an
+    `lr_scale`: the training loop must set its `lr` to the schedule's rate times that.
+    """
+    named = list(model.named_parameters())
+    scales = [1.0] * len(named)
+    if isinstance(recipe, SupervisedRecipe) and recipe.layer_decay != 1.0:
+        layers, uppermost = layers_of(model, [name for name, _ in named])
+        scales = [recipe.layer_decay ** (uppermost - layer) for layer in layers]
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for scale in sorted(set(scales)):  # from below: a decay makes the lowest layer's rate the smallest
+        for free in (False, True):
+            groups[scale, free] = []
+    for (name, parameter), scale in zip(named, scales, strict=True):
+        groups[scale, _is_free(name, parameter) and not recipe.decay_vectors].append(parameter)
+    made: list[dict[str, Any]] = [
+        {"params": members, "weight_decay": 0.0 if free else recipe.weight_decay, "lr": recipe.learning_rate * scale, "lr_scale": scale}
+        for (scale, free), members in groups.items()
+        if members
+    ]
+    if set(scales) == {1.0}:
+        made = [{key: group[key] for key in ("params", "weight_decay")} for group in made]
+    return torch.optim.AdamW(made, lr=recipe.learning_rate, betas=(recipe.beta_1, recipe.beta_2), fused=True)
+
+
+def _is_free(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim <= 1 or name.endswith(_FREE_ENDS) or any(part in name for part in _FREE_PARTS)

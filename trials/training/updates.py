@@ -1,0 +1,111 @@
+"""One update of a stage's weights: the batch, whole or in parts over processes and micro-batches,
+then clipping and AdamW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from trials.errors import InputError, StageError
+from trials.objectives.objective import Objective
+from trials.recipes.fields import Recipe
+from trials.training.compiling import Compiled
+from trials.training.parallel import Group
+from trials.training.precision import Compute
+
+
+class Updates:
+    """Makes the update of any step; nothing in it waits for the device."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimiser: torch.optim.Optimizer,
+        recipe: Recipe,
+        *,
+        compute: Compute,
+        group: Group,
+        micro_batches: int,
+        compiled: Compiled,
+        log: Callable[[str], None],
+    ) -> None:
+        self._objective, self._optimiser, self._recipe = objective, optimiser, recipe
+        self._compute, self._group, self._compiled, self._log = compute, group, compiled, log
+        self._parameters = list(objective.model.parameters())
+        self._proven = False  # whether what is compiled has run once
+        self.micro_batches = micro_batches
+        if group.size * micro_batches > recipe.batch_images:
+            raise InputError(
+                f"A batch of {recipe.batch_images} images cannot be shared by {group.size} processes in {micro_batches} micro-batches each: "
+                "use fewer of them, or raise batch_images in the grid."
+            )
+
+    def __call__(self, step: int, rate: float) -> Tensor:
+        """Train on the batch of `step` (0-based) at that rate; the batch's mean loss, on the
+        device.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        loss = self._backward(step)
+        while loss is None:
+            loss = self._backward(step)
+        loss = self._group.add_up(self._parameters, loss)
+        if self._recipe.clip_norm > 0:
+            nn.utils.clip_grad_norm_(self._parameters, self._recipe.clip_norm)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        return loss
+
+    def _backward(self, step: int) -> Tensor | None:
+        """Gradients of this process's share; None if they are to be computed once more, in another
+        way: the batch is a function of the step.
+        """
+        try:
+            loss = self._share(step)
+            self._proven = True
+            return loss
+        except torch.cuda.OutOfMemoryError:
+            parts = 2 * self.micro_batches
+            # processes must agree on the parts, and one that runs out of memory cannot ask the
+            # others
+            if self._group.size > 1 or parts > self._recipe.batch_images or self._compiled.mode == "reduce-overhead":
+                raise
+            self._log(f"step {step}: the GPU ran out of memory, so batches are taken in {parts} parts from here on")
+            self.micro_batches = parts
+        except (InputError, StageError):
+            raise
+        except Exception as error:
+            if self._proven or not self._compiled.on:
+                raise
+            self._compiled.give_up(error)
+            self._log(f"the stage goes on without torch.compile: {self._compiled.reason}")
+        self._optimiser.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        return None
+
+    def _share(self, step: int) -> Tensor:
+        count = self._group.size * self.micro_batches
+        if count == 1:
+            with self._compiled.training(), self._compute.autocast():
+                loss = self._objective.loss(step)
+            loss.backward()
+            return loss.detach()
+        total = torch.zeros((), device=self._compute.device)
+        first = self._group.rank * self.micro_batches
+        for index in range(first, first + self.micro_batches):
+            with self._compiled.training(), self._compute.autocast():
+                mean = self._objective.loss(step, part=(index, count))
+            loss = mean * (part_images(self._recipe.batch_images, index, count) / self._recipe.batch_images)
+            loss.backward()
+            total += loss.detach()
+        return total
+
+
+def part_images(images: int, index: int, count: int) -> int:
+    """Images in part `index` of `count` of a batch: as even as can be, the first parts larger by
+    one, as `torch.tensor_split` does.
+    """
+    return images // count + (index < images % count)
