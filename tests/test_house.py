@@ -15,8 +15,8 @@ PACKAGES = ("scaling", "trials", "analysis", "reports")
 
 # what each package may import besides itself and the standard library
 ALLOWED = {
-    "scaling": {"trials", "ray", "rich", "yaml", "pandas", "torch", "pyarrow", "fsspec"},
-    "trials": {"torch", "torchvision", "numpy", "PIL", "safetensors"},
+    "scaling": {"lazy_loader", "trials", "ray", "rich", "yaml", "pandas", "torch", "pyarrow", "fsspec"},
+    "trials": {"lazy_loader", "torch", "torchvision", "numpy", "PIL", "safetensors"},
     "analysis": {"lazy_loader", "numpy", "pandas", "scipy", "statsmodels"},
     "reports": {"analysis", "altair", "jinja2", "numpy", "pandas", "vl_convert"},
 }
