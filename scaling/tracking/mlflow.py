@@ -8,8 +8,7 @@ import os
 import time
 from typing import Any
 
-from scaling.tracking.open import load_extra
-from scaling.tracking.tracker import Tracked
+from scaling.tracking.tracker import Tracked, load_extra
 
 _STAGE = "stage_id"  # the tag by which the run of a stage is found again
 _STEP = "image_passes"  # on every line of every stage: the steps of its history are those that the run has

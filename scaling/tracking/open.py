@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 
 from scaling.tracking.tracker import Tracker
 from trials.errors import InputError
@@ -31,14 +29,3 @@ def open_tracker(name: str, study: str, folder: Path) -> Tracker:
 
         return WandB(folder)
     raise InputError(f"There is no tracker {name!r}: choose from {', '.join(TRACKERS)}.")
-
-
-def load_extra(package: str, extra: str) -> ModuleType:
-    """A package that is not among the laboratory's own dependencies. Raises InputError with the way
-    to install it.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        remedy = f"pip install 'scaling-law-laboratory[{extra}]', or uv sync --extra {extra}"
-        raise InputError(f"--track {extra} needs the package {package}, which is not installed: {remedy}.") from None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scaling.tracking.open import load_extra
-from scaling.tracking.tracker import Tracked
+from scaling.tracking.tracker import Tracked, load_extra
 
 FOLDER = "tensorboard"
 FLUSH_S = 10

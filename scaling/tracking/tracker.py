@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import run_names
 from scaling.study.folder import Study
+from trials.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,17 @@ class Tracker(Protocol):
 def numbers(values: dict[str, Any]) -> dict[str, float]:
     """Those values that are finite numbers."""
     return {name: float(value) for name, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
+
+
+def load_extra(package: str, extra: str) -> ModuleType:
+    """A package that is not among the laboratory's own dependencies. Raises InputError with the way
+    to install it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        remedy = f"pip install 'scaling-law-laboratory[{extra}]', or uv sync --extra {extra}"
+        raise InputError(f"--track {extra} needs the package {package}, which is not installed: {remedy}.") from None
 
 
 def refusal(tracker: str, error: Exception) -> str:

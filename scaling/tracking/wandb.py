@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scaling.tracking.open import load_extra
-from scaling.tracking.tracker import Tracked
+from scaling.tracking.tracker import Tracked, load_extra
 from trials.errors import InputError
 
 _NO_NETWORK = ("offline", "disabled", "dryrun")
