@@ -29,7 +29,7 @@ from reports.page import Page
 from reports.published.paper import compose_published
 from reports.report import build_report, compose, write_page
 from reports.study import ReportError, read_study
-from reports.watch import EVERY_S, watch
+from reports.watching import EVERY_S, watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

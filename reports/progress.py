@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reports.arms import in_words, ordered_arms, with_arms
-from reports.figures import validation_loss_during_training
+from reports.charts.losses import validation_loss_during_training
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.study import ReportError, Study, read_json, read_validation_curves

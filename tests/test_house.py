@@ -19,7 +19,7 @@ ALLOWED = {
     "scaling": {"lazy_loader", "trials", "ray", "rich", "yaml", "pandas", "torch", "pyarrow", "fsspec"},
     "trials": {"lazy_loader", "torch", "torchvision", "numpy", "PIL", "safetensors"},
     "analysis": {"lazy_loader", "numpy", "pandas", "scipy", "statsmodels"},
-    "reports": {"analysis", "altair", "jinja2", "numpy", "pandas", "vl_convert"},
+    "reports": {"lazy_loader", "analysis", "altair", "jinja2", "numpy", "pandas", "vl_convert"},
 }
 
 

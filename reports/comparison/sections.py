@@ -8,12 +8,12 @@ import pandas as pd
 from analysis import PairedEffects, summarise_cells
 from analysis.formatting import percent
 from reports.arms import in_words, ordered_arms, ordered_panels, with_arms
+from reports.charts.forest import ALPHA, forest
+from reports.charts.scores import score_by_labels
 from reports.comparison.effects import Differences, forest_rows, matching_words
 from reports.comparison.pair import Pair
 from reports.comparison.wording import cell_columns
 from reports.evidence import LEVEL
-from reports.figures import forest, score_by_labels
-from reports.figures.forest import ALPHA
 from reports.page import Figure, Panel, Section, Table, make_table
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined, sentence

@@ -5,9 +5,9 @@ makes the studies two arms.
 from __future__ import annotations
 
 from analysis.formatting import level_of, percent
+from reports.charts.forest import ALPHA
 from reports.comparison.effects import Differences
 from reports.comparison.pair import Pair
-from reports.figures.forest import ALPHA
 from reports.page import Statement
 from reports.theme import count, signed
 from reports.wording import joined, sentence

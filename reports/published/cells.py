@@ -10,8 +10,8 @@ import pandas as pd
 from analysis.formatting import percent
 from analysis.published.load import Published
 from reports.arms import in_words, panels_of
-from reports.figures import cell_score_by_labels, gain_per_doubling, paired_effect
-from reports.figures.cells import READINGS
+from reports.charts.cells import READINGS, cell_score_by_labels, gain_per_doubling
+from reports.charts.effects import paired_effect
 from reports.page import Figure, Panel, Section, make_table
 from reports.published.cell_statistics import LEVEL, CellStatistics, cell_statistics
 from reports.published.geometry import geometry_section

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.published.load import Published
-from reports.figures import similarity_by_distance, value_by_encoder
+from reports.charts.geometry import similarity_by_distance, value_by_encoder
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import decimals
 

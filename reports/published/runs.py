@@ -11,8 +11,7 @@ from analysis import AnalysisError, correlate
 from analysis.formatting import percent
 from analysis.overfitting import PhaseRelations, phase_relations, split_by_overfitting
 from analysis.published.load import Published
-from reports.figures import loss_against_score, loss_by_length, score_by_images
-from reports.figures.scaling import FALLS, RISES
+from reports.charts.scaling import FALLS, RISES, loss_against_score, loss_by_length, score_by_images
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined, sentence

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import percent
-from reports.figures import forest
-from reports.figures.forest import ALPHA
+from reports.charts.forest import ALPHA, forest
 from reports.findings import Asked, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import count, padded_domain, signed

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from reports.arms import in_words, panels_of, spread_out
+from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
 from reports.curves import gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, focused
-from reports.figures.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import count, decimals, padded_domain, signed
 

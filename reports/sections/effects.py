@@ -8,8 +8,8 @@ import pandas as pd
 
 from analysis import PairedEffects
 from reports.arms import effects_with_arms, in_words, panels_of
+from reports.charts.effects import paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
-from reports.figures import paired_effect
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import count, padded_domain, signed
 from reports.wording import by_reason, sentence

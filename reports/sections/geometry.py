@@ -8,9 +8,9 @@ import pandas as pd
 
 from analysis import summarise_cells
 from reports.arms import in_words, panels_of
+from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import Diagnostics, read_diagnostics
 from reports.evidence import LEVEL, Evidence
-from reports.figures.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.theme import count, decimals, padded_domain, signed

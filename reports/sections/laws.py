@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis import AnalysisError, choose_law
 from reports.arms import in_words, panels_of, spread_out
+from reports.charts.laws import LAST_VALUE, law_backtest, law_residuals
 from reports.evidence import Evidence, focused
-from reports.figures.laws import LAST_VALUE, law_backtest, law_residuals
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import by_reason

@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis import AnalysisError, OverfittingSplit, split_by_overfitting, summarise_cells
 from reports.arms import spread_out
+from reports.charts.scaling import FALLS, RISES, loss_by_length, loss_by_model
 from reports.evidence import LEVEL, Evidence
-from reports.figures.scaling import FALLS, RISES, loss_by_length, loss_by_model
 from reports.page import Figure, Panel, make_table
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence

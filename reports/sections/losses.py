@@ -7,8 +7,8 @@ import pandas as pd
 
 from analysis import Correlation, summarise_cells
 from reports.arms import in_words, panels_of, spread_out
+from reports.charts.losses import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.evidence import LEVEL, MOST_POINTS, Evidence
-from reports.figures import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.page import Figure, Panel, Section, make_table
 from reports.sections.lengths import length_figures
 from reports.sections.phases import phase_figure

@@ -10,8 +10,8 @@ import pandas as pd
 from analysis import AnalysisError, PhaseRelations, phase_relations, split_by_overfitting
 from analysis.formatting import percent
 from reports.arms import spread_out
+from reports.charts.scaling import FALLS, RISES, loss_against_score
 from reports.evidence import MOST_POINTS, Evidence
-from reports.figures.scaling import FALLS, RISES, loss_against_score
 from reports.page import Figure, Panel, make_table
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence

@@ -6,9 +6,9 @@ import pandas as pd
 
 from analysis.runs.columns import RUN_COLUMNS
 from reports.arms import ordered_arms, ordered_panels, spread_out, telling
+from reports.charts.coverage import coverage_map
 from reports.coverage import STATES, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
-from reports.figures.coverage import coverage_map
 from reports.page import Figure, Panel, Section, make_table
 from reports.study import Study, read_provenance
 

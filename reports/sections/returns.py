@@ -16,8 +16,8 @@ from analysis.claims.contrasts import contrast
 from analysis.decisions.decision import digits
 from analysis.formatting import percent
 from reports.arms import in_words, panels_of, rest_of, spread_out
+from reports.charts.cells import gain_per_doubling
 from reports.evidence import Evidence, focused
-from reports.figures import gain_per_doubling
 from reports.page import Figure, Panel, Section, Table, make_table
 from reports.score import Score
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain, signed

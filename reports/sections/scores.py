@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from reports.arms import in_words, panels_of, spread_out
+from reports.charts.scores import score_by_labels
 from reports.evidence import MOST_POINTS, REACH, ArmLaw, Evidence, focused
-from reports.figures import score_by_labels
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
 from reports.wording import by_reason, interval_words, joined, measured_on

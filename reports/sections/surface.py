@@ -13,8 +13,8 @@ from analysis.claims.claim_table import prepare
 from analysis.claims.law import LAW, SECOND_LAW, surface
 from analysis.formatting import percent
 from reports.arms import rest_of
+from reports.charts.surface import score_surface
 from reports.evidence import Evidence, focused
-from reports.figures.surface import score_surface
 from reports.page import Figure, Panel, Section, make_table
 from reports.score import Score
 from reports.theme import NO_PRETRAINING, count, decimals, signed

@@ -10,8 +10,8 @@ import pandas as pd
 from analysis import AnalysisError, exchange_rate, independent_groups
 from analysis.decisions.decision import digits
 from reports.arms import in_words, panels_of, spread_out
+from reports.charts.worth import worth_in_labels
 from reports.evidence import LEVEL, ArmLaw, Evidence, focused
-from reports.figures import worth_in_labels
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import NO_PRETRAINING, count, decimals
 from reports.wording import by_reason, joined

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from analysis import change_point, phase_relations, split_by_overfitting
+from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
+from reports.charts.scaling import loss_by_length
 from reports.curves import MOST_POINTS, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, gather
-from reports.figures.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
-from reports.figures.scaling import loss_by_length
 from reports.sections.dynamics import dynamics_section
 from reports.sections.losses import correlation_section, loss_section
 from reports.study import read_study

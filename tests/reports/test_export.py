@@ -16,8 +16,8 @@ import pytest
 import reports.altair_theme
 from analysis import load_published
 from reports.build import main
+from reports.charts.forest import forest
 from reports.export import WIDTH_PT, draw, paper_specification, write_figures
-from reports.figures import forest
 from reports.page import Figure, Page, Panel, Section, make_table
 from reports.published.paper import compose_published
 from reports.study import ReportError

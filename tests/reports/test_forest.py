@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from reports import FigureError, forest
-from reports.figures.forest import ALONE, ALONE_FAILS, FAILS, LETTERS_A_LINE, SURVIVES, UNTESTED
+from reports.charts.forest import ALONE, ALONE_FAILS, FAILS, LETTERS_A_LINE, SURVIVES, UNTESTED
 from reports.theme import GREY, PALETTE, specification
 
 TESTS = pd.DataFrame(

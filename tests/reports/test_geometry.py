@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import read_diagnostics
 from reports.evidence import Evidence, gather
-from reports.figures.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.pictures import gallery, ranked_gallery
 from reports.sections.geometry import geometry_section
 from reports.sections.pictures import picture_section

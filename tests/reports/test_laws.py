@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis import choose_law
+from reports.charts.laws import law_backtest, law_residuals
 from reports.evidence import gather
-from reports.figures import law_backtest, law_residuals
 from reports.sections.laws import backtest, laws_section, residual_points
 from reports.study import read_study
 from reports.theme import specification

@@ -18,8 +18,8 @@ from reports import (
     similarity_by_distance,
     value_by_encoder,
 )
-from reports.figures.cells import READINGS, WIDTHS
-from reports.figures.scaling import FALLS, RISES
+from reports.charts.cells import READINGS, WIDTHS
+from reports.charts.scaling import FALLS, RISES
 from reports.theme import GREY, PALETTE, specification
 
 ARMS = ["none", "45,000"]

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from analysis import diminishing_returns, exchange_rate
+from reports.charts.cells import gain_per_doubling
+from reports.charts.worth import worth_in_labels
 from reports.evidence import Evidence, gather
-from reports.figures import gain_per_doubling, worth_in_labels
 from reports.sections.returns import between_two_runs, image_steps, label_steps, returns_section, stopping_points
 from reports.sections.worth import worth_rows, worth_section
 from reports.study import read_study

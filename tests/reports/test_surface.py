@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.charts.surface import score_surface
 from reports.evidence import Evidence, gather
-from reports.figures import score_surface
 from reports.sections.surface import drawn_law, surface_section
 from reports.study import read_study
 from reports.theme import FigureError, specification

@@ -17,7 +17,7 @@ from reports import build_report
 from reports.build import main
 from reports.progress import under_way
 from reports.study import read_study
-from reports.watch import fingerprint, has_ended, watch
+from reports.watching import fingerprint, has_ended, watch
 from tests.reports.page_reader import Reader
 
 Step = Callable[[], object]

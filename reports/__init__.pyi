@@ -1,0 +1,31 @@
+"""The public names of `reports`: the only list of them. Each is imported when it is first used."""
+
+from .charts.cells import cell_score_by_labels as cell_score_by_labels
+from .charts.cells import gain_per_doubling as gain_per_doubling
+from .charts.coverage import coverage_map as coverage_map
+from .charts.dynamics import learning_curves as learning_curves
+from .charts.dynamics import training_and_held_out as training_and_held_out
+from .charts.effects import paired_effect as paired_effect
+from .charts.forest import forest as forest
+from .charts.geometry import attention_by_layer as attention_by_layer
+from .charts.geometry import similarity_by_distance as similarity_by_distance
+from .charts.geometry import value_by_encoder as value_by_encoder
+from .charts.laws import law_backtest as law_backtest
+from .charts.laws import law_residuals as law_residuals
+from .charts.losses import loss_and_score as loss_and_score
+from .charts.losses import validation_loss_by_images as validation_loss_by_images
+from .charts.losses import validation_loss_during_training as validation_loss_during_training
+from .charts.scaling import loss_against_score as loss_against_score
+from .charts.scaling import loss_by_length as loss_by_length
+from .charts.scaling import loss_by_model as loss_by_model
+from .charts.scaling import score_by_images as score_by_images
+from .charts.scores import score_by_labels as score_by_labels
+from .charts.surface import score_surface as score_surface
+from .charts.worth import worth_in_labels as worth_in_labels
+from .comparison import build_comparison as build_comparison
+from .export import write_figures as write_figures
+from .published import build_published as build_published
+from .report import build_report as build_report
+from .study import ReportError as ReportError
+from .theme import FigureError as FigureError
+from .watching import watch as watch
