@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from reports.arms import with_arms
 from reports.study import Study
 
 STATES = ("done", "failed", "blocked", "missing")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GridState:
+    """How far a study is."""
+
+    whole: Study
+    """The study with the runs of all its tasks."""
+    part: Study
+    """The study with the runs of the task that the page is about."""
+    states: pd.DataFrame
+    """Every planned run with its state, from `run_states(whole)`."""
 
 
 def run_states(study: Study) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +52,7 @@ class ArmLaw:
     """Why it is not drawn, a sentence; '' where it is."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """A study and what analysis makes of it. A result that cannot be had is None, and `reasons`
     says why, by the field's name.
@@ -82,6 +83,7 @@ class Evidence:
     """Which arms and panels were left out of what is drawn, a sentence; '' where none."""
 
 
+@lru_cache(maxsize=2)
 def focused(evidence: Evidence) -> Evidence:
     """The same study, and of one with very many runs only some arms and panels, spread evenly in
     their order and chosen without a look at scores.

@@ -18,6 +18,7 @@ import vl_convert
 
 from reports.download import GZIP
 from reports.page import Figure, Page, Panel
+from reports.registry import figure_kinds
 from reports.study import ReportError
 from reports.theme import specification
 
@@ -131,7 +132,8 @@ def _caption(figure: Figure, names: list[str]) -> str:
     headings = [f": {panel.heading}" if panel.heading else "" for panel in figure.panels]
     headings += [f": {table.caption}" for table in figure.tables]
     listed = [f"- `{name}`{heading}" for name, heading in zip(names, headings, strict=True)]
-    parts = [f"## {figure.claim}\n", *listed, "", figure.subtitle, *figure.notes]
+    titles = [f"{kind.title}.\n" for kind in figure_kinds() if f"figure-{kind.name}" == figure.identity][:1]
+    parts = [f"## {figure.claim}\n", *titles, *listed, "", figure.subtitle, *figure.notes]
     return "\n".join(parts) + "\n"
 
 

@@ -26,16 +26,18 @@ CHECK_WORDS = {True: "passed", False: "failed", None: "not known"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Answer:
     """What analysis answered when asked for findings."""
 
     findings: Findings | None
     """None where there are none at all."""
     reason: str
     """Why not, a sentence; '' where there are findings."""
+    shown_elsewhere: tuple[str, ...] = ()
+    """Notes of the findings that another part of the page shows."""
 
 
-def ask(source: pd.DataFrame | Published) -> Asked:
+def ask(source: pd.DataFrame | Published) -> Answer:
     """The findings of a runs table or of a published one; where analysis has none, its own sentence
     says why.
     """
@@ -44,10 +46,10 @@ def ask(source: pd.DataFrame | Published) -> Asked:
     try:
         found = findings(source)
     except AnalysisError as error:
-        return Asked(findings=None, reason=sentence(f"No claim could be tested: {error}"))
+        return Answer(findings=None, reason=sentence(f"No claim could be tested: {error}"))
     if not len(found) and not found.unanswered:
-        return Asked(findings=None, reason="No claim could be tested: no two finished runs can be compared.")
-    return Asked(findings=found, reason="")
+        return Answer(findings=None, reason="No claim could be tested: no two finished runs can be compared.")
+    return Answer(findings=found, reason="")
 
 
 def headlines(findings: Findings) -> list[Finding]:

@@ -71,12 +71,13 @@ class Panel:
 class Figure:
     """A claim, how to read what shows it, the charts, and their data."""
 
-    identity: str
     claim: str
     subtitle: str
     description: str
     """The whole figure in words, made from its data; shown with the data."""
     panels: tuple[Panel, ...]
+    identity: str = ""
+    """Its id on the page; a registered figure gets that of its registration."""
     notes: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
 

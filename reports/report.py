@@ -3,57 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from analysis.runs.outcomes import OUTCOMES
-from reports.coverage import completeness_sentence, run_states
+from reports.coverage import GridState, completeness_sentence, run_states
 from reports.evidence import Evidence, gather
 from reports.findings import ask, headline_of, headlines, verdict_counts
 from reports.overview import cost_sentence, study_sentence
-from reports.page import Fact, Page, Section, Statement, render
-from reports.progress import early_sections, progress_section
+from reports.page import Fact, Page, Statement, render
+from reports.registry import compose_sections
 from reports.score import of_task, score_of
-from reports.sections import (
-    claims_section,
-    correlation_section,
-    coverage_section,
-    dynamics_section,
-    forest_section,
-    geometry_section,
-    intermediate_section,
-    laws_section,
-    loss_section,
-    picture_section,
-    pretraining_section,
-    provenance_section,
-    returns_section,
-    runs_section,
-    score_section,
-    surface_section,
-    worth_section,
-)
 from reports.study import ReportError, Study, read_study
-from reports.theme import FigureError, count
-
-SECTIONS: Final[tuple[Callable[[Evidence], Section], ...]] = (
-    score_section,
-    pretraining_section,
-    returns_section,
-    worth_section,
-    surface_section,
-    intermediate_section,
-    loss_section,
-    dynamics_section,
-    correlation_section,
-    geometry_section,
-    picture_section,
-    laws_section,
-    runs_section,
-)
-"""What is drawn of the scores, in the order in which a reader asks."""
+from reports.theme import count
 
 
 def build_report(
@@ -106,28 +68,26 @@ def compose(study: Study, *, task: str | None = None) -> Page:
     whole, (study, left_out) = study, of_task(study, task)
     found: tuple[Statement, ...] = ()
     remarks: list[str] = []
-    sections: list[Section] = []
+    subjects: list[object] = [GridState(whole=whole, part=study, states=states)]
     if len(study.runs):
-        asked = ask(study.runs)
-        if asked.findings is not None:
-            found = tuple(headline_of(one) for one in headlines(asked.findings))
-            remarks += [verdict_counts(asked.findings) or "No claim could be tested; what cannot be answered, and why, is said below."]
+        answer = ask(study.runs)
+        subjects.append(answer)
+        if answer.findings is not None:
+            found = tuple(headline_of(one) for one in headlines(answer.findings))
+            remarks += [verdict_counts(answer.findings) or "No claim could be tested; what cannot be answered, and why, is said below."]
         else:
-            remarks.append(asked.reason)
-        sections += [section for section in (claims_section(asked), forest_section(asked)) if section is not None]
-        drawn, reason = _figures(study)
-        sections += drawn
+            remarks.append(answer.reason)
+        evidence, reason = _evidence(study)
+        subjects += [evidence] if evidence is not None else []
         remarks += [reason] if reason else []
     else:
         remarks = ["No run is finished yet, so there is no score to draw; below is what there is so far."]
-    if early := early_sections(study):
+    sections = compose_sections(*subjects)
+    if any(section.identity.endswith("-so-far") for section in sections):
         # Scratch runs are often the first to finish; what the pre-trainings left so far then stands
         # in place of 'there is no loss'.
-        sections = [section for section in sections if section.identity != "losses"] + early
+        sections = tuple(section for section in sections if section.identity != "losses")
     remarks += [left_out] if left_out else []
-    under_way = progress_section(whole)
-    sections += [under_way] if under_way is not None else []
-    sections += [coverage_section(whole, states), provenance_section(whole)]
     complete = whole.planned is not None and len(states) > 0 and bool((states["state"] == "done").all())
     return Page(
         kicker="Report of a scaling study",
@@ -139,22 +99,16 @@ def compose(study: Study, *, task: str | None = None) -> Page:
             Fact(term="Grid", text=completeness_sentence(whole, states), kind="complete" if complete else "incomplete"),
             Fact(term="Cost", text=cost_sentence(whole)),
         ),
-        sections=tuple(sections),
+        sections=sections,
     )
 
 
-def _figures(study: Study) -> tuple[list[Section], str]:
-    """The sections with figures of the score, or a sentence that says why there is none."""
+def _evidence(study: Study) -> tuple[Evidence | None, str]:
+    """What analysis makes of the scores, or a sentence that says why nothing can be drawn of them."""
     score = score_of(study.runs)
     if score.column not in study.runs.columns:
-        return [], f"The runs have no score ({', '.join(OUTCOMES)}), which the figures of a study are about, so none is drawn."
+        return None, f"The runs have no score ({', '.join(OUTCOMES)}), which the figures of a study are about, so none is drawn."
     evidence = gather(study)
     if evidence.runs.empty:
-        return [], f"No finished run has a finite {score.words} ({len(study.runs)} finished), so there is nothing to draw."
-    drawn, failed = [], []
-    for section in SECTIONS:
-        try:
-            drawn.append(section(evidence))
-        except FigureError as error:  # one figure that cannot be drawn must not take the page with it
-            failed.append(f"A section is missing: {error}")
-    return drawn, " ".join(failed)
+        return None, f"No finished run has a finite {score.words} ({len(study.runs)} finished), so there is nothing to draw."
+    return evidence, ""

@@ -12,10 +12,10 @@ from analysis.published.load import Published
 from reports.arms import in_words, panels_of
 from reports.charts.cells import READINGS, cell_score_by_labels, gain_per_doubling
 from reports.charts.effects import paired_effect
+from reports.figures.scores import described, ends_claim, law_curves, law_notes, law_table
 from reports.page import Figure, Panel, Section, make_table
 from reports.published.cell_statistics import LEVEL, CellStatistics, cell_statistics
 from reports.published.geometry import geometry_section
-from reports.sections.scores import described, ends_claim, law_curves, law_notes, law_table
 from reports.theme import NO_PRETRAINING, count, padded_domain, signed
 from reports.wording import sentence
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.published.load import Published, load_published
@@ -10,9 +11,9 @@ from reports.overview import settings_words
 from reports.page import Fact, Page, Section
 from reports.published.cells import cell_sections
 from reports.published.runs import run_sections
+from reports.registry import compose_sections
 from reports.report import write_page
 from reports.score import named_score
-from reports.sections import claims_section, forest_section
 from reports.theme import count
 from reports.wording import joined
 
@@ -33,11 +34,10 @@ def compose_published(published: Published) -> Page:
     """The page: the claims that somebody makes first, with their verdicts; then every test, and the
     figures.
     """
-    asked = ask(published)
-    claimed = [one for one in asked.findings or () if one.source]
-    remarks = [asked.reason] if asked.findings is None else [verdict_counts(asked.findings)]
+    answer = replace(ask(published), shown_elsewhere=tuple(published.notes))
+    claimed = [one for one in answer.findings or () if one.source]
+    remarks = [answer.reason] if answer.findings is None else [verdict_counts(answer.findings)]
     figures = cell_sections(published) if published.kind == "cells" else run_sections(published)
-    sections = [section for section in (claims_section(asked, told=published.notes), forest_section(asked)) if section is not None]
     about = Section(
         identity="about",
         heading="About these numbers",
@@ -51,7 +51,7 @@ def compose_published(published: Published) -> Page:
         findings=tuple(headline_of(one) for one in claimed),
         remarks=tuple(remark for remark in remarks if remark),
         facts=(Fact(term="Source", text=published.source), Fact(term="What one must know", text=" ".join(published.notes).replace("`", ""))),
-        sections=(*sections, *figures, about),
+        sections=(*compose_sections(answer), *figures, about),
     )
 
 

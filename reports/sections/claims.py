@@ -4,15 +4,17 @@ plots.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from analysis.formatting import percent
 from reports.charts.forest import ALPHA, forest
-from reports.findings import Asked, topics_of, verdict_counts
+from reports.findings import Answer, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import count, padded_domain, signed
 from reports.wording import sentence
 
@@ -28,29 +30,25 @@ MOST_DRAWN = 60
 """Rows of one panel of the forest plot."""
 
 
-def claims_section(asked: Asked, *, told: Collection[str] = ()) -> Section:
-    """All findings by topic, what cannot be answered, and the table of findings; notes that were
-    `told` elsewhere are left out.
-    """
-    heading = "What the data support"
-    findings = asked.findings
+def with_findings(answer: Answer, section: Section) -> Section:
+    """The section with all findings by topic, what cannot be answered, and the table of findings."""
+    findings = answer.findings
     if findings is None:
-        return Section(identity="claims", heading=heading, paragraphs=(asked.reason,))
+        return replace(section, paragraphs=(answer.reason,))
     paragraphs = [verdict_counts(findings)] if len(findings) else []
     if len(findings):
         paragraphs.append(
             f"Supported or refuted: decided at {percent(ALPHA)} after correction over all findings, or by the interval where there is no test. "
             "Open: the data cannot tell, which is no evidence for the opposite."
         )
-    paragraphs += [sentence(note) for note in findings.notes if note not in told]
+    paragraphs += [sentence(note) for note in findings.notes if note not in answer.shown_elsewhere]
     frame = findings.to_frame()
     shown = ["claim", "verdict", "estimate", "low", "high", "unit", "p", "p_adjusted"]
     tables = []
     if len(frame):
         tables.append(make_table(frame, caption="Findings; the CSV has every column", file_name="findings.csv", shown=shown, meanings=MEANINGS))
-    return Section(
-        identity="claims",
-        heading=heading,
+    return replace(
+        section,
         paragraphs=tuple(paragraphs),
         topics=topics_of(findings),
         questions=tuple((question, sentence(reason)) for question, reason in findings.unanswered),
@@ -58,13 +56,13 @@ def claims_section(asked: Asked, *, told: Collection[str] = ()) -> Section:
     )
 
 
-def forest_section(asked: Asked) -> Section | None:
-    """A forest plot for each finding that rests on several tests; None where none does."""
-    findings = asked.findings
-    tests = all_tests(asked)
+def every_test(answer: Answer) -> Figure | str:
+    """A forest plot for each finding that rests on several tests, where one does."""
+    findings = answer.findings
+    tests = all_tests(answer)
     drawn = [part for part in _parts(tests) if np.isfinite(part["estimate"].to_numpy(dtype=float)).any()]
     if findings is None or not drawn:
-        return None
+        return ""
     # One axis for both readings of a finding; never one for two findings, whose units may differ.
     panels, cut = [], False
     for number, part in enumerate(drawn):
@@ -79,8 +77,7 @@ def forest_section(asked: Asked) -> Section | None:
         reading = str(part["reading"].iloc[0])
         heading = f"{sentence(finding.claim).rstrip('.')} ({reading})" if reading else sentence(finding.claim)
         panels.append(Panel(identity=f"tests-{number}", chart=chart, alternative=f"{heading.rstrip('.')}: {_described(part)}", heading=heading))
-    figure = Figure(
-        identity="figure-tests",
+    return Figure(
         claim=_claim(tests),
         subtitle="One row is one test. Filled circles survive Holm's correction over the tests of their panel, hollow ones do not; diamonds "
         "stand alone and were not corrected; crosses have no test. Bars: intervals of each test alone, not corrected. Each finding has an "
@@ -89,14 +86,13 @@ def forest_section(asked: Asked) -> Section | None:
         panels=tuple(panels),
         tables=(make_table(tests, caption="Tests", file_name="tests.csv", meanings=MEANINGS),),
     )
-    return Section(identity="tests", heading="Every test behind the findings", figures=(figure,))
 
 
-def all_tests(asked: Asked) -> pd.DataFrame:
+def all_tests(answer: Answer) -> pd.DataFrame:
     """`Findings.tests()`, with '' where a test has no reading."""
-    if asked.findings is None:
+    if answer.findings is None:
         return pd.DataFrame()
-    tests = asked.findings.tests()
+    tests = answer.findings.tests()
     return tests.assign(reading=tests["reading"].astype("object").fillna(""))
 
 
@@ -127,3 +123,18 @@ def _described(part: pd.DataFrame) -> str:
     said = f"{int((decisive < ALPHA).sum())} of {len(part)} have p < {ALPHA:g}"
     ends = [f"{signed(row['estimate'])} ({row['label']})" for row in (low, high)]
     return f"{said}; estimates from {ends[0]} to {ends[1]}." if len(finite) > 1 else f"{said}; the estimate is {ends[0]}."
+
+
+register(SectionKind(name="claims", heading="What the data support", place=1, subject=Answer, finish=with_findings))
+register(SectionKind(name="tests", heading="Every test behind the findings", place=2, subject=Answer, optional=True))
+register(
+    FigureKind(
+        name="tests",
+        section="tests",
+        place=10,
+        subject=Answer,
+        title="Every test behind the findings",
+        draws="a forest plot of the tests of each finding",
+        build=every_test,
+    )
+)

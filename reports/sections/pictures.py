@@ -4,6 +4,7 @@ every arm, and reconstructions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from reports.arms import in_words
@@ -11,19 +12,20 @@ from reports.class_pictures import class_gallery, ranked_class_gallery
 from reports.evidence import Evidence
 from reports.page import PictureBlock, Section
 from reports.pictures import gallery, ranked_gallery
+from reports.registry import SectionKind, register
 from reports.sections.reconstructions import reconstruction_block
 from reports.theme import count
 
 COLOURS = "Orange is the object, dark the background, light its border."
 
 
-def picture_section(evidence: Evidence) -> Section:
-    """Predictions at the largest fine-tuning size, and reconstructions of two pre-trainings."""
+def with_pictures(evidence: Evidence, section: Section) -> Section:
+    """The section with predictions at the largest fine-tuning size and reconstructions."""
     stages = _finetuned(evidence)
     of = f"after fine-tuning on {count(evidence.sizes[-1])} labelled images, one model for each arm (its lowest seed)"
     blocks = []
     if evidence.score.is_of_classes:
-        return _section(evidence, _classified(stages, of))
+        return _with(section, evidence, _classified(stages, of))
     ranked = ranked_gallery(stages)
     if ranked.rows:
         blocks.append(
@@ -42,12 +44,12 @@ def picture_section(evidence: Evidence) -> Section:
             pictures=gallery(stages, shared=("image", "truth"), own="prediction"),
         )
     )
-    return _section(evidence, blocks)
+    return _with(section, evidence, blocks)
 
 
-def _section(evidence: Evidence, blocks: list[PictureBlock]) -> Section:
+def _with(section: Section, evidence: Evidence, blocks: list[PictureBlock]) -> Section:
     rebuilt = reconstruction_block(evidence)
-    return Section(identity="pictures", heading="Example pictures", galleries=(*blocks, *([rebuilt] if rebuilt is not None else [])))
+    return replace(section, galleries=(*blocks, *([rebuilt] if rebuilt is not None else [])))
 
 
 def _classified(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
@@ -75,3 +77,6 @@ def _finetuned(evidence: Evidence) -> list[tuple[str, Path]]:
                 label = in_words(arm) + (f"; {panel}" if panel else "")
                 finetuned.append((label, evidence.study.folder / "stages" / str(there["run_id"].iloc[0])))
     return finetuned
+
+
+register(SectionKind(name="pictures", heading="Example pictures", place=110, finish=with_pictures))

@@ -1,24 +1,27 @@
-"""Sections 7 to 9: all runs, the coverage of the grid, and how the study was made."""
+"""All runs, the coverage of the grid, and how the study was made."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pandas as pd
 
 from analysis.runs.columns import RUN_COLUMNS
 from reports.arms import ordered_arms, ordered_panels, spread_out, telling
 from reports.charts.coverage import coverage_map
-from reports.coverage import STATES, completeness_sentence, coverage_by_cell, unfinished_reasons
+from reports.coverage import STATES, GridState, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
 from reports.page import Figure, Panel, Section, make_table
-from reports.study import Study, read_provenance
+from reports.registry import FigureKind, SectionKind, register
+from reports.study import read_provenance
 
 MOST_ARMS, MOST_PANELS = 24, 6
 ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
 MEASURED_SHOWN = ("miou", "miou_ucl", "pixel_accuracy", "accuracy", "top5_accuracy", "val_mim_loss", "intermediate_accuracy")
 
 
-def runs_section(evidence: Evidence) -> Section:
-    """Every finished run, and the mean and spread of each cell."""
+def with_runs(evidence: Evidence, section: Section) -> Section:
+    """The section with every finished run, and the mean and spread of each cell."""
     assert evidence.cells is not None  # the page has this section only if a run is finished
     runs = evidence.study.runs
     varied = [name for name in telling(runs) if name not in ALWAYS_SHOWN]
@@ -33,18 +36,24 @@ def runs_section(evidence: Evidence) -> Section:
         ),
         make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=RUN_COLUMNS),
     )
-    return Section(identity="runs", heading="All runs", tables=tables)
+    return replace(section, tables=tables)
 
 
-def coverage_section(study: Study, states: pd.DataFrame) -> Section:
-    """How much of the grid is done, cell by cell, and why the rest is not."""
+def coverage(grid: GridState) -> Figure | str:
+    """How much of the grid is done, cell by cell."""
+    if not len(grid.states):
+        return ""
+    return _map(coverage_by_cell(grid.states), grid.states, completeness_sentence(grid.whole, grid.states))
+
+
+def with_coverage(grid: GridState, section: Section) -> Section:
+    """The section with the runs of each cell and the stages by state, and why the rest is not done."""
+    study, states = grid.whole, grid.states
     tables = []
-    figures: tuple[Figure, ...] = ()
     marked = {"done": "good", "failed": "warn", "blocked": "warn", "missing": "warn"}
     paragraphs: tuple[str, ...] = ()
     if len(states):
         cells = coverage_by_cell(states)
-        figures = (_map(cells, states, completeness_sentence(study, states)),)
         if (cells["panel"] == "").all():
             cells = cells.drop(columns="panel")
         tables.append(make_table(cells, caption="Runs of each cell by state", file_name="coverage.csv", marked=marked))
@@ -61,7 +70,7 @@ def coverage_section(study: Study, states: pd.DataFrame) -> Section:
             tables.append(make_table(held, caption=caption, file_name="unfinished_stages.csv", marked={"state": "warn"}))
     else:
         paragraphs = ("The states of the stages are not known: the folder has neither stages.parquet nor a plan.",)
-    return Section(identity="coverage", heading="Coverage of the grid", paragraphs=paragraphs, figures=figures, tables=tuple(tables))
+    return replace(section, paragraphs=paragraphs, tables=tuple(tables))
 
 
 def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
@@ -82,7 +91,6 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
     told = claim.partition(": ")[2] or claim
     less = f" {len(shown)} of {len(arms)} arms and {len(drawn)} of {len(panels)} panels are drawn, spread evenly; the table has all." if cut else ""
     return Figure(
-        identity="figure-coverage",
         claim=(told[:1].upper() + told[1:]).rstrip("."),
         subtitle="Each tile is a cell: how many of its runs are done, of those planned; coloured and signed by its worst run "
         f"(✓ done, … missing, ‖ blocked, ✗ failed).{less}",
@@ -91,10 +99,11 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
     )
 
 
-def provenance_section(study: Study) -> Section:
-    """The machine, the versions and the grid that made the numbers, and how to make this page
-    again.
+def with_provenance(grid: GridState, section: Section) -> Section:
+    """The section with the machine, the versions and the grid that made the numbers, and how to make
+    the page again.
     """
+    study = grid.whole
     found = read_provenance(study)
     paragraphs = [
         "This page was made from the study folder alone and holds no time of its own: the same folder gives the same page, byte for byte.",
@@ -118,10 +127,20 @@ def provenance_section(study: Study) -> Section:
         listings[1:] = [("Rebuild", f"python -m scaling.launch runs/{study.name}/grid.yaml   # runs only what is missing\n{rebuild}")]
     else:
         paragraphs.append("The folder has no grid.yaml.")
-    return Section(
-        identity="provenance",
-        heading="How this was made",
-        paragraphs=tuple(paragraphs),
-        tables=tuple(tables),
-        listings=tuple(listings),
+    return replace(section, paragraphs=tuple(paragraphs), tables=tuple(tables), listings=tuple(listings))
+
+
+register(SectionKind(name="runs", heading="All runs", place=130, finish=with_runs))
+register(SectionKind(name="coverage", heading="Coverage of the grid", place=910, subject=GridState, finish=with_coverage))
+register(
+    FigureKind(
+        name="coverage",
+        section="coverage",
+        place=10,
+        subject=GridState,
+        title="Coverage of the grid",
+        draws="how many runs of each cell are done",
+        build=coverage,
     )
+)
+register(SectionKind(name="provenance", heading="How this was made", place=920, subject=GridState, finish=with_provenance))

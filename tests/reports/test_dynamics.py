@@ -15,8 +15,7 @@ from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, trainin
 from reports.charts.scaling import loss_by_length
 from reports.curves import MOST_POINTS, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, gather
-from reports.sections.dynamics import dynamics_section
-from reports.sections.losses import correlation_section, loss_section
+from reports.registry import compose_section
 from reports.study import read_study
 from reports.theme import FigureError, specification
 from tests.reports.overfitting_study import write_overfitting_study
@@ -57,7 +56,7 @@ def test_a_turn_is_where_analysis_finds_the_change_point(evidence: Evidence) -> 
 
 
 def test_only_what_overfits_has_an_upright(evidence: Evidence) -> None:
-    figure = dynamics_section(evidence).figures[0]
+    figure = compose_section("dynamics", evidence).figures[0]
     assert "the held-out loss turns up before the end by more than its noise" in figure.claim
     uprights = {panel.heading: "rule" in [layer["mark"]["type"] for layer in specification(panel.chart)["layer"]] for panel in figure.panels}
     assert any(uprights.values())
@@ -74,7 +73,7 @@ def test_training_is_dashed_and_held_out_solid_with_points() -> None:
 
 
 def test_series_are_split_as_analysis_splits_them(evidence: Evidence) -> None:
-    figures = {figure.identity: figure for figure in loss_section(evidence).figures}
+    figures = {figure.identity: figure for figure in compose_section("losses", evidence).figures}
     assert list(figures) == ["figure-loss-by-length", "figure-loss-by-model"]
     table = evidence.runs.loc[evidence.runs["pretrain_images"] > 0].drop_duplicates("pretrain_id")
     over = int((split_by_overfitting(table).series["label"] == "overfitting").sum())
@@ -91,7 +90,7 @@ def test_a_line_a_seed_is_told_apart_and_overfitting_is_dashed_and_hollow() -> N
 
 
 def test_the_scatter_by_phase_has_the_slopes_of_analysis(evidence: Evidence) -> None:
-    section = correlation_section(evidence)
+    section = compose_section("correlation", evidence)
     figure = section.figures[0]
     assert figure.identity == "figure-phases"
     runs = evidence.runs.reset_index(drop=True)
@@ -108,5 +107,5 @@ def test_the_scatter_by_phase_has_the_slopes_of_analysis(evidence: Evidence) -> 
 
 def test_a_study_of_one_length_keeps_its_scatter_and_its_loss_by_images(full_study: Path) -> None:
     one = gather(read_study(full_study))
-    assert [figure.identity for figure in loss_section(one).figures] == ["figure-loss-by-images", "figure-loss-during-training"]
-    assert correlation_section(one).figures[0].identity == "figure-correlation"
+    assert [figure.identity for figure in compose_section("losses", one).figures] == ["figure-loss-by-images", "figure-loss-during-training"]
+    assert compose_section("correlation", one).figures[0].identity == "figure-correlation"

@@ -17,9 +17,9 @@ from analysis.claims.finding import Estimate, Finding, Findings, Verdict
 from analysis.significance.checks import Check
 from reports import build_report
 from reports.characters import visible
-from reports.findings import Asked, ask, estimate_words, headlines, topics_of
+from reports.findings import Answer, ask, estimate_words, headlines, topics_of
 from reports.page import SYMBOLS
-from reports.sections import claims_section, forest_section
+from reports.registry import compose_section
 from reports.sections.claims import MOST_DRAWN
 from reports.theme import specification
 from reports.wording import sentence
@@ -173,18 +173,18 @@ def test_where_nothing_can_be_tested_it_is_said_why(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("analysis.findings", refuse, raising=False)
     asked = ask(pd.DataFrame())
     assert asked.findings is None
-    assert claims_section(asked).paragraphs == ("No claim could be tested: no two runs differ in one stage alone: run a second seed.",)
-    assert forest_section(asked) is None
+    assert compose_section("claims", asked).paragraphs == ("No claim could be tested: no two runs differ in one stage alone: run a second seed.",)
+    assert compose_section("tests", asked) is None
     monkeypatch.setattr("analysis.findings", lambda runs: replace(FOUND, statements=(), unanswered=()), raising=False)
     assert ask(pd.DataFrame()).reason == "No claim could be tested: no two finished runs can be compared."
 
 
 def test_a_panel_of_many_tests_draws_some_of_them_spread_over_the_cells_and_says_so() -> None:
     many = pd.concat([ROWS.head(1).assign(label=f"cell {place}") for place in range(500)], ignore_index=True)
-    asked = Asked(
+    asked = Answer(
         findings=Findings(study="many", outcome="miou", statements=(finding("hurts", "open", "Topic", rows=many),), unanswered=()), reason=""
     )
-    section = forest_section(asked)
+    section = compose_section("tests", asked)
     assert section is not None
     (figure,) = section.figures
     (spec,) = (specification(panel.chart) for panel in figure.panels)

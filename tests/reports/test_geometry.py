@@ -20,8 +20,7 @@ from reports.charts.geometry import attention_by_layer, similarity_by_distance, 
 from reports.diagnostics import read_diagnostics
 from reports.evidence import Evidence, gather
 from reports.pictures import gallery, ranked_gallery
-from reports.sections.geometry import geometry_section
-from reports.sections.pictures import picture_section
+from reports.registry import compose_section
 from reports.sections.reconstructions import reconstruction_block
 from reports.study import ReportError, read_study
 from reports.theme import GREY, PALETTE, FigureError, specification
@@ -92,7 +91,7 @@ def test_every_run_finds_the_encoder_it_was_fine_tuned_from(measured: Evidence) 
 
 
 def test_the_section_says_the_numbers_and_pairs_by_seed(measured: Evidence) -> None:
-    section = geometry_section(measured)
+    section = compose_section("geometry", measured)
     assert [figure.identity for figure in section.figures] == [
         "figure-probe", "figure-patch-similarity", "figure-token-geometry", "figure-attention-distance"]  # fmt: skip
     probe = section.figures[0]
@@ -110,12 +109,12 @@ def test_the_section_says_the_numbers_and_pairs_by_seed(measured: Evidence) -> N
 
 
 def test_an_unmeasured_study_gets_the_command_and_a_partly_measured_one_the_count(measured: Evidence, full_study: Path) -> None:
-    bare = geometry_section(gather(read_study(full_study)))
+    bare = compose_section("geometry", gather(read_study(full_study)))
     assert len(bare.paragraphs) == 1
     assert f"run python -m trials.diagnose runs/{full_study.name} --store data/store" in bare.paragraphs[0]
     assert not bare.figures
     next(measured.study.folder.glob("stages/pretrain-*/diagnostics.json")).unlink()
-    assert "1 encoder of a finished run was not measured" in " ".join(geometry_section(measured).paragraphs)
+    assert "1 encoder of a finished run was not measured" in " ".join(compose_section("geometry", measured).paragraphs)
 
 
 def test_without_masks_the_probe_is_left_out_and_the_reason_said(measured: Evidence) -> None:
@@ -124,7 +123,7 @@ def test_without_masks_the_probe_is_left_out_and_the_reason_said(measured: Evide
         values = json.loads(path.read_text()) | {"probe": None, "no_probe": reason}
         values["random"]["probe"] = None
         path.write_text(json.dumps(values))
-    section = geometry_section(measured)
+    section = compose_section("geometry", measured)
     assert reason in section.paragraphs
     assert "figure-probe" not in [figure.identity for figure in section.figures]
 
@@ -132,7 +131,7 @@ def test_without_masks_the_probe_is_left_out_and_the_reason_said(measured: Evide
 def test_a_file_of_another_form_is_named(measured: Evidence) -> None:
     next(measured.study.folder.glob("stages/pretrain-*/diagnostics.json")).write_text('{"encoder": "a"}')
     with pytest.raises(ReportError, match=r"is not of the form in docs/study_folder.md \(.*\); delete it and run trials.diagnose again"):
-        geometry_section(measured)
+        compose_section("geometry", measured)
 
 
 def test_figures_have_bands_only_where_there_are_intervals_and_keep_an_arms_colour() -> None:
@@ -190,7 +189,7 @@ def test_ranked_pictures_stand_side_by_side_with_their_scores_and_stay_out_of_th
 
 
 def test_folders_without_ranks_have_no_ranked_block(full_study: Path) -> None:
-    headings = [block.heading for block in picture_section(gather(read_study(full_study))).galleries]
+    headings = [block.heading for block in compose_section("pictures", gather(read_study(full_study))).galleries]
     assert headings == ["Segmentations of the same images", "Reconstructions"]
 
 

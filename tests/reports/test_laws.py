@@ -12,7 +12,8 @@ import pytest
 from analysis import choose_law
 from reports.charts.laws import law_backtest, law_residuals
 from reports.evidence import gather
-from reports.sections.laws import backtest, laws_section, residual_points
+from reports.figures.laws import backtest, residual_points
+from reports.registry import compose_section
 from reports.study import read_study
 from reports.theme import specification
 from tests.reports.conftest import write_study
@@ -27,7 +28,7 @@ def test_residuals_are_those_of_the_fits(full_study: Path) -> None:
     assert law.fit is not None
     own = points.loc[(points["panel"] == law.panel) & (points["arm"] == law.arm)]
     assert own["residual"].to_numpy() == pytest.approx(law.fit.plot_data()["points"]["residual"].to_numpy())
-    section = laws_section(evidence)
+    section = compose_section("laws", evidence)
     assert [figure.identity for figure in section.figures] == ["figure-residuals"]
     assert section.paragraphs == ("There is no backtest for any arm: 4 sizes leave no later one to predict from enough earlier ones.",)
 
@@ -42,7 +43,7 @@ def test_the_backtest_is_the_table_of_choose_law(tmp_path: Path) -> None:
     own = table.loc[table["arm"] == "none"]
     assert own["error"].to_numpy() == pytest.approx(wanted["rolling_error"].to_numpy(), nan_ok=True)
     assert "last value" in set(own["law"])
-    figure = laws_section(evidence).figures[-1]
+    figure = compose_section("laws", evidence).figures[-1]
     assert figure.claim == "For 2 of 2 arms the law chosen predicts later numbers of labels better than repeating the last value"
     assert len(figure.panels) == 2
 

@@ -15,8 +15,9 @@ from analysis import diminishing_returns, exchange_rate
 from reports.charts.cells import gain_per_doubling
 from reports.charts.worth import worth_in_labels
 from reports.evidence import Evidence, gather
-from reports.sections.returns import between_two_runs, image_steps, label_steps, returns_section, stopping_points
-from reports.sections.worth import worth_rows, worth_section
+from reports.figures.returns import between_two_runs, image_steps, label_steps, stopping_points
+from reports.figures.worth import worth_rows
+from reports.registry import compose_section
 from reports.study import read_study
 from reports.theme import FigureError, specification
 from tests.reports.conftest import write_study
@@ -71,14 +72,14 @@ def test_the_band_of_noise_is_drawn_beneath_and_the_title_judges_by_it(evidence:
     steps = pd.DataFrame({"arm": "2,000", "step": ["100 → 300"], "gain": [0.1], "low": [0.05], "high": [0.15]})
     assert marks(specification(gain_per_doubling(steps, arms=["2,000"], noise=0.01))) == ["rect", "rule", "rule", "point"]
     assert marks(specification(gain_per_doubling(steps, arms=["2,000"]))) == ["rule", "rule", "point"]
-    labels, images = returns_section(evidence).figures
+    labels, images = compose_section("returns", evidence).figures
     assert "more than the 0.005 by which two runs of one cell differ" in labels.claim
     assert "0.005" in images.subtitle
 
 
 def test_one_run_a_cell_has_no_band_and_says_so(tmp_path: Path) -> None:
     single = gather(read_study(write_study(tmp_path / "single", seeds=(0,), intermediates=("none",), examples=False)))
-    figure = returns_section(single).figures[0]
+    figure = compose_section("returns", single).figures[0]
     assert "what re-running brings is not known and no band is drawn" in figure.subtitle
     assert any("one seed only" in note for note in figure.notes)
 
@@ -107,13 +108,13 @@ def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow()
 
 
 def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:
-    claim = worth_section(evidence).figures[0].claim
+    claim = compose_section("worth", evidence).figures[0].claim
     assert "more labels (90% interval" in claim
     assert "more than any measured at 3,000 labels" in claim
 
 
 def test_without_scratch_there_is_no_worth_and_the_reason_is_said(tmp_path: Path) -> None:
-    section = worth_section(
+    section = compose_section("worth",
         gather(read_study(write_study(tmp_path / "trained", pretrain_sizes=(2000, 20000), intermediates=("none",), examples=False)))
     )  # fmt: skip
     assert section.figures == ()

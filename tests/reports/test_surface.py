@@ -10,7 +10,8 @@ import pytest
 
 from reports.charts.surface import score_surface
 from reports.evidence import Evidence, gather
-from reports.sections.surface import drawn_law, surface_section
+from reports.figures.surface import drawn_law
+from reports.registry import compose_section
 from reports.study import read_study
 from reports.theme import FigureError, specification
 from tests.reports.conftest import write_study
@@ -37,7 +38,7 @@ def test_each_tile_prints_its_value_in_an_ink_that_can_be_read() -> None:
 
 
 def test_the_law_stands_beside_with_its_parameters_and_residuals(evidence: Evidence) -> None:
-    figure = surface_section(evidence).figures[0]
+    figure = compose_section("surface", evidence).figures[0]
     assert [panel.identity for panel in figure.panels] == ["surface-0", "surface-1", "surface-law-0"]
     captions = [table.caption for table in figure.tables]
     assert any(caption.startswith("Effective data transferred") and caption.endswith("parameters") for caption in captions)
@@ -45,7 +46,7 @@ def test_the_law_stands_beside_with_its_parameters_and_residuals(evidence: Evide
 
 
 def test_residual_and_law_add_up_to_the_mean(evidence: Evidence) -> None:
-    from reports.sections.surface import _grid, _parts, residuals
+    from reports.figures.surface import _grid, _parts, residuals
 
     name, part = next(iter(_parts(evidence)))
     grid = _grid(name, part, evidence.score)
@@ -58,7 +59,7 @@ def test_residual_and_law_add_up_to_the_mean(evidence: Evidence) -> None:
 
 def test_a_grid_too_small_for_a_law_says_so(tmp_path: Path) -> None:
     study = write_study(tmp_path / "small", pretrain_sizes=(0, 2000), intermediates=("none",), finetune_sizes=(100, 300), examples=False)
-    figure = surface_section(gather(read_study(study))).figures[0]
+    figure = compose_section("surface", gather(read_study(study))).figures[0]
     assert len(figure.panels) == 1
     assert any("too few for a law of six parameters" in note for note in figure.notes)
     assert "No law of both sizes is drawn" in figure.subtitle
@@ -66,4 +67,4 @@ def test_a_grid_too_small_for_a_law_says_so(tmp_path: Path) -> None:
 
 def test_one_size_alone_is_no_surface(tmp_path: Path) -> None:
     study = write_study(tmp_path / "one", pretrain_sizes=(2000,), intermediates=("none",), examples=False)
-    assert "It takes two pre-training sizes" in surface_section(gather(read_study(study))).paragraphs[0]
+    assert "It takes two pre-training sizes" in compose_section("surface", gather(read_study(study))).paragraphs[0]

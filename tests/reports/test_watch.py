@@ -15,7 +15,7 @@ import pytest
 from analysis import AnalysisError
 from reports import build_report
 from reports.build import main
-from reports.progress import under_way
+from reports.sections.progress import under_way
 from reports.study import read_study
 from reports.watching import fingerprint, has_ended, watch
 from tests.reports.page_reader import Reader

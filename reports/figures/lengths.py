@@ -4,6 +4,8 @@ overfitting series marked.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -12,6 +14,7 @@ from reports.arms import spread_out
 from reports.charts.scaling import FALLS, RISES, loss_by_length, loss_by_model
 from reports.evidence import LEVEL, Evidence
 from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, register
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
@@ -22,18 +25,39 @@ MOST_SEEDS = 5
 """Lines of one setting that are drawn, one a seed; the table has all."""
 
 
-def length_figures(evidence: Evidence) -> list[Figure]:
-    """Loss by length where there are several, and by model size where there are several encoders;
-    none where there is one of each.
-    """
+def loss_by_lengths(evidence: Evidence) -> Figure | str:
+    """Validation loss by length of pre-training, where there are several lengths."""
+    found = _series(evidence)
+    if found is None or not found[0]["phase"].notna().any():
+        return ""
+    table, split = found
+    return _by_length(table.dropna(subset=["phase"]), split)
+
+
+def loss_by_models(evidence: Evidence) -> Figure | str:
+    """Validation loss by model size, where there are several encoders."""
+    found = _series(evidence)
+    if found is None or found[0]["encoder"].nunique() < 2 or found[0]["params"].isna().any():
+        return ""
+    return _by_model(found[0])
+
+
+@lru_cache(maxsize=1)
+def has_several(evidence: Evidence) -> bool:
+    """Whether the study has several lengths of pre-training or several encoders to draw."""
+    return any(isinstance(build(evidence), Figure) for build in (loss_by_lengths, loss_by_models))
+
+
+def _series(evidence: Evidence) -> tuple[pd.DataFrame, OverfittingSplit] | None:
+    """One row a pre-training with its phase and series; None where analysis finds no series."""
     table = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()].drop_duplicates("pretrain_id")
     table = table.loc[np.isfinite(table[LOSS].to_numpy(dtype=float)) & (table["pretrain_steps"] > 0).to_numpy()].reset_index(drop=True)
     if table.empty or not (evidence.whole["pretrain_images"] > 0).any():
-        return []
+        return None
     try:
         split = split_by_overfitting(table)
     except AnalysisError:
-        return []
+        return None
     table = table.assign(
         phase=split.runs["label"].map(PHASES).to_numpy(),
         size=[count(size) for size in table["pretrain_images"]],
@@ -41,12 +65,7 @@ def length_figures(evidence: Evidence) -> list[Figure]:
         params=table["encoder_params"].astype(float) if "encoder_params" in table.columns else np.nan,
         series=[str(one) for one in split.runs["series"]],
     )
-    figures = []
-    if table["phase"].notna().any():
-        figures.append(_by_length(table.dropna(subset=["phase"]), split))
-    if table["encoder"].nunique() > 1 and table["params"].notna().all():
-        figures.append(_by_model(table))
-    return figures
+    return table, split
 
 
 def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
@@ -77,7 +96,6 @@ def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
         notes.append(f"{len(panels)} of {len(encoders)} encoders are drawn; the table has all.")
     shown = ["encoder", "pretrain_images", "pretrain_length", "steps", "seed", LOSS, "phase", "pretrain_id"]
     return Figure(
-        identity="figure-loss-by-length",
         claim=claim,
         subtitle=f"One line is one series: pre-trainings that differ in length alone, one point each ({count(len(drawn))}). Solid lines with filled "
         "points: the loss falls at every step to a longer training; dashed lines with hollow points: it does not, which counts as overfitting. "
@@ -107,7 +125,6 @@ def _by_model(table: pd.DataFrame) -> Figure:
     over = longest.loc[longest["phase"] == RISES]
     chart = loss_by_model(longest, means, sizes=_sizes(longest))
     return Figure(
-        identity="figure-loss-by-model",
         claim=sentence(said[-1]).rstrip("."),
         subtitle=f"Each point is one pre-training at the longest length of its data size ({count(len(longest))}); lines join the means over seeds. "
         f"Hollow points: the series overfits ({count(len(over))}). The axis of parameters is logarithmic. No interval is drawn: points are all "
@@ -120,3 +137,25 @@ def _by_model(table: pd.DataFrame) -> Figure:
 
 def _sizes(table: pd.DataFrame) -> list[str]:
     return [count(size) for size in sorted(table["pretrain_images"].unique())]
+
+
+register(
+    FigureKind(
+        name="loss-by-length",
+        section="losses",
+        place=10,
+        title="Validation loss by length of pre-training",
+        draws="validation loss by steps of pre-training, overfitting series marked",
+        build=loss_by_lengths,
+    )
+)
+register(
+    FigureKind(
+        name="loss-by-model",
+        section="losses",
+        place=20,
+        title="Validation loss by model size",
+        draws="validation loss by parameters of the encoder",
+        build=loss_by_models,
+    )
+)

@@ -5,6 +5,7 @@ the loss of fine-tuning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,10 @@ from reports.arms import in_words, panels_of, spread_out
 from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
 from reports.curves import gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, focused
-from reports.page import Figure, Panel, Section, make_table
+from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import count, decimals, padded_domain, signed
 
-HEADING = "Training dynamics"
 TRAIN, VALIDATION = "train_mim_loss", "val_mim_loss"
 MOST_PANELS = 6
 MOST_ARMS = 6
@@ -24,26 +25,27 @@ MOST_SEEDS = 5
 """Fine-tunings of one cell whose curves are read; the first by seed."""
 
 
-def dynamics_section(evidence: Evidence) -> Section:
-    """Curves of the pre-trainings, the intermediate stages and some fine-tunings behind finished
-    runs.
-    """
-    evidence = focused(evidence)
-    figures = [*_pretraining(evidence), _intermediate(evidence), _finetuning(evidence)]
-    drawn = tuple(figure for figure in figures if figure is not None)
-    paragraphs: tuple[str, ...] = ()
-    if not drawn:
-        paragraphs = ("There is no figure here. No stage kept two measurements of its course in metrics.jsonl.",)
-    return Section(identity="dynamics", heading=HEADING, paragraphs=paragraphs, figures=drawn)
+def _trained(evidence: Evidence) -> pd.DataFrame:
+    """The pre-trained runs."""
+    return evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()]
 
 
-def _pretraining(evidence: Evidence) -> list[Figure | None]:
-    trained = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()]
-    stages = trained.drop_duplicates("pretrain_id").set_index("pretrain_id")[["arm", "encoder"]]
+@lru_cache(maxsize=1)
+def _pretraining_curves(evidence: Evidence) -> pd.DataFrame | None:
+    """The losses of every pre-training by images shown; None where none has three measurements."""
+    stages = _trained(evidence).drop_duplicates("pretrain_id").set_index("pretrain_id")[["arm", "encoder"]]
     curves = read_curves(evidence.study, (str(one) for one in stages.index), (TRAIN, VALIDATION))
     if curves.loc[curves["measure"] == VALIDATION].groupby("stage_id").size().max() < 3 if len(curves) else True:
-        return []
-    curves = curves.join(stages, on="stage_id")
+        return None
+    return curves.join(stages, on="stage_id")
+
+
+def pretraining_losses(evidence: Evidence) -> Figure | str:
+    """Losses of the pre-trainings on training and on held-out images, and where the latter turn."""
+    evidence = focused(evidence)
+    trained, curves = _trained(evidence), _pretraining_curves(evidence)
+    if curves is None:
+        return ""
     several = curves["encoder"].nunique() > 1
     curves["group"] = [f"{arm}, {encoder}" if several else arm for arm, encoder in zip(curves["arm"], curves["encoder"], strict=True)]
     turned = turning_points(curves, held_out=VALIDATION).join(curves.drop_duplicates("stage_id").set_index("stage_id")["group"], on="stage_id")
@@ -74,8 +76,7 @@ def _pretraining(evidence: Evidence) -> list[Figure | None]:
         notes.append(f"{len(shown)} of {means['group'].nunique()} kinds of pre-training are drawn; the table has all.")
     if len(told) < len(turned):
         notes.append(f"Whether the held-out loss turns cannot be told for {len(turned) - len(told)} pre-trainings with too few measurements.")
-    figure = Figure(
-        identity="figure-dynamics",
+    return Figure(
         claim=claim,
         subtitle=f"Lines: mean over the pre-trainings of one kind ({count(len(turned))} in all), at most 60 points each; bands: their range, no "
         "interval. Solid with points: held-out images; dashed: training images, which are cropped and masked anew each time. Dotted upright: where "
@@ -88,13 +89,15 @@ def _pretraining(evidence: Evidence) -> list[Figure | None]:
             make_table(turned.drop(columns="group"), caption="Change points, one row a pre-training", file_name="dynamics_change_points.csv"),
         ),
     )
-    return [figure, _gap(curves, evidence)]
 
 
-def _gap(curves: pd.DataFrame, evidence: Evidence) -> Figure | None:
-    found = gaps(curves, training=TRAIN, held_out=VALIDATION)
-    if found.empty:
-        return None
+def loss_gap(evidence: Evidence) -> Figure | str:
+    """Held-out minus training loss of the pre-trainings."""
+    evidence = focused(evidence)
+    curves = _pretraining_curves(evidence)
+    found = gaps(curves, training=TRAIN, held_out=VALIDATION) if curves is not None else pd.DataFrame()
+    if curves is None or found.empty:
+        return ""
     stages = curves.drop_duplicates("stage_id").set_index("stage_id")[["arm", "encoder"]]
     means = _in_order(thinned(found.join(stages, on="stage_id"), ["encoder", "arm"]), evidence)
     by_size = evidence.runs.sort_values("encoder_params", kind="stable")["encoder"].drop_duplicates()
@@ -112,7 +115,6 @@ def _gap(curves: pd.DataFrame, evidence: Evidence) -> Figure | None:
     first = means.loc[(means["encoder"] == encoders[0]) & means["arm"].isin(arms)]
     notes = _left_out(len(arms), means["arm"].nunique(), "arms")
     return Figure(
-        identity="figure-gap",
         claim=f"At the end the held-out loss minus the training loss is {_last(first)}" + (f" ({encoders[0]})" if len(encoders) > 1 else ""),
         subtitle="Held-out loss minus the mean training loss since the measurement before; lines: means over pre-trainings, bands: their range, no "
         "interval. Above zero: the model knows its training images better. Training images are cropped and masked anew each time, held-out ones "
@@ -124,7 +126,9 @@ def _gap(curves: pd.DataFrame, evidence: Evidence) -> Figure | None:
     )
 
 
-def _intermediate(evidence: Evidence) -> Figure | None:
+def intermediate_accuracy(evidence: Evidence) -> Figure | str:
+    """Accuracy of the intermediate stages on held-out images."""
+    evidence = focused(evidence)
     staged = evidence.runs.loc[evidence.runs["intermediate_id"].notna()] if "intermediate_id" in evidence.runs.columns else evidence.runs.iloc[:0]
     stages = staged.drop_duplicates("intermediate_id").set_index("intermediate_id")[["arm", "panel"]]
     curves = read_curves(evidence.study, (str(one) for one in stages.index), ("val_accuracy",)).join(stages, on="stage_id")
@@ -140,7 +144,9 @@ def _intermediate(evidence: Evidence) -> Figure | None:
     )
 
 
-def _finetuning(evidence: Evidence) -> Figure | None:
+def finetuning_loss(evidence: Evidence) -> Figure | str:
+    """Training loss of some fine-tunings."""
+    evidence = focused(evidence)
     ends = {evidence.sizes[0], evidence.sizes[-1]}
     runs = evidence.runs.loc[evidence.runs["finetune_images"].isin(list(ends))].sort_values("seed", kind="stable")
     runs = runs.loc[runs["panel"].isin(spread_out(panels_of(runs, evidence.panels), 2))]
@@ -167,10 +173,10 @@ def _finetuning(evidence: Evidence) -> Figure | None:
 
 def _by_arm(
     curves: pd.DataFrame, evidence: Evidence, *, identity: str, y_title: str, what: str, subtitle: str, of: str, order: Sequence[str]
-) -> Figure | None:  # fmt: skip
+) -> Figure | str:  # fmt: skip
     means = _in_order(thinned(curves, ["panel", "arm"]), evidence)
     if means.empty or means.groupby(["panel", "arm"]).size().max() < 2:
-        return None
+        return ""
     present = [arm for arm in evidence.arms if arm in set(means["arm"])]
     arms = spread_out(present, MOST_ARMS)
     shown = spread_out(panels_of(means, order), MOST_PANELS)
@@ -184,7 +190,6 @@ def _by_arm(
         panels.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=words, heading=panel))
     first = drawn.loc[drawn["panel"] == shown[0]]
     return Figure(
-        identity=f"figure-{identity}",
         claim=f"At the end the {what} is {_last(first, plain=True)}" + (f" ({shown[0]})" if shown[0] else ""),
         subtitle=f"{subtitle} ({count(curves['stage_id'].nunique())} {of}). Lines: means, at most 60 points each; bands: their range, no interval. "
         "The axis of images is logarithmic.",
@@ -222,3 +227,13 @@ def _ends(part: pd.DataFrame) -> str:
         if len(own):
             said.append(f"from {decimals(own['mean'].iloc[0])} to {decimals(own['mean'].iloc[-1])} on {kind}")
     return f"{' and '.join(said)}, least {decimals(float(np.min(part['mean'])))}"
+
+
+register(SectionKind(name="dynamics", heading="Training dynamics", place=80, empty="No stage kept two measurements of its course in metrics.jsonl."))
+for _place, _name, _title, _draws, _build in (
+    (10, "dynamics", "Losses during pre-training", "the loss on training and on held-out images, by images shown", pretraining_losses),
+    (20, "gap", "Held-out minus training loss", "the gap between held-out and training loss, by images shown", loss_gap),
+    (30, "intermediate-accuracy", "Accuracy during the intermediate stage", "held-out accuracy by images shown", intermediate_accuracy),
+    (40, "finetune-loss", "Training loss of fine-tuning", "the training loss of some fine-tunings, by images shown", finetuning_loss),
+):
+    register(FigureKind(name=_name, section="dynamics", place=_place, title=_title, draws=_draws, build=_build))

@@ -10,7 +10,8 @@ import pandas as pd
 from reports.arms import in_words, panels_of, spread_out
 from reports.charts.scores import score_by_labels
 from reports.evidence import MOST_POINTS, REACH, ArmLaw, Evidence, focused
-from reports.page import Figure, Panel, Section, make_table
+from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
 from reports.wording import by_reason, interval_words, joined, measured_on
 
@@ -20,9 +21,8 @@ MOST_PANELS = 12
 CURVE_COLUMNS = ["panel", "arm", "finetune_images", "mean", "low", "high", "extrapolated"]
 
 
-def score_section(evidence: Evidence) -> Section:
+def scores(evidence: Evidence) -> Figure:
     """The score by fine-tuning images, with each arm's law."""
-    assert evidence.cells is not None  # the page has this section only if a run is finished
     is_many, evidence = len(evidence.runs) > MOST_POINTS, focused(evidence)
     assert evidence.cells is not None
     curves = law_curves(evidence.laws)
@@ -48,8 +48,7 @@ def score_section(evidence: Evidence) -> Section:
         tables.append(make_table(law_table(evidence.laws), caption="Laws", file_name="scores_laws.csv"))
         tables.append(make_table(curves, caption="Laws along the axis (the lines and bands)", file_name="scores_curves.csv"))
     tables.append(make_table(cells, caption="Means of the cells", file_name="scores_means.csv"))
-    figure = Figure(
-        identity="figure-scores",
+    return Figure(
         claim=ends_claim(cells, evidence.arms, score.words),
         subtitle=_subtitle(evidence, is_many, bool(len(curves)), bool(len(means))),
         description=" ".join(panel.alternative for panel in panels),
@@ -57,7 +56,6 @@ def score_section(evidence: Evidence) -> Section:
         notes=tuple(_notes(evidence, shown)),
         tables=tuple(tables),
     )
-    return Section(identity="scores", heading="Score by number of labels", figures=(figure,))
 
 
 def law_curves(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
@@ -166,3 +164,17 @@ def law_notes(laws: tuple[ArmLaw, ...]) -> list[str]:
 
 def _named(law: ArmLaw) -> str:
     return in_words(law.arm) + (f" ({law.panel})" if law.panel else "")
+
+
+register(SectionKind(name="scores", heading="Score by number of labels", place=10))
+register(
+    FigureKind(
+        name="scores",
+        section="scores",
+        place=10,
+        title="Score by number of labels",
+        draws="every run's score by labelled images, with the law of each arm",
+        needs=("cells",),
+        build=scores,
+    )
+)

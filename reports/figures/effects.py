@@ -1,6 +1,4 @@
-"""Sections 2 and 3: what pre-training changes, and what the intermediate stage changes, as paired
-differences.
-"""
+"""What pre-training changes and what the intermediate stage changes, as paired differences."""
 
 from __future__ import annotations
 
@@ -10,34 +8,25 @@ from analysis import PairedEffects
 from reports.arms import effects_with_arms, in_words, panels_of
 from reports.charts.effects import paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
-from reports.page import Figure, Panel, Section, make_table
+from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import count, padded_domain, signed
 from reports.wording import by_reason, sentence
 
 
-def pretraining_section(evidence: Evidence) -> Section:
+def pretraining(evidence: Evidence) -> Figure:
     """Score of each pre-trained run minus that of its partner from scratch."""
     effects = evidence.pretraining
-    heading = "What pre-training changes"
-    if effects is None:
-        return _without("pretraining", heading, evidence)
-    figure = _figure("pretraining", effects, evidence, claim=_pretraining_claim(effects, evidence), better="pre-training helps")
-    return Section(identity="pretraining", heading=heading, figures=(figure,))
+    assert effects is not None
+    return _figure("pretraining", effects, evidence, claim=_pretraining_claim(effects, evidence), better="pre-training helps")
 
 
-def intermediate_section(evidence: Evidence) -> Section:
+def intermediate(evidence: Evidence) -> Figure:
     """Score of each run with the intermediate stage minus that of its partner without."""
     effects = evidence.intermediate
-    heading = "What the intermediate stage changes"
-    if effects is None:
-        return _without("intermediate", heading, evidence)
+    assert effects is not None
     claim = sentence(effects.sentence(effects.overall.iloc[0]).partition(" (")[0]).rstrip(".") + _verdict(effects.overall.iloc[0], effects.level)
-    figure = _figure("intermediate", effects, evidence, claim=claim, better="the intermediate stage helps")
-    return Section(identity="intermediate", heading=heading, figures=(figure,))
-
-
-def _without(name: str, heading: str, evidence: Evidence) -> Section:
-    return Section(identity=name, heading=heading, paragraphs=(f"There is no figure here. {sentence(evidence.reasons[name])}",))
+    return _figure("intermediate", effects, evidence, claim=claim, better="the intermediate stage helps")
 
 
 def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str, better: str) -> Figure:
@@ -76,7 +65,6 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     else:
         notes += by_reason("There is no interval", list(zip(named, none["note"], strict=True)), of=len(rows))
     return Figure(
-        identity=f"figure-{name}",
         claim=claim,
         subtitle=subtitle,
         description=" ".join([*(panel.alternative for panel in panels), sentence(effects.matching())]),
@@ -125,3 +113,18 @@ def _described(rows: pd.DataFrame, panel: str, score: str) -> str:
         ]
         said.append(f"{in_words(str(arm))} {', '.join(values)}")
     return f"Mean difference in {score}{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+
+
+for _place, _name, _stage, _build in ((20, "pretraining", "pre-training", pretraining), (60, "intermediate", "the intermediate stage", intermediate)):
+    register(SectionKind(name=_name, heading=f"What {_stage} changes", place=_place))
+    register(
+        FigureKind(
+            name=_name,
+            section=_name,
+            place=10,
+            title=f"What {_stage} changes",
+            draws="paired differences of the score, by labelled images",
+            needs=(_name,),
+            build=_build,
+        )
+    )

@@ -11,27 +11,24 @@ from analysis import AnalysisError, choose_law
 from reports.arms import in_words, panels_of, spread_out
 from reports.charts.laws import LAST_VALUE, law_backtest, law_residuals
 from reports.evidence import Evidence, focused
-from reports.page import Figure, Panel, Section, make_table
+from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import by_reason
 
-HEADING = "How well the laws hold"
 MOST_ARMS = 6
 """Arms whose laws are tested against later sizes; each takes a hundred fits."""
 MOST_PANELS = 4
 MOST_POINTS = 2000
 
 
-def laws_section(evidence: Evidence) -> Section:
-    """Residuals of each arm's law, and a rolling-origin backtest of the laws of a few arms."""
+def law_errors(evidence: Evidence) -> Figure | str:
+    """Errors of the laws of a few arms at later sizes, from rolling origins."""
     evidence = focused(evidence)
     table, reasons = backtest(evidence)
-    figures = [_residuals(evidence), _backtest(evidence, table, reasons)]
-    drawn = tuple(figure for figure in figures if figure is not None)
-    paragraphs = tuple(by_reason("There is no backtest", reasons, of=len(reasons))) if table.empty else ()
-    if not drawn:
-        paragraphs = ("There is no figure here. No arm has a law: the notes of the scores say why.", *paragraphs)
-    return Section(identity="laws", heading=HEADING, paragraphs=paragraphs, figures=drawn)
+    if table.empty:
+        return " ".join(by_reason("There is no backtest", reasons, of=len(reasons)))
+    return _backtest(evidence, table, reasons)
 
 
 def residual_points(evidence: Evidence) -> pd.DataFrame:
@@ -49,11 +46,13 @@ def residual_points(evidence: Evidence) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _residuals(evidence: Evidence) -> Figure | None:
+def residuals(evidence: Evidence) -> Figure | str:
+    """Residuals of each arm's law."""
+    evidence = focused(evidence)
     points = residual_points(evidence)
     points = points.loc[np.isfinite(points["residual"].to_numpy(dtype=float))]
     if points.empty:
-        return None
+        return "No arm has a law: the notes of the scores say why."
     many = len(points) > MOST_POINTS
     if many:
         grouped = points.groupby(["panel", "arm", "finetune_images"], sort=False)
@@ -97,7 +96,6 @@ def _residuals(evidence: Evidence) -> Figure | None:
         notes.append(f"{len(kept)} of {points['arm'].nunique()} arms and {len(shown)} of {points['panel'].nunique()} panels are drawn.")
     each = "Each point is the mean over one cell" if many else "Each point is one run"
     return Figure(
-        identity="figure-residuals",
         claim=claim,
         subtitle=f"{each}: the logarithm of its score divided by what its arm's law gives, about its relative deviation. Arms stand side by side at "
         "each number of labels. A law that holds leaves points on both sides of zero at every size. Points have no interval.",
@@ -137,9 +135,7 @@ def backtest(evidence: Evidence) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     return table.assign(law=[str(law).replace("_", " ") for law in table["law"]]), reasons
 
 
-def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, str]]) -> Figure | None:
-    if table.empty:
-        return None
+def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, str]]) -> Figure:
     panel = panels_of(evidence.runs, evidence.panels)[0]
     panels, better = [], 0
     arms = list(dict.fromkeys(table["arm"]))
@@ -158,7 +154,6 @@ def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, 
         panels.append(Panel(identity=f"backtest-{number}", chart=chart, alternative=words, heading=in_words(arm).capitalize()))
     where = f" ({panel})" if panel else ""
     return Figure(
-        identity="figure-backtest",
         claim=f"For {better} of {len(arms)} arms the law chosen predicts later numbers of labels better than repeating the last value{where}",
         subtitle="Each law is fitted to the cell means of the smaller sizes and predicts the larger ones, from every place that leaves enough to "
         "fit; points are root mean squared errors relative to the score. Filled: the law chosen, the simplest within one standard error of the best. "
@@ -172,3 +167,26 @@ def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, 
 
 def _percent(value: float) -> str:
     return f"{decimals(100 * value, 1)}%" if np.isfinite(value) else "an unknown amount"
+
+
+register(SectionKind(name="laws", heading="How well the laws hold", place=120))
+register(
+    FigureKind(
+        name="residuals",
+        section="laws",
+        place=10,
+        title="Residuals of the laws",
+        draws="each run's score against what the law of its arm gives",
+        build=residuals,
+    )
+)
+register(
+    FigureKind(
+        name="backtest",
+        section="laws",
+        place=20,
+        title="Errors of the laws at later sizes",
+        draws="how well each law predicts larger numbers of labels from smaller ones",
+        build=law_errors,
+    )
+)

@@ -15,12 +15,12 @@ from analysis.formatting import percent
 from reports.arms import rest_of
 from reports.charts.surface import score_surface
 from reports.evidence import Evidence, focused
-from reports.page import Figure, Panel, Section, make_table
+from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
 from reports.theme import NO_PRETRAINING, count, decimals, signed
 from reports.wording import sentence
 
-HEADING = "Pre-training size against number of labels"
 LEVEL = 0.95
 MARGIN = 0.01
 """Asked for by analysis, and not used for anything shown here."""
@@ -44,15 +44,14 @@ class Grid:
     """Why there is no law at all, or ''."""
 
 
-def surface_section(evidence: Evidence) -> Section:
+def surface_figure(evidence: Evidence) -> Figure | str:
     """A heat map of the scores for each grid of two sizes, and beside it what a law of both leaves
     over.
     """
     evidence = focused(evidence)
     every = [part for part in _parts(evidence) if part[1]["pretrain_images"].nunique() > 1 and part[1]["finetune_images"].nunique() > 1]
     if not every:
-        words = "There is no figure here. It takes two pre-training sizes (scratch counted) and two numbers of labels that agree in all else."
-        return Section(identity="surface", heading=HEADING, paragraphs=(words,))
+        return "It takes two pre-training sizes (scratch counted) and two numbers of labels that agree in all else."
     grids = [_grid(name, part, evidence.score) for name, part in every[:MOST_GRIDS]]
     domain = min(float(one.cells["mean"].min()) for one in grids), max(float(one.cells["mean"].max()) for one in grids)
     panels, law_panels, tables, notes = [], [], [], []
@@ -86,8 +85,7 @@ def surface_section(evidence: Evidence) -> Section:
         if has_law
         else "No law of both sizes is drawn; the notes say why."
     )
-    figure = Figure(
-        identity="figure-surface",
+    return Figure(
         claim=_claim(grids[0]),
         subtitle=f"Each tile is the mean of one cell ({_counted(cells['n'])}). {law_words} Sizes are evenly spaced.",
         description=" ".join(panel.alternative for panel in panels),
@@ -95,7 +93,6 @@ def surface_section(evidence: Evidence) -> Section:
         notes=tuple(notes),
         tables=(make_table(cells, caption="Means of the cells (the tiles)", file_name="surface_cells.csv"), *tables),
     )
-    return Section(identity="surface", heading=HEADING, figures=(figure,))
 
 
 def _parts(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -210,3 +207,16 @@ def _left_over(left: pd.DataFrame, heading: str) -> str:
         f"{heading}. Largest residual {signed(100 * furthest['residual'], 1)} at {count(furthest['pretrain_images'])} pre-training images and "
         f"{count(furthest['finetune_images'])} labels; root mean square {decimals(100 * float(np.sqrt((left['residual'] ** 2).mean())), 2)}."
     )
+
+
+register(SectionKind(name="surface", heading="Pre-training size against number of labels", place=50))
+register(
+    FigureKind(
+        name="surface",
+        section="surface",
+        place=10,
+        title="Pre-training size against number of labels",
+        draws="the mean score of each cell of both sizes, and what the law of both leaves over",
+        build=surface_figure,
+    )
+)

@@ -12,26 +12,25 @@ from analysis.decisions.decision import digits
 from reports.arms import in_words, panels_of, spread_out
 from reports.charts.worth import worth_in_labels
 from reports.evidence import LEVEL, ArmLaw, Evidence, focused
-from reports.page import Figure, Panel, Section, make_table
+from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import NO_PRETRAINING, count, decimals
 from reports.wording import by_reason, joined
 
-HEADING = "What pre-training is worth in labels"
 COLUMNS = ["panel", "arm", "finetune_images", "score", "labels_from_scratch", "labels_low", "labels_high", "more_labels"]
 COLUMNS += ["ratio", "low", "high", "status", "extrapolated", "compared_with", "note"]
 MOST_ARMS = 6
 MOST_PANELS = 6
 
 
-def worth_section(evidence: Evidence) -> Section:
+def worth(evidence: Evidence) -> Figure | str:
     """For each arm and number of labels: the labels without pre-training that give the same score,
     by the arms' laws.
     """
     evidence = focused(evidence)
     rows, reasons = worth_rows(evidence)
     if rows.empty:
-        why = " ".join(reasons) if reasons else "It takes a law with pre-training and one without, which share everything else."
-        return Section(identity="worth", heading=HEADING, paragraphs=(f"There is no figure here. {why}",))
+        return " ".join(reasons)
     arms = spread_out([arm for arm in evidence.arms if arm in set(rows["arm"])], MOST_ARMS)
     shown = spread_out(panels_of(rows, evidence.panels), MOST_PANELS)
     panels = []
@@ -49,8 +48,7 @@ def worth_section(evidence: Evidence) -> Section:
     lacking = rows.loc[rows["low"].isna() & (rows["note"] != "")]
     named = [(f"{in_words(row['arm'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
     notes += by_reason("There is no interval", named, of=len(rows))
-    figure = Figure(
-        identity="figure-worth",
+    return Figure(
         claim=_claim(rows, evidence),
         subtitle="Labels from scratch that give the score of an arm, divided by the labels it has, both by the arms' power laws: ×2 means that "
         f"pre-training is worth as many labels again, below ×1 it harms. Bars: {100 * LEVEL:g}% intervals, cut where the chart ends. Hollow "
@@ -60,7 +58,6 @@ def worth_section(evidence: Evidence) -> Section:
         notes=tuple(notes),
         tables=(make_table(_with_more(rows), caption="Labels from scratch for the same score, by arm and labels", file_name="worth_in_labels.csv"),),
     )
-    return Section(identity="worth", heading=HEADING, figures=(figure,))
 
 
 def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
@@ -178,3 +175,23 @@ def _described(part: pd.DataFrame, panel: str) -> str:
 def _value(row: pd.Series) -> str:
     words = {"never": "more than any number", "below": "fewer than any number"}
     return words.get(str(row["status"])) or f"×{decimals(row['ratio'], 2)}"
+
+
+register(
+    SectionKind(
+        name="worth",
+        heading="What pre-training is worth in labels",
+        place=40,
+        empty="It takes a law with pre-training and one without, which share everything else.",
+    )
+)
+register(
+    FigureKind(
+        name="worth",
+        section="worth",
+        place=10,
+        title="What pre-training is worth in labels",
+        draws="how many times the labels would give the same score from scratch",
+        build=worth,
+    )
+)

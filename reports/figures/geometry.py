@@ -4,6 +4,10 @@ patch probe, rank, CKA and heat maps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
 import pandas as pd
 
 from analysis import summarise_cells
@@ -13,23 +17,43 @@ from reports.diagnostics import Diagnostics, read_diagnostics
 from reports.evidence import LEVEL, Evidence
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
+from reports.registry import FigureKind, SectionKind, register
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined
 
-HEADING = "What the encoder has learned"
 LEGEND = "pre-training images"
 UNTRAINED = "'none' had no pre-training; where it had no intermediate stage either, it was never trained."
 
 
-def geometry_section(evidence: Evidence) -> Section:
-    """The diagnostics of the encoders as the fine-tuning received them, or how to make them."""
+@lru_cache(maxsize=1)
+def _diagnostics(evidence: Evidence) -> Diagnostics | None:
     found = read_diagnostics(evidence.study.folder / "stages", evidence.runs)
-    if found is None or found.encoders.empty:
+    return None if found is None or found.encoders.empty else found
+
+
+def _if_measured(build: Callable[[Diagnostics, Evidence], Figure]) -> Callable[[Evidence], Figure | str]:
+    """The figure of an evidence from one of its diagnostics."""
+
+    def figure(evidence: Evidence) -> Figure | str:
+        found = _diagnostics(evidence)
+        return "" if found is None else build(found, evidence)
+
+    return figure
+
+
+def patch_probe(evidence: Evidence) -> Figure | str:
+    """Accuracy of the patch probe, where there is one."""
+    found = _diagnostics(evidence)
+    return "" if found is None or found.encoders["probe"].isna().all() else _probe(found, evidence)
+
+
+def with_diagnostics(evidence: Evidence, section: Section) -> Section:
+    """The section with what was measured on and with the heat maps, or how to measure."""
+    found = _diagnostics(evidence)
+    if found is None:
         command = f"python -m trials.diagnose runs/{evidence.study.name} --store data/store"
         words = f"The encoders have not been measured yet; to do so, run {command} with the store that the study was trained from."
-        return Section(identity="geometry", heading=HEADING, paragraphs=(words,))
-    figures = [_probe(found, evidence)] if found.encoders["probe"].notna().any() else []
-    figures += [_similarity(found, evidence), _measures(found, evidence), _attention(found, evidence)]
+        return replace(section, paragraphs=(words,))
     paragraphs = [
         f"Measured on {count(found.images)} held-out images of {found.source}, on which no pre-training or intermediate stage was trained, with "
         f"the encoder frozen as the fine-tuning received it. {UNTRAINED} Intervals are {100 * LEVEL:g}% for the mean over seeds."
@@ -40,9 +64,7 @@ def geometry_section(evidence: Evidence) -> Section:
         of = "encoder of a finished run was" if found.missing == 1 else "encoders of finished runs were"
         paragraphs.append(f"{found.missing} {of} not measured; run trials.diagnose again to add what is finished since.")
     heat = _heat_maps(found, evidence)
-    return Section(
-        identity="geometry", heading=HEADING, paragraphs=tuple(paragraphs), figures=tuple(figures), galleries=(heat,) if heat.pictures.rows else ()
-    )
+    return replace(section, paragraphs=(*paragraphs, *section.paragraphs), galleries=(heat,) if heat.pictures.rows else ())
 
 
 def _means(table: pd.DataFrame, outcome: str, *more: str) -> pd.DataFrame:
@@ -96,7 +118,6 @@ def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
     panels = _value_panels(found, evidence, "probe", "patch probe accuracy", floor="place_floor")
     columns = ["panel", "arm", "seed", "probe", "probe_se", "probe_untrained", "floor", "place_floor", "stage_id"]
     return Figure(
-        identity="figure-probe",
         claim=f"The patch probe is right on {_range(_means(table, 'probe')['mean'])} of the patches, knowing a patch's place alone on "
         f"{decimals(100 * by_place, 1)}%, always naming the commonest class on {decimals(100 * floor, 1)}%",
         subtitle="A linear layer on frozen tokens names the majority class of each patch of images that it was not fitted to; "
@@ -141,7 +162,6 @@ def _similarity(found: Diagnostics, evidence: Evidence) -> Figure:
     claim = f"Similarity of patches falls with distance by {decimals(most[1], 2)} at most, {most[0]}"
     claim += f", and by {decimals(least[1], 2)} at least, {least[0]}" if least != most else ""
     return Figure(
-        identity="figure-patch-similarity",
         claim=claim,
         subtitle="Mean cosine of two patches of one image by the Manhattan distance of their places; "
         f"{_over(found)}. The longest distances are corners alone.",
@@ -171,7 +191,6 @@ def _measures(found: Diagnostics, evidence: Evidence) -> Figure:
     ]
     claim = f"The share of the tokens' variance that lies within images is {joined(ordered[:: len(ordered) - 1] if len(ordered) > 1 else ordered)}"
     return Figure(
-        identity="figure-token-geometry",
         claim=claim,
         subtitle=f"Each point: {_over(found)}. Shares are of the variance over all patches of all "
         "images: what is not within images lies between them, and what is within but not of image and place together is the same at a place in "
@@ -198,7 +217,6 @@ def _attention(found: Diagnostics, evidence: Evidence) -> Figure:
     shortest = means.iloc[int(means["distance"].to_numpy(dtype=float).argmin())]
     reach = float(found.attention.loc[found.attention["panel"] == shortest["panel"], "uniform"].iloc[0])
     return Figure(
-        identity="figure-attention-distance",
         claim=f"Attention is most local in layer {shortest['layer']} {_named(found, str(shortest['encoder']), str(shortest['panel']))}: "
         f"{decimals(shortest['distance'], 1)} px on average, where uniform attention reaches {decimals(reach, 1)} px",
         subtitle="Distance from a patch to what it attends to, weighted by attention, mean over heads, patches, images and seeds; dashed: attention "
@@ -225,3 +243,13 @@ def _heat_maps(found: Diagnostics, evidence: Evidence) -> PictureBlock:
         "same scale in every picture; one encoder for each arm (its lowest seed), on evenly spaced held-out images.",
         pictures=gallery(shown, shared=("image", "untrained encoder"), own="similarity", folder="diagnostics"),
     )
+
+
+register(SectionKind(name="geometry", heading="What the encoder has learned", place=100, finish=with_diagnostics))
+for _place, _name, _title, _draws, _build in (
+    (10, "probe", "Patch probe", "accuracy of a linear layer on frozen patch tokens", patch_probe),
+    (20, "patch-similarity", "Similarity of patches by distance", "mean cosine of two patches by their distance", _if_measured(_similarity)),
+    (30, "token-geometry", "Geometry of the patch tokens", "shares of variance, effective rank and CKA", _if_measured(_measures)),
+    (40, "attention-distance", "Attention distance by layer", "mean attention distance of each layer", _if_measured(_attention)),
+):
+    register(FigureKind(name=_name, section="geometry", place=_place, title=_title, draws=_draws, build=_build))

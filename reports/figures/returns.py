@@ -18,7 +18,8 @@ from analysis.formatting import percent
 from reports.arms import in_words, panels_of, rest_of, spread_out
 from reports.charts.cells import gain_per_doubling
 from reports.evidence import Evidence, focused
-from reports.page import Figure, Panel, Section, Table, make_table
+from reports.page import Figure, Panel, Table, make_table
+from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain, signed
 from reports.wording import joined
@@ -29,22 +30,19 @@ MARGIN = 0.01
 MOST_SERIES = 6
 """Series drawn side by side at each step; the table has all."""
 MOST_PANELS = 6
-HEADING = "What another doubling brings"
 STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", "n", "note"]
 
 
-def returns_section(evidence: Evidence) -> Section:
-    """The gain of each step per doubling: of labels by arm, and of pre-training images by number of
-    labels.
-    """
+def returns_of_labels(evidence: Evidence) -> Figure | str:
+    """The gain of each step of labels per doubling, by arm."""
     evidence = focused(evidence)
-    noise = between_two_runs(evidence)
-    figures = [_by_labels(evidence, noise), _by_images(evidence, noise)]
-    drawn = tuple(figure for figure in figures if figure is not None)
-    paragraphs: tuple[str, ...] = ()
-    if not drawn:
-        paragraphs = ("There is no figure here. No two finished cells differ in labels alone, or in pre-training images above zero alone.",)
-    return Section(identity="returns", heading=HEADING, paragraphs=paragraphs, figures=drawn)
+    return _by_labels(evidence, between_two_runs(evidence)) or ""
+
+
+def returns_of_images(evidence: Evidence) -> Figure | str:
+    """The gain of each step of pre-training images per doubling, by number of labels."""
+    evidence = focused(evidence)
+    return _by_images(evidence, between_two_runs(evidence)) or ""
 
 
 def between_two_runs(evidence: Evidence) -> float:
@@ -200,7 +198,6 @@ def _figure(
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
         said.append(f"Bars are missing where {reason}.")
     return Figure(
-        identity=f"figure-{identity}",
         claim=_claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.words),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
         f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
@@ -277,3 +274,33 @@ def _stopping_sentence(row: pd.Series, noise: float, score: str) -> Iterator[str
 
 def _ends(value: float) -> str:
     return digits(value, never="never")
+
+
+register(
+    SectionKind(
+        name="returns",
+        heading="What another doubling brings",
+        place=30,
+        empty="No two finished cells differ in labels alone, or in pre-training images above zero alone.",
+    )
+)
+register(
+    FigureKind(
+        name="returns",
+        section="returns",
+        place=10,
+        title="What another doubling of labels brings",
+        draws="the gain of each step of labels, per doubling",
+        build=returns_of_labels,
+    )
+)
+register(
+    FigureKind(
+        name="returns-images",
+        section="returns",
+        place=20,
+        title="What another doubling of pre-training images brings",
+        draws="the gain of each step of pre-training images, per doubling",
+        build=returns_of_images,
+    )
+)

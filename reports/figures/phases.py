@@ -4,6 +4,8 @@ longer training, and where it overfits.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -13,6 +15,7 @@ from reports.arms import spread_out
 from reports.charts.scaling import FALLS, RISES, loss_against_score
 from reports.evidence import MOST_POINTS, Evidence
 from reports.page import Figure, Panel, make_table
+from reports.registry import FigureKind, register
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
@@ -22,8 +25,9 @@ LEVEL = 0.95
 MOST_PANELS = 6
 
 
-def phase_figure(evidence: Evidence) -> Figure | None:
-    """A scatter a number of labels, with the line of each phase; None where the series are not of
+@lru_cache(maxsize=1)
+def phase_figure(evidence: Evidence) -> Figure | str:
+    """A scatter a number of labels, with the line of each phase; '' where the series are not of
     both phases, or have one length.
     """
     runs, score = _plain(evidence), evidence.score
@@ -31,11 +35,11 @@ def phase_figure(evidence: Evidence) -> Figure | None:
         split = split_by_overfitting(runs)
         relations = phase_relations(runs, split, y=score.column, level=LEVEL)
     except AnalysisError:
-        return None
+        return ""
     points = runs.assign(group=split.runs["label"].map(PHASES)).dropna(subset=["group", LOSS])
     groups = [name for name in (FALLS, RISES) if name in set(points["group"])]
     if len(groups) < 2:
-        return None
+        return ""
     counted = len(points)
     points = _drawable(points, score.column)
     slopes = dict(zip(relations.table["phase"], relations.table["slope"].astype(float), strict=True))
@@ -58,7 +62,6 @@ def phase_figure(evidence: Evidence) -> Figure | None:
         notes.append(f"{len(panels)} of {points['finetune_images'].nunique()} numbers of labels are drawn; the table has all.")
     each = "one run" if counted == len(points) else "the mean over the runs of one cell"
     return Figure(
-        identity="figure-phases",
         claim=_claim(relations, slopes, score.words),
         subtitle=f"Each point is {each} ({count(counted)} runs without an intermediate stage). Lines: the slope of each phase"
         f"{_adjusted(relations)}, drawn through the mean of its points in each panel; {percent(LEVEL)} intervals, clustered on series, stand below. "
@@ -122,3 +125,16 @@ def _claim(relations: PhaseRelations, slopes: dict[str, float], score: str) -> s
         holds = float(row["low"]) <= 0 <= float(row["high"])
         told = f"; the {percent(relations.level)} interval of the difference {'holds' if holds else 'excludes'} zero"
     return f"Per unit of validation loss {score} changes by {joined(said)}{told}"
+
+
+register(
+    FigureKind(
+        name="phases",
+        section="correlation",
+        place=10,
+        title="Score against validation loss, by phase",
+        draws="the score against the validation loss, where the loss falls and where it overfits",
+        needs=("correlation",),
+        build=phase_figure,
+    )
+)

@@ -5,6 +5,7 @@ what pre-trainings left behind.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pandas as pd
 
 from reports.arms import in_words, ordered_arms, with_arms
 from reports.charts.losses import validation_loss_during_training
+from reports.coverage import GridState
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
+from reports.registry import FigureKind, SectionKind, register
 from reports.study import ReportError, Study, read_json, read_validation_curves
 from reports.theme import NO_PRETRAINING, count, decimals
 
@@ -45,39 +48,42 @@ def under_way(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS).astype({"of_steps": "float64"})
 
 
-def progress_section(study: Study) -> Section | None:
-    """The stages under way; None where there is none."""
-    table = under_way(study)
+def with_stages_under_way(grid: GridState, section: Section) -> Section | None:
+    """The section with the stages under way; None where there is none."""
+    table = under_way(grid.whole)
     if table.empty:
         return None
     words = "One stage has begun and is" if len(table) == 1 else f"{count(len(table))} stages have begun and are"
     shown = make_table(
         table.assign(percent=table["percent"].round(1)), caption="Stages under way, at their last line of metrics", file_name="under_way.csv"
     )
-    return Section(identity="progress", heading="Under way", paragraphs=(f"{words} not finished.",), tables=(shown,))
+    return replace(section, paragraphs=(f"{words} not finished.",), tables=(shown,))
 
 
-def early_sections(study: Study) -> list[Section]:
-    """Loss curves and reconstructions of the pre-trainings, while no run that was pre-trained is
-    finished; empty where there are none.
+def _pretrainings(study: Study) -> tuple[pd.DataFrame, list[str]] | None:
+    """The planned pre-trainings and every arm in order, while no pre-trained run is finished; else
+    None.
     """
     if study.planned is None or study.planned.empty or (study.runs["pretrain_images"] > 0).any():
-        return []
+        return None
     planned = with_arms(study.planned, study.planned)
     trained = planned.loc[planned["pretrain_id"].notna() & (planned["arm"] != NO_PRETRAINING)].drop_duplicates("pretrain_id")
-    arms = ordered_arms(planned)
-    sections = [_losses(study, trained, arms), _reconstructions(study, trained, arms)]
-    return [section for section in sections if section is not None]
+    return trained, ordered_arms(planned)
 
 
-def _losses(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | None:
+def loss_so_far(grid: GridState) -> Figure | str:
+    """Validation loss of the pre-trainings, while no pre-trained run is finished."""
+    study, found = grid.part, _pretrainings(grid.part)
+    if found is None:
+        return ""
+    trained, arms = found
     curves = read_validation_curves(study, [str(identity) for identity in trained["pretrain_id"]])
     curves = curves.merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
     # The axis is logarithmic, so the measurement before the first step has no place on it; it stays
     # in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])].sort_values(["pretrain_id", "image_passes"])
     if drawn.empty:
-        return None
+        return ""
     last = drawn.drop_duplicates("pretrain_id", keep="last")
     said = [
         f"{in_words(str(arm))} {decimals(part['val_mim_loss'].min())}"
@@ -85,8 +91,7 @@ def _losses(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | N
         for arm, part in last.groupby("arm", sort=False)
     ]
     words = f"Latest validation loss: {'; '.join(said)}."
-    figure = Figure(
-        identity="figure-loss-so-far",
+    return Figure(
         claim=f"{len(last)} of {len(trained)} pre-trainings have a validation loss so far, the lowest {decimals(last['val_mim_loss'].min())}",
         subtitle=f"One line is one pre-training, finished or under way; {count(len(drawn))} measurements; horizontal axis logarithmic. "
         "A line has no interval.",
@@ -94,10 +99,16 @@ def _losses(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | N
         panels=(Panel(identity="loss-so-far", chart=validation_loss_during_training(drawn, arms=arms), alternative=words),),
         tables=(make_table(curves, caption="Validation loss by step", file_name="validation_curves.csv"),),
     )
-    return Section(identity="losses-so-far", heading="Validation loss of pre-training, so far", figures=(figure,))
 
 
-def _reconstructions(study: Study, trained: pd.DataFrame, arms: list[str]) -> Section | None:
+def with_reconstructions_so_far(grid: GridState, section: Section) -> Section | None:
+    """The section with reconstructions of finished pre-trainings, while no pre-trained run is
+    finished; else None.
+    """
+    study, found = grid.part, _pretrainings(grid.part)
+    if found is None:
+        return None
+    trained, arms = found
     folders = []
     for arm in arms:
         # The lowest seed that has pictures: a choice that looks at no outcome.
@@ -113,7 +124,7 @@ def _reconstructions(study: Study, trained: pd.DataFrame, arms: list[str]) -> Se
         subtitle="What masked image modelling fills in, one finished pre-training for each arm, with the same held-out images and masks.",
         pictures=gallery(folders, shared=("image", "masked"), own="reconstruction"),
     )
-    return Section(identity="reconstructions-so-far", heading="Reconstructions, so far", galleries=(block,))
+    return replace(section, galleries=(block,))
 
 
 def _last_line(path: Path) -> dict[str, Any] | None:
@@ -141,3 +152,27 @@ def _steps(path: Path) -> float:
     except ReportError:
         steps = None
     return float(steps) if isinstance(steps, int) else float("nan")
+
+
+register(SectionKind(name="losses-so-far", heading="Validation loss of pre-training, so far", place=800, subject=GridState, optional=True))
+register(
+    FigureKind(
+        name="loss-so-far",
+        section="losses-so-far",
+        place=10,
+        subject=GridState,
+        title="Validation loss of pre-training, so far",
+        draws="the validation loss by images shown, a line for each pre-training",
+        build=loss_so_far,
+    )
+)
+register(
+    SectionKind(
+        name="reconstructions-so-far",
+        heading="Reconstructions, so far",
+        place=810,
+        subject=GridState,
+        finish=with_reconstructions_so_far,
+    )
+)
+register(SectionKind(name="progress", heading="Under way", place=900, subject=GridState, finish=with_stages_under_way))

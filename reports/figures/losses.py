@@ -1,6 +1,8 @@
-"""Sections 4 and 5: the validation loss of pre-training, and whether it predicts the score."""
+"""The validation loss of pre-training, and whether it predicts the score."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +11,10 @@ from analysis import Correlation, summarise_cells
 from reports.arms import in_words, panels_of, spread_out
 from reports.charts.losses import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.evidence import LEVEL, MOST_POINTS, Evidence
+from reports.figures.lengths import has_several
+from reports.figures.phases import phase_figure
 from reports.page import Figure, Panel, Section, make_table
-from reports.sections.lengths import length_figures
-from reports.sections.phases import phase_figure
+from reports.registry import FigureKind, SectionKind, register
 from reports.study import read_validation_curves
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
@@ -21,27 +24,28 @@ MOST_LINES = 60
 MOST_PANELS = 12
 
 
-def loss_section(evidence: Evidence) -> Section:
-    """Validation loss of every pre-training, at its end and on the way."""
-    heading = "Validation loss of pre-training"
+def loss_by_images(evidence: Evidence) -> Figure | str:
+    """Validation loss of every pre-training at its end, where all have one length and one encoder."""
     trained = pretrainings(evidence)
     if trained.empty:
-        return Section(identity="losses", heading=heading, paragraphs=("No finished run was pre-trained, so there is no loss to show.",))
-    several = length_figures(evidence)
-    figures = several or [_by_images(trained, evidence)]
-    if several or len(trained) > MOST_LINES:
-        words = f"The courses of the {count(len(trained))} pre-trainings stand under training dynamics, as means with their range."
-        return Section(identity="losses", heading=heading, paragraphs=(words,), figures=tuple(figures))
+        return "No finished run was pre-trained, so there is no loss to show."
+    return "" if has_several(evidence) else _by_images(trained, evidence)
+
+
+def loss_during_training(evidence: Evidence) -> Figure | str:
+    """Validation loss of every pre-training on the way, a line each, where they are not too many."""
+    trained = pretrainings(evidence)
+    if trained.empty:
+        return ""
+    if len(trained) > MOST_LINES or has_several(evidence):
+        return f"The courses of the {count(len(trained))} pre-trainings stand under training dynamics, as means with their range."
     curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
     # The axis is logarithmic, so the measurement before the first step has no place on it; it stays
     # in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])]
-    paragraphs: tuple[str, ...] = ()
-    if drawn.groupby("pretrain_id").size().max() > 1 if len(drawn) else False:
-        figures.append(_during_training(drawn, curves, evidence))
-    else:
-        paragraphs = ("No pre-training kept more than one measurement of the loss after its first step, so its course is not drawn.",)
-    return Section(identity="losses", heading=heading, paragraphs=paragraphs, figures=tuple(figures))
+    if drawn.empty or drawn.groupby("pretrain_id").size().max() < 2:
+        return "No pre-training kept more than one measurement of the loss after its first step, so its course is not drawn."
+    return _during_training(drawn, curves, evidence)
 
 
 def pretrainings(evidence: Evidence) -> pd.DataFrame:
@@ -62,7 +66,6 @@ def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
     spreads = means["sd"].dropna()
     caption = words + (f" Largest standard deviation between pre-trainings of one arm: {spreads.max():.2g}." if len(spreads) else "")
     return Figure(
-        identity="figure-loss-by-images",
         claim=claim,
         subtitle=f"Each point is one pre-training ({len(trained)} in all): loss of masked image modelling on the same held-out images, "
         "crops and masks, L1 on normalised pixels, lower is better. No interval is drawn: points are all there is.",
@@ -99,7 +102,6 @@ def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Eviden
     )
     chart = validation_loss_during_training(drawn, arms=evidence.arms)
     return Figure(
-        identity="figure-loss-during-training",
         claim=claim,
         subtitle=f"One line is one pre-training ({len(lowest)} in all), {count(len(drawn))} measurements; horizontal axis "
         "logarithmic, so the measurement before the first step is only in the table. A line has no interval.",
@@ -121,24 +123,28 @@ def correlation_words(correlation: Correlation) -> str:
     return f"{said} Within one number of labels, r lies between {low} and {high}."
 
 
-def correlation_section(evidence: Evidence) -> Section:
-    """Score against validation loss, and their correlations."""
-    heading, score = "Does the validation loss predict the score?", evidence.score
+def with_correlations(evidence: Evidence, section: Section) -> Section:
+    """The section with the table of correlations; with their sentence where no figure says it."""
     correlation = evidence.correlation
     if correlation is None:
-        words = f"There is no figure here. {sentence(evidence.reasons['correlation'])}"
-        return Section(identity="correlation", heading=heading, paragraphs=(words,))
-    runs = evidence.runs.loc[np.isfinite(evidence.runs["val_mim_loss"].to_numpy(dtype=float))]
+        return section
     table = make_table(
         correlation.table,
-        caption=f"Correlations of validation loss with {score.words}, over all runs and within levels",
+        caption=f"Correlations of validation loss with {evidence.score.words}, over all runs and within levels",
         file_name="correlations.csv",
     )
-    by_phase = phase_figure(evidence)
-    if by_phase is not None:
-        return Section(
-            identity="correlation", heading=heading, paragraphs=(correlation_words(correlation),), figures=(by_phase,), tables=(table,)
-        )  # fmt: skip
+    is_told = any(figure.identity == "figure-correlation" for figure in section.figures)
+    lead = () if is_told else (correlation_words(correlation),)
+    return replace(section, paragraphs=(*lead, *section.paragraphs), tables=(table,))
+
+
+def loss_against_scores(evidence: Evidence) -> Figure | str:
+    """Score against validation loss, where the study does not have both phases."""
+    score, correlation = evidence.score, evidence.correlation
+    assert correlation is not None
+    if isinstance(phase_figure(evidence), Figure):
+        return ""
+    runs = evidence.runs.loc[np.isfinite(evidence.runs["val_mim_loss"].to_numpy(dtype=float))]
     counted, columns = len(runs), ["panel", "arm", "finetune_images", "seed", "val_mim_loss", score.column, "run_id"]
     if counted > MOST_POINTS:
         columns = ["panel", "arm", "finetune_images", "val_mim_loss", score.column]
@@ -159,8 +165,7 @@ def correlation_section(evidence: Evidence) -> Section:
         panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=words, heading=panel))
     turned = ", and the sign turns within levels" if correlation.signs_differ else ""
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
-    figure = Figure(
-        identity="figure-correlation",
+    return Figure(
         claim=correlation_words(correlation).partition(" (")[0].rstrip(".") + turned,
         subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
         f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table below.",
@@ -168,4 +173,38 @@ def correlation_section(evidence: Evidence) -> Section:
         panels=tuple(panels),
         tables=(make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),),
     )
-    return Section(identity="correlation", heading=heading, figures=(figure,), tables=(table,))
+
+
+register(SectionKind(name="losses", heading="Validation loss of pre-training", place=70))
+register(
+    FigureKind(
+        name="loss-by-images",
+        section="losses",
+        place=30,
+        title="Validation loss by pre-training images",
+        draws="the validation loss at the end of each pre-training",
+        build=loss_by_images,
+    )
+)
+register(
+    FigureKind(
+        name="loss-during-training",
+        section="losses",
+        place=40,
+        title="Validation loss during pre-training",
+        draws="the validation loss by images shown, a line for each pre-training",
+        build=loss_during_training,
+    )
+)
+register(SectionKind(name="correlation", heading="Does the validation loss predict the score?", place=90, finish=with_correlations))
+register(
+    FigureKind(
+        name="correlation",
+        section="correlation",
+        place=20,
+        title="Score against validation loss",
+        draws="the score against the validation loss of the pre-training behind it",
+        needs=("correlation",),
+        build=loss_against_scores,
+    )
+)
