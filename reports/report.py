@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.runs.outcomes import OUTCOMES
+from analysis.runs.columns import documented_scores
 from reports.coverage import GridState, completeness_sentence, run_states
 from reports.evidence import Evidence, gather
 from reports.findings import ask, headline_of, headlines, verdict_counts
@@ -107,7 +107,8 @@ def _evidence(study: Study) -> tuple[Evidence | None, str]:
     """What analysis makes of the scores, or a sentence that says why nothing can be drawn of them."""
     score = score_of(study.runs)
     if score.column not in study.runs.columns:
-        return None, f"The runs have no score ({', '.join(OUTCOMES)}), which the figures of a study are about, so none is drawn."
+        known = ", ".join(column.name for column in documented_scores(study.runs))
+        return None, f"The runs have no score ({known}), which the figures of a study are about, so none is drawn."
     evidence = gather(study)
     if evidence.runs.empty:
         return None, f"No finished run has a finite {score.words} ({len(study.runs)} finished), so there is nothing to draw."

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.columns import Column, column_of
+from analysis.runs.outcomes import outcome_of
 from reports.study import ReportError, Study
 from reports.wording import joined
 
@@ -34,14 +35,14 @@ class Score:
         return self.column in ("accuracy", "top5_accuracy")
 
 
-def named_score(column: str) -> Score:
+def named_score(column: Column) -> Score:
     """A column with its words, the hyphen of 'top-1' one that no line breaks at."""
-    return Score(column=column, words=OUTCOME_NAMES.get(column, column).replace("top-", "top‑"))
+    return Score(column=column.name, words=column.title.replace("top-", "top‑"))
 
 
 def score_of(runs: pd.DataFrame) -> Score:
     """The score that a table is about, by analysis's own rule."""
-    return named_score(outcome_of(runs))
+    return named_score(column_of(runs, outcome_of(runs)))
 
 
 def tasks_of(study: Study) -> tuple[str, ...]:

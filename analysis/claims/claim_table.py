@@ -15,8 +15,9 @@ from analysis.claims.columns import check_distinct, check_spreads, is_percent, p
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.points import checked_level
 from analysis.published.load import Published
+from analysis.runs.columns import documented_scores, first_score
 from analysis.runs.matching import SETTINGS
-from analysis.runs.outcomes import OUTCOME_NAMES, OUTCOMES, first_outcome
+from analysis.runs.outcomes import title_of
 from analysis.runs.table import numeric_column, require_columns
 
 Array = NDArray[np.float64]
@@ -50,7 +51,7 @@ class Material:
     @property
     def outcome_name(self) -> str:
         """The outcome in words."""
-        return OUTCOME_NAMES.get(self.outcome, self.outcome)
+        return title_of(self.outcome, self.table)
 
     @property
     def best(self) -> float:
@@ -149,7 +150,8 @@ def _name(table: pd.DataFrame) -> str:
 
 
 def _first_outcome(table: pd.DataFrame) -> str:
-    name = first_outcome(table)
-    if name is not None:
-        return name
-    raise AnalysisError(f"{WHERE} has no outcome among {', '.join(OUTCOMES)} ({nearest_name('miou', table.columns)}): name one in outcome=.")
+    found = first_score(table)
+    if found is not None:
+        return found.name
+    known = ", ".join(column.name for column in documented_scores(table))
+    raise AnalysisError(f"{WHERE} has no outcome among {known} ({nearest_name('miou', table.columns)}): name one in outcome=.")

@@ -19,7 +19,7 @@ from analysis.correlation.row import FEWEST_CLUSTERS
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.points import checked_level
 from analysis.formatting import p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 
 FEWEST_RUNS = 4
@@ -178,7 +178,7 @@ def _sentence(
     counted: str,
     note: str,
 ) -> str:
-    outcome = OUTCOME_NAMES.get(y, y)
+    outcome = title_of(y)
     held = f" given {', '.join(adjusted)}" if adjusted else ""
     if not np.isfinite(r).all():
         return f"The correlations of {x[0]} and {x[1]} with {outcome}{held} cannot be compared: {note}."

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import decimals_for, p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.runs.outcomes import title_of
 
 
 def sentences_of(table: pd.DataFrame, *, loss: str, score: str, within: tuple[str, ...], proxies: Mapping[str, str], level: float) -> tuple[str, ...]:
     """Accuracy, top-1 regret, and each trivial rule beside it, from the first group of the table."""
-    outcome = OUTCOME_NAMES.get(score, score)
+    outcome = title_of(score)
     rows = table[table["group"] == table["group"].iloc[0]].set_index("proxy")
     first = rows.loc["loss"]
     inside = f" at equal {', '.join(within)}" if within else ""

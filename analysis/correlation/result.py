@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.runs.outcomes import title_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def in_words(
     cluster: str | None,
 ) -> str:
     """The sentence: pooled, then where signs turn, then with the groups' means removed."""
-    outcome = OUTCOME_NAMES.get(y, y)
+    outcome = title_of(y)
     pooled = table.iloc[0]
     held = f" given {', '.join(adjusted)}" if adjusted else ""
     if not np.isfinite(pooled["r"]):

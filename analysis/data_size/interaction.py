@@ -20,7 +20,7 @@ from analysis.formatting import p_value, percent
 from analysis.overfitting.clustered import FEWEST_DEGREES, ClusteredDesign, ClusteredFit
 from analysis.overfitting.series import labels_of
 from analysis.overfitting.wild import wild_joint_p
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.significance.multiplicity import holm
 
 Array = NDArray[np.float64]
@@ -65,7 +65,7 @@ class DataInteraction:
 
     def sentences(self) -> list[str]:
         """The interactions with data in words, then what is confounded."""
-        name = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        name = title_of(self.outcome)
         said = []
         for row in list[Any](self.table[self.table["term"].isin(["data x length", "data x params", "data x length x params"])].itertuples()):
             more = {"data x length": "with longer training", "data x params": "with bigger models"}.get(

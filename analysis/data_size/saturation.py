@@ -17,7 +17,7 @@ from analysis.data_size.trend import trend_within
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Saturation:
 
     def sentences(self) -> list[str]:
         """Each trend in words, after one sentence on the cells."""
-        name = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        name = title_of(self.outcome)
         censored = int(self.table["censored"].sum())
         said = [
             f"At a margin of {self.margin:g} {name}, data pay no more from {level_of(self.table['saturates_at'].min())} to "

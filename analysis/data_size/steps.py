@@ -19,7 +19,7 @@ from analysis.fitting.points import checked_level
 from analysis.formatting import level_of, p_value, percent
 from analysis.overfitting.split import FALLING, OverfittingSplit
 from analysis.runs.groups import groups_of_seeds
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.significance.multiplicity import holm
 from analysis.significance.pairs import paired_effects
 from analysis.student import t_p_value, t_quantile
@@ -64,7 +64,7 @@ class MoreDataEffects:
 
     def sentences(self) -> list[str]:
         """The pooled rows over all lengths, then the regimes, in words."""
-        name = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        name = title_of(self.outcome)
         rows = self.pooled[self.pooled["length"] == "all"]
         said = [
             f"{level_of(row.larger)} rather than {level_of(row.smaller)} images change {name} by {row.difference:+.5f} over {row.n_cells} cells of "

@@ -20,7 +20,7 @@ from analysis.formatting import p_value, percent, with_interval
 from analysis.overfitting.clustered import FEWEST_DEGREES, ClusteredDesign, Contrast
 from analysis.overfitting.series import labels_of, setting_labels
 from analysis.overfitting.split import FALLING, OVERFITTING, OverfittingSplit
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ class PhaseRelations:
     def sentences(self) -> list[str]:
         """Each phase and the difference, in words."""
         rows = self.table.set_index("phase")
-        outcome = OUTCOME_NAMES.get(self.y, self.y)
+        outcome = title_of(self.y)
         said = []
         for name, where in (("all", "Over all runs"), (FALLING, self._where(FALLING)), (OVERFITTING, self._where(OVERFITTING))):
             row: dict[Any, Any] = rows.loc[name].to_dict()

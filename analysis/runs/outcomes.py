@@ -1,40 +1,28 @@
-"""The scores that a table may be about: which one is meant where none is named, and what each is
-called.
-"""
+"""Which score a table is about where none is named, and what it is called."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-OUTCOMES: Final = ("miou", "accuracy", "miou_ucl", "pixel_accuracy")
-"""Columns with a score, the one meant first: a table is about the first that it has numbers in."""
-OUTCOME_NAMES: Final = {
-    "miou": "mIoU",
-    "accuracy": "top-1 accuracy",
-    "top5_accuracy": "top-5 accuracy",
-    "miou_ucl": "per-image mIoU (UCL)",
-    "pixel_accuracy": "pixel accuracy",
-    "test_loss": "test loss",
-}
-
-
-def first_outcome(table: pd.DataFrame) -> str | None:
-    """The first of OUTCOMES that has a finite number in the table, or None."""
-    for name in OUTCOMES:
-        if name in table.columns and bool(np.isfinite(pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)).any()):
-            return name
-    return None
+from analysis.runs.columns import MAIN_SCORES, column_of, documented_scores, first_score
 
 
 def outcome_of(table: Any, named: str | None = None) -> str:
-    """The score that a table is about: `named` if it is given, else the first that has numbers,
-    else the first that has a column, else miou.
+    """The score that a table is about: `named` if it is given, else the first documented score that
+    has numbers, else the first that has a column, else miou.
     """
     if named is not None:
         return named
     if not isinstance(table, pd.DataFrame):
-        return OUTCOMES[0]
-    return first_outcome(table) or next((name for name in OUTCOMES if name in table.columns), OUTCOMES[0])
+        return MAIN_SCORES[0]
+    found = first_score(table)
+    if found is not None:
+        return found.name
+    return next((column.name for column in documented_scores(table) if column.name in table.columns), MAIN_SCORES[0])
+
+
+def title_of(name: str, table: Any = None) -> str:
+    """What sentences call a column: its documented title, else its name."""
+    return column_of(table, name).title

@@ -8,90 +8,50 @@ numbers are float64.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
 from analysis.errors import AnalysisError, nearest_name
-from analysis.runs.outcomes import OUTCOMES
+from analysis.runs.columns import MAIN_SCORES, RUN_COLUMNS, STAGE_COLUMNS, documented_scores, read_columns
 
-TEXT = frozenset(
-    {
-        "study",
-        "arm",
-        "run_id",
-        "cell_id",
-        "trunk_id",
-        "pretrain_id",
-        "intermediate_id",
-        "encoder",
-        "pretrain_source",
-        "pretrain_recipe",
-        "pretrain_length",
-        "pretrain_sampling",
-        "intermediate",
-        "intermediate_source",
-        "intermediate_recipe",
-        "finetune_source",
-        "finetune_task",
-        "finetune_recipe",
-        "stage_id",
-        "kind",
-        "parent_id",
-        "state",
-        "reason",
-        "device",
-        "precision",
-    }
-)
-WHOLE = frozenset(
-    {
-        "seed",
-        "encoder_params",
-        "pretrain_images",
-        "pretrain_steps",
-        "pretrain_image_passes",
-        "intermediate_images",
-        "intermediate_steps",
-        "finetune_images",
-        "finetune_steps",
-        "test_images",
-        "steps",
-        "image_passes",
-        "attempts",
-    }
-)
-REAL = (RUN_COLUMNS.keys() | STAGE_COLUMNS.keys()) - TEXT - WHOLE
+_ALL = RUN_COLUMNS | STAGE_COLUMNS
 
 
 def load_runs(path: str | Path, *, required: Sequence[str] | None = None) -> pd.DataFrame:
-    """The runs table of a study folder (its runs.parquet), or of a .csv or .parquet file; columns
-    as in RUN_COLUMNS.
+    """Read the runs table of a study folder (its runs.parquet), or of a .csv or .parquet file.
 
-    Someone's own table needs only the `required` columns, by default finetune_images and a score
-    (one of `analysis.runs.outcomes.OUTCOMES`); any others are kept, and nothing is added. Raises
-    AnalysisError for a file or folder that is not there, an empty table, a missing column (naming
-    the nearest), or text where numbers belong (naming column, line and value).
+    Columns are those of RUN_COLUMNS. Further columns are kept, and nothing is added. Where the
+    study's columns.json documents columns of its own, such as scores, `attrs["columns"]` holds
+    them: name to the fields of `Column`. Someone's own table needs only the `required` columns, by
+    default finetune_images and a documented score.
+
+    Raises AnalysisError for a file or folder that is not there, an empty table, a missing column
+    (naming the nearest), or text where numbers belong (naming column, line and value).
     """
     place = Path(path)
-    table = _read(place / "runs.parquet" if place.is_dir() else place, folder=place if place.is_dir() else None)
+    file = place / "runs.parquet" if place.is_dir() else place
+    own = read_columns(file.parent, "runs") if file.stem == "runs" else {}
+    table = _read(file, folder=place if place.is_dir() else None, own=own)
     if required is None:
-        required = ("finetune_images", *([] if set(OUTCOMES) & set(table.columns) else [OUTCOMES[0]]))
+        has_score = any(column.name in table.columns for column in documented_scores(table))
+        required = ("finetune_images", *([] if has_score else [MAIN_SCORES[0]]))
     require_columns(table, required, where=str(place))
     return table
 
 
 def load_stages(folder: str | Path) -> pd.DataFrame:
-    """The stages table of a study folder (its stages.parquet); columns as in STAGE_COLUMNS. Raises
-    AnalysisError as load_runs does.
+    """Read the stages table of a study folder (its stages.parquet); columns as in STAGE_COLUMNS.
+
+    Raises AnalysisError as load_runs does.
     """
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise AnalysisError(f"{place} is a file, and load_stages reads a study folder: give the folder that holds stages.parquet.")
-    table = _read(place / "stages.parquet", folder=place)
+    table = _read(place / "stages.parquet", folder=place, own=read_columns(place, "stages"))
     require_columns(table, ("stage_id", "kind", "state"), where=str(place))
     return table
 
@@ -111,7 +71,7 @@ def numeric_column(table: pd.DataFrame, name: str, *, where: str) -> pd.Series:
     return _as_numbers(table[name], where=where, places=[f"row {position}" for position in range(len(table))]).astype("float64")
 
 
-def _read(file: Path, *, folder: Path | None) -> pd.DataFrame:
+def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     if not file.is_file():
         if folder is not None and folder.is_dir():
             raise AnalysisError(
@@ -130,7 +90,10 @@ def _read(file: Path, *, folder: Path | None) -> pd.DataFrame:
         raise AnalysisError(f"{file} is neither .csv nor .parquet: give a study folder, or a file of one of these kinds.")
     if len(table) == 0:
         raise AnalysisError(f"{file} holds no rows: nothing to analyse yet.")
-    return _normal_form(table.reset_index(drop=True), where=str(file), places=places)
+    table = _normal_form(table.reset_index(drop=True), {name: entry["dtype"] for name, entry in own.items()}, where=str(file), places=places)
+    if own:
+        table.attrs["columns"] = own
+    return table
 
 
 def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -164,15 +127,20 @@ def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(rows, columns=header, dtype="object"), places
 
 
-def _normal_form(table: pd.DataFrame, *, where: str, places: Sequence[str]) -> pd.DataFrame:
+def _normal_form(table: pd.DataFrame, own: Mapping[str, str], *, where: str, places: Sequence[str]) -> pd.DataFrame:
+    """Every documented column as its dtype says, those of `own` included; the others by what they
+    hold.
+    """
+    documented: dict[str, str] = {name: column.dtype for name, column in _ALL.items()} | dict(own)
     columns: dict[str, pd.Series] = {}
     for name in table.columns:
         column = table[name]
-        if name in TEXT:
+        dtype = documented.get(name)
+        if dtype == "text":
             columns[name] = _as_text(column)
-        elif name in WHOLE or name in REAL:
+        elif dtype is not None:
             numbers = _as_numbers(column, where=where, places=places)
-            whole = name in WHOLE and bool(np.all(np.isfinite(numbers) & (numbers == np.round(numbers))))
+            whole = dtype == "integer" and bool(np.all(np.isfinite(numbers) & (numbers == np.round(numbers))))
             columns[name] = numbers.astype("int64" if whole else "float64")
         elif pd.api.types.is_bool_dtype(column):
             columns[name] = column

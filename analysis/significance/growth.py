@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES, outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.significance.growth_cells import KEYS, MeanCells, SeedCells, chosen_stage, mean_cells, seed_cells
 from analysis.significance.growth_moments import Array, directions, moment_from_seeds, moment_from_variances, solve_slope
 from analysis.significance.summaries import Spread
@@ -73,7 +73,7 @@ class EffectGrowth:
 
     def sentence(self) -> str:
         """The result in plain words."""
-        outcome = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        outcome = title_of(self.outcome)
         held = f" at equal {self.given}" if self.given else ""
         start = f"Per point of {outcome} gained by pre-training, the effect of the intermediate {self.intermediate} stage"
         counted = f"{self.n_cells} cells" + (f", {self.n_seeds} seeds" if self.n_seeds else "")

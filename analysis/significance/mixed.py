@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.runs.outcomes import title_of
 from analysis.significance.component_levels import ComponentLevels
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.reml import Reml, fit_reml
@@ -81,7 +81,7 @@ class MixedEffect:
 
     def sentence(self) -> str:
         """The result in plain words."""
-        outcome = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        outcome = title_of(self.outcome)
         over = f"over cells like these {self.n_cells}" if self.cells == "random" else f"over these {self.n_cells} cells"
         claim = f"{self.subject} changes {outcome} by {self.estimate:+.3f} on average {over}"
         note = f"; {self.note}" if self.note else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.runs.outcomes import title_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class PairedEffects:
         """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
         where = "".join(f" {_condition(name, cells[name])}" for name in self.by if name in cells.index)
-        outcome = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        outcome = title_of(self.outcome)
         claim = f"{self.subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+.3f}"
         if pd.isna(cells["low"]):
             return f"{claim} (no interval: {cells['note']})"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.formatting import level_of, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.runs.outcomes import title_of
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.power import MOST_SEEDS, power_of, seeds_needed, smallest_effect
 
@@ -44,7 +44,7 @@ class SeedPlan:
     def sentence(self, row: int = 0) -> str:
         """One row in plain words."""
         cells = self.table.iloc[row]
-        outcome = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        outcome = title_of(self.outcome)
         where = ", ".join(f"{name} {level_of(cells[name])}" for name in self.table.columns[: list(self.table.columns).index("units")])
         start = f"To find a change of {self.effect:.3g} in {outcome} with probability {percent(self.power)} ({where})"
         if pd.isna(cells["seeds"]):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.runs.outcomes import title_of
 from analysis.significance.paired_effects import _condition as condition
 
 
@@ -60,7 +60,7 @@ class SummaryEffects:
     def sentence(self, row: int | pd.Series) -> str:
         """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
-        outcome = OUTCOME_NAMES.get(self.outcome, self.outcome)
+        outcome = title_of(self.outcome)
         alone = "p_holm" in cells.index
         where = "".join(f" {condition(name, cells[name])}" for name in self.by) if alone else f" by a mean over {cells['n_cells']} cells of"
         verb = "changes" if str(cells["treatment"]) != "all" else "change"

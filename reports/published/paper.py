@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.published.load import Published, load_published
+from analysis.runs.columns import column_of
 from reports.findings import ask, headline_of, verdict_counts
 from reports.overview import settings_words
 from reports.page import Fact, Page, Section
@@ -57,7 +58,7 @@ def compose_published(published: Published) -> Page:
 
 def lead_of(published: Published) -> str:
     """What the table holds, in one sentence made from it."""
-    table, score = published.table, named_score(published.outcome).words
+    table, score = published.table, named_score(column_of(published.table, published.outcome)).words
     if published.kind == "cells":
         runs = joined([count(number) for number in sorted(table["n_runs"].unique())])
         return f"Mean {score} of {count(len(table))} cells of {runs} runs: {settings_words(table)}."

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.runs.columns import RUN_COLUMNS
+from analysis.runs.columns import column_of
 from reports.arms import ordered_arms, ordered_panels, spread_out, telling
 from reports.charts.coverage import coverage_map
 from reports.coverage import STATES, GridState, completeness_sentence, coverage_by_cell, unfinished_reasons
@@ -28,13 +28,14 @@ def with_runs(evidence: Evidence, section: Section) -> Section:
     measured = [name for name in MEASURED_SHOWN if name in runs.columns and runs[name].notna().any()]
     shown = [*varied, *ALWAYS_SHOWN, *measured, "run_id"]
     ordered = runs.sort_values([*varied, *ALWAYS_SHOWN], kind="stable")
+    meanings = {str(name): column_of(runs, str(name)).description for name in runs.columns}
     tables = (
         make_table(
             evidence.cells,
             caption=f"Mean {evidence.score.words} of each cell, its standard deviation over runs, and Student's t interval (90%) over runs",
             file_name="cells.csv",
         ),
-        make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=RUN_COLUMNS),
+        make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=meanings),
     )
     return replace(section, tables=tables)
 

@@ -18,6 +18,10 @@ def test_importing_analysis_loads_nothing_until_a_name_is_asked_for() -> None:
     assert not loaded("import analysis") & (HEAVY | {"pandas", "numpy", "scipy"})
 
 
+def test_the_columns_are_read_without_pandas() -> None:
+    assert not loaded("import analysis.runs.columns") & (HEAVY | {"pandas", "numpy", "scipy"})
+
+
 def test_every_public_name_is_there_and_none_is_heavy() -> None:
     assert not loaded("import analysis; [getattr(analysis, name) for name in analysis.__all__]") & (HEAVY | {"scipy"})
 

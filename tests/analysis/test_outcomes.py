@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import AnalysisError, correlate, findings, intermediate_effects, load_runs, pretraining_effects, proxy_quality, summarise_cells
-from analysis.runs.outcomes import OUTCOMES, outcome_of
+from analysis.runs.outcomes import outcome_of
 
 
 def study(seeds: int = 3) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def test_the_score_is_the_first_with_numbers_then_the_first_with_a_column() -> N
     assert outcome_of(runs.assign(miou=0.5)) == "miou"
     assert outcome_of(runs.assign(accuracy=np.nan)) == "miou"
     assert outcome_of(runs, "test_loss") == "test_loss"
-    assert outcome_of(runs.drop(columns=["miou", "accuracy"])) == OUTCOMES[0]
+    assert outcome_of(runs.drop(columns=["miou", "accuracy"])) == "miou"
 
 
 def test_every_question_is_asked_of_the_score_that_there_is() -> None:

@@ -1,11 +1,13 @@
+import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis import RUN_COLUMNS, STAGE_COLUMNS, AnalysisError, load_runs, load_stages
-from analysis.runs.table import REAL, TEXT, WHOLE
+from analysis.runs.columns import Column, column_of, documented, score_columns
 
 
 def test_csv_and_parquet_of_one_table_load_equal(study, tmp_path: Path) -> None:
@@ -23,9 +25,40 @@ def test_csv_and_parquet_of_one_table_load_equal(study, tmp_path: Path) -> None:
     assert (from_csv["intermediate"] == "none").sum() == 30
 
 
-def test_every_documented_column_has_one_type() -> None:
-    assert RUN_COLUMNS.keys() | STAGE_COLUMNS.keys() == TEXT | WHOLE | REAL
-    assert not TEXT & WHOLE
+def test_every_column_is_documented_and_titled() -> None:
+    for name, column in (RUN_COLUMNS | STAGE_COLUMNS).items():
+        assert (column.name, column.title != "", column.description != "") == (name, True, True)
+        assert (column.better != "") >= (column.role in ("loss", "score"))
+
+
+def own_columns(**fields: object) -> str:
+    own = Column("f_measure", "mean F measure of the classes", "fraction", "score", "higher", 0.0, 1.0, "F measure")
+    entries = documented(RUN_COLUMNS | {"f_measure": own})
+    entries["runs"]["f_measure"] |= fields
+    return json.dumps(entries)
+
+
+def test_the_columns_that_a_study_documents_itself_come_with_its_table(study, tmp_path: Path) -> None:
+    table = study().drop(columns=["miou"]).assign(f_measure=np.linspace(0, 1, 60))
+    table.to_parquet(tmp_path / "runs.parquet")
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    (tmp_path / "columns.json").write_text(own_columns(of_a_later_version=1))
+    for runs in (load_runs(tmp_path), load_runs(tmp_path / "runs.csv")):
+        assert [column.name for column in score_columns(runs)] == ["f_measure"]
+        assert column_of(runs.iloc[3:], "f_measure").title == "F measure"
+        assert list(runs.attrs["columns"]) == ["f_measure"], "what the code documents is not kept twice"
+    assert column_of(runs, "val_mim_loss") == RUN_COLUMNS["val_mim_loss"]
+    assert column_of(runs, "mine") == Column("mine", "", role="measure")
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "not json", '{"runs": {"f_measure": 3}, "stages": {}}', own_columns(better="more"), own_columns(role="x")]
+)
+def test_a_columns_file_that_cannot_be_read_is_named(study, tmp_path: Path, text: str) -> None:
+    study().to_parquet(tmp_path / "runs.parquet")
+    (tmp_path / "columns.json").write_text(text)
+    with pytest.raises(AnalysisError, match=r"columns\.json does not document columns \(.*remove it, or let python -m scaling.status write it"):
+        load_runs(tmp_path)
 
 
 def test_a_csv_of_ones_own_needs_only_the_required_columns(tmp_path: Path) -> None:
