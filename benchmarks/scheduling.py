@@ -4,7 +4,7 @@ plain Ray Tune, and a plan of ten thousand.
     python -m benchmarks.scheduling              300 stages here, 20 trials of plain Tune; about a minute
     python -m benchmarks.scheduling --large      10,000 stages: planning, the whole scheduler, status, memory
 
-Each case runs in a process of its own with a Ray of its own, on as many lanes as there are cores.
+Each case runs in a process of its own with a Ray of its own, on as many workers as there are cores.
 Seconds a stage are counted from the first stage's end to the last one's, so that starting Ray and
 the first workers is not in them; it is given apart.
 """
@@ -70,8 +70,9 @@ def ours(stages: int, scratch: Path) -> dict[str, float]:
     apply_ray_settings()
     from scaling import Study, load_grid, make_plan, write_tables
     from scaling.cluster.machine import Machine
+    from scaling.execution.context import RunContext
     from scaling.execution.tuner import ray_running, run_plan
-    from scaling.monitoring.table_writer import KeepTables
+    from scaling.study.table import TableWriter
 
     (scratch / "grid.yaml").write_text(GRID)
     study = Study(scratch / "study")
@@ -92,10 +93,19 @@ def ours(stages: int, scratch: Path) -> dict[str, float]:
     with ray_running():
         lap("starting Ray")
         before = memory_gb()
-        board = run_plan(plan, study, scratch, Machine.here().grant(grid), [ends, KeepTables(plan, study)], work=pretend)
+        queue = run_plan(
+            RunContext(
+                plan=plan,
+                study=study,
+                store=scratch,
+                granted=Machine.here().grant(grid),
+                watchers=[ends, TableWriter(plan, study)],
+                work=pretend,
+            )
+        )
         took["first stage"] = ends.moments_s[0] - started
         lap("running all")
-        assert board.finished
+        assert queue.finished
         assert len(ends.moments_s) == len(plan.stages)
         took["memory above Ray's own, GB"] = memory_gb(peak=True) - before
     lap("stopping Ray")

@@ -1,10 +1,10 @@
-"""Run a study: train every stage that a grid needs, each once; tabulate; report.
+"""Run a study: train every stage that a grid needs, each once; write the tables and the report.
 
-    python -m scaling.launch grids/quickstart.yaml           about 4 minutes on 2 CPU cores, no download
-    python -m scaling.launch grids/quickstart.yaml --plan    say what would run and why, and run nothing
+    python -m scaling.launch grids/quickstart.yaml           about 4 minutes on 2 CPU cores
+    python -m scaling.launch grids/quickstart.yaml --plan    show what would run, and run nothing
 
-Launching again is resuming. Exit status: 0 complete, 1 some stages failed or were blocked, 2 the
-grid or the machine is wrong and nothing was started, 130 interrupted.
+The same command resumes a study. Exit status: 0 complete, 1 some stages failed or were blocked,
+2 the grid or the machine is wrong and nothing was started, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,46 +22,53 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from scaling.cluster.address import check_address, is_remote
-from scaling.cluster.machine import Granted, Machine
-from scaling.cluster.node_checks import Expected
+from scaling.cluster.machine import Machine
 from scaling.conclusion import COMPLETE, INCOMPLETE, INTERRUPTED, WRONG, Ending, conclude
 from scaling.execution.gpu_share import measured_packing, packed
 from scaling.execution.interruption import graceful, sigterm_is_ctrl_c
 from scaling.formatting import duration
-from scaling.grid.settings import Grid, load_grid
+from scaling.grid.settings import load_grid
+from scaling.launch_context import LaunchContext
 from scaling.monitoring.display import Display
 from scaling.monitoring.watcher import Watcher
 from scaling.plan.budget import budget, check_disk, check_ray_disk
 from scaling.plan.forecast import Forecast, forecast, ranks
-from scaling.plan.plan import Plan, make_plan
+from scaling.plan.plan import make_plan
 from scaling.plan.preview import print_plan
 from scaling.preparation import prepare_stores
 from scaling.study.folder import Study
-from scaling.study.retention import FolderShelf, LetGo, Shelf, to_be_made_anew
-from scaling.study.table import write_tables
+from scaling.study.retention import CheckpointCleanup, CheckpointStorage, FolderStorage, missing_weights
+from scaling.study.table import TableWriter, write_tables
+from scaling.tracking.live import LiveTracking
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import Tracker
-from scaling.tracking.watcher import Tracking
 from trials.errors import InputError
 
 if TYPE_CHECKING:
-    from scaling.monitoring.running_now import RunningNow
+    from scaling.cluster.node_checks import Expected
+    from scaling.execution.context import RunContext
+    from scaling.execution.ready_queue import ReadyQueue
     from scaling.study.remote_study import Mirror
+
+# Ray takes seconds to import, and a plan or a mistake in the grid does not need it: whatever imports
+# Ray is imported inside the functions below.
 
 
 def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
-    """The command line, and further arguments of `trials.stage.run_stage` for every stage; returns
-    the exit status.
+    """The command line; returns the exit status.
+
+    Args:
+        stage_options: further arguments of `trials.stage.run_stage` for every stage.
     """
     parser = argparse.ArgumentParser(
         prog="python -m scaling.launch",
-        description="Train every stage that a grid needs, each once; tabulate; report.",
-        epilog="Launching again resumes.",
+        description="Train every stage that a grid needs, each once; write the tables and the report.",
+        epilog="The same command resumes a study.",
     )
     parser.add_argument("grid", type=Path, help="the study, in YAML; see grids/")
-    parser.add_argument("--plan", action="store_true", help="print every stage, its state, reason and cost, and run nothing")
+    parser.add_argument("--plan", action="store_true", help="show every stage with its state, reason and cost, and run nothing")
     parser.add_argument("--out", help="study folder (default: runs/<study>), or a store: s3://..., gs://... (docs/cluster.md)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds the data sets and their stores (default: data)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with the data sets and their stores (default: data)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="override a key of the grid, such as seeds=5"
     )
@@ -71,38 +78,22 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
     parser.add_argument(
         "--track", action="append", default=[], choices=TRACKERS, help="send every stage there too: " + ", ".join(TRACKERS) + " (docs/watching.md)"
     )
-    parser.add_argument("--no-report", action="store_true", help="leave the report to `python -m reports.build`")
+    parser.add_argument("--no-report", action="store_true", help="do not build the report; `python -m reports.build` does")
     options = parser.parse_args(arguments)
-    options.stage_options = stage_options
     console = Console(soft_wrap=True)
-    with sigterm_is_ctrl_c(), contextlib.ExitStack() as held:
-        return _main(options, console, held)
+    with sigterm_is_ctrl_c(), contextlib.ExitStack() as resources:
+        return _run(options, stage_options, console, resources)
 
 
-def _main(options: argparse.Namespace, console: Console, held: contextlib.ExitStack) -> int:
+def _run(options: argparse.Namespace, stage_options: dict[str, Any], console: Console, resources: contextlib.ExitStack) -> int:
     try:
-        grid = load_grid(options.grid, options.settings)
-        options.remote = options.out if options.out and is_remote(options.out) else ""
-        study = Study(Path(options.out) if options.out and not options.remote else Path("runs") / grid.study)
-        options.mirror = _mirror(options.remote, study.folder)
-        study.check_is_for(grid)
-        options.address = check_address(options.address)
-        machine = held.enter_context(_cluster(options.address)) if options.address else Machine.here()
-        granted = machine.grant(grid)
-        if options.remote and any(one.workers > 1 for one in granted.values()):
-            raise InputError("resources.workers above 1 needs a study folder that all workers see: give --out a folder on a shared file system.")
-        skipping = (options.data / "store").resolve() if grid.execution.broken_images == "skip" else None
-        plan = make_plan(grid, options.data, skipping=skipping)
+        context = _context(options, stage_options, console, resources)
         if options.plan:
-            if Machine.here().gpus:
-                granted = packed(plan, study, grid, machine, granted)
-            wide = console if console.is_terminal else Console(width=200)
-            print_plan(plan, study, forecast(plan, study, granted), budget(plan, study.folder, granted, grid.execution.keep), wide)
-            console.print(f"planned for {machine}", highlight=False)
+            _preview(context)
             return COMPLETE
-        with study.locked(), _lease(options.mirror):
-            trackers = [open_tracker(name, grid.study, study.folder) for name in options.track]
-            return _launch(grid, plan, study, machine, granted, trackers, options, console)
+        with context.study.locked(), _lease(context.mirror):
+            trackers = [open_tracker(name, context.grid.study, context.study.folder) for name in context.trackers]
+            return _launch(context, trackers)
     except InputError as error:
         print(error, file=sys.stderr)
         return WRONG
@@ -111,6 +102,36 @@ def _main(options: argparse.Namespace, console: Console, held: contextlib.ExitSt
     except OSError as error:
         print(f"{error.strerror or error} ({error.filename or 'while writing'}): what is done is kept; mend that and launch again.", file=sys.stderr)
         return INCOMPLETE
+
+
+def _context(options: argparse.Namespace, stage_options: dict[str, Any], console: Console, resources: contextlib.ExitStack) -> LaunchContext:
+    """Read the grid, join the cluster and make the plan. Raises InputError."""
+    grid = load_grid(options.grid, options.settings)
+    remote = options.out if options.out and is_remote(options.out) else ""
+    study = Study(Path(options.out) if options.out and not remote else Path("runs") / grid.study)
+    mirror = _mirror(remote, study.folder)
+    study.check_is_for(grid)
+    address = check_address(options.address)
+    machine = resources.enter_context(_cluster(address)) if address else Machine.here()
+    granted = machine.grant(grid)
+    if remote and any(one.workers > 1 for one in granted.values()):
+        raise InputError("resources.workers above 1 needs a study folder that all workers see: give --out a folder on a shared file system.")
+    skipping = (options.data / "store").resolve() if grid.execution.broken_images == "skip" else None
+    return LaunchContext(
+        grid=grid,
+        plan=make_plan(grid, options.data, skipping=skipping),
+        study=study,
+        machine=machine,
+        granted=granted,
+        data=options.data,
+        console=console,
+        address=address,
+        remote=remote,
+        mirror=mirror,
+        trackers=tuple(options.track),
+        report=not options.no_report,
+        stage_options=stage_options,
+    )
 
 
 def _mirror(remote: str, folder: Path) -> Mirror | None:
@@ -126,21 +147,7 @@ def _lease(mirror: Mirror | None) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
     from scaling.study.remote_study import leased
 
-    return leased(mirror.remote, lost=lambda: os.kill(os.getpid(), signal.SIGTERM))  # to stop as if told by its owner
-
-
-def _shelf(study: Study, mirror: Mirror | None) -> Shelf:
-    if mirror is None:
-        return FolderShelf(study)
-    from scaling.study.remote_checkpoints import RemoteShelf
-
-    return RemoteShelf(mirror)
-
-
-def _running_now(plan: Plan, mirror: Mirror) -> RunningNow:
-    from scaling.monitoring.running_now import RunningNow
-
-    return RunningNow(plan, mirror)
+    return leased(mirror.remote, lost=lambda: os.kill(os.getpid(), signal.SIGTERM))  # stops as if the user had asked for it
 
 
 def _cluster(address: str) -> contextlib.AbstractContextManager[Machine]:
@@ -152,133 +159,170 @@ def _cluster(address: str) -> contextlib.AbstractContextManager[Machine]:
     return joined(address)
 
 
-def _launch(
-    grid: Grid,
-    plan: Plan,
-    study: Study,
-    machine: Machine,
-    granted: dict[str, Granted],
-    trackers: list[Tracker],
-    options: argparse.Namespace,
-    console: Console,
-) -> int:
-    store = (options.data / "store").resolve()
-    keep, expected = grid.execution.keep, None
-    if options.address:
-        from scaling.cluster.readiness import look_at_nodes
+def _preview(context: LaunchContext) -> None:
+    """Print the plan and what it will cost."""
+    plan, study, granted = context.plan, context.study, context.granted
+    if Machine.here().gpus:
+        granted = packed(plan, study, context.grid, context.machine, granted)
+    console = context.console if context.console.is_terminal else Console(width=200)
+    print_plan(plan, study, forecast(plan, study, granted), budget(plan, study.folder, granted, context.grid.execution.keep), console)
+    context.console.print(f"planned for {context.machine}", highlight=False)
 
-        look_at_nodes(plan, study, granted, keep, None, options.remote, console)  # images may take long to prepare
-    prepare_stores(plan, options.data, store, grid.execution.broken_images, console)
-    if grid.execution.broken_images == "skip":  # which images are broken is known only now
-        plan = make_plan(grid, options.data, skipping=store)
-    if options.address:
-        expected = look_at_nodes(plan, study, granted, keep, store, options.remote, console)
-    study.write_plan(grid, plan)
-    if options.mirror:
-        options.mirror.push_plan()
-    shelf = _shelf(study, options.mirror)
-    anew = to_be_made_anew(shelf, plan, {name for name in plan.stages if study.is_done(name)})
-    if anew:
-        console.print(f"{len(anew)} finished stages are trained again for their weights, which were let go", highlight=False)
-        for name in anew:
-            shelf.set_aside(name)
-    if Machine.here().gpus:  # else a cluster's are elsewhere, and each stage is given a whole one
-        granted = packed(plan, study, grid, machine, granted, measure=measured_packing)
-    outlook = forecast(plan, study, granted)
-    if not options.mirror:
-        check_disk(budget(plan, study.folder, granted, grid.execution.keep), study.folder, outlook.stage_s)
-    if outlook.stage_s and not options.address:
-        check_ray_disk()
+
+def _launch(context: LaunchContext, trackers: list[Tracker]) -> int:
+    """Prepare, train, write the tables, and show the summary."""
+    context, expected = _prepare(context)
+    storage = _checkpoint_storage(context)
+    _set_aside_results_without_weights(context, storage)
+    if Machine.here().gpus:  # else the GPUs are those of a cluster, and each stage gets a whole one
+        granted = packed(context.plan, context.study, context.grid, context.machine, context.granted, measure=measured_packing)
+        context = replace(context, granted=granted)
+    outlook = forecast(context.plan, context.study, context.granted)
+    _check_disks(context, outlook)
     started = time.monotonic()
     ending = Ending()
     if outlook.stage_s:
-        done = len(plan.stages) - len(outlook.stage_s)
-        console.print(
-            f"{plan.study}: {len(outlook.stage_s)} stages to run, {done} done already; about {duration(outlook.wall_s)} on {machine.name}",
-            highlight=False,
+        to_run, done = len(outlook.stage_s), len(context.plan.stages) - len(outlook.stage_s)
+        context.show_message(
+            f"{context.plan.study}: {to_run} stages to run, {done} done already; about {duration(outlook.wall_s)} on {context.machine.name}"
         )
-        ending = _train(grid, plan, study, store, granted, outlook, trackers, options, expected, shelf, console)
+        ending = _train(context, outlook, expected, storage, trackers)
     if ending.at_once:
-        console.print("stopped at once: what is done is kept, and the same command goes on from here", highlight=False)
+        context.show_message("stopped at once: what is done is kept, and the same command resumes")
         return INTERRUPTED
-    try:
-        if options.mirror:
-            options.mirror.pull()
-        write_tables(study, plan)
-    except OSError as error:
-        ending = replace(ending, trouble=ending.trouble or f"The tables could not be written ({error.strerror or error}): what is done is kept.")
-    console.print(f"trained for {duration(time.monotonic() - started)}" if outlook.stage_s else f"{plan.study}: every stage is done", highlight=False)
-    return conclude(plan, study, console, ending, report=not options.no_report)
+    ending = _write_tables(context, ending)
+    took = f"trained for {duration(time.monotonic() - started)}" if outlook.stage_s else f"{context.plan.study}: every stage is done"
+    context.show_message(took)
+    return conclude(context.plan, context.study, context.console, ending, report=context.report)
 
 
-def _train(
-    grid: Grid,
-    plan: Plan,
-    study: Study,
-    store: Path,
-    granted: dict[str, Granted],
-    outlook: Forecast,
-    trackers: list[Tracker],
-    options: argparse.Namespace,
-    expected: Expected | None,
-    shelf: Shelf,
-    console: Console,
-) -> Ending:
-    """Run what is left of the plan."""
-    if not options.address:
+def _prepare(context: LaunchContext) -> tuple[LaunchContext, Expected | None]:
+    """Make the image stores and write the plan; on a cluster also check every node.
+
+    Returns:
+        The context with the final plan, and what the nodes of a cluster must have.
+    """
+    expected = None
+    if context.address:
+        from scaling.cluster.join import check_nodes
+
+        check_nodes(context, stores_exist=False)  # before images are prepared, which may take long
+    broken_images = context.grid.execution.broken_images
+    prepare_stores(context.plan, context.data, context.store, broken_images, context.console)
+    if broken_images == "skip":  # only now is it known which images are broken
+        context = replace(context, plan=make_plan(context.grid, context.data, skipping=context.store))
+    if context.address:
+        expected = check_nodes(context, stores_exist=True)
+    context.study.write_plan(context.grid, context.plan)
+    if context.mirror:
+        context.mirror.push_plan()
+    return context, expected
+
+
+def _checkpoint_storage(context: LaunchContext) -> CheckpointStorage:
+    if context.mirror is None:
+        return FolderStorage(context.study)
+    from scaling.study.remote_study import RemoteStorage
+
+    return RemoteStorage(context.mirror)
+
+
+def _set_aside_results_without_weights(context: LaunchContext, storage: CheckpointStorage) -> None:
+    """Train finished stages again whose weights were deleted and are needed now."""
+    done = {name for name in context.plan.stages if context.study.is_done(name)}
+    again = missing_weights(storage, context.plan, done)
+    if again:
+        context.show_message(f"{len(again)} finished stages are trained again, since their weights were deleted and are needed now")
+    for name in again:
+        storage.set_aside(name)
+
+
+def _check_disks(context: LaunchContext, outlook: Forecast) -> None:
+    """Check that the study and Ray have enough disk space. Raises InputError."""
+    if not context.mirror:
+        folder = context.study.folder
+        check_disk(budget(context.plan, folder, context.granted, context.grid.execution.keep), folder, outlook.stage_s)
+    if outlook.stage_s and not context.address:
+        check_ray_disk()
+
+
+def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None, storage: CheckpointStorage, trackers: list[Tracker]) -> Ending:
+    """Run the stages that are not done."""
+    if not context.address:
         from scaling.cluster.ray_settings import apply_ray_settings
 
         apply_ray_settings()
-    from scaling.cluster.gcs_watchdog import Lifeline
+    from scaling.execution.context import RunContext
     from scaling.execution.searcher import RayGone
-    from scaling.execution.tuner import control_store, ray_running, run_plan
-    from scaling.monitoring.gauges import Gauges  # Ray takes seconds to import, and a plan or a mistake needs none of it
-    from scaling.monitoring.table_writer import KeepTables
+    from scaling.execution.tuner import ray_running
 
-    board = None
+    execution = context.grid.execution
     with graceful() as interruption:
+        run = RunContext(
+            plan=context.plan,
+            study=context.study,
+            store=context.store,
+            granted=context.granted,
+            retries=execution.retries,
+            rank=ranks(context.plan, execution.order, outlook.stage_s),
+            interruption=interruption,
+            stage_options={"micro_batches": execution.micro_batches, "compile": execution.compile} | context.stage_options,
+            address=context.address,
+            expected=expected,
+            remote=context.remote,
+            show_message=context.show_message,
+        )
         try:
-            with ray_running(options.address) as addresses:
+            with ray_running(context.address) as addresses:
                 if addresses.dashboard:
-                    console.print(f"dashboard: {addresses.dashboard} (sign in with the token that `ray get-auth-token` prints)", highlight=False)
+                    context.show_message(f"dashboard: {addresses.dashboard} (sign in with the token that `ray get-auth-token` prints)")
                 if addresses.metrics:
-                    console.print(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)", highlight=False)
-                with contextlib.ExitStack() as stack:
-                    display = Display(plan, study, outlook, console, stopping=lambda: interruption.asked)
-                    watchers: list[Watcher] = [stack.enter_context(display)]
-                    stack.enter_context(Lifeline(control_store, lambda: _end_without_ray(display, console)))
-                    watchers.append(stack.enter_context(Gauges(plan, study, outlook, granted)))
-                    watchers += [stack.enter_context(Tracking(plan, study, tracker, console.print)) for tracker in trackers]
-                    if options.mirror:
-                        watchers += [options.mirror, stack.enter_context(_running_now(plan, options.mirror))]
-                    board = run_plan(
-                        plan,
-                        study,
-                        store,
-                        granted,
-                        [*watchers, KeepTables(plan, study), LetGo(plan, study, grid.execution.keep, shelf)],
-                        retries=grid.execution.retries,
-                        rank=ranks(plan, grid.execution.order, outlook.stage_s),
-                        interruption=interruption,
-                        options={"micro_batches": grid.execution.micro_batches, "compile": grid.execution.compile} | options.stage_options,
-                        address=options.address,
-                        expected=expected,
-                        remote=options.remote,
-                        say=lambda sentence: console.print(sentence, markup=False, highlight=False),
-                    )
+                    context.show_message(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)")
+                queue = _train_watched(context, run, outlook, storage, trackers)
         except RayGone as error:
             return Ending(trouble=str(error))
         except KeyboardInterrupt:
             return Ending(interrupted=True, at_once=interruption.insisted)
-    return Ending(interrupted=interruption.asked, failed=board.failed, errors=board.errors)
+    return Ending(interrupted=interruption.asked, failed=queue.failed, errors=queue.errors)
+
+
+def _train_watched(context: LaunchContext, run: RunContext, outlook: Forecast, storage: CheckpointStorage, trackers: list[Tracker]) -> ReadyQueue:
+    """Run the stages with everything that watches them: display, metrics, trackers and tables."""
+    from scaling.cluster.gcs_watchdog import GcsWatchdog
+    from scaling.execution.tuner import gcs_address, run_plan
+    from scaling.monitoring.gauges import Gauges
+    from scaling.monitoring.running_now import RunningNow
+
+    plan, study, console = context.plan, context.study, context.console
+    with contextlib.ExitStack() as stack:
+        display = Display(plan, study, outlook, console, stopping=lambda: run.interruption.asked)
+        watchers: list[Watcher] = [stack.enter_context(display)]
+        stack.enter_context(GcsWatchdog(gcs_address, lambda: _end_without_ray(display, console)))
+        watchers.append(stack.enter_context(Gauges(plan, study, outlook, context.granted)))
+        watchers += [stack.enter_context(LiveTracking(plan, study, tracker, console.print)) for tracker in trackers]
+        if context.mirror:
+            watchers += [context.mirror, stack.enter_context(RunningNow(plan, context.mirror))]
+        watchers += [TableWriter(plan, study), CheckpointCleanup(plan, study, context.grid.execution.keep, storage)]
+        return run_plan(replace(run, watchers=watchers))
 
 
 def _end_without_ray(display: Display, console: Console) -> None:
-    """From another thread than the one that waits for Ray, which nothing wakes."""
+    """End the process from another thread: the main thread waits for Ray, and nothing wakes it."""
     display.__exit__()  # gives the terminal back
-    console.print("stopped: Ray's control store is gone. What is done is kept, and the same command goes on from here", highlight=False)
+    console.print("stopped: Ray's control store is gone. What is done is kept, and the same command resumes", highlight=False)
     sys.stdout.flush()
     os._exit(INCOMPLETE)
+
+
+def _write_tables(context: LaunchContext, ending: Ending) -> Ending:
+    """Write the tables; returns the ending with the reason if they could not be written."""
+    try:
+        if context.mirror:
+            context.mirror.pull()
+        write_tables(context.study, context.plan)
+    except OSError as error:
+        return replace(ending, trouble=ending.trouble or f"The tables could not be written ({error.strerror or error}): what is done is kept.")
+    return ending
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from scaling.cluster.address import is_remote, without_secrets
 from scaling.formatting import count, duration
-from scaling.study.stage_state import STATES, Standing, seconds_left, standings
+from scaling.study.stage_state import STATES, StageState, seconds_left, stage_states
 from trials.errors import InputError
 
 EVERY_S = 5.0
@@ -34,7 +34,7 @@ ROWS = 64  # running stages that are listed; the rest is counted
 _LOSSES = ("val_mim_loss", "train_mim_loss", "val_accuracy", "train_loss")
 
 
-def show(folder: Path, stages: list[Standing], console: Console) -> None:
+def show(folder: Path, stages: list[StageState], console: Console) -> None:
     """Print how far the study is."""
 
     def say(text: str) -> None:
@@ -64,7 +64,7 @@ def show(folder: Path, stages: list[Standing], console: Console) -> None:
         say(f"blocked  {number:,} {'stage waits' if number == 1 else 'stages wait'} for {culprit}")
 
 
-def _table(running: list[Standing]) -> Table:
+def _table(running: list[StageState]) -> Table:
     table = Table("stage", "images shown", "images/s", "loss", "left", "attempt", box=None, pad_edge=False)
     table.columns[0].min_width = max(len(stage.stage_id) for stage in running)  # to be copied
     for stage in running:
@@ -76,9 +76,9 @@ def _table(running: list[Standing]) -> Table:
     return table
 
 
-def as_json(folder: Path, stages: list[Standing]) -> dict[str, Any]:
+def as_json(folder: Path, stages: list[StageState]) -> dict[str, Any]:
     """What `show` prints, for scripts: counts, seconds left (null if unknown) and every stage; see
-    `scaling.study.stage_state.Standing`.
+    `scaling.study.stage_state.StageState`.
     """
     states = Counter(stage.state for stage in stages)
     return {
@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         while True:
             try:
                 folder = look()
-                stages = standings(folder)
+                stages = stage_states(folder)
             except InputError:  # of a store; it says what is wrong itself
                 raise
             except (OSError, ValueError, KeyError, TypeError):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults.processes import control_stores, descendants, is_lane, kill, kill_family, lanes, raylets, title
+from benchmarks.faults.processes import control_stores, descendants, is_worker, kill, kill_family, raylets, title, workers
 from benchmarks.faults.study import Account, Hurt, fresh, moment_s
 
 LONGEST_S = 4.0  # a study of 22 stages trains for about 20 s on two cores
@@ -27,7 +27,7 @@ def kills(fault: str, injections: int, seed: int, data: Path, scratch: Path, ref
     rng = random.Random(f"{fault} {seed}")
     account = Account(fault=fault)
     victim: Victim = {
-        "worker": lambda pid: _one(lanes(pid), rng),
+        "worker": lambda pid: _one(workers(pid), rng),
         "driver": lambda pid: pid,
         "raylet": lambda pid: _one(raylets(pid), rng),
         "gcs": lambda pid: _one(control_stores(pid), rng),
@@ -62,10 +62,10 @@ def _hurt(study: Hurt, victim: Victim, injections: int, rng: random.Random) -> N
     study.end(process)
 
 
-def _lane_on(node: int, study: Hurt, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a lane has begun on the node; False if the launch ended first."""
+def _worker_on(node: int, study: Hurt, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a worker has begun on the node; False if the launch ended first."""
     while study.sleep(process, 0.1):
-        if any(map(is_lane, descendants(node))):
+        if any(map(is_worker, descendants(node))):
             return True
     return False
 
@@ -103,12 +103,12 @@ def node_kills(injections: int, seed: int, data: Path, scratch: Path, reference:
                         if not title(node):  # on a crowded machine a raylet may not survive its own start
                             ask("another")
                             continue
-                        if not _lane_on(node, study, process) or not study.sleep(process, moment_s(rng, LONGEST_S)):
+                        if not _worker_on(node, study, process) or not study.sleep(process, moment_s(rng, LONGEST_S)):
                             break
-                        trained = any(map(is_lane, descendants(node)))
+                        trained = any(map(is_worker, descendants(node)))
                         kill_family(node)
                         account.injections += 1
-                        account.notes[:] = [f"{int((account.notes or ['0'])[0].split()[0]) + trained} of them with a lane on the node"]
+                        account.notes[:] = [f"{int((account.notes or ['0'])[0].split()[0]) + trained} of them with a worker on the node"]
                         study.sleep(process, 1.0)
                         ask("another")
                     study.end(process)

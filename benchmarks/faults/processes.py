@@ -38,14 +38,14 @@ def title(pid: int) -> str:
     return ""
 
 
-def is_lane(pid: int) -> bool:
+def is_worker(pid: int) -> bool:
     """Whether it is a worker that trains; Ray calls agents of its own ray::... too."""
     return title(pid).startswith("ray::") and "Trainable" in title(pid)
 
 
-def lanes(pid: int) -> list[int]:
+def workers(pid: int) -> list[int]:
     """The workers below a process that train."""
-    return [one for one in descendants(pid) if is_lane(one)]
+    return [one for one in descendants(pid) if is_worker(one)]
 
 
 def raylets(pid: int) -> list[int]:

@@ -1,5 +1,6 @@
-"""Ray's control store, watched: without it Ray blocks whoever asks it anything for a minute, and
-then ends the process with a line of C++.
+"""Watches Ray's global control store (GCS).
+
+If the GCS is lost, every call to Ray blocks for a minute, and then Ray aborts the process.
 """
 
 from __future__ import annotations
@@ -11,28 +12,26 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-LOOK_S = 5.0
+POLL_S = 5.0
 ANSWER_S = 5.0
-GONE_S = 40.0  # Ray itself waits for 60 s: on a network it may come back
+GONE_S = 40.0  # Ray itself waits for 60 s; on a network the GCS may come back
 
 
-class Lifeline:
-    """A thread that knocks at the control store of Ray, every few seconds, until it leaves the
-    `with`.
+class GcsWatchdog:
+    """A thread that polls the GCS every few seconds, from `with` to its end.
 
     Args:
-        address: HOST:PORT of the control store now; empty while Ray is being started anew.
-        gone: called once, from that thread, when nothing has answered for `gone_s` seconds. The
-            main thread may be blocked inside Ray then, where neither an exception nor a signal
-            reaches it.
+        address: returns HOST:PORT of the GCS; empty while Ray is restarted.
+        gone: called once, from that thread, if the GCS has not answered for `gone_s` seconds. The
+            main thread may then be blocked inside Ray, where no exception or signal reaches it.
     """
 
-    def __init__(self, address: Callable[[], str], gone: Callable[[], None], *, look_s: float = LOOK_S, gone_s: float = GONE_S) -> None:
-        self._address, self._gone, self._look_s, self._gone_s = address, gone, look_s, gone_s
+    def __init__(self, address: Callable[[], str], gone: Callable[[], None], *, poll_s: float = POLL_S, gone_s: float = GONE_S) -> None:
+        self._address, self._gone, self._poll_s, self._gone_s = address, gone, poll_s, gone_s
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="lifeline", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="GCS watchdog", daemon=True)
 
-    def __enter__(self) -> Lifeline:
+    def __enter__(self) -> GcsWatchdog:
         self._thread.start()
         return self
 
@@ -41,7 +40,7 @@ class Lifeline:
 
     def _watch(self) -> None:
         answered_s = time.monotonic()
-        while not self._over.wait(self._look_s):
+        while not self._over.wait(self._poll_s):
             if _answers(self._address()):
                 answered_s = time.monotonic()
             if time.monotonic() - answered_s > self._gone_s:

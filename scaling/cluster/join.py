@@ -1,6 +1,4 @@
-"""A Ray cluster: joining it, what its machines offer, and whether each of them can run what the
-launch is about to start.
-"""
+"""Joins a Ray cluster, and checks that each of its machines can run the stages of a launch."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayTaskError
@@ -20,42 +18,48 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from scaling.cluster.machine import Machine, Node
 from scaling.cluster.node_checks import PACKAGES, Expected, answer_path, expected_here, faults, package_folder, put_token
+from scaling.plan.budget import budget
+from trials.data.store import store_folder
 from trials.errors import InputError
 
-CHECK_S = 180.0  # in which every node must have answered: a first import of torch from a cold network file system takes a minute
-SEEN_S = 20.0  # in which what a node wrote must be seen here
+if TYPE_CHECKING:
+    from scaling.launch_context import LaunchContext
+
+ANSWER_S = 10.0  # for an address to accept a connection
+CHECK_S = 180.0  # for every node to answer: importing torch from a cold network file system takes a minute
+SEEN_S = 20.0  # for a file that a node wrote to become visible here
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ClusterNode:
     """One machine of a cluster."""
 
     id: str
     """Ray's id."""
     name: str
-    """For messages: its host name and address."""
+    """Its host name and address, for messages."""
     cpus: int
     gpus: float
 
 
 @contextlib.contextmanager
 def joined(address: str) -> Iterator[Machine]:
-    """Connected to the cluster at that address; yields what it offers. Raises InputError: there is
-    none, or it cannot be used from here.
+    """Connect to the cluster at an address; yields what it offers.
+
+    Raises:
+        InputError: there is none, or it cannot be used from here.
     """
     try:
         join(address)
-        yield cluster_machine(members())
+        yield cluster_machine(cluster_nodes())
     finally:
         ray.shutdown()
 
 
-ANSWER_S = 10.0
-
-
 def join(address: str) -> Any:
-    """Connect to the Ray at that address, unless that is done; returns Ray's context. The packages'
-    code goes with the launch to every node.
+    """Connect to the Ray at an address and send it the packages' code; returns Ray's context.
+
+    Does nothing where Ray is connected already.
 
     Raises:
         InputError: there is none, or it cannot be used from here.
@@ -64,7 +68,7 @@ def join(address: str) -> Any:
     try:
         if address != "auto":
             host, _, port = address.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()  # Ray would ask for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()  # Ray would retry for minutes
         return ray.init(
             address=address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, ignore_reinit_error=True
         )
@@ -76,11 +80,11 @@ def join(address: str) -> Any:
         ) from None
 
 
-def members() -> list[Member]:
+def cluster_nodes() -> list[ClusterNode]:
     """The machines of the cluster that are alive."""
     found: list[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
     return [
-        Member(
+        ClusterNode(
             id=node["NodeID"],
             name=f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})",
             cpus=int(node["Resources"].get("CPU", 0)),
@@ -90,42 +94,67 @@ def members() -> list[Member]:
     ]
 
 
-def cluster_machine(found: Iterable[Member]) -> Machine:
-    """What the machines of a cluster offer together; a process of a stage must fit into one of
-    them.
-    """
+def cluster_machine(found: Iterable[ClusterNode]) -> Machine:
+    """The machines of a cluster as one; each process of a stage must fit on one of them."""
     nodes = tuple(Node(cpus=member.cpus, gpus=member.gpus) for member in found)
     return Machine(cpus=sum(node.cpus for node in nodes), gpus=int(sum(node.gpus for node in nodes)), name="the cluster", nodes=nodes)
+
+
+def check_nodes(context: LaunchContext, *, stores_exist: bool) -> Expected:
+    """Let every node check that it has what the plan needs; returns what later nodes must have.
+
+    Args:
+        stores_exist: whether the image stores have been made, so that nodes can check them too.
+
+    Raises:
+        InputError: a line for each fault of each node.
+    """
+    stores: set[Path] = set()
+    if stores_exist:
+        for stage in context.plan.stages.values():
+            data = stage.spec.data
+            stores |= {store_folder(context.store, data.source, split, data.image_px) for split in (data.train_split, data.heldout_split)}
+    written = sum(path.stat().st_size for path in context.study.folder.glob("stages/*/checkpoint/*") if path.is_file())
+    needed = budget(context.plan, context.study.folder, context.granted, context.grid.execution.keep).kept_bytes
+    with context.console.status("checking every node"):
+        return preflight(
+            None if context.remote else context.study.folder,
+            remote=context.remote,
+            free_bytes=max(0, needed - written),
+            stores=sorted(stores),
+            gpus=any(one.gpus > 0 for one in context.granted.values()),
+        )
 
 
 def preflight(
     folder: Path | None, *, remote: str = "", free_bytes: int = 0, stores: Iterable[Path] = (), gpus: bool = False, limit_s: float = CHECK_S
 ) -> Expected:
-    """Let every node look whether it has what the stages need; returns what to ask of nodes that
-    join later.
+    """Let every node check that it has what the stages need; returns what later nodes must have.
 
-    Every node must pass: Ray may place a stage on any of them.
+    Every node must pass, since Ray may place a stage on any of them.
 
     Args:
-        folder: the study folder, which must be shared; None where `remote` is the store that stages
-            are kept in.
-        free_bytes: room that the study still takes. stores: the image stores that the plan reads.
-            gpus: whether a stage asks for one.
+        folder: the study folder, which must be shared; None if the study is in a remote store.
+        remote: address of that store.
+        free_bytes: disk space that the study still needs.
+        stores: the image stores that the plan reads.
+        gpus: whether a stage asks for a GPU.
+        limit_s: seconds in which every node must answer.
 
     Raises:
         InputError: a line for each fault of each node.
     """
     token = "" if folder is None else put_token(folder)
     expected = expected_here(folder, remote=remote, token=token, free_bytes=free_bytes, stores=stores, gpus=gpus)
-    found = _ask(members(), expected, folder, limit_s)
+    found = _ask(cluster_nodes(), expected, folder, limit_s)
     if found:
         raise InputError("\n".join(found))
     return expected.lasting
 
 
-def _ask(nodes: list[Member], expected: Expected, folder: Path | None, limit_s: float) -> list[str]:
+def _ask(nodes: list[ClusterNode], expected: Expected, folder: Path | None, limit_s: float) -> list[str]:
     task: Any = ray.remote(num_cpus=0, max_retries=0)(faults)
-    asked: dict[Any, Member] = {}
+    asked: dict[Any, ClusterNode] = {}
     for node in nodes:
         pinned = task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False))
         asked[pinned.remote(expected, node=node.id, node_gpus=node.gpus)] = node
@@ -133,27 +162,28 @@ def _ask(nodes: list[Member], expected: Expected, folder: Path | None, limit_s: 
     found: list[str] = []
     for reference, node in asked.items():
         if reference not in answered:
-            found.append(f"{node.name}: no answer within {limit_s:.0f} s: look at its raylet, or take the node out of the cluster with `ray stop`.")
+            found.append(f"{node.name}: no answer within {limit_s:.0f} s: check its raylet, or take the node out of the cluster with `ray stop`.")
             ray.cancel(reference, force=True)
             continue
         try:
-            said: list[str] = ray.get(reference)
-        except Exception as error:  # whatever keeps a task from running there
-            said = [] if _is_gone(node, error) else [_why_not(error)]
-            if not said:
+            faults_there: list[str] = ray.get(reference)
+        except Exception as error:  # anything that keeps a task from running there
+            faults_there = [] if _is_gone(node, error) else [_why_not(error)]
+            if not faults_there:
                 continue
-        if not said and folder is not None and not _seen(answer_path(folder, expected.token, node.id)):
-            said = [f"what it writes into the study folder {folder} is not seen here: give --out a folder that all nodes share."]
-        found += [f"{node.name}: {sentence}" for sentence in said]
+        if not faults_there and folder is not None and not _seen(answer_path(folder, expected.token, node.id)):
+            faults_there = [f"what it writes into the study folder {folder} is not visible here: give --out a folder that all nodes share."]
+        found += [f"{node.name}: {sentence}" for sentence in faults_there]
     return found
 
 
-def _is_gone(node: Member, error: Exception) -> bool:
-    """Whether the machine itself was lost meanwhile, which takes Ray a while to notice: nothing is
-    going to be placed there.
+def _is_gone(node: ClusterNode, error: Exception) -> bool:
+    """Whether the machine itself was lost meanwhile, which Ray notices after a while.
+
+    Ray places nothing on a lost machine, so its answer is not needed.
     """
     deadline = time.monotonic() + (0.0 if isinstance(error, RayTaskError) else SEEN_S)
-    while node.id in {member.id for member in members()}:
+    while node.id in {member.id for member in cluster_nodes()}:
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.5)
@@ -176,4 +206,4 @@ def _why_not(error: Exception) -> str:
     if missing:
         return f"{missing} is not installed: install the same environment on every node."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"nothing can be run there ({(lines or [type(error).__name__])[-1][:300].removesuffix('.')}): look at its raylet's log, or take it out."
+    return f"nothing can be run there ({(lines or [type(error).__name__])[-1][:300].removesuffix('.')}): check its raylet's log, or take it out."

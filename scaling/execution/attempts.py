@@ -1,4 +1,4 @@
-"""How an attempt at a stage ended, and whether another may end better."""
+"""How an attempt at a stage ended, and whether another attempt may succeed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from trials.errors import InputError, StageError
 
 RETRIES = 2  # further attempts within one launch, unless the grid says otherwise
-# Seconds before the second attempt and before every later one. A moment is enough for what a dying
-# process still holds (its lock, its memory); ten seconds are for a file server or a full disk, and
-# short beside any stage that is worth retrying.
+# Seconds before the second attempt and before every later one. One second is enough for a dying
+# process to release its lock and memory; ten seconds help with a file server or a full disk.
 BACKOFF_S = (1.0, 10.0)
 
-# What a disk, a network file system or a crowded machine says now and not a minute later. A missing
-# file or a refusal stays one.
+# Temporary errors of a disk, a network file system or a busy machine. A missing file or missing
+# permission is not temporary.
 _NAMES = (
     *("EAGAIN", "EBUSY", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "EDQUOT", "EHOSTDOWN", "EHOSTUNREACH", "EINTR", "EIO", "EMFILE", "ENETDOWN"),
     *("ENETRESET", "ENETUNREACH", "ENFILE", "ENOBUFS", "ENOLCK", "ENOMEM", "ENOSPC", "ENOTCONN", "EPIPE", "EREMOTEIO", "ESTALE", "ETIMEDOUT"),
 )
-_PASSING = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
+_TEMPORARY = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,35 +28,35 @@ class Outcome:
     done: bool
     """Its result is there."""
     reason: str = ""
-    """If it is not done: why, in one sentence."""
+    """Why it is not done, in one sentence."""
     type: str = ""
-    """Name of the error's class; 'died' if its process ended without a word, 'interrupted' if it
-    was told to stop.
+    """Name of the error's class; 'died' if its process ended without a message, 'interrupted' if it
+    was asked to stop.
     """
     may_pass: bool = False
-    """Whether the same attempt, made again, may succeed."""
+    """Whether the failure may be temporary, so that another attempt may succeed."""
     unexpected: bool = False
-    """Whether the process that ran it had better not run another stage."""
+    """Whether the process should not run another stage."""
 
 
 def failure(error: Exception) -> Outcome:
-    """The outcome of an attempt that raised.
+    """The outcome of an attempt that raised an error.
 
-    It may pass if the error, or one that it came from, is an OSError of the passing kind, or the
-    machine's memory was short. A loss that is no number, a mistake in the grid, and a GPU whose
-    memory the stage does not fit in, come again.
+    The failure may be temporary if the error, or one of its causes, is a temporary OSError or a
+    MemoryError. A loss that is not a number, a mistake in the grid, and a stage that does not fit
+    into GPU memory fail every time.
     """
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    passing = any(isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in _PASSING) for one in chain)
+    temporary = any(isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno in _TEMPORARY) for one in chain)
     return Outcome(
         done=False,
         reason=_sentence(error),
         type=type(chain[-1]).__name__,
-        may_pass=passing and not isinstance(error, InputError),
+        may_pass=temporary and not isinstance(error, InputError),
         unexpected=len(chain) > 1,
     )
 
@@ -71,5 +70,5 @@ def _sentence(error: Exception) -> str:
 
 
 def backoff_s(attempts: int) -> float:
-    """Seconds to wait after so many attempts that failed."""
+    """Seconds to wait after this many failed attempts."""
     return BACKOFF_S[min(attempts, len(BACKOFF_S)) - 1]

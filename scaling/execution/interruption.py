@@ -1,6 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets running stages write a checkpoint, the second ends the launch
-at once.
-"""
+"""Ctrl-C and SIGTERM: the first lets running stages write a checkpoint, the second stops at once."""
 
 from __future__ import annotations
 
@@ -13,40 +11,41 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-# Running stages have this long to come to their next step and write a checkpoint; then they are cut
-# off and go on from their last one. Slurm and Kubernetes kill 30 s after SIGTERM, and the tables
-# are still to be written.
+# Running stages have this long to reach their next step and write a checkpoint; after that they are
+# cut off, and resume from their last one. Slurm and Kubernetes kill 30 s after SIGTERM, and the
+# tables are still to be written.
 STOP_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Whether the launch was told to stop, and since when."""
+    """Whether the launch was asked to stop, and since when."""
 
     def __init__(self) -> None:
         self._since_s: float | None = None
         self.insisted = False
-        """Whether it was told twice."""
+        """Whether it was asked twice."""
 
     @property
     def asked(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether it was asked to stop."""
         return self._since_s is not None
 
     @property
     def overdue(self) -> bool:
-        """Whether the time to stop well is over."""
+        """Whether running stages have had the time to stop."""
         return self._since_s is not None and time.monotonic() - self._since_s > STOP_S
 
     def ask(self) -> None:
-        """Tell it to stop."""
+        """Ask the launch to stop."""
         self._since_s = self._since_s or time.monotonic()
 
     def listen(self) -> None:
-        """Handle the signals from now on; again after Ray has started, which sets a handler of its
-        own for SIGTERM that aborts the process.
+        """Handle the signals from now on.
+
+        Call it again after Ray has started, which sets a SIGTERM handler that aborts the process.
         """
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers there alone
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             for number in _SIGNALS:
                 signal.signal(number, self._on_signal)
 
@@ -56,12 +55,12 @@ class Interruption:
             raise KeyboardInterrupt
         self.ask()
         with contextlib.suppress(OSError):  # not print: the signal may have come in the middle of one
-            os.write(2, b"\nstopping: running stages write a checkpoint; once more stops at once\n")
+            os.write(2, b"\nstopping: running stages write a checkpoint; press Ctrl-C again to stop at once\n")
 
 
 @contextlib.contextmanager
 def _handled(handler: Any) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
         yield
         return
     before = {number: signal.signal(number, handler) for number in _SIGNALS}
@@ -81,9 +80,7 @@ def sigterm_is_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def graceful() -> Iterator[Interruption]:
-    """The first signal only sets the interruption that is yielded; the second raises
-    KeyboardInterrupt.
-    """
+    """Yields an interruption that the first signal sets; the second raises KeyboardInterrupt."""
     interruption = Interruption()
     with _handled(interruption._on_signal):
         yield interruption

@@ -1,6 +1,4 @@
-"""Which stages are ready, which run, which wait for another attempt: all that a scheduler asks of a
-plan, in O(log n) a question.
-"""
+"""The queue of stages that are ready to run; every operation takes O(log n) for n stages."""
 
 from __future__ import annotations
 
@@ -9,8 +7,9 @@ import heapq
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+from scaling.cluster.capacity import Shape
 from scaling.execution.attempts import RETRIES, Outcome, backoff_s
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
@@ -18,31 +17,21 @@ from trials.provenance import now
 from trials.stage import Log
 from trials.stage_files import read_result, write_json
 
-LOSSES = 10  # machines that a stage may lose before it is held to be the cause
+LOSSES = 10  # machines that a stage may lose before the stage itself counts as the cause
 
 
-class Shape(NamedTuple):
-    """What a stage holds while it runs, in all its processes."""
+class ReadyQueue:
+    """The stages of a plan that are not done. A stage is ready once all that it needs is done.
 
-    cpus: float
-    gpus: float
-    workers: int = 1
-    """Its processes, which Ray may put on several machines."""
-
-
-class Board:
-    """The stages of a plan that are not done, each ready as soon as all that it needs is done:
-    there is no barrier between levels.
-
-    The folders are read once, at the start: what follows is told by `ended`. A failed stage blocks
-    its descendants and nothing else.
+    The stage folders are read once, at the start; after that `ended` reports every change. A failed
+    stage blocks its descendants and nothing else.
 
     Args:
-        shape: what a stage holds. retries: further attempts at a stage whose failure may pass, or
-            whose process died.
-        rank: of the ready stages of a shape the one of least rank goes first; by default the
+        shape: what a stage holds.
+        retries: further attempts at a stage whose failure may be temporary or whose process died.
+        rank: of the ready stages of a shape the one of lowest rank goes first; by default the
             deepest, so that runs finish early.
-        clock: a clock that is never set back, in seconds.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -67,12 +56,12 @@ class Board:
         self.failed: dict[str, str] = {}
         """Why each failed stage failed."""
         self.blocked: dict[str, str] = {}
-        """For each stage that cannot run, the failed one that it waits for."""
+        """For each stage that cannot run, the failed stage that it waits for."""
         self.errors: dict[str, list[str]] = defaultdict(list)
-        """Every error of a stage, attempt by attempt; also of stages that came through in the end."""
+        """Every error of a stage, attempt by attempt; also of stages that succeeded later."""
         self._losses: dict[str, int] = defaultdict(int)
         self.ended_count = 0
-        """Stages that were done or failed for good since the start."""
+        """Stages that succeeded or finally failed since the start."""
         wanted = plan.wanted({name for name in plan.stages if study.is_done(name)})
         for name in wanted:
             self._unmet[name] = 0
@@ -83,22 +72,20 @@ class Board:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing runs and nothing is going to be ready."""
+        """Whether nothing runs and nothing will become ready."""
         return not self._running and (self._stopped or not (self._resting or any(self._ready.values())))
 
     @property
     def running(self) -> frozenset[str]:
-        """The stages that run now."""
+        """The stages that are running."""
         return frozenset(self._running)
 
     def stop(self) -> None:
-        """From now on no stage is given out."""
+        """Give out no more stages."""
         self._stopped = True
 
     def ready(self) -> dict[Shape, tuple[int, tuple[float, int]]]:
-        """How many stages of each shape are ready, and the key of the first of them; smaller keys
-        go first.
-        """
+        """For each shape the number of ready stages and the key of the first; small keys go first."""
         if self._stopped:
             return {}
         while self._resting and self._resting[0][0] <= self._clock():
@@ -106,7 +93,7 @@ class Board:
         return {shape: (len(heap), heap[0][0]) for shape, heap in self._ready.items() if heap}
 
     def take(self, shape: Shape) -> str | None:
-        """Give out the first ready stage of a shape; None if there is none."""
+        """Take the first ready stage of a shape; None if there is none."""
         if shape not in self.ready():
             return None
         name = heapq.heappop(self._ready[shape])[1]
@@ -114,12 +101,12 @@ class Board:
         return name
 
     def ended(self, name: str, outcome: Outcome) -> float | None:
-        """An attempt ended; returns seconds until the next one if there is to be one."""
+        """Record the end of an attempt; returns the seconds until the next one, None if there is none."""
         self._running.discard(name)
         if outcome.done:
             self.ended_count += 1
             for child in self._children[name]:
-                if child in self._unmet:  # one that was done already is no child to release
+                if child in self._unmet:  # else it was done before
                     self._unmet[child] -= 1
                     if self._unmet[child] == 0 and child not in self.blocked:
                         self._make_ready(child)
@@ -138,13 +125,12 @@ class Board:
         return None
 
     def died(self, name: str, why: str, *, machine_lost: bool = False) -> float | None:
-        """The process of a running stage is gone; returns seconds until the next attempt if there
-        is to be one.
+        """Record that the process of a stage is gone; returns as `ended` does.
 
-        Where its whole machine is gone the stage is not to blame, and no attempt is counted, unless
-        machine after machine goes.
+        If its whole machine is gone, the stage is not to blame and no attempt is counted, unless it
+        loses many machines.
         """
-        if self._study.is_done(name):  # it died after its last act
+        if self._study.is_done(name):  # it died after it had written its result
             return self.ended(name, Outcome(done=True))
         if machine_lost and self._losses[name] < LOSSES:
             self._losses[name] += 1
@@ -156,14 +142,12 @@ class Board:
         return self.ended(name, Outcome(done=False, reason=why, type="died", may_pass=True))
 
     def metrics(self, name: str) -> dict[str, Any]:
-        """What a stage measured; empty if it is not done. Read from its folder, for one whose
-        process did not live to tell.
-        """
+        """A stage's metrics from its folder, in case its process died; empty if it is not done."""
         result = read_result(self._study.stage_folder(name))
         return dict(result["metrics"]) if result else {}
 
     def put_back(self, names: Iterable[str]) -> None:
-        """Stages that were cut off through no fault of theirs: no attempt is counted."""
+        """Make interrupted stages ready again; no attempt is counted, since they are not to blame."""
         for name in list(names):
             self._running.discard(name)
             if self._study.is_done(name):
@@ -178,8 +162,8 @@ class Board:
         self.failed[name] = outcome.reason
         attempts = len(self.errors[name])
         self._log(name, f"attempt {attempts} failed and was the last of this launch: {outcome.reason}")
-        if self._study.error(name) is None:  # no process was left to write it
-            with contextlib.suppress(OSError):  # a full disk; what failed is still named at the end
+        if self._study.error(name) is None:  # its process died before it could write it
+            with contextlib.suppress(OSError):  # a full disk; the end of the launch still names what failed
                 write_json(self._study.stage_folder(name) / "error.json", {"error": outcome.reason, "type": outcome.type, "time": now()})
         below = list(self._children[name])
         while below:

@@ -1,4 +1,4 @@
-"""What a Ray worker runs: a lane, which trains one stage after another in one warm process."""
+"""A worker: a Ray process that trains one stage after another."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from scaling.cluster.node_checks import Expected, faults
 from scaling.execution.attempts import Outcome, failure
 from trials.training.interrupts import Interrupted
 
-LANE_RESOURCES = {"memory": 1.0}  # of a lane whose workers hold the rest: a byte, since Ray Tune wants a trial to hold something
-REPORT_S = 1.0  # a busy lane answers at least this often
-IDLE_S = (0.05, 1.0)  # how soon an idle lane asks again: at first, and at last
-VISIBLE_S = 60.0  # a network file system may show a file that another machine wrote this much later
+COORDINATOR_RESOURCES = {"memory": 1.0}  # of a worker that only starts a stage's processes: one byte, since Tune does not accept nothing
+REPORT_S = 1.0  # a busy worker answers at least this often
+IDLE_S = (0.05, 1.0)  # how soon an idle worker asks again: doubled from the first to the second
+VISIBLE_S = 60.0  # a network file system may show another machine's file this much later
 
 Report = Callable[[dict[str, Any]], None]
 Stop = Callable[[], bool]
 Work = Callable[["Assignment", Report, Stop], dict[str, Any]]
-"""Runs one stage, calling back with its progress, until it is done or told to stop; returns its
-metrics. Raises as run_stage does.
+"""Runs one stage, reporting its progress, until it is done or asked to stop; returns its metrics.
+Raises what run_stage raises.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """One stage for a lane to run."""
+    """A stage for a worker to run."""
 
     stage: str
     spec: dict[str, Any]
@@ -46,24 +46,19 @@ class Assignment:
     """Of each of its processes."""
     gpus: float
     """Of each of its processes."""
-    workers: int = 1
-    """Its processes."""
+    processes: int = 1
     remote: str = ""
-    """Address of the store that the study lies in, if it lies in none of the folders that all
-    machines see.
-    """
+    """Address of the remote store that holds the study; empty for a study in a folder."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of `trials.stage.run_stage`, which decide how it runs and not what comes
-    out.
-    """
+    """Further arguments of `trials.stage.run_stage`; they change how it runs, not its result."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaneReport:
-    """What a lane says at the end of each of its steps."""
+class WorkerReport:
+    """What a worker reports at the end of each of its steps."""
 
     stage: str | None
-    """The stage that it runs or has just ended; None if it is idle."""
+    """The stage that is running or has just ended; None if the worker is idle."""
     values: dict[str, Any] = field(default_factory=dict)
     """New progress, or the metrics of a stage that is done."""
     outcome: Outcome | None = None
@@ -71,11 +66,11 @@ class LaneReport:
     node: str = ""
     """Ray's id of the machine."""
     unfit: str = ""
-    """What the machine lacks to run stages; empty where nothing."""
+    """What the machine lacks to run stages; empty if nothing."""
 
 
 def train_stage(work: Assignment, report: Report, stop: Stop) -> dict[str, Any]:
-    """Train the stage; its folder holds the outcome, also when it fails."""
+    """Train the stage. Its folder holds the result, or the error if it fails."""
     from trials.spec import StageSpec
     from trials.stage import Log, run_stage
 
@@ -88,7 +83,7 @@ def train_stage(work: Assignment, report: Report, stop: Stop) -> dict[str, Any]:
     place = stages / work.stage
     Log(place / "log.txt")(f"given to Ray's node {ray.get_runtime_context().get_node_id()} on {platform.node()}")
     await_results(stages, spec.needs)
-    if work.workers > 1:
+    if work.processes > 1:
         from scaling.execution.data_parallel import train_in_parallel
 
         return train_in_parallel(work, report, stop)
@@ -98,8 +93,9 @@ def train_stage(work: Assignment, report: Report, stop: Stop) -> dict[str, Any]:
 
 
 def await_results(stages: Path, needs: tuple[str, ...], *, wait_s: float = VISIBLE_S) -> None:
-    """Wait until the results of the stages that were said to be done can be seen from this machine
-    too; then go on in any case.
+    """Wait until this machine sees the results of these stages, at most `wait_s` seconds.
+
+    A network file system may show them late.
     """
     deadline = time.monotonic() + wait_s
     for need in needs:
@@ -108,38 +104,32 @@ def await_results(stages: Path, needs: tuple[str, ...], *, wait_s: float = VISIB
             time.sleep(0.5)
 
 
-class Lane(tune.Trainable):
-    """A Tune trial that lives as long as there are stages of its shape: the scheduler assigns one
-    after another.
+class StageWorker(tune.Trainable):
+    """A Tune trial that runs one stage after another, as the scheduler assigns them.
 
-    A process a stage would spend seconds importing torch for each, and Tune keeps every trial that
-    it ever had: with lanes a stage costs two messages, and what Tune holds does not grow with the
-    plan.
+    One trial per stage would import torch for each, which takes seconds, and Tune remembers every
+    trial. With workers a stage costs two messages, and Tune's state does not grow with the plan.
     """
 
     work: ClassVar[Work] = staticmethod(train_stage)
     expected: ClassVar[Expected | None] = None
-    """What the machine must have; asked again by every lane, since machines may join a cluster
-    while a study runs.
-    """
+    """What the machine must have. Every worker checks it: machines may join during a study."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the thread that trains; one for all stages, as each new thread would bring a pool
-        of OpenMP threads of its own.
-        """
+        """Start the thread that trains all stages; each new thread would add OpenMP threads."""
         self._node = ray.get_runtime_context().get_node_id()
         self._changed = threading.Condition()
         self._assigned: Assignment | None = None
         self._values: dict[str, Any] = {}
         self._outcome: Outcome | None = None
-        self._told_to_stop = False
+        self._stop_requested = False
         lacks = [] if self.expected is None else faults(self.expected)
         self._unfit = f"{platform.node()}: {' '.join(lacks)}" if lacks else ""
         self._idle_s = IDLE_S[0]
         threading.Thread(target=self._train, name="stages", daemon=True).start()
 
     def assign(self, work: Assignment) -> None:
-        """Begin a stage; called by the scheduler while the lane is idle."""
+        """Start a stage; the scheduler calls this while the worker is idle."""
         with self._changed:
             self._assigned, self._values, self._outcome = work, {}, None
             self._idle_s = IDLE_S[0]
@@ -147,21 +137,21 @@ class Lane(tune.Trainable):
 
     def interrupt(self) -> None:
         """Stop the stage at its next step."""
-        self._told_to_stop = True
+        self._stop_requested = True
 
     def step(self) -> dict[str, Any]:
-        """Wait for news of the stage, but not long: calls to the lane are served between two steps."""
+        """Wait briefly for news of the stage; Ray serves other calls between two steps."""
         with self._changed:
             if self._assigned is None:
                 self._changed.wait(self._idle_s)
                 self._idle_s = min(2 * self._idle_s, IDLE_S[1])
-                return {"lane": LaneReport(stage=None, node=self._node, unfit=self._unfit)}
+                return {"report": WorkerReport(stage=None, node=self._node, unfit=self._unfit)}
             self._changed.wait_for(lambda: self._outcome is not None or self._values, timeout=REPORT_S)
-            report = LaneReport(stage=self._assigned.stage, values=self._values, outcome=self._outcome, node=self._node)
+            report = WorkerReport(stage=self._assigned.stage, values=self._values, outcome=self._outcome, node=self._node)
             self._values = {}
             if self._outcome is not None:
                 self._assigned = self._outcome = None
-            return {"lane": report}
+            return {"report": report}
 
     def _train(self) -> None:
         while True:
@@ -177,10 +167,10 @@ class Lane(tune.Trainable):
 
     def _attempt(self, assigned: Assignment) -> tuple[dict[str, Any], Outcome]:
         try:
-            metrics = type(self).work(assigned, self._report, lambda: self._told_to_stop)
+            metrics = type(self).work(assigned, self._report, lambda: self._stop_requested)
             return metrics, Outcome(done=True)
         except Interrupted:
-            return {}, Outcome(done=False, reason="the launch was told to stop", type="interrupted")
+            return {}, Outcome(done=False, reason="the launch was asked to stop", type="interrupted")
         except Exception as error:
             return {}, failure(error)
 
@@ -190,8 +180,6 @@ class Lane(tune.Trainable):
             self._changed.notify_all()
 
 
-def lane_that_does(work: Work, expected: Expected | None = None) -> type[Lane]:
-    """A lane that runs its stages with another function, such as one that only pretends to train,
-    on machines that have what is expected.
-    """
-    return type("Lane", (Lane,), {"work": staticmethod(work), "expected": expected})
+def worker_class(work: Work, expected: Expected | None = None) -> type[StageWorker]:
+    """The class of workers that run stages with `work`, on machines that have what is expected."""
+    return type("StageWorker", (StageWorker,), {"work": staticmethod(work), "expected": expected})

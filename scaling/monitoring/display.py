@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.formatting import count, duration
-from scaling.monitoring.progress_counts import Running, Standing, Tally
+from scaling.monitoring.progress_counts import Progress, ProgressCounts, RunningStage
 from scaling.plan.forecast import Forecast, Range
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
@@ -40,7 +40,7 @@ class Display:
 
     def __init__(self, plan: Plan, study: Study, forecast: Forecast, console: Console, *, stopping: Callable[[], bool] = lambda: False) -> None:
         self._plan, self._study, self._console, self._stopping = plan, study, console, stopping
-        self.tally = Tally(plan, forecast)
+        self.counts = ProgressCounts(plan, forecast)
         self._titles = titles(plan)
         self._to_run = len(forecast.stage_s)
         self._live = Live(get_renderable=self.picture, console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
@@ -67,12 +67,12 @@ class Display:
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
         """A stage runs: it is shown from now on."""
-        self.tally.progressed(name, values)
+        self.counts.progressed(name, values)
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
         """A stage is done, or failed for good: one line for it stays."""
-        ran_s = self.tally.ended(name, reason is not None)
-        now = self.tally.look()
+        ran_s = self.counts.ended(name, reason is not None)
+        now = self.counts.snapshot()
         ended = now.number("done") + now.number("failed") - (len(self._plan.stages) - self._to_run)
         took = f"in {duration(ran_s)}  " if ran_s is not None else ""
         outcome = f"done   {took}{_scores(values)}" if reason is None else f"FAILED {reason} (log: {self._study.stage_folder(name) / 'log.txt'})"
@@ -80,23 +80,23 @@ class Display:
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
         """An attempt failed, and there will be another: a line says why."""
-        self.tally.retried(name)
+        self.counts.retried(name)
         self._say(f"again in {duration(wait_s)}: {self._titles[name]}  {reason}")
 
     def heartbeat(self) -> None:
         """One line on what runs, for a log that would otherwise be silent through a long stage."""
-        now = self.tally.look()
+        now = self.counts.snapshot()
         stages = [f"{self._titles[one.name]} {one.share:.0%}{_comma(_loss(one))}" for one in now.running[:_NAMED]]
         more = [f"{len(now.running) - _NAMED} more"] if len(now.running) > _NAMED else []
         self._say(f"{self._whole(now)}; running: {'; '.join(stages + more) or 'nothing yet'}")
 
     def picture(self) -> Group:
         """The live display, as large as the terminal allows."""
-        now = self.tally.look()
+        now = self.counts.snapshot()
         width, height = self._console.size
         parts: list[Any] = [self._bar(now, width), self._counts(now)]
         if self._stopping():
-            parts.append(Text("stopping: running stages write a checkpoint; Ctrl-C once more stops at once", style="bold yellow"))
+            parts.append(Text("stopping: running stages write a checkpoint; press Ctrl-C again to stop at once", style="bold yellow"))
         room = max(1, height - len(parts) - 3)  # the table's head, the line that counts the rest, the cursor's
         if now.running:
             parts.append(self._table(now.running[:room], width))
@@ -104,7 +104,7 @@ class Display:
             parts.append(Text(f"... and {len(now.running) - room:,} more that run"))
         return Group(*parts)
 
-    def _bar(self, now: Standing, width: int) -> Table:
+    def _bar(self, now: Progress, width: int) -> Table:
         line = Table.grid(padding=(0, 1))
         line.add_column(no_wrap=True, overflow="ellipsis")
         line.add_column(width=max(4, min(30, width // 5)))
@@ -112,7 +112,7 @@ class Display:
         line.add_row(Text(self._plan.study), ProgressBar(total=1.0, completed=now.share), Text(f"{now.share:.0%}, {_left(now.left_s)}"))
         return line
 
-    def _counts(self, now: Standing) -> Text:
+    def _counts(self, now: Progress) -> Text:
         parts = [Text(f"{number:,} {state}", style=style) for state, style in _STATES.items() if (number := now.number(state))]
         if sum(now.retries.values()):
             parts.append(Text(f"{sum(now.retries.values()):,} tried again", style="yellow"))
@@ -122,8 +122,8 @@ class Display:
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
-    def _table(self, running: list[Running], width: int) -> Table:
-        columns: list[tuple[str, bool, Callable[[Running], str]]] = [("running", True, lambda one: self._titles[one.name])]
+    def _table(self, running: list[RunningStage], width: int) -> Table:
+        columns: list[tuple[str, bool, Callable[[RunningStage], str]]] = [("running", True, lambda one: self._titles[one.name])]
         columns.append(("done", True, lambda one: f"{one.share:.0%}"))
         columns.append(
             ("images/s", width >= _RATE_COLUMNS, lambda one: f"{one.values['images_per_s']:,.0f}" if "images_per_s" in one.values else "-")
@@ -142,11 +142,11 @@ class Display:
             table.add_row(*(Text(cell(one)) for _, cell in shown))
         return table
 
-    def _left(self, one: Running) -> str:
-        quiet_s = self.tally.clock() - one.heard_s
-        return f"silent for {duration(quiet_s)}" if quiet_s > _QUIET_S else duration(self.tally.left_s(one))
+    def _left(self, one: RunningStage) -> str:
+        quiet_s = self.counts.clock() - one.heard_s
+        return f"silent for {duration(quiet_s)}" if quiet_s > _QUIET_S else duration(self.counts.left_s(one))
 
-    def _whole(self, now: Standing) -> str:
+    def _whole(self, now: Progress) -> str:
         states = ", ".join(f"{number:,} {state}" for state in _STATES if (number := now.number(state)))
         return f"{self._plan.study}: {states}; {_left(now.left_s)}"
 
@@ -163,7 +163,7 @@ def _left(left_s: Range) -> str:
     return f"about {middle} left" + (f" ({low} to {high})" if low != high else "")
 
 
-def _loss(one: Running) -> str:
+def _loss(one: RunningStage) -> str:
     return next((f"{name} {one.values[name]:.4f}" for name in _SHOWN if name in one.values), "")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ray.util.metrics import Gauge
 
 from scaling.cluster.machine import Granted
-from scaling.monitoring.progress_counts import STATES, Running, Standing, Tally
+from scaling.monitoring.progress_counts import STATES, Progress, ProgressCounts, RunningStage
 from scaling.plan.forecast import Forecast
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
@@ -74,7 +74,7 @@ class Gauges:
         self, plan: Plan, study: Study, forecast: Forecast, granted: Mapping[str, Granted], *, gauge: Callable[[str], Set] = ray_gauge
     ) -> None:
         self._plan, self._study, self._forecast, self._granted = plan, study, forecast, granted
-        self._tally = Tally(plan, forecast)
+        self._counts = ProgressCounts(plan, forecast)
         self._titles = titles(plan)
         self._set = {name: gauge(name) for name in METRICS}
         self._lock = threading.Lock()
@@ -100,19 +100,19 @@ class Gauges:
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
         """A stage runs."""
-        self._tally.progressed(name, values)
+        self._counts.progressed(name, values)
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
         """A stage is done, or failed for good."""
-        self._spent(name, self._tally.ended(name, reason is not None) or 0.0)
+        self._spent(name, self._counts.ended(name, reason is not None) or 0.0)
         if reason is None:
             self._result(name, values)
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
         """An attempt failed: what it cost is counted too."""
-        running = next((one for one in self._tally.look().running if one.name == name), None)
-        self._spent(name, 0.0 if running is None else self._tally.clock() - running.since_s)
-        self._tally.retried(name)
+        running = next((one for one in self._counts.snapshot().running if one.name == name), None)
+        self._spent(name, 0.0 if running is None else self._counts.clock() - running.since_s)
+        self._counts.retried(name)
 
     def read_finished(self) -> None:
         """Count what stages that were done before this launch measured and cost; thousands of
@@ -131,7 +131,7 @@ class Gauges:
 
     def refresh(self) -> None:
         """Set every metric to what it is now."""
-        now, study = self._tally.look(), {"study": self._plan.study}
+        now, study = self._counts.snapshot(), {"study": self._plan.study}
         for kind in sorted({kind for kind, _ in now.counts}):
             for state in STATES:  # none is 0: left out, the last number would stand for as long as Ray keeps it
                 self._set["scaling_study_stages"](now.counts.get((kind, state), 0), study | {"kind": kind, "state": state})
@@ -142,11 +142,11 @@ class Gauges:
         for one in now.running:
             self._refresh_stage(one, study)
 
-    def _refresh_kind(self, kind: str, now: Standing, tags: dict[str, str]) -> None:
+    def _refresh_kind(self, kind: str, now: Progress, tags: dict[str, str]) -> None:
         running = [one for one in now.running if one.kind == kind]
         self._set["scaling_study_retries"](now.retries.get(kind, 0), tags)
         self._set["scaling_study_images_per_s"](sum(float(one.values.get("images_per_s", 0.0)) for one in running), tags)
-        held_s, grant = sum(self._tally.clock() - one.since_s for one in running), self._grant(kind)
+        held_s, grant = sum(self._counts.clock() - one.since_s for one in running), self._grant(kind)
         with self._lock:
             self._set["scaling_study_gpu_hours"]((self._gpu_s[kind] + held_s * grant.gpus) / 3600, tags)
             self._set["scaling_study_cpu_hours"]((self._cpu_s[kind] + held_s * grant.cpus) / 3600, tags)
@@ -156,10 +156,10 @@ class Gauges:
             for of, value in told.items():
                 self._set["scaling_study_result"](value, tags | {"measure": measure, "of": of})
 
-    def _refresh_stage(self, one: Running, study: dict[str, str]) -> None:
+    def _refresh_stage(self, one: RunningStage, study: dict[str, str]) -> None:
         tags = study | {"kind": one.kind, "stage": one.name, "title": self._titles[one.name]}
         self._set["scaling_stage_progress"](one.share, tags)
-        self._set["scaling_stage_seconds_left"](self._tally.left_s(one), tags)
+        self._set["scaling_stage_seconds_left"](self._counts.left_s(one), tags)
         if "images_per_s" in one.values:
             self._set["scaling_stage_images_per_s"](float(one.values["images_per_s"]), tags)
         for metric, measures in (("scaling_stage_loss", LOSSES), ("scaling_stage_score", SCORES)):

@@ -20,7 +20,7 @@ PRIOR = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
+class RunningStage:
     """A stage that runs."""
 
     name: str
@@ -28,7 +28,7 @@ class Running:
     values: dict[str, Any]
     """The newest of each value that it reported."""
     since_s: float
-    """On the tally's clock: when it was first heard of."""
+    """On the counts's clock: when it was first heard of."""
     heard_s: float
     """When it was last heard of."""
 
@@ -39,14 +39,14 @@ class Running:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Progress:
     """A launch at one moment."""
 
     counts: dict[tuple[str, str], int]
     """Stages by kind and state, one of `STATES`."""
     retries: dict[str, int]
     """Attempts of this launch that failed and were followed by another, by kind."""
-    running: list[Running]
+    running: list[RunningStage]
     """In the order in which they began."""
     share: float
     """Share of the work that this launch began with and that can still be done, 0 to 1."""
@@ -64,7 +64,7 @@ class Standing:
         return sum(float(one.values.get("images_per_s", 0.0)) for one in self.running)
 
 
-class Tally:
+class ProgressCounts:
     """Counts stages by state; a failed one blocks its descendants. Told by the thread that
     schedules, read by any.
 
@@ -81,7 +81,7 @@ class Tally:
         self._state = {name: "waiting" if name in forecast.stage_s else "done" for name in plan.stages}
         self._counts = Counter((stage.spec.kind, self._state[name]) for name, stage in plan.stages.items())
         self._retries: Counter[str] = Counter()
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningStage] = {}
         self._all_s = sum(forecast.stage_s.values())
         self._done_s, self._dropped_s = 0.0, 0.0
 
@@ -91,7 +91,7 @@ class Tally:
             if self._state[name] in ("done", "failed"):
                 return False  # a straggling report
             known, moment = self._running.get(name), self.clock()
-            self._running[name] = Running(
+            self._running[name] = RunningStage(
                 name=name,
                 kind=self._plan.stages[name].spec.kind,
                 values=(known.values if known else {}) | values,
@@ -132,7 +132,7 @@ class Tally:
             self._retries[self._plan.stages[name].spec.kind] += 1
             self._move(name, "retrying")
 
-    def look(self) -> Standing:
+    def snapshot(self) -> Progress:
         """The launch as it is now."""
         with self._lock:
             running, moment = list(self._running.values()), self.clock()
@@ -143,9 +143,9 @@ class Tally:
         share = min(1.0, done_s / whole_s) if whole_s > 0 else 1.0
         longest_s = max((self.left_s(one) for one in running), default=0.0)
         left_s = self._left_s(share, whole_s, moment - self._started_s, longest_s)
-        return Standing(counts=counts, retries=retries, running=running, share=share, left_s=left_s, elapsed_s=moment - self._started_s)
+        return Progress(counts=counts, retries=retries, running=running, share=share, left_s=left_s, elapsed_s=moment - self._started_s)
 
-    def left_s(self, one: Running) -> float:
+    def left_s(self, one: RunningStage) -> float:
         """Seconds that a running stage still takes: at its own pace, or as forecast while that is
         not known.
         """

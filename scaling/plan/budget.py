@@ -11,7 +11,7 @@ from pathlib import Path
 from scaling.cluster.machine import Granted
 from scaling.formatting import size
 from scaling.plan.plan import Plan
-from scaling.study.retention import KINDS_LET_GO
+from scaling.study.retention import KINDS_DELETED
 from trials.cost.costs import StageCost, stage_cost
 from trials.errors import InputError
 from trials.spec import StageSpec
@@ -62,7 +62,7 @@ def budget(plan: Plan, folder: Path, granted: dict[str, Granted], keep: str) -> 
         flops[name] = own.train_flops_per_image * stage.own_image_passes
         held = SMALL_FILES_BYTES + (own.state_bytes if spec.kind == "trunk" else own.weights_bytes)
         peak += held
-        kept += SMALL_FILES_BYTES if spec.kind in KINDS_LET_GO[keep] else held
+        kept += SMALL_FILES_BYTES if spec.kind in KINDS_DELETED[keep] else held
         running = max(running, own.state_bytes)
     peak += running * max((grant.side_by_side for grant in granted.values()), default=1)
     return Budget(stage_flops=flops, kept_bytes=kept, peak_bytes=peak, free_bytes=free_bytes(folder), keep=keep)

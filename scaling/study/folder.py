@@ -17,7 +17,7 @@ from trials.training.checkpoints import list_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageState:
+class PlanState:
     """Where a stage stands, and why."""
 
     state: str
@@ -45,7 +45,7 @@ class Study:
         values = read_json(self.stage_folder(stage_id) / "error.json")
         return str(values["error"]) if isinstance(values, dict) and "error" in values else None
 
-    def states(self, plan: Plan, failed: Mapping[str, str] | None = None) -> dict[str, StageState]:
+    def states(self, plan: Plan, failed: Mapping[str, str] | None = None) -> dict[str, PlanState]:
         """The state of every stage of a plan; parents come first in it.
 
         Args:
@@ -54,27 +54,27 @@ class Study:
         """
         done = {name for name in plan.stages if self.is_done(name)}
         wanted = set(plan.wanted(done))
-        states: dict[str, StageState] = {}
+        states: dict[str, PlanState] = {}
         for name, stage in plan.stages.items():
             if name in done:
-                states[name] = StageState(state="done", reason="its result is there")
+                states[name] = PlanState(state="done", reason="its result is there")
             elif name not in wanted:
-                states[name] = StageState(state="done", reason="all that goes on from it is done")
+                states[name] = PlanState(state="done", reason="all that goes on from it is done")
             else:
                 states[name] = self._state(stage, states, (failed or {}).get(name))
         return states
 
-    def _state(self, stage: Stage, earlier: dict[str, StageState], failure: str | None) -> StageState:
+    def _state(self, stage: Stage, earlier: dict[str, PlanState], failure: str | None) -> PlanState:
         error = failure or self.error(stage.id)
         if error is not None:
-            return StageState(state="failed", reason=error)
+            return PlanState(state="failed", reason=error)
         for need in stage.spec.needs:
             if earlier[need].state in ("failed", "blocked"):
                 culprit = need if earlier[need].state == "failed" else earlier[need].reason.split()[-1]
-                return StageState(state="blocked", reason=f"waits for {culprit}")
+                return PlanState(state="blocked", reason=f"waits for {culprit}")
         if list_checkpoints(self.stage_folder(stage.id)):
-            return StageState(state="missing", reason="was cut off; goes on from its checkpoint")
-        return StageState(state="missing", reason="new")
+            return PlanState(state="missing", reason="was cut off; goes on from its checkpoint")
+        return PlanState(state="missing", reason="new")
 
     def check_is_for(self, grid: Grid) -> None:
         """Raise InputError if the folder holds another study, or something that is no study."""

@@ -19,8 +19,9 @@ from scaling.cluster.address import without_secrets
 from scaling.study.lock import Owner
 from scaling.study.remote import Remote
 from scaling.study.remote_stage import scratch_folder
+from scaling.study.retention import SET_ASIDE
 from trials.errors import InputError
-from trials.stage_files import atomic
+from trials.stage_files import STATE, WEIGHTS, atomic
 
 LEASE = "lease.json"
 BEAT_S = 15.0
@@ -147,6 +148,46 @@ class Mirror:
         if data is not None:
             with atomic(self.folder / path) as handle:
                 handle.write(data)
+
+
+class RemoteStorage:
+    """Checkpoints in the store of a mirror; see `scaling.study.retention.CheckpointStorage`.
+
+    Raises:
+        OSError: the store cannot be read.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        paths = {entry.path for entry in mirror.remote.list("stages")}
+        self._weights = {path.split("/")[1] for path in paths if path.endswith(f"/{WEIGHTS}")}
+        holding = self._weights | {path.split("/")[1] for path in paths if path.endswith(f"/{STATE}")}
+        self._empty = {path.split("/")[1] for path in paths if path.endswith("/result.json")} - holding
+
+    def has_weights(self, name: str) -> bool:
+        """Whether they existed when the launch began; what it trains itself has them."""
+        return name in self._weights
+
+    def drop(self, name: str, *, with_result: bool) -> None:
+        """Delete in the background, so that the scheduler does not wait; the next launch deletes
+        what cannot be deleted now.
+        """
+        if name not in self._empty:
+            self._mirror.in_background(self._drop, name, ("result.json", WEIGHTS, STATE) if with_result else (WEIGHTS, STATE))
+
+    def _drop(self, name: str, parts: tuple[str, ...]) -> None:
+        with contextlib.suppress(OSError):
+            for part in parts:
+                self._mirror.remote.delete(f"stages/{name}/{part}")
+
+    def set_aside(self, name: str) -> None:
+        """In the store and in its mirror; the result is deleted last."""
+        result = self._mirror.remote.read(f"stages/{name}/result.json")
+        if result is not None:
+            self._mirror.remote.write(f"stages/{name}/{SET_ASIDE}", result)
+            self._mirror.remote.delete(f"stages/{name}/result.json")
+            folder = self._mirror.folder / "stages" / name
+            (folder / "result.json").replace(folder / SET_ASIDE)
 
 
 def _is_small(path: str) -> bool:

@@ -1,5 +1,5 @@
-"""Which checkpoints may go once what needs them is done, and which must be made anew because a grid
-has grown.
+"""Which checkpoints are deleted once nothing needs them, and which stages must be trained again
+because a grown grid needs their weights.
 """
 
 from __future__ import annotations
@@ -12,96 +12,94 @@ from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from trials.stage_files import STATE, WEIGHTS
 
-SET_ASIDE = "result.before.json"  # of a stage that is trained again for its weights; its numbers stay in the tables meanwhile
+SET_ASIDE = "result.before.json"  # the result of a stage that is trained again for its weights; the tables use it meanwhile
 
 
-KINDS_LET_GO: dict[str, tuple[str, ...]] = {
+KINDS_DELETED: dict[str, tuple[str, ...]] = {
     "everything": (),
     "weights": ("trunk",),
     "results": ("trunk", "pretrain", "intermediate", "finetune"),
 }
-"""By a grid's `keep`, the kinds of stage whose checkpoints go once nothing needs them."""
+"""By a grid's `keep`: the kinds of stage whose checkpoints are deleted once nothing needs them."""
 
 
-def may_go(plan: Plan, done: Collection[str], keep: str) -> list[str]:
-    """Finished stages whose checkpoint nothing in the plan needs any more, by the grid's `keep`."""
-    kinds, finished = KINDS_LET_GO[keep], set(done)
+def deletable(plan: Plan, done: Collection[str], keep: str) -> list[str]:
+    """Finished stages whose checkpoints may be deleted: nothing in the plan needs them any more."""
+    kinds, finished = KINDS_DELETED[keep], set(done)
     return [name for name, stage in plan.stages.items() if stage.spec.kind in kinds and name in finished and finished.issuperset(plan.children[name])]
 
 
-class Shelf(Protocol):
-    """Where the checkpoints of a study's stages lie."""
+class CheckpointStorage(Protocol):
+    """Where the checkpoints of a study's stages are stored."""
 
     def has_weights(self, name: str) -> bool:
-        """Whether a finished stage's weights are there. Raises OSError."""
+        """Whether a finished stage's weights exist. Raises OSError."""
 
     def drop(self, name: str, *, with_result: bool) -> None:
-        """Delete the checkpoint; and before it the result, so that a result without what it
-        promises is never seen. Raises OSError.
+        """Delete the checkpoint. Raises OSError.
+
+        With `with_result` the result is deleted first, so that no result lacks its checkpoint.
         """
 
     def set_aside(self, name: str) -> None:
-        """Let a stage count as not done; what it measured stays readable until it is done again.
-        Raises OSError.
-        """
+        """Make a stage count as not done; its metrics stay readable. Raises OSError."""
 
 
-class FolderShelf:
+class FolderStorage:
     """Checkpoints in the study folder."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
 
     def has_weights(self, name: str) -> bool:
-        """As `Shelf` says."""
+        """See `CheckpointStorage`."""
         return (self._study.stage_folder(name) / WEIGHTS).exists()
 
     def drop(self, name: str, *, with_result: bool) -> None:
-        """As `Shelf` says."""
+        """See `CheckpointStorage`."""
         folder = self._study.stage_folder(name)
         for part in ("result.json", WEIGHTS, STATE) if with_result else (WEIGHTS, STATE):
             (folder / part).unlink(missing_ok=True)
 
     def set_aside(self, name: str) -> None:
-        """As `Shelf` says."""
+        """See `CheckpointStorage`."""
         folder = self._study.stage_folder(name)
         (folder / "result.json").replace(folder / SET_ASIDE)
 
 
-def let_go(shelf: Shelf, plan: Plan, names: Iterable[str]) -> None:
+def delete_checkpoints(storage: CheckpointStorage, plan: Plan, names: Iterable[str]) -> None:
     """Delete the checkpoints of these stages.
 
-    A trunk without its state is no longer done: it is trained again if a longer pre-training asks
-    for it.
+    A trunk without its state is no longer done: it is trained again if a longer pre-training needs
+    it.
     """
     for name in names:
-        shelf.drop(name, with_result=plan.stages[name].spec.kind == "trunk")
+        storage.drop(name, with_result=plan.stages[name].spec.kind == "trunk")
 
 
-def to_be_made_anew(shelf: Shelf, plan: Plan, done: Collection[str]) -> list[str]:
-    """Finished stages whose weights were let go, though a stage that is still wanted starts from
-    them; parents first.
+def missing_weights(storage: CheckpointStorage, plan: Plan, done: Collection[str]) -> list[str]:
+    """Finished stages whose weights were deleted, but which an unfinished stage starts from.
+
+    Parents come first.
     """
     missing = []
     wanted = set(plan.wanted(done))
     for name in reversed(plan.stages):
         needed = any(child in wanted and plan.stages[child].spec.parent == name for child in plan.children[name])
-        if name in done and needed and not shelf.has_weights(name):
+        if name in done and needed and not storage.has_weights(name):
             missing.append(name)
             wanted.add(name)  # and its own parent's weights, in turn
     return missing[::-1]
 
 
-class LetGo:
-    """Told by the scheduler of every stage that ended: lets the checkpoints go that nothing needs
-    any more.
-    """
+class CheckpointCleanup:
+    """A watcher that deletes checkpoints as soon as nothing needs them any more."""
 
-    def __init__(self, plan: Plan, study: Study, keep: str, shelf: Shelf | None = None) -> None:
-        self._plan, self._keep, self._shelf = plan, keep, shelf or FolderShelf(study)
+    def __init__(self, plan: Plan, study: Study, keep: str, storage: CheckpointStorage | None = None) -> None:
+        self._plan, self._keep, self._storage = plan, keep, storage or FolderStorage(study)
         self._done = {name for name in plan.stages if study.is_done(name)}
-        # what was done before this launch, by an earlier grid that kept more or needed it still
-        self._let_go(may_go(plan, self._done, keep))
+        # stages of earlier launches, whose grid kept more or still needed them
+        self._delete(deletable(plan, self._done, keep))
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
         """Nothing."""
@@ -110,13 +108,13 @@ class LetGo:
         """Nothing."""
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """A stage ended: it and what it needed may be able to go."""
+        """A stage ended: delete its checkpoint and those that it needed, where possible."""
         if reason is None:
             self._done.add(name)
-            kinds = KINDS_LET_GO[self._keep]
+            kinds = KINDS_DELETED[self._keep]
             near = [one for one in (name, *self._plan.stages[name].spec.needs) if self._plan.stages[one].spec.kind in kinds]
-            self._let_go([one for one in near if one in self._done and self._done.issuperset(self._plan.children[one])])
+            self._delete([one for one in near if one in self._done and self._done.issuperset(self._plan.children[one])])
 
-    def _let_go(self, names: list[str]) -> None:
-        with contextlib.suppress(OSError):  # what cannot be deleted now is deleted by the next launch
-            let_go(self._shelf, self._plan, names)
+    def _delete(self, names: list[str]) -> None:
+        with contextlib.suppress(OSError):  # the next launch tries again
+            delete_checkpoints(self._storage, self._plan, names)

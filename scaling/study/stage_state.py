@@ -24,7 +24,7 @@ _AGAIN = "; the next is in "  # in the last line of log.txt while a stage waits 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class StageState:
     """Where one stage stands."""
 
     stage_id: str
@@ -47,7 +47,7 @@ class Standing:
     """For `running`, `retrying` and `failed`: how many times it was started; 0 if unknown."""
 
 
-def standings(folder: Path) -> list[Standing]:
+def stage_states(folder: Path) -> list[StageState]:
     """Where every stage of the plan stands; what a stage needs comes before it. Raises
     FileNotFoundError, ValueError, KeyError or TypeError if there is no plan.
     """
@@ -59,14 +59,14 @@ def standings(folder: Path) -> list[Standing]:
     wanted = _wanted(stages, done)
     told = _json(folder / "running.json") if _age_s(folder / "running.json") < FRESH_S else {}
     elsewhere = _json(folder / ".lock").get("host", platform.node()) != platform.node()
-    found: dict[str, Standing] = {}
+    found: dict[str, StageState] = {}
     for name, stage in stages.items():
         kept: dict[str, Any] = {"stage_id": name, "kind": stage["kind"], "image_passes": int(stage["image_passes"])}
         if name not in wanted:
-            found[name] = Standing(state="done", **kept)
+            found[name] = StageState(state="done", **kept)
         elif name in told:  # by a launch whose stages are trained out of sight
             latest = told[name].get("latest", {})
-            found[name] = Standing(state="running", latest=latest, shown=_shown(stage, latest), attempts=told[name].get("attempts", 0), **kept)
+            found[name] = StageState(state="running", latest=latest, shown=_shown(stage, latest), attempts=told[name].get("attempts", 0), **kept)
         else:
             needs = [found[need] for need in (stage["parent"], stage.get("trunk")) if need in found]
             found[name] = _look(folder / "stages" / name, files[name], needs, stage, kept, elsewhere)
@@ -87,25 +87,25 @@ def _wanted(stages: dict[str, dict[str, Any]], done: set[str]) -> set[str]:
     return wanted
 
 
-def _look(folder: Path, files: set[str], needs: Iterable[Standing], stage: dict[str, Any], kept: dict[str, Any], elsewhere: bool) -> Standing:
+def _look(folder: Path, files: set[str], needs: Iterable[StageState], stage: dict[str, Any], kept: dict[str, Any], elsewhere: bool) -> StageState:
     if ".lock" in files:
         held = is_locked(folder / ".lock")
         age_s = _age_s(folder / "metrics.jsonl") if held is None or (elsewhere and not held) else float("inf")
         if held or (age_s < FRESH_S and "error.json" not in files):
             doubt = "" if held else f"no lock can be seen from here; its metrics are {max(0.0, age_s):.0f} s old"
             latest = last_values(folder / "metrics.jsonl")
-            return Standing(state="running", detail=doubt, latest=latest, shown=_shown(stage, latest), attempts=_attempts(folder), **kept)
+            return StageState(state="running", detail=doubt, latest=latest, shown=_shown(stage, latest), attempts=_attempts(folder), **kept)
         words = _last_words(folder / "log.txt") if "log.txt" in files else ""
         if _AGAIN in words:
-            return Standing(state="retrying", detail=words.partition("(")[2].rpartition(")")[0], attempts=_attempts(folder), **kept)
+            return StageState(state="retrying", detail=words.partition("(")[2].rpartition(")")[0], attempts=_attempts(folder), **kept)
     if "error.json" in files and (error := _json(folder / "error.json").get("error")) is not None:
-        return Standing(state="failed", detail=str(error), attempts=_attempts(folder), **kept)
+        return StageState(state="failed", detail=str(error), attempts=_attempts(folder), **kept)
     for need in needs:
         if need.state in ("failed", "blocked"):
-            return Standing(state="blocked", detail=need.stage_id if need.state == "failed" else need.detail, **kept)
+            return StageState(state="blocked", detail=need.stage_id if need.state == "failed" else need.detail, **kept)
     if "checkpoint" in files and any(name.startswith("state") for name in _files(folder / "checkpoint")):
-        return Standing(state="cut off", **kept)
-    return Standing(state="waiting", **kept)
+        return StageState(state="cut off", **kept)
+    return StageState(state="waiting", **kept)
 
 
 def _files(folder: Path | str) -> set[str]:
@@ -185,7 +185,7 @@ def last_values(path: Path) -> dict[str, Any]:
     return joined
 
 
-def seconds_left(folder: Path, stages: list[Standing]) -> float | None:
+def seconds_left(folder: Path, stages: list[StageState]) -> float | None:
     """Time until the last stage is done at the rate of finished stages of the same kind, if as many
     run side by side as now; None if unknown.
     """
@@ -203,7 +203,7 @@ def seconds_left(folder: Path, stages: list[Standing]) -> float | None:
     return left_s / max(1, sum(stage.state == "running" for stage in stages))
 
 
-def _rate(folder: Path, stages: list[Standing]) -> float | None:
+def _rate(folder: Path, stages: list[StageState]) -> float | None:
     """Median images a second of the latest finished stages, or of those that run; None without any."""
     done = [stage for stage in stages if stage.state == "done"][-RECENT:]
     rates = [_json(folder / "stages" / stage.stage_id / "provenance.json").get("images_per_s") for stage in done]

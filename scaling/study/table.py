@@ -4,6 +4,8 @@ with its state and cost.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,9 @@ from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from scaling.study.retention import SET_ASIDE
 from trials.stage_files import atomic, read_json, read_result
+
+EVERY_S = 10.0  # between two writes while a study runs
+WRITE_SHARE = 20  # tables of thousands of runs take seconds to write: at most a twentieth of the time
 
 _MEASURED = {
     "pretrain": {"train_mim_loss": "train_mim_loss", "val_mim_loss": "val_mim_loss"},
@@ -165,3 +170,30 @@ def write_tables(study: Study, plan: Plan) -> int:
         with atomic(study.folder / f"{name}.csv") as handle:
             frame.to_csv(handle, index=False)
     return len(runs)
+
+
+class TableWriter:
+    """A watcher that writes both tables after a stage has ended, at most every few seconds.
+
+    So a report can be built while the study runs, and a kill loses no row.
+    """
+
+    def __init__(self, plan: Plan, study: Study) -> None:
+        self._plan, self._study = plan, study
+        self._next_s = float("-inf")
+
+    def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
+        """Nothing."""
+
+    def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
+        """A stage ended."""
+        started = time.monotonic()
+        if started < self._next_s:
+            return
+        with contextlib.suppress(OSError):  # a full disk; the launch writes them again at its end
+            write_tables(self._study, self._plan)
+        took = time.monotonic() - started
+        self._next_s = started + took + max(EVERY_S, WRITE_SHARE * took)

@@ -9,8 +9,8 @@ in later by that command.
 
 from __future__ import annotations
 
+from scaling.tracking.live import LiveTracking
 from scaling.tracking.open import TRACKERS, open_tracker
-from scaling.tracking.tracker import Run, Tracked, Tracker
-from scaling.tracking.watcher import Tracking
+from scaling.tracking.tracker import TrackedRun, TrackedStage, Tracker
 
-__all__ = ["TRACKERS", "Run", "Tracked", "Tracker", "Tracking", "open_tracker"]
+__all__ = ["TRACKERS", "LiveTracking", "TrackedRun", "TrackedStage", "Tracker", "open_tracker"]

@@ -15,9 +15,9 @@ from rich.progress import track
 
 from scaling.plan.plan import Plan, Stage
 from scaling.study.folder import Study
+from scaling.tracking.live import follow
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import refusal, tracked
-from scaling.tracking.watcher import follow
 from trials.errors import InputError
 from trials.spec import StageSpec
 

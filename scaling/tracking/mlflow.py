@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from scaling.tracking.tracker import Tracked, load_extra
+from scaling.tracking.tracker import TrackedStage, load_extra
 
 _STAGE = "stage_id"  # the tag by which the run of a stage is found again
 _STEP = "image_passes"  # on every line of every stage: the steps of its history are those that the run has
@@ -30,7 +30,7 @@ class MLflow:
         self._study = study
         self._experiment: str | None = None
 
-    def open(self, stage: Tracked) -> _Run:
+    def open(self, stage: TrackedStage) -> _MLflowRun:
         """The run whose tag names the stage, or a new one."""
         client = self._mlflow.MlflowClient()
         if self._experiment is None:
@@ -41,18 +41,18 @@ class MLflow:
             run_id = found[0].info.run_id
             client.update_run(run_id, status="RUNNING")
             steps = [metric.step for metric in client.get_metric_history(run_id, _STEP)]
-            return _Run(self._mlflow.entities, client, run_id, max(steps, default=-1))
+            return _MLflowRun(self._mlflow.entities, client, run_id, max(steps, default=-1))
         tags = {_STAGE: stage.id, "kind": stage.kind, "folder": str(stage.folder)}
         run_id = client.create_run(self._experiment, tags=tags, run_name=stage.name).info.run_id
         params = [self._mlflow.entities.Param(name, str(value)) for name, value in stage.settings.items()]
         client.log_batch(run_id, params=params)
-        return _Run(self._mlflow.entities, client, run_id, -1)
+        return _MLflowRun(self._mlflow.entities, client, run_id, -1)
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-class _Run:
+class _MLflowRun:
     def __init__(self, entities: Any, client: Any, run_id: str, last_step: int) -> None:
         self._entities, self._client, self._run_id, self.last_step = entities, client, run_id, last_step
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scaling.tracking.tracker import Tracked, load_extra
+from scaling.tracking.tracker import TrackedStage, load_extra
 
 FOLDER = "tensorboard"
 FLUSH_S = 10
@@ -20,20 +20,20 @@ class TensorBoard:
         self._folder = folder / FOLDER
         self._writer = load_extra("tensorboardX", "tensorboard").SummaryWriter
 
-    def open(self, stage: Tracked) -> _Run:
+    def open(self, stage: TrackedStage) -> _TensorBoardRun:
         """Begin anew: event files cannot be added to without repeating lines, and metrics.jsonl has
         every line.
         """
         place = self._folder / stage.name
         for old in place.glob("events.out.tfevents.*"):
             old.unlink()
-        return _Run(self._writer(logdir=str(place), flush_secs=FLUSH_S))
+        return _TensorBoardRun(self._writer(logdir=str(place), flush_secs=FLUSH_S))
 
     def close(self) -> None:
         """Every run is closed already."""
 
 
-class _Run:
+class _TensorBoardRun:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
         self.last_step = -1

@@ -18,7 +18,7 @@ from trials.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tracked:
+class TrackedStage:
     """A stage as a tracker sees it."""
 
     id: str
@@ -53,7 +53,7 @@ class Tracked:
                 yield step, numbers(values)
 
 
-class Run(Protocol):
+class TrackedRun(Protocol):
     """The run of one stage, open for writing. Any error may be raised: the watcher deals with it."""
 
     last_step: int
@@ -73,7 +73,7 @@ class Tracker(Protocol):
 
     name: str
 
-    def open(self, stage: Tracked) -> Run:
+    def open(self, stage: TrackedStage) -> TrackedRun:
         """Begin the run of a stage, or go on in the one that it has."""
 
     def close(self) -> None:
@@ -102,11 +102,11 @@ def refusal(tracker: str, error: Exception) -> str:
     return f"{tracker} takes nothing ({type(error).__name__}: {first[:160]}{'...' if len(first) > 160 else ''})"
 
 
-def tracked(plan: Plan, study: Study) -> dict[str, Tracked]:
+def tracked(plan: Plan, study: Study) -> dict[str, TrackedStage]:
     """Every stage of a plan as trackers see it."""
     names = run_names(plan)
     return {
-        name: Tracked(
+        name: TrackedStage(
             id=name,
             name=names[name],
             kind=stage.spec.kind,

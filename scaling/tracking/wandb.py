@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scaling.tracking.tracker import Tracked, load_extra
+from scaling.tracking.tracker import TrackedStage, load_extra
 from trials.errors import InputError
 
 _NO_NETWORK = ("offline", "disabled", "dryrun")
@@ -25,7 +25,7 @@ class WandB:
         if os.environ.get("WANDB_MODE", "online") not in _NO_NETWORK and not self._wandb.login(prompt=False):
             raise InputError("--track wandb has no API key: run `wandb login`, or set WANDB_MODE=offline to upload later with `wandb sync`.")
 
-    def open(self, stage: Tracked) -> _Run:
+    def open(self, stage: TrackedStage) -> _WandBRun:
         """The stage's id is the run's, so that one launched again goes on in its run."""
         run = self._wandb.init(
             project=stage.study,
@@ -38,13 +38,13 @@ class WandB:
             reinit="create_new",  # many stages run at once
             settings=self._wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True, x_disable_meta=True),
         )
-        return _Run(run)
+        return _WandBRun(run)
 
     def close(self) -> None:
         """Every run is closed already."""
 
 
-class _Run:
+class _WandBRun:
     def __init__(self, run: Any) -> None:
         self._run = run
         self.last_step = run.starting_step - 1

@@ -131,36 +131,36 @@ def test_gpus_that_ray_counts_and_torch_does_not_see_are_named(shared: tuple[Pat
     assert faults(expected, node_gpus=missing)[0].startswith(f"Ray counts {missing} GPU there and torch sees {missing - 1}: check the driver")
 
 
-def lanes_over(grid_file: Path, data: Path, tmp_path: Path, cores: int) -> Any:
-    from scaling.cluster.capacity import Cluster
-    from scaling.execution.ready_queue import Board, Shape
-    from scaling.execution.searcher import Lanes
+def pool_over(grid_file: Path, data: Path, tmp_path: Path, cores: int) -> Any:
+    from scaling.cluster.capacity import Cluster, Shape
+    from scaling.execution.ready_queue import ReadyQueue
+    from scaling.execution.searcher import WorkerPool
     from scaling.execution.worker import Assignment
 
     def assignment(name: str) -> Assignment:
         return Assignment(stage=name, spec={}, folder="", store="", study="", cpus=1, gpus=0)
 
-    board = Board(make_plan(load_grid(grid_file), data), Study(tmp_path / "study"), lambda name: Shape(1, 0))
-    return Lanes(board, assignment, lambda: Cluster({"good": Shape(cores - 1, 0), "bad": Shape(1, 0)}), [])
+    queue = ReadyQueue(make_plan(load_grid(grid_file), data), Study(tmp_path / "study"), lambda name: Shape(1, 0))
+    return WorkerPool(queue, assignment, lambda: Cluster({"good": Shape(cores - 1, 0), "bad": Shape(1, 0)}), [])
 
 
-def test_a_lane_on_a_node_that_lacks_something_keeps_its_place_and_stages_go_elsewhere(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
+def test_a_worker_on_a_node_that_lacks_something_keeps_its_place_and_stages_go_elsewhere(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
     from scaling.execution.searcher import RayGone
-    from scaling.execution.worker import Assignment, LaneReport
+    from scaling.execution.worker import Assignment, WorkerReport
 
-    lanes = lanes_over(grid_file, small_data, tmp_path, cores=2)
-    shape = lanes.next_shape()
-    lanes.opened("first", shape)
-    assert lanes.reported("first", LaneReport(stage=None, node="bad", unfit="bad: the image store is missing.")) is None
-    assert lanes.next_shape() == shape  # the other core's
-    lanes.opened("second", shape)
-    assert isinstance(lanes.reported("second", LaneReport(stage=None, node="good")), Assignment)
-    assert lanes.next_shape() is None
-    lanes.closed("second", "ended without a word")
-    lanes.opened("third", shape)
-    assert lanes.reported("third", LaneReport(stage=None, node="bad", unfit="bad: the image store is missing.")) is None
-    with pytest.raises(RayGone, match=r"^no machine that is left can run stages: bad: the image store is missing\.$"):
-        lanes.next_shape()
+    pool = pool_over(grid_file, small_data, tmp_path, cores=2)
+    shape = pool.next_shape()
+    pool.opened("first", shape)
+    assert pool.reported("first", WorkerReport(stage=None, node="bad", unfit="bad: the image store is missing.")) is None
+    assert pool.next_shape() == shape  # the other core's
+    pool.opened("second", shape)
+    assert isinstance(pool.reported("second", WorkerReport(stage=None, node="good")), Assignment)
+    assert pool.next_shape() is None
+    pool.closed("second", "ended without a message")
+    pool.opened("third", shape)
+    assert pool.reported("third", WorkerReport(stage=None, node="bad", unfit="bad: the image store is missing.")) is None
+    with pytest.raises(RayGone, match=r"^no remaining machine can run stages: bad: the image store is missing\.$"):
+        pool.next_shape()
 
 
 CLUSTER = """\

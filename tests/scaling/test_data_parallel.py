@@ -1,6 +1,4 @@
-"""A stage over several workers of Ray Train: the numbers of one process, with no core held beside
-them, also after one was killed.
-"""
+"""A stage of several processes gives the numbers of one, also after one of them was killed."""
 
 from __future__ import annotations
 
@@ -29,39 +27,39 @@ from trials.training.interrupts import Interrupted
 from trials.training.parallel import ProcessLost
 
 ROOT = Path(__file__).resolve().parents[2]
-WORK = Assignment(stage="pretrain-0", spec={}, folder="", store="", study="", cpus=1, gpus=0, workers=2)
+WORK = Assignment(stage="pretrain-0", spec={}, folder="", store="", study="", cpus=1, gpus=0, processes=2)
 LOST = ProcessLost("Another process of this stage is gone")
 
 
 def outcome(ends: dict[int, object]) -> Exception:
     travelled = {rank: data_parallel._unpickled(data_parallel._pickled(end)) for rank, end in ends.items()}
     with pytest.raises(StageError) as caught:
-        data_parallel._outcome(travelled, WORK, RuntimeError("Ray's words"))
+        data_parallel._outcome(travelled, WORK, RuntimeError("Ray's message"))
     return caught.value
 
 
-def test_the_error_that_explains_the_others_is_told_and_whether_it_may_pass_travels_with_it() -> None:
+def test_the_error_that_caused_the_others_is_raised_with_its_causes() -> None:
     full = StageError("No space left on device")
     full.__cause__ = OSError(errno.ENOSPC, "No space left on device")
-    told = outcome({0: LOST, 1: full})
-    assert str(told) == "No space left on device"
-    assert failure(told).may_pass
+    error = outcome({0: LOST, 1: full})
+    assert str(error) == "No space left on device"
+    assert failure(error).may_pass
     assert not failure(outcome({0: StageError("the loss is no number"), 1: LOST})).may_pass
     assert isinstance(outcome({0: LOST, 1: Interrupted("was asked to stop")}), Interrupted)
 
 
-def test_a_worker_that_died_is_named_and_the_stage_may_be_tried_again() -> None:
-    told = outcome({0: LOST})
-    assert str(told).startswith("Worker 1 of the 2 workers of pretrain-0 ended without a word, which is what running out of memory looks like")
-    assert failure(told).may_pass
-    assert failure(told).unexpected  # the next attempt is made by a fresh process
+def test_a_process_that_died_is_named_and_the_stage_may_be_tried_again() -> None:
+    error = outcome({0: LOST})
+    assert str(error).startswith("Process 1 of the 2 processes of pretrain-0 ended without a message, usually because the machine ran out of memory")
+    assert failure(error).may_pass
+    assert failure(error).unexpected  # the next attempt is made by a fresh process
 
 
-def test_metrics_come_from_the_first_worker() -> None:
+def test_metrics_come_from_the_first_process() -> None:
     assert data_parallel._outcome({0: {"miou": 0.5}, 1: {"miou": 0.4}}, WORK, None) == {"miou": 0.5}
 
 
-def test_an_error_that_cannot_be_sent_is_sent_in_words() -> None:
+def test_an_error_that_cannot_be_pickled_is_sent_as_its_message() -> None:
     class Local(Exception):
         """Known in this function only."""
 
@@ -80,8 +78,8 @@ finetune:
 seeds: 1
 resources: {cpus: 1, gpus: 0, pretrain: {workers: 2}}
 """
-# two cores in all, whatever the machine has: a lane that held one beside its two workers would wait
-# for ever
+# two cores in all, whatever the machine has: a worker that held a core besides its two processes would
+# wait for ever
 LAUNCH = (
     "import sys; from scaling.cluster.machine import Machine; Machine.here = classmethod(lambda cls: cls(cpus=2, gpus=0)); "
     "from scaling.launch import main; sys.exit(main(sys.argv[1:], checkpoint_s=0.3))"
@@ -89,7 +87,7 @@ LAUNCH = (
 
 
 @pytest.mark.slow
-def test_two_workers_on_two_cores_give_the_numbers_of_one_process_also_after_one_was_killed(tmp_path: Path) -> None:
+def test_two_processes_on_two_cores_give_the_numbers_of_one_process_also_after_one_was_killed(tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text(GRID)
     out, data = tmp_path / "out", tmp_path / "data"
     command = [sys.executable, "-c", LAUNCH, str(tmp_path / "grid.yaml"), "--data", str(data), "--out", str(out), "--no-report"]
@@ -101,18 +99,18 @@ def test_two_workers_on_two_cores_give_the_numbers_of_one_process_also_after_one
             assert launch.poll() is None, launch.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        workers = [pid for pid in descendants(launch.pid) if b"RayTrainWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        assert len(workers) == 2
-        os.kill(workers[-1], signal.SIGKILL)
-        said = launch.communicate(timeout=400)[0]
-    assert launch.returncode == 0, said
+        processes = [pid for pid in descendants(launch.pid) if b"RayTrainWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(processes) == 2
+        os.kill(processes[-1], signal.SIGKILL)
+        output = launch.communicate(timeout=400)[0]
+    assert launch.returncode == 0, output
     (folder,) = out.glob("stages/pretrain-*")
     provenance = json.loads((folder / "provenance.json").read_text())
     assert (provenance["processes"], provenance["cpus"]) == (2, 2)
     assert provenance["attempts"] >= 2
     log = (folder / "log.txt").read_text()
-    assert "workers of pretrain-" in log
-    assert "ended without a word" in log
+    assert "processes of pretrain-" in log
+    assert "ended without a message" in log
     assert len(pd.read_parquet(out / "runs.parquet")) == 1
 
     spec = StageSpec.from_dict(json.loads((folder / "spec.json").read_text()))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scaling import Plan, Study, load_grid, make_plan
 from scaling.monitoring.display import Display
-from scaling.monitoring.progress_counts import Tally
+from scaling.monitoring.progress_counts import ProgressCounts
 from scaling.plan.forecast import NOTHING, Forecast, Range
 from scaling.plan.plan import Stage
 
@@ -124,34 +124,34 @@ def test_it_says_that_it_is_stopping(plan: Plan, tmp_path: Path) -> None:
     display = Display(plan, Study(tmp_path), forecast_of(plan), on, stopping=lambda: asked[0])
     assert "stopping" not in "".join(drawn(display, on))
     asked[0] = True
-    assert "stopping: running stages write a checkpoint; Ctrl-C once more stops at once" in drawn(display, on)[2]
+    assert "stopping: running stages write a checkpoint; press Ctrl-C again to stop at once" in drawn(display, on)[2]
 
 
 def test_the_time_left_is_the_forecast_at_first_and_then_follows_the_pace(plan: Plan) -> None:
     clock = [0.0]
-    tally = Tally(plan, forecast_of(plan), clock=lambda: clock[0])
+    counts = ProgressCounts(plan, forecast_of(plan), clock=lambda: clock[0])
     forecast_s = STEP_S * len(plan.stages)
-    first = tally.look().left_s
+    first = counts.snapshot().left_s
     assert (first.low, first.middle, first.high) == pytest.approx((0.8 * forecast_s, forecast_s, 1.5 * forecast_s))
     names = list(plan.stages)
     half = len(names) // 2
     for name in names[:half]:
         clock[0] += 3 * STEP_S  # three times as slow as forecast
-        tally.ended(name, failed=False)
-    now = tally.look()
+        counts.ended(name, failed=False)
+    now = counts.snapshot()
     truth_s = 3 * STEP_S * (len(names) - half)
     assert now.share == half / len(names)
     assert 0.9 * truth_s < now.left_s.middle < truth_s
     assert (now.left_s.high - now.left_s.low) / now.left_s.middle < 0.7 * 0.5 + 0.03
     for name in names[half:]:
-        tally.ended(name, failed=False)
-    assert tally.look().left_s.high == 0.0
+        counts.ended(name, failed=False)
+    assert counts.snapshot().left_s.high == 0.0
 
 
 def test_what_cannot_run_any_more_is_no_longer_waited_for(plan: Plan) -> None:
-    tally = Tally(plan, forecast_of(plan))
+    counts = ProgressCounts(plan, forecast_of(plan))
     for name, stage in plan.stages.items():
         if not stage.spec.needs:
-            tally.ended(name, failed=True)
-    assert tally.look().left_s.middle == 0.0
-    assert {state for _, state in tally.look().counts} == {"failed", "blocked"}
+            counts.ended(name, failed=True)
+    assert counts.snapshot().left_s.middle == 0.0
+    assert {state for _, state in counts.snapshot().counts} == {"failed", "blocked"}

@@ -91,7 +91,7 @@ def test_hours_count_earlier_launches_failed_attempts_and_what_runs(plan: Plan, 
     write_json(study.stage_folder(first) / "result.json", {"id": first, "metrics": {"val_mim_loss": 0.25}})
     write_json(study.stage_folder(first) / "provenance.json", {"train_s": 3600.0, "gpus": 2.0, "cpus": 1})
     watcher = gauges(plan, study, recorder, done=(first,))
-    watcher._tally.clock = lambda: clock[0]
+    watcher._counts.clock = lambda: clock[0]
     watcher.read_finished()
     for moment in (0.0, 3600.0):
         clock[0] = moment

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from scaling.cluster.gcs_watchdog import Lifeline
+from scaling.cluster.gcs_watchdog import GcsWatchdog
 
 
 def waited_for(event: threading.Event) -> bool:
@@ -23,7 +23,7 @@ def test_a_control_store_that_is_gone_is_told_of_once() -> None:
         told.append(time.monotonic())
         gone.set()
 
-    with Lifeline(lambda: place, tell, look_s=0.02, gone_s=0.3):
+    with GcsWatchdog(lambda: place, tell, poll_s=0.02, gone_s=0.3):
         time.sleep(0.6)
         assert not told
         server.close()
@@ -39,7 +39,7 @@ def test_one_that_comes_back_and_one_that_is_being_started_anew_are_waited_for()
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]
     place = [f"127.0.0.1:{port}"]
-    with Lifeline(lambda: place[0], gone.set, look_s=0.02, gone_s=5.0):
+    with GcsWatchdog(lambda: place[0], gone.set, poll_s=0.02, gone_s=5.0):
         server.close()
         time.sleep(0.1)
         with socket.create_server(("127.0.0.1", port), reuse_port=False):
@@ -47,5 +47,5 @@ def test_one_that_comes_back_and_one_that_is_being_started_anew_are_waited_for()
             place[0] = ""
         time.sleep(0.2)
         assert not gone.is_set()
-    with Lifeline(lambda: "", gone.set, look_s=0.02, gone_s=0.1):
+    with GcsWatchdog(lambda: "", gone.set, poll_s=0.02, gone_s=0.1):
         assert not gone.wait(0.5)

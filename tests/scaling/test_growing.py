@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
+from scaling.cluster.capacity import Shape
 from scaling.execution.attempts import Outcome
-from scaling.execution.ready_queue import Board, Shape
+from scaling.execution.ready_queue import ReadyQueue
 from trials.stage_files import write_json
 
 
@@ -17,13 +18,13 @@ def launch(grid_file: Path, data: Path, study: Study, *settings: str) -> tuple[P
     grid = load_grid(grid_file, list(settings))
     plan = make_plan(grid, data)
     study.write_plan(grid, plan)
-    board = Board(plan, study, lambda name: Shape(1, 0))
+    queue = ReadyQueue(plan, study, lambda name: Shape(1, 0))
     ran = set()
-    while (name := board.take(Shape(1, 0))) is not None:
+    while (name := queue.take(Shape(1, 0))) is not None:
         ran.add(name)
         write_json(study.stage_folder(name) / "result.json", {"id": name, "metrics": {}})
-        board.ended(name, Outcome(done=True))
-    assert board.finished
+        queue.ended(name, Outcome(done=True))
+    assert queue.finished
     return plan, ran
 
 

@@ -185,7 +185,7 @@ def test_the_first_signal_lets_stages_write_a_checkpoint_and_the_second_is_immed
         return said
 
     said = stop(signal.SIGTERM)
-    assert "stopping: running stages write a checkpoint; once more stops at once" in said
+    assert "stopping: running stages write a checkpoint; press Ctrl-C again to stop at once" in said
     assert "interrupted: 1 stage is left; the same command goes on from here" in said
     (checkpoint,) = out.glob("stages/*/checkpoint/state-*")
     (log,) = out.glob("stages/*/log.txt")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
+from scaling.cluster.capacity import Shape
 from scaling.execution.attempts import Outcome, backoff_s, failure
-from scaling.execution.ready_queue import Board, Shape
+from scaling.execution.ready_queue import ReadyQueue
 from trials.errors import InputError, StageError
 from trials.stage_files import write_json
 
@@ -41,16 +42,16 @@ def finish(study: Study, name: str) -> None:
     write_json(study.stage_folder(name) / "result.json", {"id": name, "metrics": {}})
 
 
-def board_of(planned: tuple[Plan, Study], **more: object) -> Board:
-    return Board(*planned, lambda name: ONE, **more)  # type: ignore[arg-type]
+def board_of(planned: tuple[Plan, Study], **more: object) -> ReadyQueue:
+    return ReadyQueue(*planned, lambda name: ONE, **more)  # type: ignore[arg-type]
 
 
-def run_all(board: Board, plan: Plan) -> list[str]:
+def run_all(queue: ReadyQueue, plan: Plan) -> list[str]:
     """Run everything that can be, one stage at a time."""
     order = []
-    while (name := board.take(ONE)) is not None:
+    while (name := queue.take(ONE)) is not None:
         order.append(name)
-        board.ended(name, DONE)
+        queue.ended(name, DONE)
     return order
 
 
@@ -60,17 +61,17 @@ def pretraining(plan: Plan) -> str:
 
 def test_every_stage_is_given_out_once_after_all_that_it_needs(planned: tuple[Plan, Study]) -> None:
     plan, _ = planned
-    board = board_of(planned)
-    order = run_all(board, plan)
+    queue = board_of(planned)
+    order = run_all(queue, plan)
     assert sorted(order) == sorted(plan.stages)
     assert all(order.index(need) < order.index(name) for name in order for need in plan.stages[name].spec.needs)
-    assert board.finished
+    assert queue.finished
 
 
 def test_there_is_no_barrier_between_levels_and_the_deepest_goes_first(planned: tuple[Plan, Study]) -> None:
     plan, _ = planned
-    board = board_of(planned)
-    kinds = [plan.stages[name].spec.kind for name in run_all(board, plan)]
+    queue = board_of(planned)
+    kinds = [plan.stages[name].spec.kind for name in run_all(queue, plan)]
     assert kinds[:2] == ["finetune", "finetune"]  # those that need nothing
     assert kinds.index("pretrain") < len(kinds) - kinds[::-1].index("intermediate") - 1
 
@@ -81,27 +82,27 @@ def test_a_rank_decides_among_the_ready(planned: tuple[Plan, Study]) -> None:
     assert board_of(planned, rank=lambda name: float(name != first)).take(ONE) == first
 
 
-def test_two_lanes_are_never_given_the_same_stage(planned: tuple[Plan, Study]) -> None:
-    board = board_of(planned)
+def test_two_workers_are_never_given_the_same_stage(planned: tuple[Plan, Study]) -> None:
+    queue = board_of(planned)
     taken = []
-    while (name := board.take(ONE)) is not None:
+    while (name := queue.take(ONE)) is not None:
         taken.append(name)
     assert len(set(taken)) == len(taken) > 2
-    assert not board.finished
+    assert not queue.finished
 
 
 def test_a_failure_blocks_its_descendants_by_name_and_the_rest_goes_on(planned: tuple[Plan, Study]) -> None:
     plan, study = planned
-    board, culprit = board_of(planned), pretraining(plan)
-    while (name := board.take(ONE)) is not None:
+    queue, culprit = board_of(planned), pretraining(plan)
+    while (name := queue.take(ONE)) is not None:
         if name != culprit:
             finish(study, name)
-        board.ended(name, LASTING if name == culprit else DONE)
-    assert board.finished
-    assert board.failed == {culprit: "the loss is no number"}
-    assert len(board.blocked) == 5  # one intermediate stage and four fine-tunings
+        queue.ended(name, LASTING if name == culprit else DONE)
+    assert queue.finished
+    assert queue.failed == {culprit: "the loss is no number"}
+    assert len(queue.blocked) == 5  # one intermediate stage and four fine-tunings
     states = study.states(plan)
-    assert {name for name, state in states.items() if state.state == "blocked"} == set(board.blocked)
+    assert {name for name, state in states.items() if state.state == "blocked"} == set(queue.blocked)
     assert all(state.reason == f"waits for {culprit}" for state in states.values() if state.state == "blocked")
     assert states[culprit].reason == "the loss is no number"
     assert "attempt 1 failed and was the last of this launch: the loss is no number" in (study.stage_folder(culprit) / "log.txt").read_text()
@@ -110,77 +111,77 @@ def test_a_failure_blocks_its_descendants_by_name_and_the_rest_goes_on(planned: 
 def test_what_may_pass_is_tried_again_after_a_while_and_others_go_on_meanwhile(planned: tuple[Plan, Study]) -> None:
     plan, study = planned
     clock = Clock()
-    board = board_of(planned, clock=clock)
-    first = board.take(ONE)
+    queue = board_of(planned, clock=clock)
+    first = queue.take(ONE)
     assert first is not None
-    assert board.ended(first, PASSING) == backoff_s(1)
-    rest = run_all(board, plan)
+    assert queue.ended(first, PASSING) == backoff_s(1)
+    rest = run_all(queue, plan)
     assert first not in rest
     assert len(rest) == len(plan.stages) - 1
-    assert not board.finished
+    assert not queue.finished
     clock.now_s += backoff_s(1)
-    assert board.take(ONE) == first
-    board.ended(first, DONE)
-    assert board.finished
-    assert not board.failed
-    assert board.errors == {first: ["No space left on device"]}
+    assert queue.take(ONE) == first
+    queue.ended(first, DONE)
+    assert queue.finished
+    assert not queue.failed
+    assert queue.errors == {first: ["No space left on device"]}
     assert "attempt 1 of 3 failed (No space left on device); the next is in 1 s" in (study.stage_folder(first) / "log.txt").read_text()
 
 
 def test_after_the_last_attempt_it_has_failed(planned: tuple[Plan, Study]) -> None:
     clock = Clock()
-    board = board_of(planned, clock=clock, retries=1)
-    first = board.take(ONE)
+    queue = board_of(planned, clock=clock, retries=1)
+    first = queue.take(ONE)
     assert first is not None
-    assert board.died(first, "Its process ended.") is not None
+    assert queue.died(first, "Its process ended.") is not None
     clock.now_s += 100.0
-    assert board.take(ONE) == first
-    assert board.died(first, "Its process ended.") is None
-    assert board.failed == {first: "Its process ended."}
+    assert queue.take(ONE) == first
+    assert queue.died(first, "Its process ended.") is None
+    assert queue.failed == {first: "Its process ended."}
     assert planned[1].error(first) == "Its process ended."
 
 
 def test_a_process_that_died_after_its_last_act_is_done(planned: tuple[Plan, Study]) -> None:
     plan, study = planned
-    board = board_of(planned)
-    first = board.take(ONE)
+    queue = board_of(planned)
+    first = queue.take(ONE)
     assert first is not None
     finish(study, first)
-    board.died(first, "Its process ended.")
-    assert not board.errors
-    assert first not in run_all(board, plan)
+    queue.died(first, "Its process ended.")
+    assert not queue.errors
+    assert first not in run_all(queue, plan)
 
 
 def test_what_was_cut_off_with_ray_counts_no_attempt(planned: tuple[Plan, Study]) -> None:
     plan, _ = planned
-    board = board_of(planned, retries=0)
-    first = board.take(ONE)
-    board.put_back(board.running)
-    assert first in run_all(board, plan)
-    assert not board.errors
+    queue = board_of(planned, retries=0)
+    first = queue.take(ONE)
+    queue.put_back(queue.running)
+    assert first in run_all(queue, plan)
+    assert not queue.errors
 
 
 def test_told_to_stop_it_gives_out_nothing(planned: tuple[Plan, Study]) -> None:
-    board = board_of(planned)
-    first = board.take(ONE)
+    queue = board_of(planned)
+    first = queue.take(ONE)
     assert first is not None
-    board.stop()
-    assert board.take(ONE) is None
-    assert not board.finished
-    board.ended(first, Outcome(done=False, type="interrupted"))
-    assert board.finished
-    assert not board.failed
+    queue.stop()
+    assert queue.take(ONE) is None
+    assert not queue.finished
+    queue.ended(first, Outcome(done=False, type="interrupted"))
+    assert queue.finished
+    assert not queue.failed
 
 
 def test_the_folders_are_read_once(planned: tuple[Plan, Study], monkeypatch: pytest.MonkeyPatch) -> None:
     plan, study = planned
-    board = board_of(planned)
+    queue = board_of(planned)
 
     def read(stage_id: str) -> bool:
         raise AssertionError("a folder was read to find out what is ready")
 
     monkeypatch.setattr(study, "is_done", read)
-    assert len(run_all(board, plan)) == len(plan.stages)
+    assert len(run_all(queue, plan)) == len(plan.stages)
 
 
 def raised(error: Exception, cause: Exception | None) -> Exception:

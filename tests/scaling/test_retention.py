@@ -9,9 +9,8 @@ import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
 from scaling.study.remote import Remote
-from scaling.study.remote_checkpoints import RemoteShelf
-from scaling.study.remote_study import Mirror
-from scaling.study.retention import SET_ASIDE, FolderShelf, LetGo, Shelf, let_go, may_go, to_be_made_anew
+from scaling.study.remote_study import Mirror, RemoteStorage
+from scaling.study.retention import SET_ASIDE, CheckpointCleanup, CheckpointStorage, FolderStorage, deletable, delete_checkpoints, missing_weights
 from tests.scaling.test_trunks import planned
 from trials.stage_files import STATE, WEIGHTS
 
@@ -39,77 +38,77 @@ def kinds(plan: Plan, names: list[str]) -> set[str]:
 def test_each_keep_lets_go_of_what_it_says(finished: tuple[Plan, Study]) -> None:
     plan, _ = finished
     everything = list(plan.stages)
-    assert may_go(plan, everything, "everything") == []
-    assert kinds(plan, may_go(plan, everything, "weights")) == {"trunk"}
-    assert set(may_go(plan, everything, "results")) == set(everything)
+    assert deletable(plan, everything, "everything") == []
+    assert kinds(plan, deletable(plan, everything, "weights")) == {"trunk"}
+    assert set(deletable(plan, everything, "results")) == set(everything)
 
 
 def test_what_an_unfinished_stage_needs_stays(finished: tuple[Plan, Study]) -> None:
     plan, _ = finished
     for name, stage in plan.stages.items():
-        going = may_go(plan, [other for other in plan.stages if other != name], "results")
+        going = deletable(plan, [other for other in plan.stages if other != name], "results")
         assert name not in going
         assert not set(stage.spec.needs) & set(going)
 
 
 @pytest.fixture(params=["folder", "store"])
-def shelf(request: pytest.FixtureRequest, finished: tuple[Plan, Study], tmp_path: Path) -> Shelf:
+def storage(request: pytest.FixtureRequest, finished: tuple[Plan, Study], tmp_path: Path) -> CheckpointStorage:
     """Of the finished study; one in a store has its checkpoints there, and a mirror without any."""
     study = finished[1]
     if request.param == "folder":
-        return FolderShelf(study)
+        return FolderStorage(study)
     remote = Remote(f"file://{tmp_path}/bucket/study")
     for path in sorted(study.folder.glob("stages/*/*")) + sorted(study.folder.glob("stages/*/checkpoint/*")):
         if path.is_file():
             remote.write(path.relative_to(study.folder).as_posix(), path.read_bytes())
             if "checkpoint" in path.parts:
                 path.unlink()
-    return RemoteShelf(Mirror(remote, study.folder))
+    return RemoteStorage(Mirror(remote, study.folder))
 
 
-def settled(shelf: Shelf, study: Study, tmp_path: Path) -> Path:
+def settled(storage: CheckpointStorage, study: Study, tmp_path: Path) -> Path:
     """Where the checkpoints lie, after what goes on in the background."""
-    if isinstance(shelf, FolderShelf):
+    if isinstance(storage, FolderStorage):
         return study.folder
-    assert isinstance(shelf, RemoteShelf)
-    shelf._mirror._pool.shutdown(wait=True)
-    Mirror(shelf._mirror.remote, study.folder).pull()
+    assert isinstance(storage, RemoteStorage)
+    storage._mirror._pool.shutdown(wait=True)
+    Mirror(storage._mirror.remote, study.folder).pull()
     return tmp_path / "bucket" / "study"
 
 
-def test_letting_go_leaves_results_and_only_a_trunk_counts_as_undone(finished: tuple[Plan, Study], shelf: Shelf, tmp_path: Path) -> None:
+def test_cleanup_keeps_results_and_only_a_trunk_becomes_undone(finished: tuple[Plan, Study], storage: CheckpointStorage, tmp_path: Path) -> None:
     plan, study = finished
-    let_go(shelf, plan, may_go(plan, list(plan.stages), "results"))
-    place = settled(shelf, study, tmp_path)
+    delete_checkpoints(storage, plan, deletable(plan, list(plan.stages), "results"))
+    place = settled(storage, study, tmp_path)
     assert {name for name in plan.stages if not study.is_done(name)} == {name for name, stage in plan.stages.items() if stage.spec.kind == "trunk"}
     assert not list(place.glob("stages/*/checkpoint/*"))
     done = [name for name in plan.stages if study.is_done(name)]
     assert plan.wanted(done) == []  # a trunk that nobody needs is not trained again
 
 
-def test_a_stage_that_ended_lets_go_of_what_it_alone_still_needed(finished: tuple[Plan, Study], shelf: Shelf, tmp_path: Path) -> None:
+def test_a_stage_that_ended_lets_go_of_what_it_alone_still_needed(finished: tuple[Plan, Study], storage: CheckpointStorage, tmp_path: Path) -> None:
     plan, study = finished
     last = next(name for name, stage in plan.stages.items() if stage.spec.kind == "pretrain" and stage.spec.trunk)
     (study.stage_folder(last) / "result.json").unlink()
-    letting = LetGo(plan, study, "weights", shelf)
+    letting = CheckpointCleanup(plan, study, "weights", storage)
     letting.stage_ended(last, {}, None)
-    place = settled(shelf, study, tmp_path)
+    place = settled(storage, study, tmp_path)
     assert not list(place.glob("stages/trunk-*/checkpoint/*"))
     assert list(place.glob("stages/pretrain-*/checkpoint/*"))
 
 
 def test_a_grown_grid_makes_let_go_parents_anew_and_their_numbers_stay_meanwhile(
-    finished: tuple[Plan, Study], shelf: Shelf, grid_file: Path, small_data: Path, tmp_path: Path
+    finished: tuple[Plan, Study], storage: CheckpointStorage, grid_file: Path, small_data: Path, tmp_path: Path
 ) -> None:
     plan, study = finished
-    let_go(shelf, plan, may_go(plan, list(plan.stages), "results"))
-    settled(shelf, study, tmp_path)
-    later = shelf if isinstance(shelf, FolderShelf) else RemoteShelf(Mirror(Remote(f"file://{tmp_path}/bucket/study"), study.folder))
+    delete_checkpoints(storage, plan, deletable(plan, list(plan.stages), "results"))
+    settled(storage, study, tmp_path)
+    later = storage if isinstance(storage, FolderStorage) else RemoteStorage(Mirror(Remote(f"file://{tmp_path}/bucket/study"), study.folder))
     grown = make_plan(
         load_grid(grid_file.with_name("trunks.yaml"), ["seeds=1", "intermediate.objective=none", "finetune.images=[8, 16]"]), small_data
     )
     done = {name for name in grown.stages if study.is_done(name)}
-    anew = to_be_made_anew(later, grown, done)
+    anew = missing_weights(later, grown, done)
     assert kinds(grown, anew) == {"pretrain"}
     assert len(anew) == 2
     for name in anew:

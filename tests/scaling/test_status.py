@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from scaling.status import main
-from scaling.study import stage_state as standing
-from scaling.study.stage_state import seconds_left, standings
+from scaling.study import stage_state
+from scaling.study.stage_state import seconds_left, stage_states
 
 
 def write(path: Path, value: Any) -> None:
@@ -37,7 +37,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_every_state_is_told_apart(study: Path) -> None:
-    assert {one.stage_id: one.state for one in standings(study)} == {
+    assert {one.stage_id: one.state for one in stage_states(study)} == {
         "pretrain-a": "done",
         "pretrain-b": "failed",
         "finetune-a": "cut off",
@@ -52,7 +52,7 @@ def test_a_stage_whose_lock_is_held_is_running_with_its_latest_numbers(study: Pa
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 3, "ima')
     with open(folder / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        stages = {one.stage_id: one for one in standings(study)}
+        stages = {one.stage_id: one for one in stage_states(study)}
         running = stages["finetune-a"]
         assert running.state == "running"
         assert (running.latest["image_passes"], running.latest["train_loss"], running.latest["images_per_s"]) == (500, 0.8, 50.0)
@@ -105,13 +105,13 @@ def branched(folder: Path, stages: list[tuple[str, str | None, str | None]]) -> 
 
 def test_a_stage_waits_for_its_trunk_and_a_trunk_that_nobody_needs_is_not_waited_for(tmp_path: Path) -> None:
     branched(tmp_path, [("trunk-a", None, None), ("trunk-b", None, "trunk-a"), ("pretrain-a", None, "trunk-a"), ("pretrain-b", None, "trunk-b")])
-    assert [one.state for one in standings(tmp_path)] == ["waiting"] * 4
+    assert [one.state for one in stage_states(tmp_path)] == ["waiting"] * 4
     write(tmp_path / "stages/pretrain-b/result.json", {"id": "pretrain-b"})
-    assert [one.state for one in standings(tmp_path)] == ["waiting", "done", "waiting", "done"]
+    assert [one.state for one in stage_states(tmp_path)] == ["waiting", "done", "waiting", "done"]
     write(tmp_path / "stages/trunk-a/error.json", {"error": "no room"})
-    assert [(one.state, one.detail) for one in standings(tmp_path)][2] == ("blocked", "trunk-a")
+    assert [(one.state, one.detail) for one in stage_states(tmp_path)][2] == ("blocked", "trunk-a")
     write(tmp_path / "stages/pretrain-a/result.json", {"id": "pretrain-a"})
-    assert {one.state for one in standings(tmp_path)} == {"done"}
+    assert {one.state for one in stage_states(tmp_path)} == {"done"}
 
 
 def test_the_images_of_a_branch_are_counted_without_those_of_its_trunk(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_images_of_a_branch_are_counted_without_those_of_its_trunk(tmp_path:
     write(folder / "metrics.jsonl", {"step": 70, "image_passes": 700, "images_per_s": 30.0})
     with open(folder / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        (running,) = [one for one in standings(tmp_path) if one.state == "running"]
+        (running,) = [one for one in stage_states(tmp_path) if one.state == "running"]
     assert (running.shown, running.image_passes) == (100, 400)
 
 
@@ -129,7 +129,7 @@ def test_a_stage_between_two_attempts_is_told_apart_from_one_that_failed(study: 
     write(folder / "provenance.json", {"attempts": 2})
     (folder / ".lock").touch()
     (folder / "log.txt").write_text("t attempt 2 of 3 failed (No space left (on disk).); the next is in 10 s\n")
-    stages = {one.stage_id: one for one in standings(study)}
+    stages = {one.stage_id: one for one in stage_states(study)}
     assert (stages["pretrain-b"].state, stages["pretrain-b"].detail) == ("retrying", "No space left (on disk).")
     assert stages["finetune-b"].state == "waiting"
     assert main([str(study)]) == 1
@@ -142,7 +142,7 @@ def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_said_t
     def no_locks(*_: Any) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(standing.fcntl, "flock", no_locks)
+    monkeypatch.setattr(stage_state.fcntl, "flock", no_locks)
     folder = study / "stages/finetune-a"
     (folder / ".lock").touch()
     write(folder / "metrics.jsonl", {"step": 1, "image_passes": 250})
@@ -151,16 +151,16 @@ def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_said_t
     assert "1 running" in said
     assert "whether 1 of them run is a guess: no lock can be seen from here; its metrics are 0 s old" in said
     os.utime(folder / "metrics.jsonl", (1, 1))
-    assert {one.stage_id: one.state for one in standings(study)}["finetune-a"] == "cut off"
+    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "cut off"
 
 
 def test_a_lock_held_on_another_machine_may_be_invisible_here(study: Path) -> None:
     folder = study / "stages/finetune-a"
     (folder / ".lock").touch()
     write(folder / "metrics.jsonl", {"step": 1})
-    assert {one.stage_id: one.state for one in standings(study)}["finetune-a"] == "cut off"
+    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "cut off"
     write(study / ".lock", {"host": "another machine", "pid": 1})
-    assert {one.stage_id: one.state for one in standings(study)}["finetune-a"] == "running"
+    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "running"
 
 
 def test_scripts_get_one_json_object(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,5 +178,5 @@ def test_nothing_is_opened_for_a_stage_that_waits(tmp_path: Path, monkeypatch: p
         write(tmp_path / "stages" / str(stage["id"]) / "spec.json", {})
     opened: list[str] = []
     monkeypatch.setattr("builtins.open", lambda path, *rest, real=open: (opened.append(str(path)), real(path, *rest))[1])
-    assert {one.state for one in standings(tmp_path)} == {"waiting"}
+    assert {one.state for one in stage_states(tmp_path)} == {"waiting"}
     assert opened == [f"{tmp_path}/.lock"]

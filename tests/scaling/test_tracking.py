@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.tracking import Tracked, Tracking, open_tracker
+from scaling.tracking import LiveTracking, TrackedStage, open_tracker
 from scaling.tracking.__main__ import main
 from scaling.tracking.tracker import tracked
 from trials.errors import InputError
@@ -51,7 +51,7 @@ class Memory:
         self.down = False
         self.tried = 0
 
-    def open(self, stage: Tracked) -> Any:
+    def open(self, stage: TrackedStage) -> Any:
         self.tried += 1
         if self.down:
             raise ConnectionError("no route\nto host")
@@ -87,7 +87,7 @@ def eventually(true: Any) -> None:
 def test_lines_are_logged_once_while_a_stage_runs_and_its_run_ends_with_it(planned: tuple[Plan, Study]) -> None:
     plan, study = planned
     (name, *_), memory = plan.stages, Memory()
-    with Tracking(plan, study, memory, print, every_s=0.01) as watcher:
+    with LiveTracking(plan, study, memory, print, every_s=0.01) as watcher:
         train(study, name, 2)
         watcher.stage_progressed(name, {"step": 2})
         eventually(lambda: len(memory.lines.get(name, [])) == 3)
@@ -102,11 +102,11 @@ def test_lines_are_logged_once_while_a_stage_runs_and_its_run_ends_with_it(plann
 def test_a_stage_that_was_cut_off_goes_on_in_its_run(planned: tuple[Plan, Study]) -> None:
     plan, study = planned
     (name, *_), memory = plan.stages, Memory()
-    with Tracking(plan, study, memory, print) as watcher:
+    with LiveTracking(plan, study, memory, print) as watcher:
         train(study, name, 2)
         watcher.stage_progressed(name, {"step": 2})
     assert memory.outcomes == {name: ("cut off", {})}
-    with Tracking(plan, study, memory, print) as watcher:
+    with LiveTracking(plan, study, memory, print) as watcher:
         train(study, name, 5, done=True)
         watcher.stage_ended(name, {}, None)
     assert [step for step, _ in memory.lines[name]] == [0, 1, 2, 3, 4, 5]
@@ -117,7 +117,7 @@ def test_a_tracker_that_is_down_costs_one_line_and_one_more_for_what_is_missing(
     plan, study = planned
     memory, said = Memory(), list[str]()
     memory.down = True
-    with Tracking(plan, study, memory, said.append, every_s=0.01) as watcher:
+    with LiveTracking(plan, study, memory, said.append, every_s=0.01) as watcher:
         for name in plan.stages:
             train(study, name, 2)
             watcher.stage_ended(name, {}, "it failed")
@@ -128,11 +128,11 @@ def test_a_tracker_that_is_down_costs_one_line_and_one_more_for_what_is_missing(
 
 
 def test_what_a_tracker_missed_is_logged_when_it_is_back(planned: tuple[Plan, Study], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaling.tracking.watcher.RETRY_S", 0.01)
+    monkeypatch.setattr("scaling.tracking.live.RETRY_S", 0.01)
     plan, study = planned
     (name, *_), memory = plan.stages, Memory()
     memory.down = True
-    with Tracking(plan, study, memory, print, every_s=0.01) as watcher:
+    with LiveTracking(plan, study, memory, print, every_s=0.01) as watcher:
         train(study, name, 4)
         watcher.stage_ended(name, {}, "it failed")
         eventually(lambda: memory.tried > 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
-from scaling.tracking.tracker import Run, Tracked, Tracker, numbers, refusal, tracked
+from scaling.tracking.tracker import TrackedRun, TrackedStage, Tracker, numbers, refusal, tracked
 from trials.stage_files import read_result
 
 EVERY_S = 10.0
@@ -19,7 +19,7 @@ RETRY_S = 60.0  # until a tracker that failed is tried again
 PATIENCE_S = 30.0  # at the end of a launch, for what is still to be logged
 
 
-class Tracking:
+class LiveTracking:
     """A watcher that follows the metrics of running stages into a tracker, from `with` to its end.
 
     Args:
@@ -30,7 +30,7 @@ class Tracking:
     def __init__(self, plan: Plan, study: Study, tracker: Tracker, say: Callable[[str], None], *, every_s: float = EVERY_S) -> None:
         self._study, self._tracker, self._say, self._every_s = study, tracker, say, every_s
         self._stages = tracked(plan, study)
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, TrackedRun] = {}
         self._lock = threading.Lock()
         self._due: dict[str, str | None] = {}
         """Stages to be looked at, each with its outcome once it has ended."""
@@ -44,7 +44,7 @@ class Tracking:
         """
         return {}
 
-    def __enter__(self) -> Tracking:
+    def __enter__(self) -> LiveTracking:
         self._thread.start()
         return self
 
@@ -118,7 +118,7 @@ class Tracking:
         return True
 
 
-def follow(stage: Tracked, run: Run, outcome: str | None) -> None:
+def follow(stage: TrackedStage, run: TrackedRun, outcome: str | None) -> None:
     """Log what is new in a stage's metrics; end its run if there is an outcome."""
     lines = list(stage.lines(run.last_step))
     if lines:
