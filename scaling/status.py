@@ -1,9 +1,8 @@
-"""How far is a study: from another shell, or from another machine that sees its folder or its
-store. A folder is read without Ray or torch.
+"""Shows how far a study is, from any shell or machine that sees its folder or its store.
 
     python -m scaling.status runs/quickstart            once
-    python -m scaling.status s3://bucket/runs/NAME      of a study that lies in a store
-    python -m scaling.status runs/quickstart --watch    again every few seconds, until it is complete or Ctrl-C
+    python -m scaling.status s3://bucket/runs/NAME      of a study in a remote store
+    python -m scaling.status runs/quickstart --watch    every few seconds until it is complete
     python -m scaling.status runs/quickstart --json     for scripts
 
 Exit status: 0 every stage is done, 1 some are not, 2 the folder is no study.
@@ -26,42 +25,52 @@ from rich.table import Table
 
 from scaling.cluster.address import is_remote, without_secrets
 from scaling.formatting import count, duration
-from scaling.study.stage_state import STATES, StageState, seconds_left, stage_states
+from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, seconds_left, stage_states
 from trials.errors import InputError
 
 EVERY_S = 5.0
-ROWS = 64  # running stages that are listed; the rest is counted
+ROWS = 64  # running stages that are listed; the others are counted
 _LOSSES = ("val_mim_loss", "train_mim_loss", "val_accuracy", "train_loss")
 
 
-def show(folder: Path, stages: list[StageState], console: Console) -> None:
+def show(folder: Path, stages: list[StageState], launch: LaunchState | None, console: Console) -> None:
     """Print how far the study is."""
 
-    def say(text: str) -> None:
+    def line(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    states = Counter(stage.state for stage in stages)
-    words = ", ".join(f"{number:,} {state}" for state in STATES if (number := states[state]))
-    left_s = seconds_left(folder, stages)
-    unfinished = len(stages) - states["done"] - states["failed"] - states["blocked"]
-    time_left = "" if not unfinished else "; time left not known yet" if left_s is None else f"; about {duration(left_s)} left"
-    idle = "" if states["running"] or states["retrying"] or not unfinished else "; nothing is running: launch the grid again to go on"
-    say(f"{folder.name}: {len(stages):,} stages: {words}{time_left}{idle}")
+    line(f"{folder.resolve().name}: {_summary(folder, stages, launch)}")
+    if launch:
+        doubt = "" if launch.certain else " (its lock is not visible from here: it may have ended)"
+        line(f"launch:  {launch}{doubt}")
     running = [stage for stage in stages if stage.state == "running"]
     if running:
         console.print(_table(running[:ROWS]))
     if len(running) > ROWS:
-        say(f"... and {len(running) - ROWS:,} more that run")
+        line(f"... and {len(running) - ROWS:,} more are running")
     doubts = [stage for stage in running if stage.detail]
     if doubts:
-        say(f"whether {len(doubts):,} of them run is a guess: {doubts[0].detail}")
+        line(f"it is not certain that {len(doubts):,} of them are running: {doubts[0].detail}")
     for stage in stages:
         if stage.state in ("failed", "retrying"):
             log = folder / "stages" / stage.stage_id / "log.txt"
             tried = f" ({stage.attempts} attempts)" if stage.attempts > 1 else ""
-            say(f"{stage.state:<8} {stage.stage_id}{tried}: {stage.detail} (log: {log})")
+            line(f"{stage.state:<8} {stage.stage_id}{tried}: {stage.detail} (log: {log})")
     for culprit, number in Counter(stage.detail for stage in stages if stage.state == "blocked").items():
-        say(f"blocked  {number:,} {'stage waits' if number == 1 else 'stages wait'} for {culprit}")
+        line(f"blocked  {number:,} {'stage waits' if number == 1 else 'stages wait'} for {culprit}")
+
+
+def _summary(folder: Path, stages: list[StageState], launch: LaunchState | None) -> str:
+    if not stages:
+        return "a launch is preparing it and has not written the plan yet"
+    states = Counter(stage.state for stage in stages)
+    parts = [f"{len(stages):,} stages: " + ", ".join(f"{number:,} {state}" for state in STATES if (number := states[state]))]
+    if len(stages) - states["done"] - states["failed"] - states["blocked"]:
+        left_s = seconds_left(folder, stages)
+        parts.append("time left not known yet" if left_s is None else f"about {duration(left_s)} left")
+        if not (states["running"] or states["retrying"]):
+            parts.append("a launch is starting" if launch else "nothing is running: launch the grid again to resume")
+    return "; ".join(parts)
 
 
 def _table(running: list[StageState]) -> Table:
@@ -76,15 +85,16 @@ def _table(running: list[StageState]) -> Table:
     return table
 
 
-def as_json(folder: Path, stages: list[StageState]) -> dict[str, Any]:
-    """What `show` prints, for scripts: counts, seconds left (null if unknown) and every stage; see
-    `scaling.study.stage_state.StageState`.
+def as_json(folder: Path, stages: list[StageState], launch: LaunchState | None) -> dict[str, Any]:
+    """What `show` prints, for scripts: counts, seconds left (null if unknown), the launch and every
+    stage; see `LaunchState` and `StageState` in `scaling.study.stage_state`.
     """
     states = Counter(stage.state for stage in stages)
     return {
         "study": folder.resolve().name,
         "states": {state: states[state] for state in STATES},
         "seconds_left": seconds_left(folder, stages),
+        "launch": dataclasses.asdict(launch) if launch else None,
         "stages": [dataclasses.asdict(stage) for stage in stages],
     }
 
@@ -99,29 +109,32 @@ def _looking_at(place: str) -> Callable[[], Path]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m scaling.status", description="How far is a study?")
-    parser.add_argument("folder", help="the study folder, such as runs/quickstart, or the store it lies in: s3://..., gs://...")
-    parser.add_argument("--watch", action="store_true", help="look again every few seconds until every stage is done")
-    parser.add_argument("--json", action="store_true", help="one JSON object, on one line each time")
+    parser = argparse.ArgumentParser(prog="python -m scaling.status", description="Show how far a study is.")
+    parser.add_argument("folder", help="the study folder, such as runs/quickstart, or its remote store: s3://..., gs://...")
+    parser.add_argument("--watch", action="store_true", help="repeat every few seconds until every stage is done")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, on one line")
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True)
     try:
         look = _looking_at(options.folder)
         while True:
+            folder = look()
+            launch = launch_state(folder)
             try:
-                folder = look()
                 stages = stage_states(folder)
-            except InputError:  # of a store; it says what is wrong itself
-                raise
             except (OSError, ValueError, KeyError, TypeError):
-                place = without_secrets(options.folder) if is_remote(options.folder) else options.folder
-                print(f"{place} holds no plan.json that can be read: name a folder that a launch wrote, such as runs/quickstart.", file=sys.stderr)
-                return 2
+                if not launch:
+                    place = without_secrets(options.folder) if is_remote(options.folder) else options.folder
+                    print(
+                        f"{place} holds no plan.json that can be read: name a folder that a launch wrote, such as runs/quickstart.", file=sys.stderr
+                    )
+                    return 2
+                stages = []  # the launch still prepares its images
             if options.json:
-                print(json.dumps(as_json(folder, stages)), flush=True)
+                print(json.dumps(as_json(folder, stages, launch)), flush=True)
             else:
-                show(folder, stages, console)
-            done = all(stage.state == "done" for stage in stages)
+                show(folder, stages, launch, console)
+            done = bool(stages) and all(stage.state == "done" for stage in stages)
             if done or not options.watch:
                 return 0 if done else 1
             time.sleep(EVERY_S)

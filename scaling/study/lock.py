@@ -1,5 +1,6 @@
-"""One launch at a time works on a study, also where the file system knows no locks, and a launch
-that was killed leaves nothing in the way.
+"""Lets one launch at a time work on a study, also on a file system without locks.
+
+A launch that was killed does not block the next one.
 """
 
 from __future__ import annotations
@@ -12,28 +13,28 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from trials.errors import InputError
 from trials.provenance import now
 
-SETTLE_S = 1.0  # without locks: two that begin in the same moment both see, after this long, who wrote last
+SETTLE_S = 1.0  # without locks: two launches that start at once see after this long which of them wrote last
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """The process that holds a lock, in terms that no change of a clock touches."""
+    """The process that holds a lock, identified without relying on clocks."""
 
     host: str
     boot: str
-    """Changes whenever the machine starts, and between containers; '' where that cannot be known."""
+    """Differs after every start of the machine and between containers; '' if unknown."""
     pid: int
     began: str
-    """When the process began, in ticks since its machine started; '' where that cannot be known."""
+    """When the process began, in clock ticks since its machine started; '' if unknown."""
     since: str
-    """For people: the time of day when it took the lock."""
+    """When it took the lock, in UTC, ISO 8601; only shown."""
 
     @classmethod
     def here(cls) -> Owner:
@@ -44,14 +45,12 @@ class Owner:
         return f"process {self.pid} on {self.host}, since {self.since}"
 
     def is_alive(self) -> bool | None:
-        """Whether it still runs; None where that cannot be told, because it is, or was, on another
-        machine or in another container.
-        """
+        """Whether it still runs; None if it is on another machine or in another container."""
         if self.host != platform.node():
             return None
         here, there = _boot().partition(" ")[::2], self.boot.partition(" ")[::2]
         if here[0] and there[0] and here[0] != there[0]:
-            return False  # this machine was started anew since then
+            return False  # this machine was restarted since
         if here != there:
             return None
         try:
@@ -59,8 +58,8 @@ class Owner:
         except ProcessLookupError:
             return False
         except OSError:
-            pass  # it runs, as somebody else
-        return _began(self.pid) == self.began  # else the number now belongs to another process
+            pass  # it runs as another user
+        return _began(self.pid) == self.began  # else the process id was reused
 
 
 def _boot() -> str:
@@ -73,7 +72,7 @@ def _boot() -> str:
 
 def _began(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # the name before it may hold anything
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # the process name before it may contain anything
     except (OSError, IndexError):
         return ""
 
@@ -82,9 +81,9 @@ def _began(pid: int) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Hold the study folder for this process.
 
-    The file system's lock goes with the process however it ends, and is all that counts where it
-    works. Where it does not (some network file systems), what the owner wrote into the file does:
-    one that is dead on this machine is passed over, one elsewhere has to be vouched for.
+    The file system releases its lock when the process ends, however it ends. On a file system
+    without locks (some network file systems) the owner written into the file counts: a dead owner
+    on this machine is ignored, and the user must confirm that one on another machine is gone.
 
     Raises:
         InputError: another launch holds it, or may, or the folder cannot be written.
@@ -101,15 +100,15 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise InputError(f"Another launch is working on {folder}{_by(_read(path))}: wait for it, or stop it first.") from None
+                raise InputError(f"Another launch is working on {folder}{_by(read_owner(path))}: wait for it, or stop it first.") from None
             locks = False  # ENOLCK, ENOTSUP: this file system has none
-        left = _read(path)
+        left = read_owner(path)
         alive = left.is_alive() if left else False
         if alive:
             raise InputError(f"Another launch is working on {folder}{_by(left)}: wait for it, or stop it first.")
         if alive is None:
             raise InputError(
-                f"{folder} was left locked{_by(left)}, and from here it cannot be told whether that launch still runs: if it does not, "
+                f"{folder} was left locked{_by(left)}, and from here it cannot be seen whether that launch still runs: if it does not, "
                 f"delete {path} and launch again."
             )
         mine = Owner.here()
@@ -117,15 +116,17 @@ def locked(folder: Path) -> Iterator[None]:
             _write(path, mine)
             if not locks:
                 time.sleep(SETTLE_S)
-                if _read(path) != mine:
-                    raise InputError(f"Another launch began to work on {folder} in the same moment{_by(_read(path))}: wait for it, or stop it first.")
+                if read_owner(path) != mine:
+                    raise InputError(
+                        f"Another launch began to work on {folder} in the same moment{_by(read_owner(path))}: wait for it, or stop it first."
+                    )
         except OSError as error:
             raise InputError(f"The study folder {folder} cannot be written ({error.strerror}): make room, or choose another with --out.") from None
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
-                if _read(path) == mine:
+                if read_owner(path) == mine:
                     os.truncate(path, 0)
 
 
@@ -133,12 +134,21 @@ def _by(owner: Owner | None) -> str:
     return f" ({owner})" if owner else ""
 
 
-def _read(path: Path) -> Owner | None:
+def read_owner(path: Path) -> Owner | None:
+    """The owner that a lock or lease file names; None if it names none."""
     try:
-        values: Any = json.loads(path.read_text())
-        return Owner(**values)
-    except (OSError, ValueError, TypeError):
-        return None  # empty, or of a launch that was killed while it wrote
+        return owner_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def owner_of(data: bytes) -> Owner | None:
+    """The owner in the contents of a lock or lease file; None if they are empty or incomplete."""
+    try:
+        values: Any = json.loads(data)
+        return Owner(**{field.name: values[field.name] for field in fields(Owner)})
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _write(path: Path, owner: Owner) -> None:

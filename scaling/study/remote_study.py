@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.cluster.address import without_secrets
-from scaling.study.lock import Owner
+from scaling.study.lock import Owner, owner_of
 from scaling.study.remote import Remote
 from scaling.study.remote_stage import scratch_folder
 from scaling.study.retention import SET_ASIDE
@@ -60,7 +60,7 @@ def watched(uri: str) -> Callable[[], Path]:
     def look() -> Path:
         with _said(uri):
             mirror.pull()
-            mirror.pull_running()
+            mirror.pull_launch()
         return mirror.folder
 
     return look
@@ -103,16 +103,17 @@ class Mirror:
         """Run it in one of the mirror's threads."""
         self._pool.submit(call, *arguments)
 
-    def pull_running(self) -> None:
-        """Copy what the launch says runs now, with the time at which it said so. Raises OSError."""
-        local = self.folder / RUNNING
-        said = self.remote.modified_s(RUNNING)
-        data = self.remote.read(RUNNING) if said is not None else None
-        if said is None or data is None:
-            local.unlink(missing_ok=True)
-        else:
-            local.write_bytes(data)
-            os.utime(local, (said, said))
+    def pull_launch(self) -> None:
+        """Copy what the launch reports of itself, with the times of writing. Raises OSError."""
+        for name in (RUNNING, LEASE):
+            local = self.folder / name
+            written_s = self.remote.modified_s(name)
+            data = self.remote.read(name) if written_s is not None else None
+            if written_s is None or data is None:
+                local.unlink(missing_ok=True)
+            else:
+                local.write_bytes(data)
+                os.utime(local, (written_s, written_s))
 
     def push_plan(self) -> None:
         """Bring plan and grid to the store, so that another machine can make the mirror anew.
@@ -260,7 +261,7 @@ def _wait_for_the_other(remote: Remote, stale_s: float, look_s: float, sleep: Ca
     first = _read(remote)
     if first is None:
         return
-    owner = _owner(first)
+    owner = owner_of(first)
     if owner is not None and owner.is_alive() is False:
         return
     waited_s = 0.0
@@ -285,13 +286,5 @@ def _read(remote: Remote) -> bytes | None:
 def _token(data: bytes | None) -> str | None:
     try:
         return str(json.loads(data or b"{}")["token"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _owner(data: bytes) -> Owner | None:
-    try:
-        values = json.loads(data)
-        return Owner(**{name: values[name] for name in ("host", "boot", "pid", "began", "since")})
     except (ValueError, KeyError, TypeError):
         return None

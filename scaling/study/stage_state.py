@@ -1,7 +1,6 @@
-"""Where every stage of a study stands, read from its folder's files alone; needs neither Ray nor
-torch.
+"""The state of every stage of a study, and of its launch, read from files; needs no Ray or torch.
 
-One listing a stage folder says most of it: nothing is opened for a stage that waits.
+Listing a stage's folder is mostly enough: no file of a waiting stage is opened.
 """
 
 from __future__ import annotations
@@ -16,40 +15,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.study.lock import read_owner
+
 STATES = ("done", "running", "retrying", "cut off", "waiting", "failed", "blocked")
-RECENT = 40  # finished stages of a kind whose rate is looked at
-FRESH_S = 60.0  # where locks cannot be asked: metrics written so lately are those of a stage that runs
+RECENT = 40  # finished stages of a kind from which its speed is estimated
+FRESH_S = 60.0  # without file locks: a stage runs if its metrics are at most this old
 _TAIL_BYTES = 8192
-_AGAIN = "; the next is in "  # in the last line of log.txt while a stage waits for its next attempt
+_RETRYING = "; the next is in "  # in the last line of log.txt while a stage waits for its next attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageState:
-    """Where one stage stands."""
+    """The state of one stage."""
 
     stage_id: str
     kind: str
     image_passes: int
-    """Images that the stage itself shows, without those of its trunk."""
+    """Image passes of the stage itself, without those of its trunk."""
     state: str
     """One of `STATES`. A trunk that nothing needs any more counts as done."""
     detail: str = ""
-    """For `failed` and `retrying` the error's own words, for `blocked` the stage that failed, for
-    `running` a doubt about it if there is one.
+    """`failed` and `retrying`: the error. `blocked`: the stage that failed. `running`: why it is not
+    certain that it runs, if it is not.
     """
     latest: dict[str, Any] = field(default_factory=dict)
-    """For `running` the newest of each value in its metrics: step, images_per_s and losses; else
-    empty.
-    """
+    """`running`: the newest of each value in its metrics: step, images_per_s, losses; else empty."""
     shown: int = 0
-    """For `running` the images that it has shown itself, as far as its metrics say."""
+    """`running`: the image passes done so far by the stage itself, from its metrics."""
     attempts: int = 0
-    """For `running`, `retrying` and `failed`: how many times it was started; 0 if unknown."""
+    """`running`, `retrying` and `failed`: how many times it was started; 0 if unknown."""
 
 
 def stage_states(folder: Path) -> list[StageState]:
-    """Where every stage of the plan stands; what a stage needs comes before it. Raises
-    FileNotFoundError, ValueError, KeyError or TypeError if there is no plan.
+    """The state of every stage of the plan; what a stage needs comes before it.
+
+    Raises:
+        FileNotFoundError, ValueError, KeyError, TypeError: there is no plan that can be read.
     """
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     stages = {stage["id"]: stage for stage in plan["stages"]}
@@ -57,25 +58,58 @@ def stage_states(folder: Path) -> list[StageState]:
     files = {name: _files(f"{place}/{name}") for name in stages}
     done = {name for name in stages if "result.json" in files[name] and _json(f"{place}/{name}/result.json").get("id") == name}
     wanted = _wanted(stages, done)
-    told = _json(folder / "running.json") if _age_s(folder / "running.json") < FRESH_S else {}
+    remote = _json(folder / "running.json") if _age_s(folder / "running.json") < FRESH_S else {}
     elsewhere = _json(folder / ".lock").get("host", platform.node()) != platform.node()
     found: dict[str, StageState] = {}
     for name, stage in stages.items():
         kept: dict[str, Any] = {"stage_id": name, "kind": stage["kind"], "image_passes": int(stage["image_passes"])}
         if name not in wanted:
             found[name] = StageState(state="done", **kept)
-        elif name in told:  # by a launch whose stages are trained out of sight
-            latest = told[name].get("latest", {})
-            found[name] = StageState(state="running", latest=latest, shown=_shown(stage, latest), attempts=told[name].get("attempts", 0), **kept)
+        elif name in remote:  # a launch trains it in a remote store
+            latest = remote[name].get("latest", {})
+            found[name] = StageState(state="running", latest=latest, shown=_shown(stage, latest), attempts=remote[name].get("attempts", 0), **kept)
         else:
             needs = [found[need] for need in (stage["parent"], stage.get("trunk")) if need in found]
             found[name] = _look(folder / "stages" / name, files[name], needs, stage, kept, elsewhere)
     return list(found.values())
 
 
+@dataclass(frozen=True, kw_only=True)
+class LaunchState:
+    """The launch that works on a study."""
+
+    host: str
+    pid: int
+    since: str
+    """When it started, in UTC, ISO 8601."""
+    certain: bool
+    """Whether its lock is held, as seen from this machine; else it may have been killed."""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+def launch_state(folder: Path) -> LaunchState | None:
+    """The launch that works on the study, from its preparation to its end; None if there is none.
+
+    A launch locks the study folder and writes into the lock file who it is. If this machine cannot
+    see the lock, what is written there counts, and in the copy of a remote study the launch's lease.
+    """
+    held = is_locked(folder / ".lock")
+    owner = read_owner(folder / ".lock")
+    if owner is not None and not held and owner.is_alive() is False:
+        owner = None  # a launch of this machine that was killed
+    if owner is None and _age_s(folder / "lease.json") < FRESH_S:
+        owner = read_owner(folder / "lease.json")
+    if owner is None:
+        return None
+    return LaunchState(host=owner.host, pid=owner.pid, since=owner.since, certain=bool(held))
+
+
 def _wanted(stages: dict[str, dict[str, Any]], done: set[str]) -> set[str]:
-    """Stages still to be run: a trunk only if one that goes on from it is
-    (`scaling.plan.plan.Plan.wanted`).
+    """Stages still to be run: a trunk only if a stage that continues it is.
+
+    As `scaling.plan.plan.Plan.wanted`, which needs torch.
     """
     wanted: set[str] = set()
     awaited: set[str] = set()
@@ -92,12 +126,12 @@ def _look(folder: Path, files: set[str], needs: Iterable[StageState], stage: dic
         held = is_locked(folder / ".lock")
         age_s = _age_s(folder / "metrics.jsonl") if held is None or (elsewhere and not held) else float("inf")
         if held or (age_s < FRESH_S and "error.json" not in files):
-            doubt = "" if held else f"no lock can be seen from here; its metrics are {max(0.0, age_s):.0f} s old"
+            doubt = "" if held else f"its lock is not visible from here; its metrics are {max(0.0, age_s):.0f} s old"
             latest = last_values(folder / "metrics.jsonl")
             return StageState(state="running", detail=doubt, latest=latest, shown=_shown(stage, latest), attempts=_attempts(folder), **kept)
-        words = _last_words(folder / "log.txt") if "log.txt" in files else ""
-        if _AGAIN in words:
-            return StageState(state="retrying", detail=words.partition("(")[2].rpartition(")")[0], attempts=_attempts(folder), **kept)
+        last = _last_line(folder / "log.txt") if "log.txt" in files else ""
+        if _RETRYING in last:
+            return StageState(state="retrying", detail=last.partition("(")[2].rpartition(")")[0], attempts=_attempts(folder), **kept)
     if "error.json" in files and (error := _json(folder / "error.json").get("error")) is not None:
         return StageState(state="failed", detail=str(error), attempts=_attempts(folder), **kept)
     for need in needs:
@@ -112,7 +146,7 @@ def _files(folder: Path | str) -> set[str]:
     try:
         return set(os.listdir(folder))
     except OSError:
-        return set()  # not begun
+        return set()  # not started
 
 
 def _json(path: Path | str) -> dict[str, Any]:
@@ -125,10 +159,10 @@ def _json(path: Path | str) -> dict[str, Any]:
 
 
 def is_locked(path: Path) -> bool | None:
-    """Whether a process works on the stage: it holds this lock for as long as it lives. A shared
-    lock asked for a moment disturbs nobody.
+    """Whether a process holds this lock, as it does for as long as it works; None where the file
+    system has no locks.
 
-    None where the file system knows no locks.
+    The test takes a shared lock for a moment, which disturbs nobody.
     """
     try:
         with open(path, "rb") as handle:
@@ -154,7 +188,7 @@ def _attempts(folder: Path) -> int:
 
 
 def _shown(stage: dict[str, Any], latest: dict[str, Any]) -> int:
-    """Images that the stage itself has shown: its metrics begin with those of its trunk."""
+    """Image passes done by the stage itself; those in its metrics include its trunk's."""
     spec = stage.get("spec", {})
     whole = spec["steps"] * spec["recipe"]["batch_images"] if "steps" in spec and "recipe" in spec else stage["image_passes"]
     return max(0, int(latest.get("image_passes", 0)) - (whole - int(stage["image_passes"])))
@@ -169,7 +203,7 @@ def _tail(path: Path) -> list[str]:
         return []
 
 
-def _last_words(path: Path) -> str:
+def _last_line(path: Path) -> str:
     lines = _tail(path)
     return lines[-1] if lines else ""
 
@@ -177,7 +211,7 @@ def _last_words(path: Path) -> str:
 def last_values(path: Path) -> dict[str, Any]:
     """The newest of each value near the end of a JSON-lines file."""
     joined: dict[str, Any] = {}
-    for line in _tail(path):  # the first may be cut by the seek, the last by its writer
+    for line in _tail(path):  # the first may be incomplete because of the seek, the last because it is being written
         try:
             joined |= json.loads(line)
         except (ValueError, TypeError):
@@ -186,8 +220,8 @@ def last_values(path: Path) -> dict[str, Any]:
 
 
 def seconds_left(folder: Path, stages: list[StageState]) -> float | None:
-    """Time until the last stage is done at the rate of finished stages of the same kind, if as many
-    run side by side as now; None if unknown.
+    """Seconds until the last stage is done, at the speed of finished stages of the same kind and with
+    as many stages at once as now; None if unknown.
     """
     left_s = 0.0
     rates: dict[str, float | None] = {}
@@ -204,7 +238,7 @@ def seconds_left(folder: Path, stages: list[StageState]) -> float | None:
 
 
 def _rate(folder: Path, stages: list[StageState]) -> float | None:
-    """Median images a second of the latest finished stages, or of those that run; None without any."""
+    """Median images per second of recently finished and of running stages; None without any."""
     done = [stage for stage in stages if stage.state == "done"][-RECENT:]
     rates = [_json(folder / "stages" / stage.stage_id / "provenance.json").get("images_per_s") for stage in done]
     rates += [stage.latest.get("images_per_s") for stage in stages if stage.state == "running"]

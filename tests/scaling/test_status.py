@@ -1,10 +1,12 @@
-"""How far a study is, told from its files alone."""
+"""How far a study is, read from its files alone."""
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,8 @@ import pytest
 
 from scaling.status import main
 from scaling.study import stage_state
-from scaling.study.stage_state import seconds_left, stage_states
+from scaling.study.lock import Owner
+from scaling.study.stage_state import launch_state, seconds_left, stage_states
 
 
 def write(path: Path, value: Any) -> None:
@@ -36,7 +39,7 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_state_is_told_apart(study: Path) -> None:
+def test_every_state_is_distinguished(study: Path) -> None:
     assert {one.stage_id: one.state for one in stage_states(study)} == {
         "pretrain-a": "done",
         "pretrain-b": "failed",
@@ -62,11 +65,11 @@ def test_a_stage_whose_lock_is_held_is_running_with_its_latest_numbers(study: Pa
 
 def test_it_says_what_failed_and_what_waits_for_it(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(study)]) == 1
-    said = capsys.readouterr().out
-    assert "example: 5 stages: 1 done, 1 cut off, 1 waiting, 1 failed, 1 blocked" in said
-    assert "failed   pretrain-b: the loss is NaN at step 3 (log: " in said
-    assert "blocked  1 stage waits for pretrain-b" in said
-    assert "nothing is running: launch the grid again to go on" in said
+    printed = capsys.readouterr().out
+    assert "example: 5 stages: 1 done, 1 cut off, 1 waiting, 1 failed, 1 blocked" in printed
+    assert "failed   pretrain-b: the loss is NaN at step 3 (log: " in printed
+    assert "blocked  1 stage waits for pretrain-b" in printed
+    assert "nothing is running: launch the grid again to resume" in printed
 
 
 def test_a_complete_study_ends_with_0(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +127,7 @@ def test_the_images_of_a_branch_are_counted_without_those_of_its_trunk(tmp_path:
     assert (running.shown, running.image_passes) == (100, 400)
 
 
-def test_a_stage_between_two_attempts_is_told_apart_from_one_that_failed(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_between_two_attempts_is_printed_apart_from_one_that_failed(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = study / "stages/pretrain-b"
     write(folder / "provenance.json", {"attempts": 2})
     (folder / ".lock").touch()
@@ -136,7 +139,7 @@ def test_a_stage_between_two_attempts_is_told_apart_from_one_that_failed(study: 
     assert "retrying pretrain-b (2 attempts): No space left (on disk)." in capsys.readouterr().out
 
 
-def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_said_to_be_one(
+def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_printed_to_be_one(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_locks(*_: Any) -> None:
@@ -147,9 +150,9 @@ def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_said_t
     (folder / ".lock").touch()
     write(folder / "metrics.jsonl", {"step": 1, "image_passes": 250})
     assert main([str(study)]) == 1
-    said = capsys.readouterr().out
-    assert "1 running" in said
-    assert "whether 1 of them run is a guess: no lock can be seen from here; its metrics are 0 s old" in said
+    printed = capsys.readouterr().out
+    assert "1 running" in printed
+    assert "it is not certain that 1 of them are running: its lock is not visible from here; its metrics are 0 s old" in printed
     os.utime(folder / "metrics.jsonl", (1, 1))
     assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "cut off"
 
@@ -165,10 +168,16 @@ def test_a_lock_held_on_another_machine_may_be_invisible_here(study: Path) -> No
 
 def test_scripts_get_one_json_object(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(study), "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["study"] == "example"
-    assert {state: number for state, number in told["states"].items() if number} == {"done": 1, "cut off": 1, "waiting": 1, "failed": 1, "blocked": 1}
-    assert [stage["stage_id"] for stage in told["stages"] if stage["state"] == "failed"] == ["pretrain-b"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["study"] == "example"
+    assert {state: number for state, number in printed["states"].items() if number} == {
+        "done": 1,
+        "cut off": 1,
+        "waiting": 1,
+        "failed": 1,
+        "blocked": 1,
+    }
+    assert [stage["stage_id"] for stage in printed["stages"] if stage["state"] == "failed"] == ["pretrain-b"]
 
 
 def test_nothing_is_opened_for_a_stage_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,3 +189,53 @@ def test_nothing_is_opened_for_a_stage_that_waits(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("builtins.open", lambda path, *rest, real=open: (opened.append(str(path)), real(path, *rest))[1])
     assert {one.state for one in stage_states(tmp_path)} == {"waiting"}
     assert opened == [f"{tmp_path}/.lock"]
+
+
+def owner(**changes: Any) -> dict[str, Any]:
+    return dataclasses.asdict(Owner.here()) | changes
+
+
+def test_a_launch_that_holds_the_lock_is_named_before_any_stage_runs(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(study / ".lock", owner(host="trainer", pid=12, since="2026-01-01T00:00:00+00:00"))
+    with open(study / ".lock") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert main([str(study)]) == 1
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0].endswith("; a launch is starting")
+    assert printed.splitlines()[1] == "launch:  process 12 on trainer, since 2026-01-01T00:00:00+00:00"
+    assert "nothing is running" not in printed
+
+
+def test_a_launch_is_named_while_it_prepares_and_has_no_plan(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "plan.json").unlink()
+    assert main([str(study)]) == 2
+    write(study / ".lock", owner())
+    with open(study / ".lock") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert main([str(study), "--json"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["launch"] == {"host": platform.node(), "pid": os.getpid(), "since": printed["launch"]["since"], "certain": True}
+    assert printed["stages"] == []
+
+
+def test_a_launch_that_was_killed_is_not_running(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(study / ".lock", owner(began="another process had this number"))
+    assert main([str(study)]) == 1
+    assert "nothing is running: launch the grid again to resume" in capsys.readouterr().out
+
+
+def test_a_launch_on_another_machine_whose_lock_is_invisible_may_run(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(study / ".lock", owner(host="trainer", pid=12))
+    assert main([str(study)]) == 1
+    printed = capsys.readouterr().out
+    assert "a launch is starting" in printed
+    assert "(its lock is not visible from here: it may have ended)" in printed
+
+
+def test_the_lease_of_a_remote_study_names_its_launch_while_it_is_renewed(study: Path) -> None:
+    write(study / "lease.json", owner(host="trainer") | {"token": "a", "beat": 3})
+    launch = launch_state(study)
+    assert launch is not None
+    assert launch.host == "trainer"
+    os.utime(study / "lease.json", (1, 1))
+    assert launch_state(study) is None
