@@ -291,7 +291,6 @@ def _train_watched(context: LaunchContext, run: RunContext, outlook: Forecast, s
     from scaling.cluster.gcs_watchdog import GcsWatchdog
     from scaling.execution.tuner import gcs_address, run_plan
     from scaling.monitoring.gauges import Gauges
-    from scaling.monitoring.running_now import RunningNow
 
     plan, study, console = context.plan, context.study, context.console
     with contextlib.ExitStack() as stack:
@@ -301,6 +300,8 @@ def _train_watched(context: LaunchContext, run: RunContext, outlook: Forecast, s
         watchers.append(stack.enter_context(Gauges(plan, study, outlook, context.granted)))
         watchers += [stack.enter_context(LiveTracking(plan, study, tracker, console.print)) for tracker in trackers]
         if context.mirror:
+            from scaling.monitoring.running_now import RunningNow  # with pyarrow's file systems
+
             watchers += [context.mirror, stack.enter_context(RunningNow(plan, context.mirror))]
         watchers += [TableWriter(plan, study), CheckpointCleanup(plan, study, context.grid.execution.keep, storage)]
         return run_plan(replace(run, watchers=watchers))
