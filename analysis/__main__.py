@@ -1,9 +1,14 @@
 """Fit a law to the columns of a table, print what it says, and write it as JSON.
 
-    python -m analysis results.csv --x images --y error                             # the law is chosen by how well it extrapolates
-    python -m analysis results.csv --x images --y error --law power --by encoder    # one fit per encoder
-    python -m analysis runs/quickstart --x finetune_images --y miou --cluster seed --predict 1000 5000 --target 0.6
-    python -m analysis points.csv --x params tokens --y loss --law chinchilla       # a surface over two columns
+    # choose the law that extrapolates best
+    python -m analysis results.csv --x images --y error
+    # one fit per encoder
+    python -m analysis results.csv --x images --y error --law power --by encoder
+    # predict, and say how much data a target needs
+    python -m analysis runs/quickstart --x finetune_images --y miou --cluster seed \\
+        --predict 1000 5000 --target 0.6
+    # fit a surface over two columns
+    python -m analysis points.csv --x params tokens --y loss --law chinchilla
 
 Exit status: 0 every group was fitted, 1 some group could not be, 2 the table or the call is wrong
 and nothing was written.

@@ -1,8 +1,10 @@
 """What the whole first paper costs here: GPU-hours, or core-hours, of its 42 cells with 3 seeds,
 with stages shared between runs and without.
 
-    python -m benchmarks.paper_cost                     # on what there is; about 2 minutes on 2 CPU cores
-    python -m benchmarks.paper_cost --device cuda       # on a GPU: one stage at a time, and several at once
+    # on this machine; about 2 minutes on 2 CPU cores
+    python -m benchmarks.paper_cost
+    # on a GPU: one stage at a time, and several at once
+    python -m benchmarks.paper_cost --device cuda
 
 The stages are those of grids/diminishing_returns.yaml, arm fixed_epochs. Nobody needs the data for
 it: the plan is made from listings that say only how many images there are. The speed of each kind

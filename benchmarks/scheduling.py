@@ -1,8 +1,10 @@
 """What scheduling a stage costs, on stages that do nothing but write their result: ours beside
 plain Ray Tune, and a plan of ten thousand.
 
-    python -m benchmarks.scheduling              300 stages here, 20 trials of plain Tune; about a minute
-    python -m benchmarks.scheduling --large      10,000 stages: planning, the whole scheduler, status, memory
+    # 300 stages here, 20 trials of plain Tune; about a minute
+    python -m benchmarks.scheduling
+    # 10,000 stages: planning, the whole scheduler, status, memory
+    python -m benchmarks.scheduling --large
 
 Each case runs in a process of its own with a Ray of its own, on as many workers as there are cores.
 Seconds a stage are counted from the first stage's end to the last one's, so that starting Ray and

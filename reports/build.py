@@ -1,14 +1,20 @@
 """Write a report: one HTML file that opens offline, of a study, of two studies against each other,
 or of a published table.
 
-    python -m reports.build runs/quickstart                      # writes runs/quickstart/report.html
+    # write runs/quickstart/report.html
+    python -m reports.build runs/quickstart
     python -m reports.build runs/quickstart --out quickstart.html
-    python -m reports.build runs/quickstart --watch              # again and again, while the study runs
-    python -m reports.build runs/before runs/after               # compares them: before_and_after.html
-    python -m reports.build --published diminishing-returns      # writes diminishing-returns.html
-    python -m reports.build runs/both --task classification      # of a study with two tasks, the page of one: report-classification.html
+    # write it again every few seconds while the study runs
+    python -m reports.build runs/quickstart --watch
+    # compare two studies: before_and_after.html
+    python -m reports.build runs/before runs/after
+    # write diminishing-returns.html
+    python -m reports.build --published diminishing-returns
+    # one task of a study with two: report-classification.html
+    python -m reports.build runs/both --task classification
     python -m reports.build runs/quickstart --template mine.html.j2
-    python -m reports.build runs/quickstart --figures figures --format pdf    # for a paper, with the CSV behind each
+    # figures for a paper, with the CSV behind each
+    python -m reports.build runs/quickstart --figures figures --format pdf
 
 Exit status: 0 written, 2 the folder is no study, the name is not published, or a file cannot be
 read or written (one sentence on stderr says which).

@@ -8,8 +8,10 @@ its package:
     def best_run(evidence: Evidence) -> Figure | str:
         ...
 
-    register(FigureKind(name="best-run", section="scores", place=50, title="Best run by labels",
-                        draws="the best score at each number of labels", needs=("miou",), build=best_run))
+    register(FigureKind(
+        name="best-run", section="scores", place=50, title="Best run by labels",
+        draws="the best score at each number of labels", needs=("miou",), build=best_run,
+    ))
 
 The page then shows it in its section, and `--figures` writes it.
 """
@@ -53,7 +55,9 @@ class FigureKind:
     draws: str
     """What it draws, a phrase."""
     build: Callable[[Any], Figure | str]
-    """Makes it from the subject. A string is the reason why there is none, a sentence; '' says nothing."""
+    """Makes it from the subject. A string is the reason why there is none, as a sentence; '' gives
+    no reason.
+    """
     subject: type = Evidence
     """What it is made from."""
     needs: tuple[str, ...] = ()

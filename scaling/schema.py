@@ -1,7 +1,9 @@
 """A JSON Schema of the grid, so that an editor completes and checks the YAML as it is typed.
 
-    python -m scaling.schema                # prints it
-    python -m scaling.schema --check        # exit status 1 if grids/grid.schema.json is not what this prints
+    # print it
+    python -m scaling.schema
+    # exit status 1 if grids/grid.schema.json is not what this prints
+    python -m scaling.schema --check
 
 A grid that begins with `# yaml-language-server: $schema=grid.schema.json` is checked by any editor
 with a YAML language server. The schema knows names, types and choices; what depends on data or on

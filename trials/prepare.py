@@ -1,7 +1,8 @@
 """Decode a data set once into a store of uint8 images.
 
     python -m trials.prepare oxford-iiit-pet --from data --size 64
-    python -m trials.prepare oxford-iiit-pet --from data --size 64 --verify    compare the stores with their checksums
+    # compare the stores with their checksums
+    python -m trials.prepare oxford-iiit-pet --from data --size 64 --verify
 
 An image that cannot be decoded is named, and nothing is made, unless `--broken skip` says to go on
 without it. A launch does this by itself for what its grid needs; this command is for doing it

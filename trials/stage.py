@@ -1,8 +1,9 @@
 """Run one stage: train, measure, checkpoint, finish; or go on from where an earlier attempt was cut
 off.
 
-python -m trials.stage runs/NAME/stages/ID --store data/store
-torchrun --nproc-per-node 2 -m trials.stage runs/NAME/stages/ID --store data/store      one stage over two processes
+    python -m trials.stage runs/NAME/stages/ID --store data/store
+    # one stage over two processes
+    torchrun --nproc-per-node 2 -m trials.stage runs/NAME/stages/ID --store data/store
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def run_stage(
             enough.
 
     Raises:
-        InputError, StageError: a sentence that says what went wrong; it is in error.json too, the traceback in log.txt.
+        InputError, StageError: a sentence that says what went wrong; it is in error.json too, the
+            traceback in log.txt.
         Interrupted: a StageError; the stage was asked to stop, and there is no error.json.
     """
     assert folder.name == stage_id(spec), f"folder {folder.name} is not that of stage {stage_id(spec)}"

@@ -1,8 +1,11 @@
 """What a table supports, refutes and leaves open, from a shell.
 
-    python -m analysis.claims runs/quickstart                       # a study folder, a .csv or a .parquet file
-    python -m analysis.claims means.csv --margin 0.005              # one row a cell: miou, miou_spread, n_runs
-    python -m analysis.claims published:diminishing-returns --json  # a paper's own tables
+    # a study folder, a .csv or a .parquet file
+    python -m analysis.claims runs/quickstart
+    # a table of means, one row per cell: miou, miou_spread, n_runs
+    python -m analysis.claims means.csv --margin 0.005
+    # the tables of a paper
+    python -m analysis.claims published:diminishing-returns --json
 
 Exit status: 0 tested, 2 the table cannot be read or holds nothing to test (one sentence on stderr
 says what).

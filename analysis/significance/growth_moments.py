@@ -104,8 +104,10 @@ def moment_from_variances(effect: Array, gain: Array, means: Array, variance: Ar
     """T as a function of the slope, from independent means of known variance.
 
     Args:
-        effect, gain: the coefficient of each mean in each cell's effect and gain, shape (cells, means).
-        means, variance, df: the means, their squared standard errors, and the degrees of freedom of those, shape (means,).
+        effect, gain: the coefficient of each mean in each cell's effect and gain, shape
+            (cells, means).
+        means, variance, df: the means, their squared standard errors, and the degrees of freedom of
+            those, shape (means,).
     """
     contrasts = np.hstack(strata)
     a, b = contrasts.T @ effect, contrasts.T @ gain

@@ -1,7 +1,7 @@
 """Hurt a study in every way, and count what was lost.
 
     python -m benchmarks.faults --injections 2 --only worker driver     about 3 minutes on 2 cores
-    python -m benchmarks.faults                                         50 kills each of a worker, the driver, the raylet, ..., and the rest
+    python -m benchmarks.faults                                         50 kills of each kind, ...
 
 A study of 22 stages of 1 to 3 seconds under real Ray; each fault on studies of its own, each of
 which must end with the very table of the study that was never hurt, with no finished stage trained

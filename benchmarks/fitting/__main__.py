@@ -1,10 +1,13 @@
 """How good, how fast and how honest are the fits of `analysis`? One section a question, beside
 scipy, lmfit and the chinchilla package.
 
-    uv sync --group benchmark                          # lmfit and chinchilla
-    python -m benchmarks.fitting                       # everything: one to two hours on one core, most of it `parameters` and `lcdb`
+    # lmfit and chinchilla
+    uv sync --group benchmark
+    # everything: one to two hours on one core, most of it `parameters` and `lcdb`
+    python -m benchmarks.fitting
     python -m benchmarks.fitting --only speed recovery
-    python -m benchmarks.fitting --quick               # every section in a small form, one to three minutes; it only shows that they run
+    # every section in a small form, one to three minutes; it only shows that they run
+    python -m benchmarks.fitting --quick
 
 Public sets are read from `--data`, ../shared/fit unless given; a section whose set is absent says
 so and is skipped. Every tool gets the same points in the same process. Times are of a shared
@@ -13,17 +16,17 @@ machine: read ratios. A section ends in what it measured against its target, met
 Choices among laws are made inside the points to be fitted only, by rolling origin; the later points
 are seen once, to score. Expected:
 
-| section | expected |
-|---|---|
-| chinchilla | 1018.2740 on 240 points, 1826.0105 on 245; scipy from p0 = 1 231,775 in silence; standard errors within 10% of the reference's |
-| starts | every random start reaches the best optimum |
-| parameters | ours 0.93 to 0.97; +-1.96 SE 0.79 to 0.93, residual bootstrap 0.78 to 0.91, Student's t 0.92 to 0.96, lmfit's profile 0.96 |
-| speed | a fit and 1,000 bootstraps in under 100 ms, 50 times as fast as lmfit or more |
-| recovery | every law to 1e-13; curve_fit from p0 = 1 misses most laws of more than four parameters |
-| import | a small fraction of `import pandas`; neither torch nor Ray |
-| extrapolation | choose_law below the last value repeated, 0.0085 |
-| lcdb | choose_law ranks before every single law at 20, 40 and 80% |
-| prediction_intervals | choose_law 85 to 95% on each set; the delta method alone 45 to 65% |
+- chinchilla: 1018.2740 on 240 points, 1826.0105 on 245; scipy from p0 = 1 231,775 in silence;
+  standard errors within 10% of the reference's
+- starts: every random start reaches the best optimum
+- parameters: ours 0.93 to 0.97; +-1.96 SE 0.79 to 0.93, residual bootstrap 0.78 to 0.91, Student's
+  t 0.92 to 0.96, lmfit's profile 0.96
+- speed: a fit and 1,000 bootstraps in under 100 ms, 50 times as fast as lmfit or more
+- recovery: every law to 1e-13; curve_fit from p0 = 1 misses most laws of more than four parameters
+- import: a small fraction of `import pandas`; neither torch nor Ray
+- extrapolation: choose_law below the last value repeated, 0.0085
+- lcdb: choose_law ranks before every single law at 20, 40 and 80%
+- prediction_intervals: choose_law 85 to 95% on each set; the delta method alone 45 to 65%
 """
 
 from __future__ import annotations

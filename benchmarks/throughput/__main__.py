@@ -1,12 +1,18 @@
 """Images a second, end to end, from files already prepared on disk to updated weights: ours beside
 three rivals, in one run.
 
-    uv sync --group benchmark                                   # transformers, lightly, vit-pytorch; what is not installed is skipped
-    python -m benchmarks.throughput                             # ViNy on what there is; about 6 minutes on 2 CPU cores
-    python -m benchmarks.throughput --few                       # without ours in fp32 and the rivals in bf16; about 3 minutes
-    python -m benchmarks.throughput --all                       # and ViT-S/16 at 224 px, SwinV2-B at 192; about 25 minutes on 2 cores, 16 GB
-    python -m benchmarks.throughput --device cuda --all         # on a GPU: ViT-B/16 too, torch.compile and CUDA graphs, several stages at once
-    python -m benchmarks.throughput --quick                     # a tiny model, only to show that it runs; under a minute
+    # transformers, lightly, vit-pytorch; what is not installed is skipped
+    uv sync --group benchmark
+    # ViNy on this machine; about 6 minutes on 2 CPU cores
+    python -m benchmarks.throughput
+    # without ours in fp32 and the rivals in bf16; about 3 minutes
+    python -m benchmarks.throughput --few
+    # ViT-S/16 at 224 px and SwinV2-B at 192 px too; about 25 minutes on 2 cores, 16 GB
+    python -m benchmarks.throughput --all
+    # on a GPU: ViT-B/16 too, torch.compile and CUDA graphs, several stages at once
+    python -m benchmarks.throughput --device cuda --all
+    # a tiny model, only to show that it runs; under a minute
+    python -m benchmarks.throughput --quick
 
 (a) ours: `trials.run_stage`, the whole training loop, from the decoded store. (b) the usual loop:
 vit-pytorch's ViT and SimMIM, ImageFolder, DataLoader, torchvision's transforms, float32. (c)

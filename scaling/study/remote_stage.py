@@ -44,7 +44,8 @@ def train_remote_stage(work: Assignment, spec: StageSpec, report: Report, stop: 
     """Train the stage in scratch; returns its metrics once the store has its result.
 
     Raises:
-        InputError, StageError, Interrupted: as `trials.stage.run_stage` does. OSError: the store does not answer; of the kind that passes.
+        InputError, StageError, Interrupted: as `trials.stage.run_stage` does.
+        OSError: the store does not answer; of the kind that passes.
     """
     from trials.stage import run_stage
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -39,13 +39,12 @@ def load_plugin() -> None:
 
 
 @pytest.fixture
-def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry that forgets what a test adds to it."""
     figure_kinds()
     monkeypatch.setattr(reports.registry, "_figures", dict(reports.registry._figures))
     monkeypatch.setattr(reports.registry, "_sections", dict(reports.registry._sections))
     monkeypatch.setattr(reports.registry, "_loaded", [])
-    yield
 
 
 def install(monkeypatch: pytest.MonkeyPatch, value: str) -> None:

@@ -1,7 +1,8 @@
 """Malformed grids: whatever is done to the YAML, it is either a grid or one sentence that says
 where, never a traceback.
 
-SCALING_FUZZ_EXAMPLES=2000 uv run pytest tests/scaling/test_grid_fuzz.py      # as many as a release should see
+    # as many as a release should see
+    SCALING_FUZZ_EXAMPLES=2000 uv run pytest tests/scaling/test_grid_fuzz.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Damaged image files: whatever is done to their bytes, there is a store or one sentence that names
 the file.
 
-SCALING_FUZZ_EXAMPLES=20000 uv run pytest tests/trials/test_decoder_fuzz.py      # as many as a release should see
+    # as many as a release should see
+    SCALING_FUZZ_EXAMPLES=20000 uv run pytest tests/trials/test_decoder_fuzz.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Damaged stores: whatever their manifest or labels hold, there is a store or one sentence that
 names the folder and the remedy.
 
-SCALING_FUZZ_EXAMPLES=20000 uv run pytest tests/trials/test_manifest_fuzz.py      # as many as a release should see
+    # as many as a release should see
+    SCALING_FUZZ_EXAMPLES=20000 uv run pytest tests/trials/test_manifest_fuzz.py
 """
 
 from __future__ import annotations
