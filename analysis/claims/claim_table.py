@@ -1,4 +1,4 @@
-"""What every question is asked of: the table in one form, whether its rows are runs or cells."""
+"""The table that every claim is tested on, in one form whether its rows are runs or means of cells."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.claims.columns import check_distinct, check_spreads, is_percent, plain_columns
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.points import checked_level
 from analysis.published.load import Published
-from analysis.runs.columns import documented_scores, first_score
+from analysis.runs.columns import Column, column_of, documented_scores, first_score
 from analysis.runs.matching import SETTINGS
-from analysis.runs.outcomes import title_of
 from analysis.runs.table import numeric_column, require_columns
 
 Array = NDArray[np.float64]
@@ -25,11 +23,26 @@ MARGIN: Final = 0.01
 Spread = Literal["sd", "se"]
 READINGS: Final[dict[Spread, str]] = {"sd": "spread read as SD", "se": "spread read as SE"}
 WHERE = "the table of the study"
+COUNTS = ("pretrain_images", "finetune_images", "pretrain_steps", "encoder_params", "intermediate_images", "intermediate_steps", "finetune_steps")
+TEXT_COLUMNS = (
+    "encoder",
+    "pretrain_id",
+    "trunk_id",
+    "intermediate_id",
+    "pretrain_source",
+    "pretrain_recipe",
+    "pretrain_length",
+    "intermediate",
+    "intermediate_source",
+    "finetune_source",
+    "finetune_task",
+    "finetune_recipe",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
-    """A study's table, ready for questions."""
+class ClaimTable:
+    """A study's table, checked and ready for the tests."""
 
     name: str
     """Name of the study."""
@@ -49,14 +62,48 @@ class Material:
     """The settings of each cell; its index is the cell's number."""
 
     @property
-    def outcome_name(self) -> str:
-        """The outcome in words."""
-        return title_of(self.outcome, self.table)
+    def column(self) -> Column:
+        """The documentation of the outcome."""
+        return column_of(self.table, self.outcome)
 
     @property
-    def best(self) -> float:
-        """The highest value that the outcome can have: 1, or 100 where it is in percent."""
-        return 100.0 if is_percent(self.table[self.outcome]) else 1.0
+    def outcome_name(self) -> str:
+        """What sentences call the outcome."""
+        return self.column.title
+
+    @property
+    def better(self) -> int:
+        """1 where higher values of the outcome are better, -1 where lower ones are."""
+        return -1 if self.column.better == "lower" else 1
+
+    @property
+    def improves(self) -> str:
+        """The verb for a change to the better: 'raises', or 'lowers' where lower values are better."""
+        return "raises" if self.better > 0 else "lowers"
+
+    @property
+    def worsens(self) -> str:
+        """The verb for a change to the worse."""
+        return "lowers" if self.better > 0 else "raises"
+
+    def errors(self, values: Array) -> Array:
+        """Distance of outcomes from the best possible one, in the unit of the outcome.
+
+        The best is the bound that the column documents; of an undocumented one 1, or 100 in percent.
+        Raises AnalysisError where the documentation has no such bound.
+        """
+        column = self.column
+        best = column.highest if self.better > 0 else column.lowest
+        if best is None and column.role == "score":
+            raise AnalysisError(f"the score '{self.outcome}' has no best value: document its bound, and a law of its error can be fitted.")
+        if is_percent(self.table[self.outcome]) and self._is_share:
+            best = 100.0
+        return self.better * ((1.0 if best is None else best) - values)
+
+    @property
+    def _is_share(self) -> bool:
+        """Whether the outcome is a share of 1 (or in percent), as it is where nothing is documented."""
+        return self.column.highest == 1.0 or self.column.role != "score"
 
     @property
     def readings(self) -> tuple[Spread, ...]:
@@ -110,9 +157,10 @@ def prepare(
     level: float,
     margin: float | None,
     keep: Mapping[str, Hashable] | None = None,
-) -> Material:
-    """Check a table and bring it into form. Raises AnalysisError for a missing column or an outcome
-    without numbers.
+) -> ClaimTable:
+    """Check a table and bring it into form.
+
+    Raises AnalysisError for a missing column or an outcome without numbers.
     """
     table = study.table if isinstance(study, Published) else study
     if not isinstance(table, pd.DataFrame):
@@ -121,7 +169,7 @@ def prepare(
     if margin is not None and not (isinstance(margin, (int, float)) and np.isfinite(margin) and margin > 0):
         raise AnalysisError(f"margin = {margin!r} is not a difference above zero: state the largest negligible difference, as in margin=0.01.")
     name = study.name if isinstance(study, Published) else _name(table)
-    table = plain_columns(table)
+    table = _plain_columns(table)
     chosen = outcome or (study.outcome if isinstance(study, Published) else _first_outcome(table))
     require_columns(table, (chosen,), where=WHERE)
     values = numeric_column(table, chosen, where=WHERE)
@@ -134,14 +182,31 @@ def prepare(
     kept[chosen] = values.loc[there].to_numpy()
     kind: Literal["runs", "cells"] = "cells" if f"{chosen}_spread" in kept.columns else "runs"
     if kind == "cells":
-        check_spreads(kept, chosen)
+        _check_spreads(kept, chosen)
     settings = [column for column in SETTINGS if column in kept.columns and column != "seed"]
     grouped = kept.groupby(settings, dropna=False, sort=True)
     cell = grouped.ngroup().to_numpy()
     cells = kept.loc[~pd.Series(cell).duplicated().to_numpy(), settings].assign(cell=pd.unique(cell)).set_index("cell").sort_index()
-    check_distinct(kept, cell, kind, settings)
-    margin = margin if margin is not None else MARGIN * (100.0 if is_percent(kept[chosen]) else 1.0)
-    return Material(name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=float(margin), cell=cell, cells=cells)
+    _check_distinct(kept, cell, kind, settings)
+    margin = margin if margin is not None else _default_margin(kept, chosen)
+    return ClaimTable(name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=float(margin), cell=cell, cells=cells)
+
+
+def _default_margin(table: pd.DataFrame, outcome: str) -> float:
+    """A hundredth of the range that the outcome is documented to have, else of 1 (of 100 in
+    percent); of a score without bounds a hundredth of its largest size.
+    """
+    column = column_of(table, outcome)
+    if column.role != "score" or column.highest == 1.0:
+        return MARGIN * (100.0 if is_percent(table[outcome]) else 1.0)
+    if column.lowest is not None and column.highest is not None:
+        return MARGIN * (column.highest - column.lowest)
+    return MARGIN * (float(table[outcome].abs().max()) or 1.0)
+
+
+def is_percent(values: pd.Series) -> bool:
+    """Whether scores are in percent rather than shares of 1."""
+    return bool(values.max() > 1.5)
 
 
 def _name(table: pd.DataFrame) -> str:
@@ -155,3 +220,71 @@ def _first_outcome(table: pd.DataFrame) -> str:
         return found.name
     known = ", ".join(column.name for column in documented_scores(table))
     raise AnalysisError(f"{WHERE} has no outcome among {known} ({nearest_name('miou', table.columns)}): name one in outcome=.")
+
+
+def _plain_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy whose counts are numbers, whose names are plain text, and whose seeds are whole;
+    absent stages are 0 images and 'none'.
+
+    Raises AnalysisError for two columns of one name, text among counts, or a seed that is missing
+    in some rows alone.
+    """
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise AnalysisError(f"{WHERE} has two columns '{twice[0]}': rename or remove one.")
+    plain = table.reset_index(drop=True).copy()
+    for name in COUNTS:
+        if name in plain.columns:
+            plain[name] = numeric_column(plain, name, where=WHERE)
+    for name in TEXT_COLUMNS:
+        if name in plain.columns:
+            plain[name] = [None if pd.isna(value) else str(value) for value in plain[name].astype("object")]
+    plain["pretrain_images"] = plain["pretrain_images"].fillna(0.0) if "pretrain_images" in plain.columns else 0.0
+    plain["intermediate"] = ["none" if value is None or value != value else value for value in plain.get("intermediate", ["none"] * len(plain))]
+    if "seed" in plain.columns:
+        missing = plain["seed"].isna().to_numpy()
+        if missing.all():
+            return plain.drop(columns="seed")
+        if missing.any():
+            row = int(np.argmax(missing))
+            raise AnalysisError(f"row {row} of {WHERE} has no seed, and others have: give every run its seed, or leave the column out.")
+        seeds = plain["seed"].astype("object")
+        whole = all(isinstance(value, (int, float, np.integer, np.floating)) for value in seeds)
+        plain["seed"] = seeds.astype("float64") if whole else seeds.astype("str")
+    return plain
+
+
+def _check_spreads(cells: pd.DataFrame, outcome: str) -> None:
+    """Raises AnalysisError where cells do not say how many runs they are of, or a spread or number
+    of runs cannot be.
+    """
+    spread = f"{outcome}_spread"
+    if "n_runs" not in cells.columns:
+        raise AnalysisError(f"{WHERE} has the spreads '{spread}' and no column 'n_runs': say of how many runs each mean is, or drop the spreads.")
+    require_columns(cells, (spread, "n_runs"), where=WHERE)
+    spreads, runs = (numeric_column(cells, name, where=WHERE).to_numpy() for name in (spread, "n_runs"))
+    for bad, column, values, what in (
+        (spreads < 0, spread, spreads, "a spread below zero"),
+        (~(runs >= 1) | (runs != np.round(runs)), "n_runs", runs, "not a whole number of runs from 1 on"),
+    ):
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise AnalysisError(f"{WHERE}, column '{column}', row {row}: {values[row]:g} is {what}; correct it.")
+
+
+def _check_distinct(table: pd.DataFrame, cell: NDArray[np.int64], kind: str, settings: list[str]) -> None:
+    """Raises AnalysisError where two rows stand for one cell, or two runs for one cell and seed."""
+    keys = pd.DataFrame({"cell": cell})
+    if kind == "runs" and "seed" not in table.columns:
+        return  # runs of a cell without seeds are its repetitions
+    if kind == "runs":
+        keys["seed"] = table["seed"].to_numpy()
+    again = keys.duplicated().to_numpy()
+    if again.any():
+        row = int(np.argmax(again))
+        first = int(np.argmax((keys == keys.iloc[row]).all(axis=1).to_numpy()))
+        same = ", ".join([*settings, *(["seed"] if kind == "runs" else [])])
+        raise AnalysisError(
+            f"rows {first} and {row} of {WHERE} are equal in all settings ({same}): keep one of them, or add the column that tells them apart, "
+            f"such as pretrain_length."
+        )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.claims.claim_table import Material, Spread
+from analysis.claims.claim_table import ClaimTable, Spread
 from analysis.claims.rules import ROW_COLUMNS
 from analysis.runs.groups import groups_of_seeds
 from analysis.significance.multiplicity import adjust
@@ -46,15 +46,15 @@ class Contrast:
     """Why there is no interval; else ''."""
 
 
-def contrast(material: Material, weights: Weights, *, spread: Spread) -> Contrast:
+def contrast(study: ClaimTable, weights: Weights, *, spread: Spread) -> Contrast:
     """The sum over cells of weight x mean, with an interval; `weights` by number of the cell."""
-    if material.kind == "cells":
-        return _of_cells(material, weights, spread)
+    if study.kind == "cells":
+        return _of_cells(study, weights, spread)
     wanted = list(weights)
-    complete = material.by_seed.reindex(columns=wanted).dropna()
+    complete = study.by_seed.reindex(columns=wanted).dropna()
     values = pd.Series(complete.to_numpy() @ np.array([weights[cell] for cell in wanted]), index=complete.index)
     size = float(np.abs(complete.to_numpy()).max(initial=0.0))
-    return over_seeds(values, material.table.loc[np.isin(material.cell, wanted)], level=material.level, size=size)
+    return over_seeds(values, study.table.loc[np.isin(study.cell, wanted)], level=study.level, size=size)
 
 
 def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: float = 0.0) -> Contrast:
@@ -90,11 +90,11 @@ def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: flo
     return Contrast(value=centre, low=centre - half, high=centre + half, p=t_p_value(centre / error, n - 1), df=n - 1.0, n=told, note="")
 
 
-def _of_cells(material: Material, weights: Weights, spread: Spread) -> Contrast:
+def _of_cells(study: ClaimTable, weights: Weights, spread: Spread) -> Contrast:
     cells, w = np.array(list(weights)), np.array(list(weights.values()))
-    place = pd.Series(np.arange(len(material.cell)), index=material.cell).loc[cells].to_numpy()
-    value = float(material.means[cells] @ w)
-    variance, df = (part[place] for part in material.variances(spread))
+    place = pd.Series(np.arange(len(study.cell)), index=study.cell).loc[cells].to_numpy()
+    value = float(study.means[cells] @ w)
+    variance, df = (part[place] for part in study.variances(spread))
     counted = f"{len(cells)} cell means"
     nothing = float("nan")
     if np.isnan(variance).any():
@@ -102,15 +102,15 @@ def _of_cells(material: Material, weights: Weights, spread: Spread) -> Contrast:
         return Contrast(value=value, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
     parts = w**2 * variance
     error, freedom = float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / df).sum())
-    half = t_quantile(material.level, freedom) * error
+    half = t_quantile(study.level, freedom) * error
     return Contrast(value=value, low=value - half, high=value + half, p=t_p_value(value / error, freedom), df=freedom, n=counted, note="")
 
 
-def contrast_rows(material: Material, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:
+def contrast_rows(study: ClaimTable, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:
     """A contrast for each name, as the rows of a finding (Holm and Benjamini-Hochberg over them),
     and that of their mean.
     """
-    found = [(label, contrast(material, weights, spread=spread)) for label, weights in named]
+    found = [(label, contrast(study, weights, spread=spread)) for label, weights in named]
     p = np.array([one.p for _, one in found], dtype=float)
     holm, bh = adjust(p, method="holm"), adjust(p, method="bh")
     rows = [(label, one.value, one.low, one.high, one.p, holm[place], bh[place], one.n, one.note) for place, (label, one) in enumerate(found)]
@@ -118,4 +118,4 @@ def contrast_rows(material: Material, named: Sequence[tuple[str, Weights]], *, s
     for _, weights in named:
         for cell, weight in weights.items():
             together[cell] = together.get(cell, 0.0) + weight / len(named)
-    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), contrast(material, together, spread=spread)
+    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), contrast(study, together, spread=spread)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims.claim_table import Material
-from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
 from analysis.claims.overfitting import LENGTH, split_of
-from analysis.claims.regimes import ARXIV, CVPR, TOPIC, by_regime
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, tally, told
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
@@ -21,26 +20,30 @@ from analysis.formatting import level_of, p_value
 from analysis.overfitting import OverfittingSplit
 from analysis.significance.multiplicity import adjust
 
+TOPIC = "More pre-training data"
+ARXIV = "Xie et al., arXiv:2206.04664: masked image modelling is a data-scalable learner"
+CVPR = "Xie et al., CVPR 2023 abstract: it cannot benefit from more data without overfitting"
 
-def data_findings(material: Material) -> list[Finding]:
+
+def data_findings(study: ClaimTable) -> list[Finding]:
     """Claims on steps to more data. Raises AnalysisError where no two sizes share an encoder and a
     length.
     """
-    if LENGTH not in material.table.columns:
+    if LENGTH not in study.table.columns:
         raise AnalysisError(f"the table has no column '{LENGTH}': record the length of every pre-training.")
     split: OverfittingSplit | None
     try:
-        split = split_of(material)
+        split = split_of(study)
     except AnalysisError:
         split = None
-    asked: dict[str, Any] = {"outcome": material.outcome, "split": split, "margin": material.margin, "level": material.level}
-    found = more_data_effects(material.table, **asked)
-    said = [_every_step(material, found)]
-    longest = _last_step(material, found)
+    asked: dict[str, Any] = {"outcome": study.outcome, "split": split, "margin": study.margin, "level": study.level}
+    found = more_data_effects(study.table, **asked)
+    said = [_every_step(study, found)]
+    longest = _last_step(study, found)
     if longest is not None:
         said.append(longest)
     if len(found.regimes):
-        said += by_regime(material, found, more_data_effects(material.table, regime="phase", **asked))
+        said += _by_regime(study, found, more_data_effects(study.table, regime="phase", **asked))
     return said
 
 
@@ -56,7 +59,7 @@ def _next(found: MoreDataEffects, length: object) -> pd.DataFrame:
     return rows.merge(steps, on=["smaller", "larger"]).sort_values("smaller")
 
 
-def _every_step(material: Material, found: MoreDataEffects) -> Finding:
+def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
     table = _next(found, "all")
     p = table["p"].to_numpy(dtype=float)
     rows = pd.DataFrame(
@@ -72,19 +75,19 @@ def _every_step(material: Material, found: MoreDataEffects) -> Finding:
             "note": table["note"],
         }
     )[list(ROW_COLUMNS)].reset_index(drop=True)
-    verdict, p_every = for_every_cell(rows, +1)
+    verdict, p_every = for_every_cell(rows, study.better)
     equal = adjust(table["p_equivalent"].to_numpy(dtype=float), method="holm")
     flat: list[Any] = [row for _, row in table.assign(p_equivalent=equal).iterrows() if row["p_equivalent"] < ALPHA]
     if flat and verdict == "open":
         verdict, p_every = "refuted", float(min(row.p_equivalent for row in flat))
     same = "; ".join(
-        f"from {level_of(row.smaller)} to {level_of(row.larger)} it is within the {material.margin:g} that was stated as negligible "
+        f"from {level_of(row.smaller)} to {level_of(row.larger)} it is within the {study.margin:g} that was stated as negligible "
         f"({p_value(row.p_equivalent)})"
         for row in flat
     )
     steps = ", ".join(f"{row.difference:+.4f} from {level_of(row.smaller)} to {level_of(row.larger)} images" for row in table.itertuples())
     last = rows.iloc[-1]
-    estimate = estimate_of(last, "estimate", what=f"mean difference, {last['label']}", level=found.level, unit=material.outcome_name)
+    estimate = estimate_of(last, "estimate", what=f"mean difference, {last['label']}", level=found.level, unit=study.outcome_name)
     return Finding(
         identity="more-data-always-helps",
         topic=TOPIC,
@@ -94,9 +97,9 @@ def _every_step(material: Material, found: MoreDataEffects) -> Finding:
         p=p_every,
         p_adjusted=np.nan,
         test="the step that decides, after Holm over steps, or of its equivalence",
-        claim=f"Every step to more pre-training data raises {material.outcome_name}.",
+        claim=f"Every step to more pre-training data {study.improves} {study.outcome_name}.",
         sentence=cleaned(
-            f"More pre-training data change {material.outcome_name} by {steps}; {tally(rows, +1).replace('cell', 'step')}"
+            f"More pre-training data change {study.outcome_name} by {steps}; {tally(rows, study.better).replace('cell', 'step')}"
             + (f"; {same}" if same else "")
             + _conditions(table)
         ),
@@ -112,7 +115,7 @@ def _conditions(table: pd.DataFrame) -> str:
     return "".join(f"; {part}" for part in said)
 
 
-def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
+def _last_step(study: ClaimTable, found: MoreDataEffects) -> Finding | None:
     """At the longest training, the largest data against the next: the claim that it brings nothing,
     by equivalence.
     """
@@ -121,13 +124,13 @@ def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
     if table.empty:
         return None
     row = table.iloc[-1]
-    estimate = estimate_of(row, "difference", what="mean difference at the longest training", level=found.level, unit=material.outcome_name)
+    estimate = estimate_of(row, "difference", what="mean difference at the longest training", level=found.level, unit=study.outcome_name)
     equal = float(row["p_equivalent"])
     verdict: Verdict = "supported" if equal < ALPHA else "refuted" if beyond_margin(equal) < ALPHA else "open"
-    within = f"within +-{material.margin:g}, {p_value(row['p_equivalent'])}" if np.isfinite(row["p_equivalent"]) else f"no test: {row['note']}"
+    within = f"within +-{study.margin:g}, {p_value(row['p_equivalent'])}" if np.isfinite(row["p_equivalent"]) else f"no test: {row['note']}"
     difference = told(estimate, row["p"], places=4, extra=[f"{row.n_cells} cells"])
     sentence = (
-        f"At {level_of(max(lengths))} steps, {level_of(row['larger'])} rather than {level_of(row['smaller'])} images change {material.outcome_name} "
+        f"At {level_of(max(lengths))} steps, {level_of(row['larger'])} rather than {level_of(row['smaller'])} images change {study.outcome_name} "
         f"by {difference}, by {row['largest_absolute']:.4f} at most in any cell; equivalence {within}{_conditions(table)}"
     )
     return Finding(
@@ -137,7 +140,7 @@ def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
         verdict=verdict,
         sentence=cleaned(sentence),
         estimate=estimate,
-        claim=f"At the longest training the last step to more data changes {material.outcome_name} by less than {material.margin:g}.",
+        claim=f"At the longest training the last step to more data changes {study.outcome_name} by less than {study.margin:g}.",
         p=beyond_margin(equal) if verdict == "refuted" else equal,
         p_adjusted=np.nan,
         test="two one-sided tests against the margin",
@@ -146,11 +149,11 @@ def _last_step(material: Material, found: MoreDataEffects) -> Finding | None:
     )
 
 
-def interaction_findings(material: Material) -> list[Finding]:
+def interaction_findings(study: ClaimTable) -> list[Finding]:
     """That more data are worth more with longer training, and to bigger models. Raises
     AnalysisError where the grid is too small.
     """
-    found = data_interaction(material.table, outcome=material.outcome, level=material.level)
+    found = data_interaction(study.table, outcome=study.outcome, level=study.level)
     table = found.table.set_index("term")
     made = []
     for term, words in (("data x length", "with longer training"), ("data x params", "to bigger models")):
@@ -162,7 +165,7 @@ def interaction_findings(material: Material) -> list[Finding]:
             "estimate",
             what=f"change of the value of a doubling of data {words}",
             level=found.level,
-            unit=f"{material.outcome_name} per doubling",
+            unit=f"{study.outcome_name} per doubling",
         )
         p = float(row["p_holm"])
         sentence = (
@@ -175,7 +178,7 @@ def interaction_findings(material: Material) -> list[Finding]:
                 topic=TOPIC,
                 source=ARXIV,
                 claim=f"More data are worth more {words}.",
-                verdict=for_one(float(row["estimate"]), p, +1),
+                verdict=for_one(float(row["estimate"]), p, study.better),
                 sentence=cleaned(sentence),
                 estimate=estimate,
                 p=p,
@@ -190,11 +193,11 @@ def interaction_findings(material: Material) -> list[Finding]:
     return made
 
 
-def saturation_findings(material: Material) -> list[Finding]:
+def saturation_findings(study: ClaimTable) -> list[Finding]:
     """That the point where data stop paying moves with length and model size. Raises AnalysisError
     as `saturation` does.
     """
-    found = saturation(material.table, outcome=material.outcome, margin=material.margin, level=material.level)
+    found = saturation(study.table, outcome=study.outcome, margin=study.margin, higher_is_better=study.better > 0, level=study.level)
     made: list[Finding] = []
     first, *sentences = found.sentences()
     trends: list[tuple[Any, str]] = [(row, text) for (_, row), text in zip(found.trends.iterrows(), sentences, strict=True)]
@@ -225,3 +228,98 @@ def saturation_findings(material: Material) -> list[Finding]:
             )
         )
     return made
+
+
+def _by_regime(study: ClaimTable, found: MoreDataEffects, by_phase: MoreDataEffects) -> list[Finding]:
+    """The two papers' claims against one another: nothing without overfitting, something with it.
+
+    A series may be said to overfit as a whole, or from the length on where its loss is least; a
+    claim stands only if both ways of saying it agree.
+    """
+    tables = [one.regimes[one.regimes["measure"] == "step"].set_index("regime") for one in (found, by_phase)]
+    ways = ("series as a whole", "runs after the least loss")
+    rows = pd.DataFrame(
+        [
+            (f"one step to more data, {regime} ({way})", *(row[name] for name in ("difference", "low", "high", "p")), *(np.nan,) * 2, n, row["note"])
+            for table, way in zip(tables, ways, strict=True)
+            for regime, row in table.iterrows()
+            for n in [f"{row['n_cells']} cells, {row['n_encoders']} encoders"]
+        ],
+        columns=list(ROW_COLUMNS),
+    )
+    return [
+        _regime(
+            study,
+            [dict(table.iterrows())["falling"] for table in tables],
+            identity="no-benefit-without-overfitting",
+            source=CVPR,
+            where="does not overfit",
+            claim=f"Where the smaller data size does not overfit, more data change {study.outcome_name} by less than {study.margin:g}.",
+            rows=rows,
+        ),
+        _regime(
+            study,
+            [dict(table.iterrows())["overfitting"] for table in tables],
+            identity="benefit-where-overfitting",
+            source=ARXIV,
+            where="overfits",
+            claim=f"Where the smaller data size overfits, more data {study.improves.removesuffix('s')} {study.outcome_name}.",
+            rows=pd.DataFrame(),
+        ),
+    ]
+
+
+def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, where: str, claim: str, rows: pd.DataFrame) -> Finding:
+    negligible = where == "does not overfit"
+    verdicts: list[Verdict] = []
+    said, p = [], []
+    for row, way in zip(pair, ("where series are split", "where runs are split at the least loss"), strict=True):
+        estimate = estimate_of(
+            row,
+            "difference",
+            what=f"mean difference of a step to more data where the smaller size {where}",
+            level=study.level,
+            unit=study.outcome_name,
+        )
+        equal = float(row["p_equivalent"])
+        if negligible:
+            verdicts.append("supported" if equal < ALPHA else "refuted" if beyond_margin(equal) < ALPHA else "open")
+        else:
+            verdicts.append(for_one(estimate.value, float(row["p"]), study.better))
+        p.append(float(row["p"]) if not negligible else beyond_margin(equal) if verdicts[-1] == "refuted" else equal)
+        tested = f"; within +-{study.margin:g}: {p_value(equal)}" if negligible and np.isfinite(equal) else ""
+        cells = f"{row['n_cells']} cells"
+        said.append(f"{told(estimate, float(row['p']), places=4, extra=[cells])}{tested} {way}")
+    agree = len(set(verdicts)) == 1
+    first = pair[0]
+    return Finding(
+        identity=identity,
+        topic=TOPIC,
+        source=source,
+        claim=claim,
+        verdict=verdicts[0] if agree else "open",
+        sentence=cleaned(
+            f"Where the smaller size {where}, the next larger one changes {study.outcome_name} by {said[0]}, and by {said[1]}"
+            + ("" if agree else f": {verdicts[0]} by the first way to split and {verdicts[1]} by the second")
+        ),
+        estimate=estimate_of(
+            first,
+            "difference",
+            what=f"mean difference of a step to more data where the smaller size {where}",
+            level=study.level,
+            unit=study.outcome_name,
+        ),
+        p=max(p) if all(np.isfinite(p)) else float("nan"),
+        p_adjusted=np.nan,
+        test="two one-sided tests against the margin" if negligible else "no difference, two-sided t over encoders",
+        n=f"{first['n_cells']} cells, {first['n_encoders']} encoders",
+        reading="; ".join(str(row["note"]) for row in pair if row["note"]),
+        rows=rows,
+    )
+
+
+QUESTIONS = (
+    Question("Does more pre-training data help at equal length?", data_findings, without_intermediate=True),
+    Question("Is more data worth more with longer training and to bigger models?", interaction_findings, without_intermediate=True),
+    Question("Where do more data stop paying?", saturation_findings, without_intermediate=True),
+)

@@ -5,12 +5,13 @@ sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
 
+from analysis.claims.claim_table import ClaimTable
 from analysis.errors import AnalysisError, finite, nearest_name
 from analysis.significance.checks import Check
 
@@ -100,6 +101,20 @@ class Finding:
             "reading": self.reading,
             "checks": "; ".join(check.sentence for check in self.checks),
         }
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a study, answered by testing one or more claims."""
+
+    text: str
+    """The question, as it is listed where the table cannot answer it."""
+    answer: Callable[[ClaimTable], list[Finding]]
+    """Tests the claims. Raises AnalysisError with the reason where the table cannot answer."""
+    without_intermediate: bool = False
+    """Whether it is about pre-training itself, and so asked of the runs without an intermediate
+    stage, where the table has both.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.claims.claim_table import Material
-from analysis.claims.finding import Estimate, Finding, Verdict
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.finding import Estimate, Finding, Question, Verdict
 from analysis.claims.returns import TOPIC
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
@@ -21,7 +21,7 @@ FEWEST_CELLS = 10  # for six parameters
 BOOTSTRAP = 200
 
 
-def law_findings(material: Material) -> list[Finding]:
+def law_findings(study: ClaimTable) -> list[Finding]:
     """Two claims by the law of effective data transferred: its worth in labels grows less than in
     proportion, and errors have a floor above zero.
 
@@ -30,11 +30,11 @@ def law_findings(material: Material) -> list[Finding]:
     (`multiplicative`), but never decided. Raises AnalysisError where the grid is too small or mixes
     settings. Source: Hernandez et al. 2021, arXiv:2102.01293, eq. 1.
     """
-    first, second = (surface(material, law) for law in (LAW, SECOND_LAW))
-    return [_worth(material, first), _floor(material, first, second)]
+    first, second = (surface(study, law) for law in (LAW, SECOND_LAW))
+    return [_worth(study, first), _floor(study, first, second)]
 
 
-def _worth(material: Material, fitted: SurfaceFit) -> Finding:
+def _worth(study: ClaimTable, fitted: SurfaceFit) -> Finding:
     low, high = _interval(fitted, "alpha")
     alpha = Estimate(
         what="exponent alpha of pre-training images in their worth in labels", value=fitted.params["alpha"], low=low, high=high, level=fitted.level
@@ -44,7 +44,7 @@ def _worth(material: Material, fitted: SurfaceFit) -> Finding:
     sentence = (
         f"By the law of effective data, P pre-training images are worth k P^alpha F^beta labels at F labels, with alpha = {alpha.value:.2f} "
         f"({percent(fitted.level)} interval {low:.2f} to {high:.2f}): twice the images are worth {2**alpha.value:.2f} times the labels "
-        f"({2**low:.2f} to {2**high:.2f}; {_counted(material, fitted)}{deviation})"
+        f"({2**low:.2f} to {2**high:.2f}; {_counted(study, fitted)}{deviation})"
     )
     if fitted.status != "converged":
         sentence = f"The law of effective data does not tell what pre-training is worth in labels: {fitted.status}: {fitted.status_detail}"
@@ -58,12 +58,12 @@ def _worth(material: Material, fitted: SurfaceFit) -> Finding:
         estimate=alpha if fitted.status == "converged" else None,
         p=np.nan,
         p_adjusted=np.nan,
-        n=_counted(material, fitted),
-        reading=_taken(material),
+        n=_counted(study, fitted),
+        reading=_taken(study),
     )
 
 
-def _floor(material: Material, fitted: SurfaceFit, second: SurfaceFit) -> Finding:
+def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding:
     said = []
     for one in (fitted, second):
         low, high = _interval(one, "E")
@@ -87,8 +87,8 @@ def _floor(material: Material, fitted: SurfaceFit, second: SurfaceFit) -> Findin
         ),
         p=np.nan,
         p_adjusted=np.nan,
-        n=_counted(material, fitted),
-        reading=_taken(material),
+        n=_counted(study, fitted),
+        reading=_taken(study),
     )
 
 
@@ -96,18 +96,18 @@ def _interval(fitted: SurfaceFit, name: str) -> tuple[float, float]:
     return fitted.intervals[name] or (float("nan"), float("nan"))
 
 
-def _counted(material: Material, fitted: SurfaceFit) -> str:
-    return f"{fitted.n} {'cell means' if material.kind == 'cells' else 'runs'} in {len(_plain(material))} cells"
+def _counted(study: ClaimTable, fitted: SurfaceFit) -> str:
+    return f"{fitted.n} {'cell means' if study.kind == 'cells' else 'runs'} in {len(_plain(study))} cells"
 
 
-def surface(material: Material, law: str = LAW) -> SurfaceFit:
+def surface(study: ClaimTable, law: str = LAW) -> SurfaceFit:
     """A law fitted over all cells without an intermediate stage. Raises AnalysisError as
     `law_findings` does.
     """
-    if "finetune_images" not in material.cells.columns:
+    if "finetune_images" not in study.cells.columns:
         raise AnalysisError("the table has no column 'finetune_images': add the number of labels of every run.")
-    plain = _plain(material)
-    cells = material.cells.loc[plain]
+    plain = _plain(study)
+    cells = study.cells.loc[plain]
     free = ("pretrain_images", "finetune_images", "finetune_steps", "pretrain_source", "pretrain_recipe", "pretrain_length")
     mixed = [name for name in cells.columns if name not in free and cells[name].nunique() > 1]
     mixed += [name for name in ("pretrain_source", "pretrain_recipe", "pretrain_length") if name in cells.columns and cells[name].nunique() > 1]
@@ -119,15 +119,15 @@ def surface(material: Material, law: str = LAW) -> SurfaceFit:
             f"{len(cells)} cells of {sizes} pre-training sizes (scratch counted) and {labels} numbers of labels are too few for a law of six "
             f"parameters: it takes {FEWEST_CELLS} cells, three sizes and three numbers of labels."
         )
-    rows = material.table.loc[np.isin(material.cell, plain)]
-    error = material.best - rows[material.outcome].to_numpy(dtype=float)
-    groups = _groups(rows) if material.kind == "runs" else None
+    rows = study.table.loc[np.isin(study.cell, plain)]
+    error = study.errors(rows[study.outcome].to_numpy(dtype=float))
+    groups = _groups(rows) if study.kind == "runs" else None
     inputs = rows[["pretrain_images", "finetune_images"]].to_numpy(dtype=float)
-    return fit_surface(inputs, error, law=law, level=material.level, cluster=groups, bootstrap=BOOTSTRAP)
+    return fit_surface(inputs, error, law=law, level=study.level, cluster=groups, bootstrap=BOOTSTRAP)
 
 
-def _plain(material: Material) -> list[int]:
-    return [int(cell) for cell in material.cells.index[material.cells["intermediate"] == "none"]]
+def _plain(study: ClaimTable) -> list[int]:
+    return [int(cell) for cell in study.cells.index[study.cells["intermediate"] == "none"]]
 
 
 def _groups(rows: pd.DataFrame) -> NDArray[np.object_] | None:
@@ -141,7 +141,10 @@ def _groups(rows: pd.DataFrame) -> NDArray[np.object_] | None:
     return pretrainings.where(pretrainings.notna(), scratch).to_numpy(dtype=object)
 
 
-def _taken(material: Material) -> str:
-    named = material.kind == "runs" and _groups(material.table) is not None
-    drawn = "pre-trainings" if named else "runs" if material.kind == "runs" else "cells, weighted alike"
+def _taken(study: ClaimTable) -> str:
+    named = study.kind == "runs" and _groups(study.table) is not None
+    drawn = "pre-trainings" if named else "runs" if study.kind == "runs" else "cells, weighted alike"
     return f"the interval is a bootstrap over {drawn}, and takes the law for true"
+
+
+QUESTIONS = (Question("What is pre-training worth in labels, and is there a floor?", law_findings),)

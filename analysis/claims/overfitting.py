@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims.claim_table import Material
-from analysis.claims.finding import Finding, estimate_of
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.finding import Finding, Question, estimate_of
 from analysis.claims.proxy import LOSS, TOPIC, XIE
 from analysis.claims.rules import ROW_COLUMNS, for_one
 from analysis.claims.wording import cleaned
@@ -18,25 +18,25 @@ from analysis.overfitting import OverfittingSplit, phase_relations, split_by_ove
 LENGTH = "pretrain_steps"
 
 
-def split_of(material: Material) -> OverfittingSplit:
+def split_of(study: ClaimTable) -> OverfittingSplit:
     """The series of the study, by the rule 'falling'. Raises AnalysisError without losses or with
     one length only.
     """
-    if LOSS not in material.table.columns or LENGTH not in material.table.columns:
-        missing = LOSS if LOSS not in material.table.columns else LENGTH
+    if LOSS not in study.table.columns or LENGTH not in study.table.columns:
+        missing = LOSS if LOSS not in study.table.columns else LENGTH
         raise AnalysisError(f"the table has no column '{missing}': record it for every pre-training.")
-    split = split_by_overfitting(material.table, loss=LOSS, length=LENGTH, rule="falling")
+    split = split_by_overfitting(study.table, loss=LOSS, length=LENGTH, rule="falling")
     if not split.series["label"].notna().any():
         raise AnalysisError("every series has one length of pre-training only, so none can be told to overfit: run a second length.")
     return split
 
 
-def overfitting_findings(material: Material) -> list[Finding]:
+def overfitting_findings(study: ClaimTable) -> list[Finding]:
     """That the loss predicts the score in both phases with one sign, and with one slope. Raises
     AnalysisError as `split_of` does.
     """
-    split = split_of(material)
-    found = phase_relations(material.table, split, y=material.outcome, x=LOSS, level=material.level)
+    split = split_of(study)
+    found = phase_relations(study.table, split, y=study.outcome, x=LOSS, level=study.level)
     table = found.table.set_index("phase")
     rows = pd.DataFrame(
         [
@@ -59,7 +59,7 @@ def overfitting_findings(material: Material) -> list[Finding]:
     falling, over, gap = by_phase["falling"], by_phase["overfitting"], by_phase["difference"]
     counted = f"{falling['n']} runs of {falling['clusters']} falling and {over['n']} of {over['clusters']} overfitting series"
     reading = "rule: a series is falling if its loss falls at every step to a longer training"
-    per = f"{material.outcome_name} per unit of loss"
+    per = f"{study.outcome_name} per unit of loss"
     sentences = found.sentences()
     made = []
     for name, row, said in (("falling", falling, sentences[1]), ("overfitting", over, sentences[2])):
@@ -70,8 +70,8 @@ def overfitting_findings(material: Material) -> list[Finding]:
                 identity=f"loss-predicts-when-{name}",
                 topic=TOPIC,
                 source=XIE,
-                verdict=for_one(row["slope"], row["p"], -1),
-                claim=f"In series {where} a lower validation loss goes with a higher {material.outcome_name}.",
+                verdict=for_one(row["slope"], row["p"], -study.better),
+                claim=f"In series {where} a lower validation loss goes with a {'higher' if study.better > 0 else 'lower'} {study.outcome_name}.",
                 sentence=cleaned(f"{split.sentence if name == 'falling' else ''} {said}"),
                 estimate=estimate,
                 p=float(row["p"]),
@@ -88,8 +88,8 @@ def overfitting_findings(material: Material) -> list[Finding]:
             identity="overfitting-changes-slope",
             topic=TOPIC,
             source=XIE,
-            claim=f"Where series overfit, {material.outcome_name} falls less steeply with the validation loss.",
-            verdict=for_one(gap["slope"], gap["p"], +1),
+            claim=f"Where series overfit, {study.outcome_name} {'falls' if study.better > 0 else 'rises'} less steeply with the validation loss.",
+            verdict=for_one(gap["slope"], gap["p"], study.better),
             sentence=cleaned(sentences[3]),
             estimate=estimate,
             p=float(gap["p"]),
@@ -100,3 +100,6 @@ def overfitting_findings(material: Material) -> list[Finding]:
         )
     )
     return made
+
+
+QUESTIONS = (Question("What does overfitting do to the validation loss as a proxy?", overfitting_findings, without_intermediate=True),)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.claims.claim_table import Material
-from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, tally, told
 from analysis.claims.wording import cleaned
 from analysis.correlation import Correlation, compare_correlations, correlate, proxy_quality
@@ -39,27 +39,31 @@ def clusters_of(runs: pd.DataFrame) -> str | tuple[str, ...]:
     return "pretrain_id"
 
 
-def proxy_findings(material: Material) -> list[Finding]:
+def proxy_findings(study: ClaimTable) -> list[Finding]:
     """That the loss predicts the score over all runs, and within every data size. Raises
     AnalysisError without a loss.
     """
-    if LOSS not in material.table.columns:
+    if LOSS not in study.table.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
-    runs = material.table
-    asked: dict[str, object] = {"x": LOSS, "y": material.outcome, "cluster": clusters_of(runs), "level": material.level, "methods": ("pearson",)}
+    runs = study.table
+    asked: dict[str, object] = {"x": LOSS, "y": study.outcome, "cluster": clusters_of(runs), "level": study.level, "methods": ("pearson",)}
     pooled = correlate(runs, within=_labels(runs), **asked)  # type: ignore[arg-type]
-    said = [_pooled(material, pooled)]
+    said = [_pooled(study, pooled)]
     if runs.loc[runs[LOSS].notna(), "pretrain_images"].nunique() > 1:
         inside = correlate(runs, within=("pretrain_images", *_labels(runs)), **asked)  # type: ignore[arg-type]
-        said.append(_inside(material, inside))
+        said.append(_inside(study, inside))
     return said
+
+
+def _good(study: ClaimTable) -> str:
+    return "higher" if study.better > 0 else "lower"
 
 
 def _labels(runs: pd.DataFrame) -> tuple[str, ...]:
     return ("finetune_images",) if "finetune_images" in runs.columns and runs["finetune_images"].nunique() > 1 else ()
 
 
-def _pooled(material: Material, found: Correlation) -> Finding:
+def _pooled(study: ClaimTable, found: Correlation) -> Finding:
     row = found.within_groups.iloc[0] if len(found.within_groups) else found.table.iloc[0]
     what = "Pearson correlation of validation loss and score" + (", with the means of each number of labels removed" if found.within else "")
     estimate = estimate_of(row, "r", what=what, level=found.level)
@@ -68,9 +72,9 @@ def _pooled(material: Material, found: Correlation) -> Finding:
         identity="loss-predicts-score",
         topic=TOPIC,
         source=XIE,
-        claim=f"A lower validation loss goes with a higher {material.outcome_name}.",
-        verdict=for_one(estimate.value, float(row["p"]), -1),
-        sentence=cleaned(_pooled_sentence(material, found, estimate, row)),
+        claim=f"A lower validation loss goes with a {_good(study)} {study.outcome_name}.",
+        verdict=for_one(estimate.value, float(row["p"]), -study.better),
+        sentence=cleaned(_pooled_sentence(study, found, estimate, row)),
         estimate=estimate,
         p=float(row["p"]),
         p_adjusted=np.nan,
@@ -81,37 +85,39 @@ def _pooled(material: Material, found: Correlation) -> Finding:
     )
 
 
-def _pooled_sentence(material: Material, found: Correlation, estimate: Estimate, row: Any) -> str:
+def _pooled_sentence(study: ClaimTable, found: Correlation, estimate: Estimate, row: Any) -> str:
     """The correlation that decides first, with its p; then what `correlate` says of all runs."""
     if not len(found.within_groups):
         return found.sentence
-    first = f"With the means of each number of labels removed, validation loss and {material.outcome_name} correlate with r = "
+    first = f"With the means of each number of labels removed, validation loss and {study.outcome_name} correlate with r = "
     pooled, _, _ = found.sentence.partition(" With the levels' means removed")
     return f"{first}{told(estimate, float(row['p']), places=2)}. {pooled}"
 
 
-def _inside(material: Material, found: Correlation) -> Finding:
+def _inside(study: ClaimTable, found: Correlation) -> Finding:
     """Within each data size: by groups where labels do not vary, else with the labels' means
     removed as well.
     """
     pearson = found.table[(found.table["method"] == "pearson") & (found.table["group"] != "all")]
     rows = _rows(pearson, found.within)
-    verdict, p = for_every_cell(rows, -1)
+    side = -study.better
+    verdict, p = for_every_cell(rows, side)
     row = found.within_groups.iloc[0]
     what = "Pearson correlation of validation loss and score within data sizes, their means removed"
     estimate = estimate_of(row, "r", what=what, level=found.level)
-    ahead = int((rows["estimate"] < 0).sum())
+    ahead = int((side * rows["estimate"] > 0).sum())
     known = rows.dropna(subset=["estimate"])
-    worst = known.sort_values("estimate").iloc[-1] if len(known) else None
+    worst = known.sort_values("estimate").iloc[-1 if side < 0 else 0] if len(known) else None
     against = "" if worst is None else f"; it is {worst['estimate']:+.2f} within {worst['label']} (n = {worst['n']})"
     simpson = ""
     pooled = float(found.table["r"].iloc[0])
-    if found.signs_differ and worst is not None and pooled < 0 < worst["estimate"]:
+    if found.signs_differ and worst is not None and side * pooled > 0 > side * worst["estimate"]:
         doubt = "beyond doubt" if found.signs_differ_beyond_doubt else "though no group's interval excludes zero on that side"
         simpson = f": pooled over data sizes the sign is the other ({pooled:+.2f}), {doubt}"
     sentence = (
-        f"Within data sizes the validation loss and {material.outcome_name} correlate with r = {told(estimate, float(row['p']), places=2)}; "
-        f"it is below zero in {ahead} of {len(rows)} groups; {tally(rows, -1).replace('cell', 'group')}{against}{simpson}"
+        f"Within data sizes the validation loss and {study.outcome_name} correlate with r = {told(estimate, float(row['p']), places=2)}; "
+        f"it is {'below' if side < 0 else 'above'} zero in {ahead} of {len(rows)} groups; "
+        f"{tally(rows, side).replace('cell', 'group')}{against}{simpson}"
     )
     return Finding(
         identity="loss-predicts-within-sizes",
@@ -121,7 +127,7 @@ def _inside(material: Material, found: Correlation) -> Finding:
         sentence=cleaned(sentence),
         estimate=estimate,
         p=p,
-        claim=f"Within every number of pre-training images a lower validation loss goes with a higher {material.outcome_name}.",
+        claim=f"Within every number of pre-training images a lower validation loss goes with a {_good(study)} {study.outcome_name}.",
         p_adjusted=np.nan,
         test="the group that decides, after Holm over groups",
         n=_counted(row),
@@ -148,15 +154,15 @@ def _counted(row: pd.Series) -> str:
     return f"{row['n']} runs in {row['clusters']} independent clusters"
 
 
-def rival_finding(material: Material) -> Finding:
+def rival_finding(study: ClaimTable) -> Finding:
     """That validation loss correlates with the score more closely than training loss. Raises
     AnalysisError without both losses.
     """
-    runs = material.table
+    runs = study.table
     missing = [name for name in ("train_mim_loss", LOSS) if name not in runs.columns]
     if missing:
         raise AnalysisError(f"the table has no column '{missing[0]}': record both losses of every pre-training.")
-    found = compare_correlations(runs, x=("train_mim_loss", LOSS), y=material.outcome, cluster=clusters_of(runs), level=material.level)
+    found = compare_correlations(runs, x=("train_mim_loss", LOSS), y=study.outcome, cluster=clusters_of(runs), level=study.level)
     estimate = Estimate(
         what="correlation of training loss with the score minus that of validation loss",
         value=found.difference,
@@ -168,8 +174,8 @@ def rival_finding(material: Material) -> Finding:
         identity="validation-beats-training-loss",
         topic=TOPIC,
         source=XIE,
-        verdict=for_one(found.difference, found.p, +1),
-        claim=f"The validation loss goes with {material.outcome_name} more closely than the training loss does.",
+        verdict=for_one(found.difference, found.p, study.better),
+        claim=f"The validation loss goes with {study.outcome_name} more closely than the training loss does.",
         sentence=cleaned(found.sentence),
         estimate=estimate,
         p=found.p,
@@ -180,14 +186,14 @@ def rival_finding(material: Material) -> Finding:
     )
 
 
-def choice_findings(material: Material) -> list[Finding]:
+def choice_findings(study: ClaimTable) -> list[Finding]:
     """That choosing by the loss beats chance, and beats choosing the largest data. Raises
     AnalysisError where there is nothing to choose.
     """
-    runs = material.table
+    runs = study.table
     if LOSS not in runs.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
-    found = proxy_quality(runs, score=material.outcome, within=_labels(runs), cluster=clusters_of(runs), level=material.level)
+    found = proxy_quality(runs, score=study.outcome, within=_labels(runs), cluster=clusters_of(runs), level=study.level)
     group = "within groups" if "within groups" in set(found.table["group"]) else "all"
     table = found.table[found.table["group"] == group].set_index("proxy")
     loss: Any = table.loc["loss"]
@@ -242,3 +248,10 @@ def _p_of(value: float, low: float, high: float, level: float, df: int) -> float
     """p of zero, from a Student interval that is symmetric about its value."""
     error = (high - low) / 2.0 / t_quantile(level, df) if df > 0 else float("nan")
     return t_p_value(value / error, df) if error > 0.0 else float("nan")
+
+
+QUESTIONS = (
+    Question("Does the validation loss predict the score?", proxy_findings, without_intermediate=True),
+    Question("Does the validation loss predict it better than the training loss?", lambda study: [rival_finding(study)]),
+    Question("How good a choice is the lowest validation loss?", choice_findings, without_intermediate=True),
+)

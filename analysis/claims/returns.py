@@ -9,9 +9,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.claims.claim_table import READINGS, Material, Spread
+from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Weights, contrast_rows
-from analysis.claims.finding import Estimate, Finding
+from analysis.claims.finding import Estimate, Finding, Question
 from analysis.claims.pretraining import CLAIMED
 from analysis.claims.rules import for_one, tally, told
 from analysis.claims.wording import both_readings, cells_in_words, cleaned
@@ -24,66 +24,70 @@ WORDS = {"pretrain_images": "pre-training images", "finetune_images": "labels"}
 FOLLOWS = {"finetune_images": ("finetune_steps",), "pretrain_images": ()}
 
 
-def shrinking(material: Material, factor: str) -> Finding:
+def shrinking(study: ClaimTable, factor: str) -> Finding:
     """Claim: a doubling of the factor brings less at the last step than at the first; per cell, the
     first step's gain per doubling minus the last's.
 
     Raises AnalysisError where fewer than three sizes above zero agree in all else.
     """
-    series = [one for one in _series(material, factor) if len(one) >= 3]
+    series = [one for one in _series(study, factor) if len(one) >= 3]
     if not series:
         raise AnalysisError(f"fewer than three numbers of {WORDS[factor]} above zero agree in all else: run a third one.")
-    first, last = (float(np.mean([_worth(material, _step(one, place)) for one in series])) for place in (0, -2))
+    first, last = (float(np.mean([_worth(study, _step(one, place)) for one in series])) for place in (0, -2))
     return _claimed(
-        material,
-        [(_label(material, one, factor), _difference(_step(one, 0), _step(one, len(one) - 2))) for one in series],
+        study,
+        [(_label(study, one, factor), _difference(_step(one, 0), _step(one, len(one) - 2))) for one in series],
         identity=f"returns-shrink-{factor.split('_')[0]}",
-        claim=f"A doubling of the {WORDS[factor]} brings less {material.outcome_name} at the last step than at the first.",
+        claim=f"A doubling of the {WORDS[factor]} {_less(study)} at the last step than at the first.",
         source=CLAIMED if factor == "pretrain_images" else "",
-        direction=+1,
+        direction=study.better,
         what="gain per doubling at the first step minus at the last",
         test="no difference on average, two-sided t",
         words=lambda told, counted: (
-            f"A doubling of the {WORDS[factor]} brings {first:+.4f} {material.outcome_name} at the first step and {last:+.4f} at the last, "
+            f"A doubling of the {WORDS[factor]} brings {first:+.4f} {study.outcome_name} at the first step and {last:+.4f} at the last, "
             f"a difference of {told}; {counted}"
         ),
     )
 
 
-def last_doubling(material: Material, factor: str) -> Finding:
+def _less(study: ClaimTable) -> str:
+    return f"brings less {study.outcome_name}" if study.better > 0 else f"improves {study.outcome_name} less"
+
+
+def last_doubling(study: ClaimTable, factor: str) -> Finding:
     """Claim: the last doubling of the factor that was measured still helps; per cell, the last
     step's gain per doubling.
 
     Raises AnalysisError where fewer than two sizes above zero agree in all else.
     """
-    series = [one for one in _series(material, factor) if len(one) >= 2]
+    series = [one for one in _series(study, factor) if len(one) >= 2]
     if not series:
         raise AnalysisError(f"no two numbers of {WORDS[factor]} above zero agree in all else: run a second one.")
     ends = sorted({(one[-2][0], one[-1][0]) for one in series})
     span = f"from {level_of(ends[-1][0])} to {level_of(ends[-1][1])} {WORDS[factor]}" + (" (in some cells to fewer)" if len(ends) > 1 else "")
     return _claimed(
-        material,
-        [(_label(material, one, factor), _step(one, len(one) - 2)) for one in series],
+        study,
+        [(_label(study, one, factor), _step(one, len(one) - 2)) for one in series],
         identity=f"last-doubling-{factor.split('_')[0]}",
-        claim=f"The last doubling of the {WORDS[factor]} still raises {material.outcome_name}.",
+        claim=f"The last doubling of the {WORDS[factor]} still {study.improves} {study.outcome_name}.",
         source="",
-        direction=+1,
+        direction=study.better,
         what=f"gain per doubling {span}",
         test="no gain on average, two-sided t",
         words=lambda told, counted: f"Going {span}, each doubling brings {told}; {counted}",
     )
 
 
-def gain_by_labels(material: Material) -> Finding:
+def gain_by_labels(study: ClaimTable) -> Finding:
     """Claim: pre-training helps less the more labels there are; per pre-training, the slope of its
     gain over scratch by log2 of the labels.
 
     Raises AnalysisError where no pre-training and its scratch share two numbers of labels.
     """
     named = []
-    for series in _series(material, "finetune_images"):
-        if series and float(material.cells["pretrain_images"].loc[series[0][1]]) > 0:
-            pairs = [(size, cell, scratch) for size, cell in series if (scratch := scratch_of(material, cell)) is not None]
+    for series in _series(study, "finetune_images"):
+        if series and float(study.cells["pretrain_images"].loc[series[0][1]]) > 0:
+            pairs = [(size, cell, scratch) for size, cell in series if (scratch := scratch_of(study, cell)) is not None]
             if len(pairs) >= 2:
                 labels = np.log2([float(size) for size, _, _ in pairs])
                 slope = (labels - labels.mean()) / np.sum((labels - labels.mean()) ** 2)
@@ -91,16 +95,16 @@ def gain_by_labels(material: Material) -> Finding:
                 for weight, (_, cell, scratch) in zip(slope, pairs, strict=True):
                     weights[cell] = weights.get(cell, 0.0) + float(weight)
                     weights[scratch] = weights.get(scratch, 0.0) - float(weight)
-                named.append((_label(material, series, "finetune_images"), weights))
+                named.append((_label(study, series, "finetune_images"), weights))
     if not named:
         raise AnalysisError("no pre-training shares two numbers of labels with training from scratch: run scratch at two numbers of labels.")
     return _claimed(
-        material,
+        study,
         named,
         identity="gain-shrinks-with-labels",
         claim="The gain from pre-training shrinks as labels grow.",
         source=CLAIMED,
-        direction=-1,
+        direction=-study.better,
         what="change of the gain from pre-training per doubling of the labels",
         test="no change on average, two-sided t",
         words=lambda told, _: f"With each doubling of the labels the gain from pre-training changes by {told}",
@@ -109,7 +113,7 @@ def gain_by_labels(material: Material) -> Finding:
 
 
 def _claimed(
-    material: Material,
+    study: ClaimTable,
     named: Sequence[tuple[str, Weights]],
     *,
     identity: str,
@@ -124,16 +128,14 @@ def _claimed(
     """A claim on the mean of contrasts, decided by its sign under every reading; `words` makes the
     sentence of the number and the tally.
     """
-    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(material, named, spread=spread)) for spread in material.readings]
+    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(study, named, spread=spread)) for spread in study.readings]
     rows, mean = said[0][1], said[0][2]
     count = f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"
-    estimate = Estimate(
-        what=f"{what}, mean over {count}", value=mean.value, low=mean.low, high=mean.high, level=material.level, unit=material.outcome_name
-    )
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, direction)) for spread, _, one in said], material)
+    estimate = Estimate(what=f"{what}, mean over {count}", value=mean.value, low=mean.low, high=mean.high, level=study.level, unit=study.outcome_name)
+    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, direction)) for spread, _, one in said], study)
     number = told(estimate, mean.p, places=4, extra=[mean.n])
-    if np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < material.margin:
-        number += f", within the {material.margin:g} that was stated as negligible"
+    if np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < study.margin:
+        number += f", within the {study.margin:g} that was stated as negligible"
     return Finding(
         identity=identity,
         topic=TOPIC,
@@ -147,26 +149,26 @@ def _claimed(
         test=test,
         n=f"{count}, {mean.n}",
         reading=reading,
-        rows=pd.concat([table.assign(reading=_reading(material, spread)) for spread, table, _ in said], ignore_index=True),
+        rows=pd.concat([table.assign(reading=_reading(study, spread)) for spread, table, _ in said], ignore_index=True),
     )
 
 
-def scratch_of(material: Material, cell: int) -> int | None:
+def scratch_of(study: ClaimTable, cell: int) -> int | None:
     """The cell from scratch, without an intermediate stage, that equals this one in all else."""
     wanted: dict[str, Hashable] = {}
-    for name in material.cells.columns:
+    for name in study.cells.columns:
         if name not in PRETRAIN and not name.startswith("intermediate"):
-            wanted[name] = material.cells.loc[cell, name]
-    return material.find(**wanted, pretrain_images=0, intermediate="none")
+            wanted[name] = study.cells.loc[cell, name]
+    return study.find(**wanted, pretrain_images=0, intermediate="none")
 
 
-def _series(material: Material, factor: str) -> Iterator[list[tuple[float, int]]]:
+def _series(study: ClaimTable, factor: str) -> Iterator[list[tuple[float, int]]]:
     """Sizes above zero and their cells, ascending, for each combination of all other settings;
     without an intermediate stage.
     """
-    if factor not in material.cells.columns:
+    if factor not in study.cells.columns:
         raise AnalysisError(f"the table has no column '{factor}': add it.")
-    plain = material.cells.loc[(material.cells["intermediate"] == "none") & (material.cells[factor] > 0)]
+    plain = study.cells.loc[(study.cells["intermediate"] == "none") & (study.cells[factor] > 0)]
     others = [name for name in plain.columns if name != factor and name not in FOLLOWS[factor]]
     groups = plain.groupby(others, dropna=False, sort=True) if others else [((), plain)]
     for _, group in groups:
@@ -186,14 +188,22 @@ def _difference(one: Weights, other: Weights) -> Weights:
     return {cell: one.get(cell, 0.0) - other.get(cell, 0.0) for cell in dict.fromkeys([*one, *other])}
 
 
-def _worth(material: Material, weights: Weights) -> float:
-    means = material.means
+def _worth(study: ClaimTable, weights: Weights) -> float:
+    means = study.means
     return float(sum(weight * means[cell] for cell, weight in weights.items()))
 
 
-def _label(material: Material, series: Sequence[tuple[float, int]], factor: str) -> str:
-    return cells_in_words(material.cells, series[0][1], without=(factor, *FOLLOWS[factor]))
+def _label(study: ClaimTable, series: Sequence[tuple[float, int]], factor: str) -> str:
+    return cells_in_words(study.cells, series[0][1], without=(factor, *FOLLOWS[factor]))
 
 
-def _reading(material: Material, spread: Spread) -> str:
-    return READINGS[spread] if material.kind == "cells" else ""
+def _reading(study: ClaimTable, spread: Spread) -> str:
+    return READINGS[spread] if study.kind == "cells" else ""
+
+
+QUESTIONS = (
+    Question("Do the returns of pre-training images shrink?", lambda study: [shrinking(study, "pretrain_images")]),
+    Question("Do more pre-training images still help?", lambda study: [last_doubling(study, "pretrain_images")]),
+    Question("Do the returns of labels shrink?", lambda study: [shrinking(study, "finetune_images")]),
+    Question("Does pre-training help less with more labels?", lambda study: [gain_by_labels(study)]),
+)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.claims.claim_table import Material
+from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Verdict
 from analysis.formatting import level_of
+from analysis.runs.columns import RUN_COLUMNS
 
 NAMES = {
     "encoder": "",
@@ -20,16 +21,7 @@ NAMES = {
 }
 
 ORDER = ("encoder", "pretrain_images", "finetune_images", "intermediate")  # told first, and always where they vary
-COLUMNS = {
-    "val_mim_loss": "validation loss",
-    "train_mim_loss": "training loss",
-    "equal finetune_images": "equal numbers of labels",
-    "finetune_images": "number of labels",
-    "pretrain_images": "pre-training images",
-    "pretrain_source": "pre-training data",
-    "pretrain_steps": "pre-training steps",
-    "encoder_params": "encoder parameters",
-}
+COLUMNS = {"equal finetune_images": "equal numbers of labels", **{name: column.title for name, column in RUN_COLUMNS.items() if "_" in name}}
 
 
 def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = ()) -> str:
@@ -66,13 +58,13 @@ def telling(cells: pd.DataFrame) -> list[str]:
     return told
 
 
-def both_readings(verdicts: Sequence[tuple[str, Verdict]], material: Material) -> tuple[Verdict, str, str]:
+def both_readings(verdicts: Sequence[tuple[str, Verdict]], study: ClaimTable) -> tuple[Verdict, str, str]:
     """One verdict from those under each reading of the spread, the reading that the numbers are of,
     and a clause on the other reading.
 
     Where the readings disagree the claim is open: the table does not say which of them is meant.
     """
-    if material.kind == "runs":
+    if study.kind == "runs":
         return verdicts[0][1], "", ""
     (first, one), *others = verdicts
     if all(other == one for _, other in others):

@@ -17,7 +17,7 @@ from analysis.correlation.row import FEWEST_RUNS, Sample, estimate_row
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level, checked_samples
 from analysis.formatting import level_of
-from analysis.runs.outcomes import outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 
 
@@ -121,5 +121,5 @@ def correlate(
         n_without_given=int(both.sum() - there.sum()),
         signs_differ=bool(turned),
         signs_differ_beyond_doubt=tuple(sure),
-        sentence=in_words(table, inside, x=x, y=y, adjusted=adjusted, level=level, cluster=by),
+        sentence=in_words(table, inside, x=x, outcome=title_of(y, runs), adjusted=adjusted, level=level, cluster=by),
     )

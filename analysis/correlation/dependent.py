@@ -145,7 +145,9 @@ def compare_correlations(
         n=n,
         clusters=clusters,
         note=note,
-        sentence=_sentence(x, y, words, r, (low, high, p), level=level, counted=f"{n} runs, {clusters} independent {unit}", note=note),
+        sentence=_sentence(
+            x, title_of(y, runs), words, r, (low, high, p), level=level, counted=f"{n} runs, {clusters} independent {unit}", note=note
+        ),
     )
 
 
@@ -169,7 +171,7 @@ def _jackknifed(method: str, replicates: Array, clusters: int, *, level: float) 
 
 def _sentence(
     x: tuple[str, str],
-    y: str,
+    outcome: str,
     adjusted: tuple[str, ...],
     r: tuple[float, float],
     ends: tuple[float, float, float],
@@ -178,7 +180,6 @@ def _sentence(
     counted: str,
     note: str,
 ) -> str:
-    outcome = title_of(y)
     held = f" given {', '.join(adjusted)}" if adjusted else ""
     if not np.isfinite(r).all():
         return f"The correlations of {x[0]} and {x[1]} with {outcome}{held} cannot be compared: {note}."

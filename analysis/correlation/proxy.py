@@ -13,12 +13,12 @@ from analysis.correlation.covariates import WHERE
 from analysis.correlation.estimates import Array, Labels, ranks
 from analysis.correlation.intervals import left_out, t_interval
 from analysis.correlation.pairs_of_runs import PairChoices, chosen_score, pair_choices
-from analysis.correlation.proxy_sentences import sentences_of
 from analysis.correlation.row import FEWEST_CLUSTERS, Sample, chance_of
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level, checked_samples
-from analysis.formatting import level_of
-from analysis.runs.outcomes import outcome_of
+from analysis.formatting import decimals_for, level_of, p_value, percent
+from analysis.runs.columns import column_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 
 TRIVIAL = {"largest data": "pretrain_images", "longest training": "pretrain_steps", "largest model": "encoder_params"}
@@ -35,7 +35,7 @@ class ProxyQuality:
     loss: str
     """The column whose lowest value chooses."""
     score: str
-    """The column that is to be high."""
+    """The column that is to be high, or low where its documentation says that lower is better."""
     within: tuple[str, ...]
     """Columns inside whose level combinations runs were compared."""
     level: float
@@ -51,7 +51,7 @@ class ProxyQuality:
     (of runs from two pre-trainings), accuracy (share ordered rightly, ties half), low, high, p (of
     no association with the score, losses change places; for the loss alone), ahead, ahead_low,
     ahead_high (accuracy of the loss less that of this proxy), best and chosen (scores of the best
-    and of the chosen run), regret (best - chosen: top-1 regret), pair_regret, pair_low, pair_high
+    and of the chosen run), regret (how much worse the chosen one is: top-1 regret), pair_regret, pair_low, pair_high
     (mean loss of score of a choice between two), note. Scores and regrets are in the unit of the
     score.
     """
@@ -108,8 +108,10 @@ def proxy_quality(
         else:
             goodness[name], used[name] = values, column
     goodness["random"] = np.zeros(len(kept))
+    sign = -1.0 if column_of(runs, score).better == "lower" else 1.0
     data = _Data(
-        score=second[there].to_numpy(),
+        score=sign * second[there].to_numpy(),
+        sign=sign,
         goodness=goodness,
         cluster=labels,
         pretraining=own,
@@ -127,8 +129,9 @@ def proxy_quality(
         name = ", ".join(f"{column} = {level_of(value)}" for column, value in levels.items())
         rows += [levels | row for row in _rows(data, inside, data.group[inside], name, level, seed)]
     table = pd.DataFrame(rows, columns=["proxy", "group", *within, *COLUMNS])
-    said = sentences_of(table, loss=loss, score=score, within=within, proxies=used, level=level)
-    return ProxyQuality(loss=loss, score=score, within=within, level=level, proxies=used, table=table, sentences=said)
+    better = "higher" if sign > 0 else "lower"
+    sentences = _sentences(table, loss=loss, outcome=title_of(score, runs), better=better, within=within, proxies=used, level=level)
+    return ProxyQuality(loss=loss, score=score, within=within, level=level, proxies=used, table=table, sentences=sentences)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +139,9 @@ class _Data:
     """Arrays of shape (n,)."""
 
     score: Array
+    """Higher is better: turned round where lower scores are better."""
+    sign: float
+    """-1 where it was turned round, else 1."""
     goodness: dict[str, Array]
     cluster: Labels
     pretraining: Labels
@@ -169,7 +175,7 @@ def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, s
         choice = choices[proxy]
         chosen = float(np.mean([chosen_score(value[inside][group == one], score[group == one]) for one in np.unique(group)]))
         row = counted | {"proxy": proxy, "pairs": choice.pairs, "accuracy": float(choice.accuracy[0])}
-        row |= {"best": best, "chosen": chosen, "regret": best - chosen, "pair_regret": float(choice.regret[0]), "p": NOTHING}
+        row |= {"best": data.sign * best, "chosen": data.sign * chosen, "regret": best - chosen, "pair_regret": float(choice.regret[0]), "p": NOTHING}
         row |= _intervals(choice, choices["loss"], proxy, clusters, level)
         if proxy == "loss" and choice.pairs:
             several = len(np.unique(group)) > 1
@@ -205,3 +211,46 @@ def _intervals(choice: PairChoices, of_loss: PairChoices, proxy: str, clusters: 
         found |= {"ahead_low": ahead_low, "ahead_high": ahead_high}
     note = MAXIMUM if np.isfinite(low) or proxy == "random" else "the accuracy is the same whichever cluster is left out"
     return nothing | found | {"note": note}
+
+
+def _sentences(
+    table: pd.DataFrame, *, loss: str, outcome: str, better: str, within: tuple[str, ...], proxies: Mapping[str, str], level: float
+) -> tuple[str, ...]:
+    """Sentences on accuracy, top-1 regret and each trivial rule, from the first group of the table."""
+    rows = table[table["group"] == table["group"].iloc[0]].set_index("proxy")
+    first = rows.loc["loss"]
+    inside = f" at equal {', '.join(within)}" if within else ""
+    if not first["pairs"]:
+        return (f"No two runs of different pre-trainings can be compared{inside}: nothing can be said about choosing by {loss}.",)
+    ends = f"{percent(level)} interval {first['low']:.0%} to {first['high']:.0%}" if np.isfinite(first["low"]) else f"no interval: {first['note']}"
+    tested = f", {p_value(first['p'])}" if np.isfinite(first["p"]) else ""
+    counted = f"{first['pretrainings']} pre-trainings"
+    if first["clusters"] != first["pretrainings"]:
+        counted += f" in {first['clusters']} clusters"
+    sentences = [
+        f"Of two runs of different pre-trainings{inside} the one with the lower {loss} has the {better} {outcome} in {first['accuracy']:.0%} of "
+        f"{first['pairs']:,} pairs ({ends}{tested}; {counted}), where chance has 50%."
+    ]
+    spread = float(rows["regret"].max())
+    shown = f".{max(decimals_for(spread), 1)}f" if 1e-5 < spread < 1e6 else ".4g"
+    mean = "Averaged over levels, the" if within and table["group"].nunique() > 3 else "The"
+    others = [f"{rows.loc[name, 'regret']:{shown}} by {_rule(name)}" for name in (*proxies, "random")]
+    sentences.append(
+        f"{mean} run with the lowest {loss} has {outcome} {first['chosen']:{shown}} where the best has {first['best']:{shown}}: a top-1 regret "
+        f"of {first['regret']:{shown}}, against {', '.join(others)}."
+    )
+    for name in proxies:
+        row = rows.loc[name]
+        ahead = f"{100.0 * row['ahead']:+.0f} points"
+        how = f"{percent(level)} interval {100.0 * row['ahead_low']:+.0f} to {100.0 * row['ahead_high']:+.0f}"
+        if not np.isfinite(row["ahead_low"]):
+            how, verdict = f"no interval: {row['note']}", ""
+        else:
+            sure = row["ahead_low"] * row["ahead_high"] > 0
+            verdict = f": {'the loss' if row['ahead'] > 0 else 'the trivial rule'} chooses better" if sure else ": the two are not told apart"
+        sentences.append(f"Choosing by {_rule(name)} orders {row['accuracy']:.0%} of the pairs rightly; the loss is {ahead} ahead ({how}){verdict}.")
+    return tuple(sentences)
+
+
+def _rule(name: str) -> str:
+    return "chance" if name == "random" else f"the {name}"

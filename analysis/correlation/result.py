@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import p_value, percent
-from analysis.runs.outcomes import title_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +74,12 @@ def in_words(
     inside: pd.DataFrame,
     *,
     x: str,
-    y: str,
+    outcome: str,
     adjusted: tuple[str, ...],
     level: float,
     cluster: str | None,
 ) -> str:
     """The sentence: pooled, then where signs turn, then with the groups' means removed."""
-    outcome = title_of(y)
     pooled = table.iloc[0]
     held = f" given {', '.join(adjusted)}" if adjusted else ""
     if not np.isfinite(pooled["r"]):

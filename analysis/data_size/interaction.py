@@ -38,6 +38,8 @@ class DataInteraction:
 
     outcome: str
     """The column explained."""
+    outcome_title: str
+    """What sentences call it."""
     level: float
     """Nominal coverage of the intervals."""
     centre: dict[str, float]
@@ -65,7 +67,7 @@ class DataInteraction:
 
     def sentences(self) -> list[str]:
         """The interactions with data in words, then what is confounded."""
-        name = title_of(self.outcome)
+        name = self.outcome_title
         said = []
         for row in list[Any](self.table[self.table["term"].isin(["data x length", "data x params", "data x length x params"])].itertuples()):
             more = {"data x length": "with longer training", "data x params": "with bigger models"}.get(
@@ -152,6 +154,7 @@ def data_interaction(
     table.insert(5, "p_holm", _family(table))
     return DataInteraction(
         outcome=outcome,
+        outcome_title=title_of(outcome, runs),
         level=level,
         centre=centre,
         n=len(frame),

@@ -17,6 +17,7 @@ from analysis.data_size.trend import trend_within
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import level_of, p_value, percent
+from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.student import t_quantile
 
@@ -29,6 +30,8 @@ class Saturation:
 
     outcome: str
     """The column that is compared."""
+    outcome_title: str
+    """What sentences call it."""
     margin: float
     """Gain that counts as none, in the unit of the outcome."""
     level: float
@@ -51,7 +54,7 @@ class Saturation:
 
     def sentences(self) -> list[str]:
         """Each trend in words, after one sentence on the cells."""
-        name = title_of(self.outcome)
+        name = self.outcome_title
         censored = int(self.table["censored"].sum())
         said = [
             f"At a margin of {self.margin:g} {name}, data pay no more from {level_of(self.table['saturates_at'].min())} to "
@@ -77,7 +80,7 @@ def saturation(
     outcome: str | None = None,
     length: str = "pretrain_steps",
     run_sd: float | None = None,
-    higher_is_better: bool = True,
+    higher_is_better: bool | None = None,
     level: float = 0.95,
 ) -> Saturation:
     """In each cell (encoder, length, other settings that vary) the smallest size s such that no
@@ -88,7 +91,8 @@ def saturation(
     than the margin from every larger one (intersection-union). Each at half of 1 - level, so that
     the set of sizes left holds the true one with probability `level` at least; with the margin far
     from every gain it is nearly always right, and covers more. The error of a run is `run_sd`, or
-    estimated (see `run_error`). Trends are exact permutation tests of the point estimates: lengths
+    estimated (see `run_error`). Whether higher values are better is read from the documentation of
+    the outcome where `higher_is_better` does not say. Trends are exact permutation tests of the point estimates: lengths
     are permuted within an encoder, whose series they share; parameters are permuted over encoders.
 
     Raises AnalysisError for a margin that is not above zero, a missing column, or fewer than two
@@ -99,6 +103,8 @@ def saturation(
     if not (np.isfinite(margin) and margin > 0.0):
         raise AnalysisError(f"margin is {margin}: give the gain that counts as none, above zero, in the unit of '{outcome}'.")
     grid = size_grid(runs, outcome=outcome, length=length)
+    if higher_is_better is None:
+        higher_is_better = column_of(runs, outcome).better != "lower"
     sign = 1.0 if higher_is_better else -1.0
     error: RunError | None
     try:
@@ -122,6 +128,7 @@ def saturation(
     table = pd.DataFrame(rows, columns=columns)
     return Saturation(
         outcome=outcome,
+        outcome_title=title_of(outcome, runs),
         margin=margin,
         level=level,
         error=said,

@@ -33,6 +33,8 @@ class MoreDataEffects:
 
     outcome: str
     """The column that is compared, in its own unit."""
+    outcome_title: str
+    """What sentences call it."""
     length: str
     """Column of the length of pre-training."""
     level: float
@@ -64,7 +66,7 @@ class MoreDataEffects:
 
     def sentences(self) -> list[str]:
         """The pooled rows over all lengths, then the regimes, in words."""
-        name = title_of(self.outcome)
+        name = self.outcome_title
         rows = self.pooled[self.pooled["length"] == "all"]
         said = [
             f"{level_of(row.larger)} rather than {level_of(row.smaller)} images change {name} by {row.difference:+.5f} over {row.n_cells} cells of "
@@ -153,6 +155,7 @@ def more_data_effects(
     order = [*grid.cells, *COLUMNS, "p_holm", "label", "phase", "note"]
     return MoreDataEffects(
         outcome=outcome,
+        outcome_title=title_of(outcome, runs),
         length=length,
         level=level,
         margin=margin,

@@ -37,6 +37,8 @@ class PhaseRelations:
     """Column of the loss."""
     y: str
     """Column of the score."""
+    outcome_title: str
+    """What sentences call it."""
     by: str
     """'label' where series were split, 'phase' where runs were."""
     level: float
@@ -54,7 +56,7 @@ class PhaseRelations:
     def sentences(self) -> list[str]:
         """Each phase and the difference, in words."""
         rows = self.table.set_index("phase")
-        outcome = title_of(self.y)
+        outcome = self.outcome_title
         said = []
         for name, where in (("all", "Over all runs"), (FALLING, self._where(FALLING)), (OVERFITTING, self._where(OVERFITTING))):
             row: dict[Any, Any] = rows.loc[name].to_dict()
@@ -131,7 +133,7 @@ def phase_relations(
         rows.append(_relation(name, first[there][chosen], second[there][chosen], levels[chosen], cluster[chosen], level))
     rows.append(_difference(arrays, phase == OVERFITTING, rows, level))
     table = pd.DataFrame(rows, columns=["phase", "n", "clusters", *STATISTICS, "note"])
-    return PhaseRelations(x=x, y=y, by=by, level=level, adjusted_for=adjusted, table=table)
+    return PhaseRelations(x=x, y=y, outcome_title=title_of(y, runs), by=by, level=level, adjusted_for=adjusted, table=table)
 
 
 def _relation(phase: str, x: Array, y: Array, levels: NDArray[np.int64], cluster: NDArray[np.int64], level: float) -> tuple[object, ...]:

@@ -32,6 +32,8 @@ class EffectGrowth:
     """The stage."""
     outcome: str
     """The column, whose unit effect and gain have."""
+    outcome_title: str
+    """What sentences call it."""
     given: str
     """The column whose levels (or log) were held fixed; empty if none."""
     level: float
@@ -73,7 +75,7 @@ class EffectGrowth:
 
     def sentence(self) -> str:
         """The result in plain words."""
-        outcome = title_of(self.outcome)
+        outcome = self.outcome_title
         held = f" at equal {self.given}" if self.given else ""
         start = f"Per point of {outcome} gained by pre-training, the effect of the intermediate {self.intermediate} stage"
         counted = f"{self.n_cells} cells" + (f", {self.n_seeds} seeds" if self.n_seeds else "")
@@ -156,6 +158,7 @@ def effect_growth(
     return EffectGrowth(
         intermediate=stage,
         outcome=outcome,
+        outcome_title=title_of(outcome, table),
         given=given,
         level=level,
         slope=found.slope,

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import title_of
 from analysis.significance.component_levels import ComponentLevels
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.reml import Reml, fit_reml
@@ -48,6 +47,8 @@ class MixedEffect:
     """The treatment, as a sentence begins."""
     outcome: str
     """The column that is compared, in its own unit."""
+    outcome_title: str
+    """What sentences call it."""
     treatment: object
     """The factor's level that was tested."""
     cells: str
@@ -81,7 +82,7 @@ class MixedEffect:
 
     def sentence(self) -> str:
         """The result in plain words."""
-        outcome = title_of(self.outcome)
+        outcome = self.outcome_title
         over = f"over cells like these {self.n_cells}" if self.cells == "random" else f"over these {self.n_cells} cells"
         claim = f"{self.subject} changes {outcome} by {self.estimate:+.3f} on average {over}"
         note = f"; {self.note}" if self.note else ""
@@ -152,6 +153,7 @@ def mixed_effect(
     return MixedEffect(
         subject=effects.subject(treatment),
         outcome=effects.outcome,
+        outcome_title=effects.outcome_title,
         treatment=treatment,
         cells=cells,
         seeds=seeds,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import title_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,8 @@ class PairedEffects:
     """Its other levels, in the order of the table."""
     outcome: str
     """The column that is compared, in its own unit."""
+    outcome_title: str
+    """What sentences call it."""
     by: tuple[str, ...]
     """Columns whose every level combination has a row: those asked for, then settings that vary and
     must not be mixed.
@@ -93,7 +94,7 @@ class PairedEffects:
         """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
         where = "".join(f" {_condition(name, cells[name])}" for name in self.by if name in cells.index)
-        outcome = title_of(self.outcome)
+        outcome = self.outcome_title
         claim = f"{self.subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+.3f}"
         if pd.isna(cells["low"]):
             return f"{claim} (no interval: {cells['note']})"

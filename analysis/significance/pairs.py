@@ -18,7 +18,7 @@ from analysis.fitting.points import checked_level
 from analysis.formatting import level_of
 from analysis.runs.groups import SHARED, connected
 from analysis.runs.matching import SETTINGS, check_level_exists, match_runs, why_none
-from analysis.runs.outcomes import outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 from analysis.significance.multiplicity import adjust, holm
 from analysis.significance.paired_effects import PairedEffects
@@ -153,6 +153,7 @@ def _effects(
         baseline=baseline,
         treatments=tuple(treatments),
         outcome=outcome,
+        outcome_title=title_of(outcome, runs),
         by=by,
         level=level,
         matched_on=matches[0].matched_on,

@@ -12,7 +12,6 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.formatting import level_of, percent
-from analysis.runs.outcomes import title_of
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.power import MOST_SEEDS, power_of, seeds_needed, smallest_effect
 
@@ -27,6 +26,8 @@ class SeedPlan:
     """The effect to be found, in the outcome's unit."""
     outcome: str
     """The column that is compared."""
+    outcome_title: str
+    """What sentences call it."""
     power: float
     """Probability with which it is to be found."""
     level: float
@@ -44,7 +45,7 @@ class SeedPlan:
     def sentence(self, row: int = 0) -> str:
         """One row in plain words."""
         cells = self.table.iloc[row]
-        outcome = title_of(self.outcome)
+        outcome = self.outcome_title
         where = ", ".join(f"{name} {level_of(cells[name])}" for name in self.table.columns[: list(self.table.columns).index("units")])
         start = f"To find a change of {self.effect:.3g} in {outcome} with probability {percent(self.power)} ({where})"
         if pd.isna(cells["seeds"]):
@@ -74,7 +75,15 @@ def plan_seeds(effects: PairedEffects, effect: float, *, power: float = 0.8, tes
     for _, row in effects.table.iterrows():
         key = {"treatment": row["treatment"], **{name: row[name] for name in effects.by}}
         rows.append(key | _planned(_units(effects.pairs, key), effect, power, effects.level, tests, str(row["note"])))
-    return SeedPlan(effect=effect, outcome=effects.outcome, power=power, level=effects.level, tests=tests, table=pd.DataFrame(rows))
+    return SeedPlan(
+        effect=effect,
+        outcome=effects.outcome,
+        outcome_title=effects.outcome_title,
+        power=power,
+        level=effects.level,
+        tests=tests,
+        table=pd.DataFrame(rows),
+    )
 
 
 def _units(pairs: pd.DataFrame, key: dict[str, object]) -> pd.Series:

@@ -14,7 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import level_of
 from analysis.runs.matching import SETTINGS, match_columns
-from analysis.runs.outcomes import outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 from analysis.significance.cell_variances import Array, CellVariances, Variance, cell_variances
 from analysis.significance.multiplicity import adjust
@@ -205,6 +205,7 @@ def _compared(
         baseline=baseline,
         treatments=treatments,
         outcome=outcome,
+        outcome_title=title_of(outcome, cells),
         by=order,
         level=level,
         spread=spread,

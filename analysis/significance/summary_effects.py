@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import title_of
 from analysis.significance.paired_effects import _condition as condition
 
 
@@ -27,6 +26,8 @@ class SummaryEffects:
     """Its other levels."""
     outcome: str
     """The column of means, in its own unit."""
+    outcome_title: str
+    """What sentences call it."""
     by: tuple[str, ...]
     """Columns whose every level combination has a row."""
     level: float
@@ -60,7 +61,7 @@ class SummaryEffects:
     def sentence(self, row: int | pd.Series) -> str:
         """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
-        outcome = title_of(self.outcome)
+        outcome = self.outcome_title
         alone = "p_holm" in cells.index
         where = "".join(f" {condition(name, cells[name])}" for name in self.by) if alone else f" by a mean over {cells['n_cells']} cells of"
         verb = "changes" if str(cells["treatment"]) != "all" else "change"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, fit
-from analysis.claims.claim_table import READINGS, Material, prepare
+from analysis.claims.claim_table import READINGS, ClaimTable, prepare
 from analysis.claims.contrasts import contrast
 from analysis.published.load import Published
 from reports.arms import ordered_arms, ordered_panels, with_arms
@@ -55,49 +55,49 @@ class CellStatistics:
 
 def cell_statistics(published: Published) -> CellStatistics:
     """Ask analysis everything that the figures of a published table of cells show."""
-    material = prepare(published, outcome=None, level=LEVEL, margin=MARGIN)
-    table = with_arms(material.table, material.table)
+    claim_table = prepare(published, outcome=None, level=LEVEL, margin=MARGIN)
+    table = with_arms(claim_table.table, claim_table.table)
     reasons: dict[str, str] = {}
     return CellStatistics(
         table=table,
         arms=tuple(ordered_arms(table)),
         panels=tuple(ordered_panels(table)),
-        means=_means(material, table),
-        steps=_steps(material, table),
-        laws=_laws(material, table),
-        pretraining=_effects("pretraining", material, table, reasons),
-        intermediate=_effects("intermediate", material, table, reasons),
+        means=_means(claim_table, table),
+        steps=_steps(claim_table, table),
+        laws=_laws(claim_table, table),
+        pretraining=_effects("pretraining", claim_table, table, reasons),
+        intermediate=_effects("intermediate", claim_table, table, reasons),
         reasons=reasons,
     )
 
 
-def _means(material: Material, table: pd.DataFrame) -> pd.DataFrame:
+def _means(claim_table: ClaimTable, table: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for spread in material.readings:
+    for spread in claim_table.readings:
         for place, row in enumerate(table.to_dict("records")):
-            found = contrast(material, {int(material.cell[place]): 1.0}, spread=spread)
+            found = contrast(claim_table, {int(claim_table.cell[place]): 1.0}, spread=spread)
             names = {"panel": row["panel"], "arm": row["arm"], "finetune_images": row["finetune_images"], "reading": READINGS[spread]}
             rows.append({**names, "mean": found.value, "low": found.low, "high": found.high, "note": found.note})
     return pd.DataFrame(rows)
 
 
-def _steps(material: Material, table: pd.DataFrame) -> pd.DataFrame:
+def _steps(claim_table: ClaimTable, table: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    cells = table.assign(cell=material.cell)
-    for spread in material.readings:
+    cells = table.assign(cell=claim_table.cell)
+    for spread in claim_table.readings:
         for (panel, arm), part in cells.groupby(["panel", "arm"], sort=False):
             ordered = part.sort_values("finetune_images").to_dict("records")
             for before, after in pairwise(ordered):
                 low, high = (float(one["finetune_images"]) for one in (before, after))
                 per = 1.0 / float(np.log2(high / low))
-                found = contrast(material, {int(after["cell"]): per, int(before["cell"]): -per}, spread=spread)
+                found = contrast(claim_table, {int(after["cell"]): per, int(before["cell"]): -per}, spread=spread)
                 step = f"{count(low)} → {count(high)}"
                 row = {"panel": panel, "arm": arm, "step": step, "reading": READINGS[spread], "gain": found.value}
                 rows.append({**row, "low": found.low, "high": found.high, "p": found.p, "note": found.note})
     return pd.DataFrame(rows)
 
 
-def _laws(material: Material, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
+def _laws(claim_table: ClaimTable, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
     """A power law with an offset for each arm and panel, its cells weighted by standard errors.
 
     A spread of three runs is far too unsure to weigh by (they differ hundredfold): each is first
@@ -106,7 +106,7 @@ def _laws(material: Material, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
     """
     from analysis.significance.cell_variances import cell_variances
 
-    variance, df = material.variances("sd")
+    variance, df = claim_table.variances("sd")
     drawn = np.sqrt(cell_variances(variance, df, how="moderated").variance)
     drawn = np.where(np.isfinite(drawn), drawn, np.nanmedian(drawn)) if np.isfinite(drawn).any() else np.ones(len(drawn))
     laws = []
@@ -117,7 +117,7 @@ def _laws(material: Material, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
                 continue
             part = table.loc[here]
             try:
-                fitted = fit(part["finetune_images"], part[material.outcome], law="power", sigma=drawn[here], level=LAW_LEVEL)
+                fitted = fit(part["finetune_images"], part[claim_table.outcome], law="power", sigma=drawn[here], level=LAW_LEVEL)
             except AnalysisError as error:
                 laws.append(ArmLaw(panel=panel, arm=arm, fit=None, reason=str(error)))
                 continue
@@ -127,7 +127,7 @@ def _laws(material: Material, table: pd.DataFrame) -> tuple[ArmLaw, ...]:
     return tuple(laws)
 
 
-def _effects(name: str, material: Material, table: pd.DataFrame, reasons: dict[str, str]) -> pd.DataFrame | None:
+def _effects(name: str, claim_table: ClaimTable, table: pd.DataFrame, reasons: dict[str, str]) -> pd.DataFrame | None:
     """The effects of a stage under each reading, with arm and panel of the cells that had the
     treatment.
     """
@@ -135,9 +135,9 @@ def _effects(name: str, material: Material, table: pd.DataFrame, reasons: dict[s
 
     asked: Callable[..., Any] = summary_pretraining_effects if name == "pretraining" else summary_intermediate_effects
     parts = []
-    for spread in material.readings:
+    for spread in claim_table.readings:
         try:
-            found = asked(material.table, outcome=material.outcome, spread=spread, level=LEVEL)
+            found = asked(claim_table.table, outcome=claim_table.outcome, spread=spread, level=LEVEL)
         except AnalysisError as error:
             reasons[name] = str(error)
             return None

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import AnalysisError, correlate, findings, intermediate_effects, load_runs, pretraining_effects, proxy_quality, summarise_cells
+from analysis.runs.columns import Column
 from analysis.runs.outcomes import outcome_of
 
 
@@ -67,3 +68,53 @@ def test_a_table_of_ones_own_needs_labels_and_any_score(tmp_path: Path) -> None:
     study().drop(columns=["miou", "accuracy"]).to_csv(tmp_path / "none.csv", index=False)
     with pytest.raises(AnalysisError, match="has no column 'miou'"):
         load_runs(tmp_path / "none.csv")
+
+
+def own_score(runs: pd.DataFrame, column: Column, values: pd.Series) -> pd.DataFrame:
+    own = runs.drop(columns=["accuracy", "miou"]).assign(**{column.name: values})
+    own.attrs["columns"] = {column.name: column.to_dict()}
+    return own
+
+
+def test_a_score_that_only_the_study_documents_is_analysed_like_any_other() -> None:
+    runs = study()
+    own = own_score(runs, Column("f_measure", "", "fraction", "score", "higher", 0.0, 1.0, "F measure"), runs["accuracy"])
+    assert outcome_of(own) == correlate(own).y == findings(own).outcome == "f_measure"
+    assert pretraining_effects(own).sentences() == [text.replace("top-1 accuracy", "F measure") for text in pretraining_effects(runs).sentences()]
+    for ours, theirs in zip(findings(own), findings(runs), strict=True):
+        assert (ours.verdict, ours.claim, ours.sentence) == (
+            theirs.verdict,
+            theirs.claim.replace("top-1 accuracy", "F measure"),
+            theirs.sentence.replace("top-1 accuracy", "F measure"),
+        )
+
+
+def test_where_lower_scores_are_better_every_claim_is_turned_round() -> None:
+    runs = study()
+    error = own_score(runs, Column("error_rate", "", "fraction", "score", "lower", 0.0, 1.0, "error rate"), 1.0 - runs["accuracy"])
+    ours, theirs = findings(error), findings(runs)
+    assert [(one.identity, one.verdict) for one in ours] == [(one.identity, one.verdict) for one in theirs]
+    np.testing.assert_allclose([one.p for one in ours], [one.p for one in theirs], rtol=1e-6)
+    assert "Pre-training lowers error rate on average." in [one.claim for one in ours]
+    choice, mirrored = proxy_quality(error), proxy_quality(runs)
+    for name in ("accuracy", "regret", "pair_regret", "p"):
+        np.testing.assert_allclose(choice.table[name], mirrored.table[name], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(choice.table["best"], 1.0 - mirrored.table["best"])
+    assert "has the lower error rate" in choice.sentences[0]
+
+
+def test_a_score_without_bounds_has_no_law_of_its_error_and_a_margin_of_its_own_size() -> None:
+    runs = study()
+    own = own_score(runs, Column("psnr", "", "dB", "score", "higher", 0.0, None, "PSNR"), 30.0 + 10.0 * runs["accuracy"])
+    found = findings(own)
+    assert found.notes[-1] == f"Differences below {0.01 * own['psnr'].max():g} are called negligible."
+    assert found["pretraining-helps-on-average"].verdict == "supported"
+    assert "intermediate-hurts-on-average" in [one.identity for one in found] or "spatial-hurts-on-average" in [one.identity for one in found]
+
+
+def test_a_loss_is_no_score_whatever_it_is_called() -> None:
+    runs = own_score(study(), Column("silog", "", "", "loss", "lower", title="scale-invariant log error"), study()["accuracy"])
+    with pytest.raises(AnalysisError, match="the outcome 'silog' is a loss, and the claims are about scores: name a score"):
+        findings(runs, outcome="silog")
+    score = own_score(study(), Column("silog_loss", "", "", "score", "lower", title="scale-invariant log error"), study()["accuracy"])
+    assert findings(score).outcome == "silog_loss"

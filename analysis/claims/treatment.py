@@ -1,5 +1,5 @@
-"""Claims about an arm against its baseline, in every cell and on average: what the pre-training and
-the intermediate stage share.
+"""Claims about a treatment against its baseline, in every cell and on average. Pre-training and the
+intermediate stage are such treatments.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from analysis.claims.claim_table import READINGS, Material, Spread
+from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, over_seeds
 from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, rows_of, tally, told, within_margin
@@ -26,10 +26,10 @@ Effects = PairedEffects | SummaryEffects
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
-    """An arm's effects under each reading of the spread."""
+class TreatmentEffects:
+    """A treatment's effects under each reading of the spread."""
 
-    material: Material
+    study: ClaimTable
     effects: tuple[tuple[Spread, Effects], ...]
 
     @property
@@ -54,16 +54,16 @@ class Arm:
         parts = []
         for spread, effects in self.effects:
             part = rows_of(effects.table, partial(_label, effects), _counted)
-            parts.append(part.assign(reading=READINGS[spread] if self.material.kind == "cells" else ""))
+            parts.append(part.assign(reading=READINGS[spread] if self.study.kind == "cells" else ""))
         return pd.concat(parts, ignore_index=True)
 
     def mean(self, effects: Effects) -> tuple[Estimate, float, float, str, str]:
         """The effect over all treatments and cells: estimate, p, degrees of freedom, what was
         counted, and what it is conditional on.
         """
-        unit, what = self.material.outcome_name, f"mean difference in {self.material.outcome_name}"
+        unit, what = self.study.outcome_name, f"mean difference in {self.study.outcome_name}"
         if isinstance(effects, PairedEffects):
-            found = _together(effects, self.material.table)
+            found = _together(effects, self.study.table)
             estimate = Estimate(what=what, value=found.value, low=found.low, high=found.high, level=effects.level, unit=unit)
             return estimate, found.p, found.df, found.n, found.note
         row = effects.overall.iloc[-1]  # of several treatments the last row takes them together
@@ -93,23 +93,23 @@ def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
     return replace(found, n=f"{len(pairs)} pairs in {len(effects.table)} cells, {found.n}")
 
 
-def everywhere(arm: Arm, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
-    """The claim that the arm differs from its baseline in this direction in every cell."""
-    rows = arm.rows()
+def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
+    """The claim that the treatment differs from its baseline in this direction in every cell."""
+    rows = treatment.rows()
     decided = []
-    for place, (spread, _) in enumerate(arm.effects):
-        part = rows if arm.material.kind == "runs" else rows.loc[rows["reading"] == READINGS[spread]]
+    for place, (spread, _) in enumerate(treatment.effects):
+        part = rows if treatment.study.kind == "runs" else rows.loc[rows["reading"] == READINGS[spread]]
         decided.append((READINGS[spread], place, part, *for_every_cell(part, direction)))
-    verdict, reading, _ = both_readings([(name, verdict) for name, _, _, verdict, _ in decided], arm.material)
-    mean, _, _, counted, _ = arm.mean(arm.first)
-    said = "; ".join((f"{name}: " if arm.material.kind == "cells" else "") + tally(part, direction) for name, _, part, _, _ in decided)
+    verdict, reading, _ = both_readings([(name, verdict) for name, _, _, verdict, _ in decided], treatment.study)
+    mean, _, _, counted, _ = treatment.mean(treatment.first)
+    said = "; ".join((f"{name}: " if treatment.study.kind == "cells" else "") + tally(part, direction) for name, _, part, _, _ in decided)
     first = decided[0][2]
     ahead = int((first["estimate"] * direction > 0).sum())
     worst = _most_against(first, direction)
     side = "above" if direction > 0 else "below"
     sentence = (
-        f"{subject} changes {arm.material.outcome_name} by {mean.value:+.3f} on average, {side} zero in {ahead} of {len(first)} cells as measured; "
-        f"{said}; the cell that speaks most against the claim is {worst['label']} ({_one(worst, mean.level)})"
+        f"{subject} changes {treatment.study.outcome_name} by {mean.value:+.3f} on average, {side} zero in {ahead} of {len(first)} cells "
+        f"as measured; {said}; the cell that speaks most against the claim is {worst['label']} ({_one(worst, mean.level)})"
     )
     return Finding(
         identity=identity,
@@ -124,21 +124,23 @@ def everywhere(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
         test="the cell that decides, after Holm over cells",
         n=counted,
         reading=reading,
-        checks=arm.checked,
+        checks=treatment.checked,
         rows=rows,
     )
 
 
-def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
-    """The claim that the arm differs from its baseline in this direction on average over its cells."""
-    found = [(spread, *arm.mean(effects)) for spread, effects in arm.effects]
-    decided = [_decided(one, p, df, direction, arm.material.margin) for _, one, p, df, *_ in found]
-    verdict, reading, agreed = both_readings([(READINGS[spread], one) for (spread, *_), (one, _) in zip(found, decided, strict=True)], arm.material)
+def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
+    """The claim that the treatment differs from its baseline in this direction on average over its cells."""
+    found = [(spread, *treatment.mean(effects)) for spread, effects in treatment.effects]
+    decided = [_decided(one, p, df, direction, treatment.study.margin) for _, one, p, df, *_ in found]
+    verdict, reading, agreed = both_readings(
+        [(READINGS[spread], one) for (spread, *_), (one, _) in zip(found, decided, strict=True)], treatment.study
+    )
     _, estimate, p, df, counted, how = found[0]
-    sentence = f"{subject} changes {arm.material.outcome_name} by {told(estimate, p, extra=[counted])} on average"
-    within = within_margin(estimate, df, arm.material.margin)
+    sentence = f"{subject} changes {treatment.study.outcome_name} by {told(estimate, p, extra=[counted])} on average"
+    within = within_margin(estimate, df, treatment.study.margin)
     if within < ALPHA:
-        sentence += f", within the {arm.material.margin:g} that was stated as negligible ({p_value(within)})"
+        sentence += f", within the {treatment.study.margin:g} that was stated as negligible ({p_value(within)})"
     sentence += agreed
     p = decided[0][1]
     return Finding(
@@ -154,8 +156,8 @@ def on_average(arm: Arm, *, identity: str, topic: str, claim: str, direction: in
         test="two one-sided tests against the margin" if p == within and within < ALPHA else "no effect on average, two-sided t",
         n=counted,
         reading="; ".join(part for part in (reading, how) if part),
-        checks=arm.checked,
-        rows=_overall(arm),
+        checks=treatment.checked,
+        rows=_overall(treatment),
     )
 
 
@@ -192,15 +194,15 @@ def _worst(effects: PairedEffects) -> tuple[Check, ...]:
     return checks(effects, effects.overall.iloc[int(np.argmax(p))])
 
 
-def _overall(arm: Arm) -> pd.DataFrame:
+def _overall(treatment: TreatmentEffects) -> pd.DataFrame:
     """The mean over cells of each treatment; of runs also by the mixed model, for cells like these,
     up to MOST_PAIRS_MIXED pairs.
     """
     parts = []
-    for spread, effects in arm.effects:
+    for spread, effects in treatment.effects:
         table = effects.overall if isinstance(effects, PairedEffects) else effects.overall.assign(p_holm=np.nan)
         part = rows_of(table, partial(_of_treatment, effects), _counted)
-        parts.append(part.assign(reading=READINGS[spread] if arm.material.kind == "cells" else ""))
+        parts.append(part.assign(reading=READINGS[spread] if treatment.study.kind == "cells" else ""))
         if isinstance(effects, PairedEffects):
             parts.append(_mixed(effects))
     return pd.concat(parts, ignore_index=True)
