@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.correlation.clusters import cluster_columns, cluster_labels
 from analysis.correlation.covariates import WHERE, complete, covariates_of
 from analysis.correlation.estimates import METHODS, Array, estimates
-from analysis.correlation.intervals import fisher_z, left_out, t_interval
+from analysis.correlation.intervals import fisher_z
 from analysis.correlation.overlapping import meng, steiger, williams, zou_interval
 from analysis.correlation.row import FEWEST_CLUSTERS
 from analysis.errors import AnalysisError, nearest_name
@@ -21,6 +21,7 @@ from analysis.fitting.points import checked_level
 from analysis.formatting import p_value, percent
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
+from analysis.significance.cluster_resampling import left_out, t_interval
 
 FEWEST_RUNS = 4
 NOTHING = float("nan")

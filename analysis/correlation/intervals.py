@@ -14,18 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.correlation.estimates import Array, Labels
-from analysis.fitting.jackknife import MOST, jackknife_sd
-from analysis.student import t_p_value, t_quantile
+from analysis.correlation.estimates import Array
+from analysis.significance.cluster_resampling import t_interval
 
 NOT_QUITE_ONE = 1.0 - 1e-12  # Fisher's z is infinite at 1
-
-
-def left_out(cluster: Labels) -> Labels:
-    """Labels of what is left out at a time: the clusters, or 100 groups into which more are dealt,
-    shape (n,).
-    """
-    return cluster % MOST if int(cluster.max()) >= MOST else cluster
 
 
 def fisher_z(r: Array) -> Array:
@@ -42,16 +34,3 @@ def correlation_interval(method: str, replicates: Array, *, level: float) -> tup
         return float(np.tanh(low)), float(np.tanh(high))
     low, high, _ = t_interval(replicates, level=level)
     return float(np.clip(low, -1.0, 1.0)), float(np.clip(high, -1.0, 1.0))
-
-
-def t_interval(replicates: Array, *, level: float) -> tuple[float, float, float]:
-    """Low, high and two-sided p of zero, on clusters - 2 degrees of freedom, from replicates of
-    shape (1 + clusters,).
-    """
-    clusters = len(replicates) - 1
-    error = float(jackknife_sd(replicates[1:, None], replicates[:1])[0])
-    if not error > 1e-12 * max(1.0, abs(float(replicates[0]))):  # undefined, or all points on one line
-        return float("nan"), float("nan"), float("nan")
-    half = t_quantile(level, clusters - 2) * error
-    middle = float(replicates[0])
-    return middle - half, middle + half, t_p_value(middle / error, clusters - 2)

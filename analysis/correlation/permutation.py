@@ -13,60 +13,16 @@ jackknife tests instead. Every placing is counted up to 5,040 (7!), and 4,999 dr
 
 from __future__ import annotations
 
-import itertools
-import math
-from dataclasses import dataclass
-
 import numpy as np
 
 from analysis.correlation.clusters import constant_inside
 from analysis.correlation.estimates import Array, Labels, basis, ranks, ranks_inside, residual
 
-EXACT = 5040  # placings that are all counted
-DRAWN = 4999
 FEWEST = 20  # placings below which p cannot be under 0.05
 FEWEST_IN_SEED = 100
 MOST_PAIRS = 50_000_000  # pairs of clusters times placings; beyond, Kendall's p counts the first placings, 999 at least
 FEWEST_DRAWN = 999
 CELLS = 4_000_000  # numbers held at once: 32 MB
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placings:
-    """Which cluster's value stands in each cluster, the placing seen being the first."""
-
-    source: Labels
-    """Shape (placings, clusters)."""
-    total: int
-    """How many there are in all."""
-    exact: bool
-    """Whether all of them are here."""
-
-
-def count_placings(strata: Labels) -> int:
-    """Ways to exchange clusters that lie in one stratum; strata has shape (clusters,)."""
-    return math.prod(math.factorial(int(count)) for count in np.unique(strata, return_counts=True)[1])
-
-
-def placings(strata: Labels, *, seed: int) -> Placings:
-    """All placings, or 4,999 drawn ones after the one seen."""
-    classes = [one for one in (np.flatnonzero(strata == code) for code in np.unique(strata)) if len(one) > 1]
-    total = count_placings(strata)
-    exact = total <= EXACT
-    rows = total if exact else 1 + DRAWN
-    source = np.tile(np.arange(len(strata)), (rows, 1))
-    if exact:
-        orders: list[Labels] = [np.array(list(itertools.permutations(range(len(one))))) for one in classes]
-        grid = np.indices([len(one) for one in orders]).reshape(len(orders), -1) if orders else np.zeros((0, 1), dtype=np.int64)
-        chosen = [order[place] for order, place in zip(orders, grid, strict=True)]
-    else:
-        random = np.random.default_rng(seed)
-        chosen = [np.argsort(random.random((rows, len(one))), axis=1) for one in classes]
-        for order in chosen:
-            order[0] = np.arange(order.shape[1])
-    for members, order in zip(classes, chosen, strict=True):
-        source[:, members] = members[order]
-    return Placings(source=source, total=total, exact=exact)
 
 
 def p_of_placings(

@@ -11,7 +11,6 @@ import pandas as pd
 from analysis.correlation.clusters import cluster_labels
 from analysis.correlation.covariates import WHERE
 from analysis.correlation.estimates import Array, Labels, ranks
-from analysis.correlation.intervals import left_out, t_interval
 from analysis.correlation.pairs_of_runs import PairChoices, chosen_score, pair_choices
 from analysis.correlation.row import FEWEST_CLUSTERS, Sample, chance_of
 from analysis.errors import AnalysisError
@@ -20,6 +19,7 @@ from analysis.formatting import decimals_for, level_of, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
+from analysis.significance.cluster_resampling import left_out, t_interval
 
 TRIVIAL = {"largest data": "pretrain_images", "longest training": "pretrain_steps", "largest model": "encoder_params"}
 SHARES = ("n", "pretrainings", "clusters", "pairs", "accuracy", "low", "high", "p", "ahead", "ahead_low", "ahead_high")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from analysis.correlation.clusters import constant_inside, value_of_each
 from analysis.correlation.covariates import Covariates
 from analysis.correlation.estimates import Array, Labels, estimates
-from analysis.correlation.intervals import correlation_interval, fisher_z, left_out, t_interval
-from analysis.correlation.permutation import FEWEST, FEWEST_IN_SEED, Placings, count_placings, p_of_placings, placings, residual_of
+from analysis.correlation.intervals import correlation_interval, fisher_z
+from analysis.correlation.permutation import FEWEST, FEWEST_IN_SEED, p_of_placings, residual_of
+from analysis.significance.cluster_resampling import Placings, count_placings, left_out, placings, t_interval
 
 FEWEST_RUNS = 3
 FEWEST_CLUSTERS = 5  # below, an interval says next to nothing: t on at most 2 degrees of freedom

@@ -17,10 +17,9 @@ from analysis.data_size.grid import SizeGrid, log_parameters, size_grid
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import p_value, percent
-from analysis.overfitting.clustered import FEWEST_DEGREES, ClusteredDesign, ClusteredFit
 from analysis.overfitting.series import labels_of
-from analysis.overfitting.wild import wild_joint_p
 from analysis.runs.outcomes import outcome_of, title_of
+from analysis.significance.clustered_regression import FEWEST_DEGREES, ClusteredDesign, ClusteredFit, wild_joint_p
 from analysis.significance.multiplicity import holm
 
 Array = NDArray[np.float64]

@@ -15,8 +15,8 @@ from analysis.decisions.same_y import Found, matching, no_interval, reaching, re
 from analysis.decisions.trust import Better, checked_curve, direction, positive, real
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
-from analysis.fitting.jackknife import jackknife_sd
 from analysis.formatting import percent
+from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 
 SAME = 1e-9  # relative difference below which two nominal coverages are one

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from analysis.decisions.draws import root_of
 from analysis.decisions.quantity import Quantity
 from analysis.errors import AnalysisError
-from analysis.fitting.jackknife import jackknife_sd
 from analysis.fitting.result import FittedLaw
+from analysis.significance.cluster_resampling import jackknife_sd
 
 Array = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from analysis.decisions.decision import Interval
 from analysis.decisions.trust import spread_of
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
-from analysis.fitting.jackknife import jackknife_sd
+from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]

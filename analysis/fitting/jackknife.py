@@ -14,20 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.fitting.solving import Solution, refit
+from analysis.significance.cluster_resampling import left_out
 
 Array = NDArray[np.float64]
-
-
-MOST = 100  # clusters that are left out one by one; more are dealt into so many groups
-
-
-def jackknife_sd(replicates: Array, full: Array) -> Array:
-    """Standard error of estimates: `replicates` has shape (clusters, m), `full` shape (m,); the
-    result has shape (m,).
-    """
-    clusters = len(replicates)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.sqrt((clusters - 1) / clusters * np.sum((replicates - full) ** 2, axis=0))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +34,7 @@ def leave_one_out(solution: Solution, labels: NDArray[np.int64]) -> Replicates |
     cannot be done.
     """
     problem = solution.problem
-    if int(labels.max()) >= MOST:  # a delete-a-group jackknife: as good, and a fit per group instead of one per cluster
-        labels = labels % MOST
+    labels = left_out(labels)
     clusters = int(labels.max()) + 1
     weights = np.where(labels[None, :] == np.arange(clusters)[:, None], 0.0, problem.weights)
     for kept in weights > 0:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.extrapolation_error import Drift
-from analysis.fitting.jackknife import jackknife_sd
 from analysis.fitting.lack_of_fit import LackOfFit
 from analysis.fitting.losses import LOSSES, Loss
 from analysis.fitting.problem import Problem
 from analysis.formatting import p_value, with_interval
 from analysis.laws import LAWS, SURFACES, Law
+from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]

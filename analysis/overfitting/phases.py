@@ -17,11 +17,11 @@ from analysis.correlation.intervals import correlation_interval
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
 from analysis.formatting import p_value, percent, with_interval
-from analysis.overfitting.clustered import FEWEST_DEGREES, ClusteredDesign, Contrast
 from analysis.overfitting.series import labels_of, setting_labels
 from analysis.overfitting.split import FALLING, OVERFITTING, OverfittingSplit
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
+from analysis.significance.clustered_regression import FEWEST_DEGREES, ClusteredDesign, Combination
 
 Array = NDArray[np.float64]
 WHERE = "the runs table"
@@ -173,11 +173,11 @@ def _difference(
     return "difference", len(x), clusters, gap, float("nan"), float("nan"), *_told(found), _few(found)
 
 
-def _told(found: Contrast) -> tuple[float, ...]:
+def _told(found: Combination) -> tuple[float, ...]:
     return found.estimate, found.low, found.high, found.p, found.degrees, found.naive_low, found.naive_high, found.naive_p
 
 
-def _few(found: Contrast) -> str:
+def _few(found: Combination) -> str:
     return "" if found.degrees >= FEWEST_DEGREES else f"{found.degrees:.1f} degrees of freedom, too few to trust"
 
 

@@ -49,6 +49,10 @@ def permutation_test(effects: PairedEffects, *, resamples: int = 9999, seed: int
 def sign_flip_p(differences: NDArray[np.float64], *, resamples: int, random: np.random.Generator) -> float:
     """Two-sided p of the mean of independent differences, shape (groups,), by the sign patterns of
     `permutation_test`.
+
+    Where all patterns are tried this is the p of scipy.stats.permutation_test. Where they are drawn
+    SciPy's memory grows with their number, and it doubles the smaller one-sided p; here a pattern
+    counts by the size of its mean.
     """
     groups = len(differences)
     least = abs(float(differences.sum())) * (1.0 - 1e-12) - 1e-300  # a tie counts, also after rounding

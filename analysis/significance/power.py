@@ -28,8 +28,9 @@ def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, des
         level: nominal coverage; the test is at 1 - level, or (1 - level) / tests with several tests
             (Bonferroni, which Holm's first step equals).
 
-    Equals statsmodels' TTestPower and TTestIndPower; Cohen 1988, Statistical Power Analysis,
-    chapter 2. Raises AnalysisError.
+    Equals statsmodels' TTestPower and TTestIndPower, whose solver for the number of seeds stops
+    near 1e-6 and which rest on SciPy's noncentral t (see `noncentral`). Cohen 1988, Statistical
+    Power Analysis, chapter 2. Raises AnalysisError.
     """
     _checked(effect=effect, sd=sd, level=level, design=design, tests=tests)
     if not seeds >= 2:

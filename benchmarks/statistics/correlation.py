@@ -19,10 +19,10 @@ from analysis.correlation import compare_correlations
 from analysis.correlation.clusters import cluster_labels
 from analysis.correlation.covariates import covariates_of
 from analysis.correlation.estimates import METHODS, correlation_given, ranks, ranks_inside
-from analysis.correlation.intervals import t_interval
 from analysis.correlation.overlapping import williams, zou_interval
 from analysis.correlation.pairs_of_runs import pair_choices
 from analysis.correlation.row import Sample, estimate_row
+from analysis.significance.cluster_resampling import t_interval
 from benchmarks.statistics.grids import simulate_grid
 
 LABELS = (250, 1000, 4000)

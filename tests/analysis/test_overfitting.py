@@ -16,8 +16,7 @@ from scipy.stats import pearsonr
 
 from analysis import AnalysisError
 from analysis.overfitting import change_point, phase_relations, split_by_overfitting
-from analysis.overfitting.clustered import ClusteredDesign
-from analysis.overfitting.wild import wild_joint_p
+from analysis.significance.clustered_regression import ClusteredDesign, wild_joint_p
 
 
 @pytest.fixture

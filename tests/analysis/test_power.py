@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import nctdtr, ndtr
 from scipy.stats import chi2
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from analysis import AnalysisError, paired_effects
+from analysis.significance.noncentral import noncentral_t_below
 from analysis.significance.power import fractional_seeds, power_of, seeds_needed, smallest_effect
 from analysis.significance.seed_plan import plan_seeds
 
@@ -25,6 +27,16 @@ def test_power_and_seeds_are_those_of_statsmodels(design, size) -> None:
     exact = fractional_seeds(size, sd=1, design=design)
     assert ORACLE[design].power(size, exact, 0.05) == pytest.approx(0.8, abs=1e-8)
     assert seeds_needed(size, sd=1, design=design) == np.ceil(exact)
+
+
+def test_why_power_and_its_noncentral_t_are_not_taken_from_the_libraries() -> None:
+    exact, theirs = fractional_seeds(0.5, sd=1), TTestPower().solve_power(0.5, alpha=0.05, power=0.8)
+    assert theirs == pytest.approx(exact, abs=1e-4)
+    assert abs(TTestPower().power(0.5, theirs, 0.05) - 0.8) > 1e3 * abs(TTestPower().power(0.5, exact, 0.05) - 0.8), "its solver stops early"
+    # tiny spreads lead to noncentralities for which SciPy has no number
+    assert np.isnan(nctdtr(1.0, 1e6, 1e6))
+    # nearly T / noncentrality = 1 / |Z|, and P(1 / |Z| < 1) = P(|Z| > 1)
+    assert noncentral_t_below(1e6, 1.0, 1e6) == pytest.approx(2.0 * ndtr(-1.0), abs=1e-4)
 
 
 def test_cohens_table() -> None:
