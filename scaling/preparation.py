@@ -1,4 +1,4 @@
-"""The image stores that a plan reads, made before anything is trained."""
+"""Makes the image stores that a plan reads, before anything is trained."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from trials.prepare import prepare_split, release_workers
 
 
 def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse", "skip"], console: Console) -> None:
-    """Make the image stores that the plan reads, each as large as its largest subset; says which
-    images were converted or left out.
+    """Make the image stores that the plan reads, each as large as its largest subset.
+
+    Prints which images were converted or left out.
 
     Raises:
         InputError: data are missing, or images cannot be decoded and `broken` is 'refuse'.
@@ -25,7 +26,7 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse"
         for split, images in ((spec.train_split, spec.train_images), (spec.heldout_split, spec.heldout_images)):
             key = (spec.source, split, spec.image_px)
             needed[key] = max(needed.get(key, 0), images)
-    said: list[str] = []
+    messages: list[str] = []
     try:
         with console.status("preparing images") as status:
             for (source, split, image_px), images in needed.items():
@@ -40,8 +41,8 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse"
                     progress=lambda what, done, total: status.update(f"preparing {what}: {done:,} of {total:,}"),
                 )
                 oddities = read_oddities(folder)
-                said += oddities.sentences(folder / "oddities.json") if oddities else []
+                messages += oddities.sentences(folder / "oddities.json") if oddities else []
     finally:
         release_workers()
-    for sentence in said:
+    for sentence in messages:
         console.print(sentence, markup=False, highlight=False)

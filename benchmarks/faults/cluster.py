@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on one machine, each with one core; told by lines on stdin to add a
+"""A Ray cluster of two nodes on one machine, each with one core; controlled by lines on stdin to add a
 node in place of one that was killed.
 """
 

@@ -85,7 +85,7 @@ HEADER = "| fault | injections | studies | launches | stages lost | stages run t
 
 
 class Hurt:
-    """One study folder that is launched again and again until it is whole.
+    """One study folder that is launched repeatedly until it is complete.
 
     Whenever it is looked at, every finished stage must still have the very result file, by inode
     and time, that it had when it was first seen.

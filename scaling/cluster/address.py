@@ -1,6 +1,4 @@
-"""Where a launch runs and writes: which Ray it uses, its own or a cluster's, and whether its study
-is a folder or lies in a remote store.
-"""
+"""The addresses that a launch is given: of a Ray cluster, and of a remote store for its study."""
 
 from __future__ import annotations
 
@@ -11,23 +9,19 @@ from trials.errors import InputError
 
 
 def is_remote(out: str) -> bool:
-    """Whether this is the address of a remote store, such as s3://bucket/runs/NAME, and not a
-    folder.
-    """
+    """Whether this is the address of a remote store (s3://bucket/runs/NAME) and not a folder."""
     return re.match(r"[a-z][a-z0-9+.-]+://", out) is not None
 
 
 def without_secrets(uri: str) -> str:
-    """An address as it may be shown: without the key and secret that it may hold, and without its
-    options.
-    """
+    """An address without the key, secret and options that it may contain, for messages."""
     scheme, _, rest = uri.partition("://")
     place = rest.partition("?")[0]
     return f"{scheme}://{place.rpartition('@')[2]}"
 
 
 def check_address(address: str | None) -> str | None:
-    """The Ray to join, from --address or RAY_ADDRESS; None for one of the launch's own.
+    """The Ray to join, from --address or RAY_ADDRESS; None to start one for this launch.
 
     Raises:
         InputError: an address that a launch cannot use.

@@ -1,4 +1,4 @@
-"""What this machine offers, and what the stages of a grid may hold of it."""
+"""The resources of this machine or a cluster, and how many of them each kind of stage gets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Node:
     cpus: int
     gpus: float
 
-    def room(self, cpus: int, gpus: float) -> int:
-        """How many processes that each hold so much fit at once."""
+    def capacity(self, cpus: int, gpus: float) -> int:
+        """How many processes of this size fit at once."""
         return min(self.cpus // cpus, int(self.gpus / gpus + 1e-9)) if gpus > 0 else self.cpus // cpus
 
 
@@ -47,9 +47,7 @@ class Machine:
 
     @classmethod
     def of(cls, shapes: Iterable[Granted]) -> Machine:
-        """The machine on which as many stages of each of these shapes run side by side as each
-        says.
-        """
+        """The smallest machine that runs as many stages of each shape at once as it says."""
         found = list(shapes)
         return cls(
             cpus=max(one.all_cpus * one.side_by_side for one in found), gpus=round(max(one.all_gpus * one.side_by_side for one in found) + 1e-9)
@@ -60,7 +58,7 @@ class Machine:
 
         Raises:
             InputError: a stage asks for more than the machine has, or one of its processes for more
-                than any machine of the cluster has, which Ray would wait for without end.
+                than any machine of the cluster has, for which Ray would wait for ever.
         """
         return {kind: self._grant(grid, kind, grid.resources[kind]) for kind in KINDS}
 
@@ -84,20 +82,20 @@ class Machine:
                 f"{where('gpus')}: each of the {asked.workers} workers of {kind} asks for {gpus:g} GPU, but two that share one cannot exchange "
                 "gradients over nccl: set gpus to 1, or workers to 1."
             )
-        rooms = [node.room(asked.cpus, gpus) for node in self.nodes or (Node(cpus=self.cpus, gpus=self.gpus),)]
-        side_by_side = sum(rooms) if asked.workers == 1 else sum(rooms) // asked.workers
+        capacities = [node.capacity(asked.cpus, gpus) for node in self.nodes or (Node(cpus=self.cpus, gpus=self.gpus),)]
+        side_by_side = sum(capacities) if asked.workers == 1 else sum(capacities) // asked.workers
         if side_by_side == 0:
             with_gpu = f" and {gpus:g} GPU" if gpus > 0 else ""
             largest = ", ".join(f"{node.cpus} cores{f' and {node.gpus:g} GPU' if node.gpus else ''}" for node in self._largest())
             raise InputError(
                 f"{where('cpus')}: a process of {kind} asks for {asked.cpus} CPU cores{with_gpu} on one node"
-                f"{f', {asked.workers} times over' if asked.workers > 1 else ''}, which {self.name} has no room for (its nodes have {largest}): "
+                f"{f', {asked.workers} times over' if asked.workers > 1 else ''}, which no node of {self.name} has (they have {largest}): "
                 "lower cpus, gpus or workers."
             )
         return Granted(cpus=asked.cpus, gpus=gpus, workers=asked.workers, side_by_side=side_by_side)
 
     def _largest(self) -> list[Node]:
-        """The kinds of nodes, larger ones first, at most three."""
+        """The largest kinds of nodes, at most three."""
         return sorted(set(self.nodes), key=lambda node: (node.gpus, node.cpus), reverse=True)[:3]
 
 

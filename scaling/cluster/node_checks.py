@@ -1,6 +1,4 @@
-"""What a machine of a cluster must have before a stage may run there: looked at from that machine,
-said in sentences.
-"""
+"""Checks that run on a machine of a cluster: whether it has all that stages need."""
 
 from __future__ import annotations
 
@@ -20,15 +18,15 @@ from scaling.formatting import size
 from trials.errors import InputError
 from trials.stage_files import atomic
 
-PACKAGES = ("scaling", "trials")  # whose code runs on the nodes; a launch sends its own
-DECISIVE = ("torch", "torchvision")  # whose version can move numbers; builds for CPU and for CUDA may stand side by side
-GPU_S = 120.0  # torch takes its time on a cold network file system
+PACKAGES = ("scaling", "trials")  # their code runs on the nodes; a launch sends its own copy
+DECISIVE = ("torch", "torchvision")  # their versions can change numbers; builds for CPU and for CUDA may be mixed
+GPU_S = 120.0  # importing torch from a cold network file system is slow
 _TOKENS = ".preflight"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What the launching machine has, and so every other must."""
+    """What the launching machine has and every other machine must have."""
 
     code: str
     """Digest of the source files of both packages."""
@@ -38,11 +36,11 @@ class Expected:
     folder: str
     """The study folder; empty where stages are kept in a remote store."""
     remote: str = ""
-    """Address of the store that takes the study's place, if one does."""
+    """Address of the remote store, if the study is in one."""
     token: str = ""
     """What the launching machine wrote into the study folder."""
     free_bytes: int = 0
-    """Room that must be left on the disk of the study folder."""
+    """Free space that the disk of the study folder must have."""
     stores: dict[str, str] = field(default_factory=dict)
     """Folder of each image store that the plan reads: digest of its manifest."""
     gpus: bool = False
@@ -50,9 +48,7 @@ class Expected:
 
     @property
     def lasting(self) -> Expected:
-        """What a machine that joins later must have; what the study has still to write is less by
-        then.
-        """
+        """What a machine that joins later must have: by then part of the study has been written."""
         return replace(self, free_bytes=0)
 
 
@@ -74,9 +70,7 @@ def expected_here(
 
 
 def code_digest() -> str:
-    """SHA-256 over the names and contents of all source files of the packages that run on the
-    nodes.
-    """
+    """SHA-256 of all source files of the packages that run on the nodes, names and contents."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         root = package_folder(package)
@@ -87,7 +81,7 @@ def code_digest() -> str:
 
 
 def package_folder(name: str) -> Path:
-    """Where a package lies."""
+    """The folder of a package."""
     spec = util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None
@@ -95,9 +89,7 @@ def package_folder(name: str) -> Path:
 
 
 def manifest_digest(store: Path) -> str:
-    """SHA-256 of a store's manifest, which names the checksum of the pixels; empty if there is
-    none.
-    """
+    """SHA-256 of a store's manifest, which holds the checksum of its pixels; empty if it has none."""
     try:
         return hashlib.sha256((store / "manifest.json").read_bytes()).hexdigest()
     except OSError:
@@ -105,9 +97,7 @@ def manifest_digest(store: Path) -> str:
 
 
 def put_token(folder: Path) -> str:
-    """Write a token into the study folder, for the nodes to find now and for those that join later;
-    earlier ones go.
-    """
+    """Write a new token into the study folder, by which nodes recognise it; returns the token."""
     token = os.urandom(8).hex()
     shutil.rmtree(folder / _TOKENS, ignore_errors=True)
     with atomic(folder / _TOKENS / token) as handle:
@@ -116,16 +106,16 @@ def put_token(folder: Path) -> str:
 
 
 def answer_path(folder: Path, token: str, node: str) -> Path:
-    """Where a node answers."""
+    """The file that a node writes to show that it can write into the study folder."""
     return folder / _TOKENS / f"{token}-{node}"
 
 
 def faults(expected: Expected, *, node: str = "", node_gpus: float = 0.0) -> list[str]:
-    """What is wrong with this machine, a sentence each; nothing if a stage may run here.
+    """What is wrong with this machine, a sentence each; empty if stages can run here.
 
     Args:
-        node: Ray's id of this machine, to answer with; without it there is no answer. node_gpus:
-            GPUs that Ray counts here.
+        node: Ray's id of this machine, for its answer; empty: it writes no answer.
+        node_gpus: GPUs that Ray counts here.
     """
     found = list(_software(expected))
     if expected.folder:
@@ -135,7 +125,7 @@ def faults(expected: Expected, *, node: str = "", node_gpus: float = 0.0) -> lis
     for store, digest in expected.stores.items():
         held = manifest_digest(Path(store))
         if held != digest:
-            what = "is another one than the launching machine's" if held else "is missing"
+            what = "differs from the launching machine's" if held else "is missing"
             found.append(
                 f"the image store {store} {what}: put the folder of --data on a path that all nodes share, or copy that store to the same path there."
             )
@@ -153,8 +143,8 @@ def _software(expected: Expected) -> Iterator[str]:
             yield f"{name} is {there or 'missing'} and the launching machine's {version}: install the same environment on every node."
     if code_digest() != expected.code:
         yield (
-            f"the code of {' and '.join(PACKAGES)} in {package_folder('scaling').parent} is not the launching machine's: "
-            "take the older installation away from there, or install the same commit."
+            f"the code of {' and '.join(PACKAGES)} in {package_folder('scaling').parent} differs from the launching machine's: "
+            "remove that installation, or install the same commit."
         )
 
 
@@ -170,7 +160,7 @@ def _folder(expected: Expected, node: str) -> Iterator[str]:
         except OSError:
             found = ""
         if found != expected.token:
-            yield f"the study folder {folder} is another folder than on the launching machine: {remedy}."
+            yield f"the study folder {folder} is not the same folder as on the launching machine: {remedy}."
             return
     if node:
         try:
@@ -191,14 +181,12 @@ def _remote(uri: str, node: str) -> Iterator[str]:
     try:
         check_writable(Remote(uri), node)
     except (InputError, OSError) as error:
-        said = str(error).removesuffix(".")
-        yield f"the store {without_secrets(uri)} cannot be used from there ({said}): give that node the credentials and packages for it."
+        reason = str(error).removesuffix(".")
+        yield f"the store {without_secrets(uri)} cannot be used from there ({reason}): give that node the credentials and packages for it."
 
 
 def _gpus(node_gpus: float) -> Iterator[str]:
-    """In a process of its own and with all GPUs in sight: Ray hides them from a task that asks for
-    none.
-    """
+    """Counts GPUs in another process, since Ray hides them from a task that asks for none."""
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     code = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
     try:
@@ -209,7 +197,7 @@ def _gpus(node_gpus: float) -> Iterator[str]:
     if seen < node_gpus:
         yield (
             f"Ray counts {node_gpus:g} GPU there and torch sees {seen}: check the driver with nvidia-smi, install torch built for CUDA, "
-            "or start that node with --num-gpus as there are."
+            "or start that node with the right --num-gpus."
         )
 
 
@@ -218,7 +206,7 @@ def _python() -> str:
 
 
 def _version(name: str) -> str:
-    """Without the part that names the build, such as +cpu."""
+    """The version without the suffix of the build, such as +cpu."""
     try:
         return metadata.version(name).partition("+")[0]
     except metadata.PackageNotFoundError:

@@ -1,5 +1,6 @@
-"""`gpus: auto`: the share of a GPU that each kind of stage gets, measured once on this machine and
-remembered in the study folder.
+"""`gpus: auto`: measures how many stages of a kind train fastest on one GPU at once.
+
+The study folder keeps the measurements.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ Measure = Callable[..., Sequence[Packing]]
 def packed(
     plan: Plan, study: Study, grid: Grid, machine: Machine, granted: dict[str, Granted], *, measure: Measure | None = None
 ) -> dict[str, Granted]:
-    """What each kind of stage gets where the grid leaves the share of a GPU open: so many side by
-    side as train most images a second.
+    """What each kind of stage gets, with the GPU share that trains most images per second in all.
 
-    The heaviest stage of a kind is measured, since it decides what fits. Without `measure` only
-    what was measured before is used, as in a plan that runs nothing.
+    Only kinds whose share the grid leaves open change. The heaviest stage of a kind is measured,
+    since it decides what fits. Without `measure` only earlier measurements are used, as in --plan.
     """
     if machine.gpus == 0:
         return granted
@@ -55,7 +55,7 @@ def packed(
 
 
 def measured_packing(spec: StageSpec, *, cpus: int, gpus: float, candidates: Sequence[int]) -> Sequence[Packing]:
-    """The measurement itself, for `packed`."""
+    """Measure a stage on this machine's GPU, for `packed`."""
     return measure_packing(spec, cpus=cpus, gpus=gpus, candidates=candidates)
 
 

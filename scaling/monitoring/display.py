@@ -13,29 +13,27 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling.formatting import count, duration
+from scaling.monitoring.measures import NEWEST, RESULTS
 from scaling.monitoring.progress_counts import Progress, ProgressCounts, RunningStage
 from scaling.plan.forecast import Forecast, Range
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
 from scaling.study.folder import Study
 
-SCORES = ("val_mim_loss", "val_accuracy", "miou", "accuracy")
-_SHOWN = (*SCORES, "train_mim_loss", "train_loss")  # the first that a running stage has reported
-HEARTBEAT_S = 60.0  # without a terminal: so often a line says what runs
+HEARTBEAT_S = 60.0  # without a terminal: between two lines that say what runs
 _NAMED = 4  # running stages in such a line
-_QUIET_S = 120.0  # a stage that has said nothing for so long is marked
-# columns of a terminal from which on a column of the table is shown
+_SILENT_S = 120.0  # a stage that has reported nothing for this long is marked
+# widths of the terminal, in characters, from which a column of the table is shown
 _RATE_COLUMNS, _LOSS_COLUMNS, _TITLE_COLUMNS = 90, 60, 70
-_STATES = {"done": "green", "running": "cyan", "waiting": "", "retrying": "yellow", "failed": "red", "blocked": "red"}
+_STYLES = {"done": "green", "running": "cyan", "waiting": "", "retrying": "yellow", "failed": "red", "blocked": "red"}
 
 
 class Display:
-    """A watcher that shows stages done, those that run with their speed, loss and time left, and
-    the time left for the whole.
+    """A watcher that shows how many stages are done, the running ones, and the time left.
 
     Args:
         forecast: of the stages that this launch is to run.
-        stopping: whether the launch was told to stop.
+        stopping: whether the launch was asked to stop.
     """
 
     def __init__(self, plan: Plan, study: Study, forecast: Forecast, console: Console, *, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -45,19 +43,17 @@ class Display:
         self._to_run = len(forecast.stage_s)
         self._live = Live(get_renderable=self.picture, console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
         self._over = threading.Event()
-        self._beats = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heartbeats = threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made, and
-        a terminal cannot be pickled.
-        """
+        """Nothing: Tune pickles us for a restore that is never made, and a terminal cannot be."""
         return {}
 
     def __enter__(self) -> Display:
         if self._live:
             self._live.start()
         else:
-            self._beats.start()
+            self._heartbeats.start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -66,29 +62,29 @@ class Display:
             self._live.stop()
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """A stage runs: it is shown from now on."""
+        """A stage runs: show it from now on."""
         self.counts.progressed(name, values)
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """A stage is done, or failed for good: one line for it stays."""
+        """A stage is done or finally failed: print a line that stays."""
         ran_s = self.counts.ended(name, reason is not None)
         now = self.counts.snapshot()
         ended = now.number("done") + now.number("failed") - (len(self._plan.stages) - self._to_run)
         took = f"in {duration(ran_s)}  " if ran_s is not None else ""
         outcome = f"done   {took}{_scores(values)}" if reason is None else f"FAILED {reason} (log: {self._study.stage_folder(name) / 'log.txt'})"
-        self._say(f"[{ended:>{len(str(self._to_run))}}/{self._to_run}] {self._titles[name]}  {outcome}")
+        self._print(f"[{ended:>{len(str(self._to_run))}}/{self._to_run}] {self._titles[name]}  {outcome}")
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """An attempt failed, and there will be another: a line says why."""
+        """An attempt failed and another follows: print a line with the reason."""
         self.counts.retried(name)
-        self._say(f"again in {duration(wait_s)}: {self._titles[name]}  {reason}")
+        self._print(f"retry in {duration(wait_s)}: {self._titles[name]}  {reason}")
 
     def heartbeat(self) -> None:
-        """One line on what runs, for a log that would otherwise be silent through a long stage."""
+        """Print one line about what runs, for a log that would be silent during a long stage."""
         now = self.counts.snapshot()
         stages = [f"{self._titles[one.name]} {one.share:.0%}{_comma(_loss(one))}" for one in now.running[:_NAMED]]
         more = [f"{len(now.running) - _NAMED} more"] if len(now.running) > _NAMED else []
-        self._say(f"{self._whole(now)}; running: {'; '.join(stages + more) or 'nothing yet'}")
+        self._print(f"{self._whole(now)}; running: {'; '.join(stages + more) or 'nothing yet'}")
 
     def picture(self) -> Group:
         """The live display, as large as the terminal allows."""
@@ -97,11 +93,11 @@ class Display:
         parts: list[Any] = [self._bar(now, width), self._counts(now)]
         if self._stopping():
             parts.append(Text("stopping: running stages write a checkpoint; press Ctrl-C again to stop at once", style="bold yellow"))
-        room = max(1, height - len(parts) - 3)  # the table's head, the line that counts the rest, the cursor's
+        rows = max(1, height - len(parts) - 3)  # less the table's head, the line that counts the rest, the cursor's line
         if now.running:
-            parts.append(self._table(now.running[:room], width))
-        if len(now.running) > room:
-            parts.append(Text(f"... and {len(now.running) - room:,} more that run"))
+            parts.append(self._table(now.running[:rows], width))
+        if len(now.running) > rows:
+            parts.append(Text(f"... and {len(now.running) - rows:,} more are running"))
         return Group(*parts)
 
     def _bar(self, now: Progress, width: int) -> Table:
@@ -113,7 +109,7 @@ class Display:
         return line
 
     def _counts(self, now: Progress) -> Text:
-        parts = [Text(f"{number:,} {state}", style=style) for state, style in _STATES.items() if (number := now.number(state))]
+        parts = [Text(f"{number:,} {state}", style=style) for state, style in _STYLES.items() if (number := now.number(state))]
         if sum(now.retries.values()):
             parts.append(Text(f"{sum(now.retries.values()):,} tried again", style="yellow"))
         if now.images_per_s:
@@ -143,17 +139,17 @@ class Display:
         return table
 
     def _left(self, one: RunningStage) -> str:
-        quiet_s = self.counts.clock() - one.heard_s
-        return f"silent for {duration(quiet_s)}" if quiet_s > _QUIET_S else duration(self.counts.left_s(one))
+        silent_s = self.counts.clock() - one.reported_s
+        return f"silent for {duration(silent_s)}" if silent_s > _SILENT_S else duration(self.counts.left_s(one))
 
     def _whole(self, now: Progress) -> str:
-        states = ", ".join(f"{number:,} {state}" for state in _STATES if (number := now.number(state)))
+        states = ", ".join(f"{number:,} {state}" for state in _STYLES if (number := now.number(state)))
         return f"{self._plan.study}: {states}; {_left(now.left_s)}"
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _beat(self) -> None:
+    def _keep_alive(self) -> None:
         while not self._over.wait(HEARTBEAT_S):
             self.heartbeat()
 
@@ -164,11 +160,11 @@ def _left(left_s: Range) -> str:
 
 
 def _loss(one: RunningStage) -> str:
-    return next((f"{name} {one.values[name]:.4f}" for name in _SHOWN if name in one.values), "")
+    return next((f"{name} {one.values[name]:.4f}" for name in NEWEST if name in one.values), "")
 
 
 def _scores(values: dict[str, Any]) -> str:
-    return ", ".join(f"{score} {values[score]:.4f}" for score in SCORES if score in values)
+    return ", ".join(f"{score} {values[score]:.4f}" for score in RESULTS if score in values)
 
 
 def _comma(text: str) -> str:

@@ -1,9 +1,8 @@
-"""A launch as metrics: what Ray exports for Prometheus, each as `ray_<name>`.
+"""A launch as metrics: Ray exports each of them to Prometheus as `ray_<name>`.
 
-Ray 2.60 drops a gauge that was not set again within two of its report intervals (10 s each), so all
-of them are set every few seconds, by a thread: also while nothing happens. By the same rule the
-series of a stage that has ended vanish by themselves, and there are never more series than kinds of
-stage, plus a few for each stage that runs now, however many stages the plan has.
+Ray 2.60 drops a gauge that was not set within two of its report intervals (10 s each), so a thread
+sets all of them every few seconds. For the same reason the series of a stage that has ended vanish:
+there are a few series per kind of stage and per running stage, however large the plan is.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 from ray.util.metrics import Gauge
 
 from scaling.cluster.machine import Granted
+from scaling.monitoring.measures import HELD_OUT_LOSSES, RESULTS, SCORES, TRAINING_LOSSES, best
 from scaling.monitoring.progress_counts import STATES, Progress, ProgressCounts, RunningStage
 from scaling.plan.forecast import Forecast
 from scaling.plan.plan import Plan
@@ -27,47 +27,45 @@ from trials.stage_files import read_json, read_result
 EVERY_S = 5.0
 
 METRICS = {
-    "scaling_study_stages": ("stages of the plan, by state: done, running, waiting, retrying, failed or blocked", ("study", "kind", "state")),
+    "scaling_study_stages": (f"stages of the plan, by state: {', '.join(STATES)}", ("study", "kind", "state")),
     "scaling_study_retries": ("attempts of this launch that failed and were followed by another", ("study", "kind")),
-    "scaling_study_progress": ("share of the work that this launch began with and that is done, 0 to 1", ("study",)),
+    "scaling_study_progress": ("share of this launch's work that is done, 0 to 1", ("study",)),
     "scaling_study_seconds_left": ("forecast of the seconds until the last stage is done; bound is low, middle or high", ("study", "bound")),
-    "scaling_study_images_per_s": ("images trained on per second, by all running stages together", ("study", "kind")),
-    "scaling_study_gpu_hours": ("GPU-hours that the study has cost so far", ("study", "kind")),
-    "scaling_study_cpu_hours": ("CPU-core-hours that the study has cost so far", ("study", "kind")),
+    "scaling_study_images_per_s": ("images per second of all running stages together", ("study", "kind")),
+    "scaling_study_gpu_hours": ("GPU-hours that the study has used so far", ("study", "kind")),
+    "scaling_study_cpu_hours": ("CPU-core-hours that the study has used so far", ("study", "kind")),
     "scaling_study_result": ("a measure of the finished stages; of is best, median or latest", ("study", "kind", "measure", "of")),
     "scaling_stage_progress": ("share of a running stage's optimiser steps that are done, 0 to 1", ("study", "kind", "stage", "title")),
-    "scaling_stage_images_per_s": ("images that a running stage trains on per second", ("study", "kind", "stage", "title")),
-    "scaling_stage_seconds_left": ("seconds that a running stage still takes at its pace", ("study", "kind", "stage", "title")),
+    "scaling_stage_images_per_s": ("images per second of a running stage", ("study", "kind", "stage", "title")),
+    "scaling_stage_seconds_left": ("seconds until a running stage is done, at its current speed", ("study", "kind", "stage", "title")),
     "scaling_stage_loss": ("newest loss of a running stage, on held-out or training images", ("study", "kind", "stage", "title", "measure")),
     "scaling_stage_score": ("newest score of a running stage on held-out images, 0 to 1", ("study", "kind", "stage", "title", "measure")),
 }
-"""What each says, and its tags."""
+"""The description and the tags of each metric."""
 
-LOSSES = ("val_mim_loss", "train_mim_loss", "train_loss")
-SCORES = ("val_accuracy", "miou", "accuracy")
-_RESULTS: dict[str, Callable[[list[float]], float]] = {"val_mim_loss": min, "val_accuracy": max, "miou": max, "accuracy": max}  # which is best
+_LOSSES = (*HELD_OUT_LOSSES, *TRAINING_LOSSES)
 
 Set = Callable[[float, dict[str, str]], None]
 
 
 def ray_gauge(name: str) -> Set:
-    """How one of `METRICS` is set on the Ray that is running."""
+    """A function that sets one of `METRICS` on the running Ray."""
     text, tags = METRICS[name]
     gauge = Gauge(name, description=text, tag_keys=tags)
 
     def to(value: float, tags: dict[str, str]) -> None:
-        gauge.set(value, tags={key: each.encode("ascii", "replace").decode() for key, each in tags.items()})  # Ray takes no others
+        gauge.set(value, tags={key: each.encode("ascii", "replace").decode() for key, each in tags.items()})  # Ray accepts nothing else
 
     return to
 
 
 class Gauges:
-    """A watcher that keeps the metrics, from `with` to its end. Made once Ray runs.
+    """A watcher that sets the metrics, from `with` to its end; it needs a running Ray.
 
     Args:
         forecast: of the stages that this launch is to run.
         granted: what a stage of each kind holds; a trunk holds what a pre-training does.
-        gauge: gives what sets a metric.
+        gauge: returns the function that sets a metric.
     """
 
     def __init__(
@@ -85,9 +83,7 @@ class Gauges:
         self._thread = threading.Thread(target=self._keep, name="gauges", daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made, and
-        a thread cannot be pickled.
-        """
+        """Nothing: Tune pickles us for a restore that is never made, and a thread cannot be."""
         return {}
 
     def __enter__(self) -> Gauges:
@@ -103,20 +99,21 @@ class Gauges:
         self._counts.progressed(name, values)
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """A stage is done, or failed for good."""
+        """A stage is done or finally failed."""
         self._spent(name, self._counts.ended(name, reason is not None) or 0.0)
         if reason is None:
             self._result(name, values)
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """An attempt failed: what it cost is counted too."""
+        """An attempt failed; its cost is counted too."""
         running = next((one for one in self._counts.snapshot().running if one.name == name), None)
         self._spent(name, 0.0 if running is None else self._counts.clock() - running.since_s)
         self._counts.retried(name)
 
     def read_finished(self) -> None:
-        """Count what stages that were done before this launch measured and cost; thousands of
-        files, so not before Ray is busy.
+        """Count the results and the cost of stages that earlier launches finished.
+
+        These are thousands of files, so they are read once stages are running.
         """
         for name in self._plan.stages:
             if name in self._forecast.stage_s or self._over.is_set():
@@ -130,10 +127,10 @@ class Gauges:
                 self._cpu_s[kind] += train_s * record.get("cpus", 0.0)
 
     def refresh(self) -> None:
-        """Set every metric to what it is now."""
+        """Set every metric to its present value."""
         now, study = self._counts.snapshot(), {"study": self._plan.study}
         for kind in sorted({kind for kind, _ in now.counts}):
-            for state in STATES:  # none is 0: left out, the last number would stand for as long as Ray keeps it
+            for state in STATES:  # also 0, since Ray would keep showing an earlier number
                 self._set["scaling_study_stages"](now.counts.get((kind, state), 0), study | {"kind": kind, "state": state})
             self._refresh_kind(kind, now, study | {"kind": kind})
         self._set["scaling_study_progress"](now.share, study)
@@ -152,8 +149,8 @@ class Gauges:
             self._set["scaling_study_cpu_hours"]((self._cpu_s[kind] + held_s * grant.cpus) / 3600, tags)
             results = {measure: list(values) for (each, measure), values in self._results.items() if each == kind}
         for measure, values in results.items():
-            told = {"best": _RESULTS[measure](values), "median": statistics.median(values), "latest": values[-1]}
-            for of, value in told.items():
+            summary = {"best": best(measure, values), "median": statistics.median(values), "latest": values[-1]}
+            for of, value in summary.items():
                 self._set["scaling_study_result"](value, tags | {"measure": measure, "of": of})
 
     def _refresh_stage(self, one: RunningStage, study: dict[str, str]) -> None:
@@ -162,14 +159,14 @@ class Gauges:
         self._set["scaling_stage_seconds_left"](self._counts.left_s(one), tags)
         if "images_per_s" in one.values:
             self._set["scaling_stage_images_per_s"](float(one.values["images_per_s"]), tags)
-        for metric, measures in (("scaling_stage_loss", LOSSES), ("scaling_stage_score", SCORES)):
+        for metric, measures in (("scaling_stage_loss", _LOSSES), ("scaling_stage_score", SCORES)):
             for measure in measures:
                 if measure in one.values:
                     self._set[metric](float(one.values[measure]), tags | {"measure": measure})
 
     def _result(self, name: str, values: dict[str, Any]) -> None:
         with self._lock:
-            for measure in _RESULTS:
+            for measure in RESULTS:
                 if measure in values:
                     self._results[self._plan.stages[name].spec.kind, measure].append(float(values[measure]))
 

@@ -1,6 +1,4 @@
-"""How far a launch is, counted from what its watchers are told: the display and the metrics both
-read it.
-"""
+"""Counts how far a launch is, from the events that its watchers get; for display and metrics."""
 
 from __future__ import annotations
 
@@ -15,22 +13,22 @@ from scaling.plan.forecast import Forecast, Range
 from scaling.plan.plan import Plan
 
 STATES = ("done", "running", "waiting", "retrying", "failed", "blocked")
-# how much of the plan must be done before the pace of this launch counts as much as the forecast's
+# the share of the plan after which this launch's own speed counts as much as the forecast's
 PRIOR = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningStage:
-    """A stage that runs."""
+    """A stage that is running."""
 
     name: str
     kind: str
     values: dict[str, Any]
-    """The newest of each value that it reported."""
+    """The newest of each value that it has reported."""
     since_s: float
-    """On the counts's clock: when it was first heard of."""
-    heard_s: float
-    """When it was last heard of."""
+    """When it reported first, on the clock of `ProgressCounts`."""
+    reported_s: float
+    """When it reported last."""
 
     @property
     def share(self) -> float:
@@ -47,9 +45,9 @@ class Progress:
     retries: dict[str, int]
     """Attempts of this launch that failed and were followed by another, by kind."""
     running: list[RunningStage]
-    """In the order in which they began."""
+    """In the order in which they started."""
     share: float
-    """Share of the work that this launch began with and that can still be done, 0 to 1."""
+    """Share that is done of the work that this launch can do, 0 to 1; blocked stages do not count."""
     left_s: Range
     """Seconds until the last stage that can run is done."""
     elapsed_s: float
@@ -65,13 +63,13 @@ class Progress:
 
 
 class ProgressCounts:
-    """Counts stages by state; a failed one blocks its descendants. Told by the thread that
-    schedules, read by any.
+    """Counts stages by state; a failed stage blocks its descendants.
+
+    The scheduling thread updates it, and any thread may read it.
 
     Args:
-        forecast: what this launch is to run; stages of the plan that it does not name count as
-            done.
-        clock: a clock that is never set back, in seconds.
+        forecast: of the stages that this launch is to run; all others count as done.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, plan: Plan, forecast: Forecast, clock: Callable[[], float] = time.monotonic) -> None:
@@ -86,25 +84,23 @@ class ProgressCounts:
         self._done_s, self._dropped_s = 0.0, 0.0
 
     def progressed(self, name: str, values: dict[str, Any]) -> bool:
-        """A stage runs; returns whether it was not known to."""
+        """A stage runs; returns whether this is its first report."""
         with self._lock:
             if self._state[name] in ("done", "failed"):
-                return False  # a straggling report
+                return False  # a late report
             known, moment = self._running.get(name), self.clock()
             self._running[name] = RunningStage(
                 name=name,
                 kind=self._plan.stages[name].spec.kind,
                 values=(known.values if known else {}) | values,
                 since_s=known.since_s if known else moment,
-                heard_s=moment,
+                reported_s=moment,
             )
             self._move(name, "running")
             return known is None
 
     def ended(self, name: str, failed: bool) -> float | None:
-        """A stage is done, or failed for good; returns for how many seconds it was seen to run, if
-        it was.
-        """
+        """A stage is done or finally failed; returns the seconds since its first report, if any."""
         with self._lock:
             if self._state[name] in ("done", "failed"):
                 return None
@@ -126,7 +122,7 @@ class ProgressCounts:
             return None if ran is None else self.clock() - ran.since_s
 
     def retried(self, name: str) -> None:
-        """An attempt failed and another is going to be made."""
+        """An attempt failed and another follows."""
         with self._lock:
             self._running.pop(name, None)
             self._retries[self._plan.stages[name].spec.kind] += 1
@@ -146,19 +142,15 @@ class ProgressCounts:
         return Progress(counts=counts, retries=retries, running=running, share=share, left_s=left_s, elapsed_s=moment - self._started_s)
 
     def left_s(self, one: RunningStage) -> float:
-        """Seconds that a running stage still takes: at its own pace, or as forecast while that is
-        not known.
-        """
-        rate, heard_ago_s = one.values.get("images_per_s"), self.clock() - one.heard_s
+        """Seconds until a running stage is done: at its own speed, or as forecast before it is known."""
+        rate, reported_ago_s = one.values.get("images_per_s"), self.clock() - one.reported_s
         if not rate or "step" not in one.values:
             return max(0.0, (1 - one.share) * self._forecast.stage_s.get(one.name, 0.0))
         images = (one.values["steps"] - one.values["step"]) * self._plan.stages[one.name].spec.recipe.batch_images
-        return max(0.0, float(images / rate) - heard_ago_s)
+        return max(0.0, float(images / rate) - reported_ago_s)
 
     def _left_s(self, share: float, whole_s: float, elapsed_s: float, at_least_s: float) -> Range:
-        """The forecast, scaled by how this launch has kept to it so far; its range narrows as work
-        gets done.
-        """
+        """The forecast, scaled by the speed of this launch so far; its range narrows over time."""
         forecast = self._forecast.wall_range_s
         if whole_s <= 0 or self._all_s <= 0:
             return Range(low=at_least_s, middle=at_least_s, high=at_least_s)

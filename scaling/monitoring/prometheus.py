@@ -1,9 +1,9 @@
-"""Write what connects Prometheus and Grafana to every launch on this machine into a folder, and say
-the commands that start them.
+"""Writes the configuration of Prometheus and Grafana for the launches on this machine.
 
     python -m scaling.monitoring.prometheus watching
 
-Both then listen on this machine alone. Nothing is downloaded and nothing is started.
+It prints the commands that start both, which then listen on this machine alone. Nothing is
+downloaded or started.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ global:
 scrape_configs:
 - job_name: ray
   file_sd_configs:
-  - files: ['{found}']   # Ray lists the machines of the launch that runs here, and does so anew for the next one
+  - files: ['{found}']   # Ray lists the machines of the present launch in it
     refresh_interval: 10s
 """
 _GRAFANA = """\
@@ -82,9 +82,7 @@ def write_configuration(folder: Path, *, prometheus: str = PROMETHEUS) -> dict[s
 
 
 def service_discovery_file() -> Path:
-    """Where Ray lists the addresses that its metrics are to be read from: in its temporary folder,
-    always of the newest Ray there.
-    """
+    """The file in Ray's temporary folder where the newest Ray lists the addresses of its metrics."""
     temporary = os.environ.get("RAY_TMPDIR") or (os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None) or "/tmp"
     return Path(temporary) / "ray" / "prom_metrics_service_discovery.json"
 
@@ -100,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         commands = write_configuration(options.folder, prometheus=options.prometheus)
     except OSError as error:
-        print(f"{options.folder} cannot be written ({error.strerror}): name a folder that can.", file=sys.stderr)
+        print(f"{options.folder} cannot be written ({error.strerror}): choose another folder.", file=sys.stderr)
         return 2
     for name, command in commands.items():
         print(f"{name + ':':<11} {command}")

@@ -1,6 +1,4 @@
-"""running.json: what runs at this moment, told by a launch whose stages are trained where
-`scaling.status` cannot look.
-"""
+"""Writes running.json: what runs now, for `scaling.status` of a study in a remote store."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ EVERY_S = 10.0
 
 
 class RunningNow:
-    """A watcher that brings the newest values of every running stage to the mirror and to the
-    store, every few seconds, and nothing once it is over.
+    """A watcher that writes the newest values of all running stages to the mirror and to the store.
 
     Args:
         every_s: seconds between two writes.
@@ -31,52 +28,52 @@ class RunningNow:
         self._stages: dict[str, dict[str, Any]] = {}
         self._attempts: dict[str, int] = {}
         self._over = threading.Event()
-        self._beats = threading.Thread(target=self._beat, name="running", daemon=True)
+        self._writer = threading.Thread(target=self._keep_writing, name="running", daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made."""
+        """Nothing: Tune pickles us for a restore that is never made."""
         return {}
 
     def __enter__(self) -> RunningNow:
-        self._beats.start()
+        self._writer.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
-        self._beats.join()
+        self._writer.join()
         with contextlib.suppress(OSError):
             (self._mirror.folder / RUNNING).unlink(missing_ok=True)
             self._mirror.remote.delete(RUNNING)
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """Its newest values; kept in memory until the next write."""
+        """Keep the newest values in memory until the next write."""
         passes = {"image_passes": values["step"] * self._plan.stages[name].spec.recipe.batch_images} if "step" in values else {}
         with self._lock:
             self._stages[name] = self._stages.get(name, {}) | values | passes
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """It runs no more."""
+        """It no longer runs."""
         with self._lock:
             self._stages.pop(name, None)
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """It runs no more, for now."""
+        """It does not run until its next attempt."""
         with self._lock:
             self._stages.pop(name, None)
             self._attempts[name] = self._attempts.get(name, 1) + 1
 
-    def tell(self) -> None:
-        """Write what runs now. Raises OSError: the disk or the store does not take it."""
+    def write(self) -> None:
+        """Write what runs now. Raises OSError."""
         with self._lock:
             stages = {name: {"attempts": self._attempts.get(name, 1), "latest": latest} for name, latest in self._stages.items()}
         data = json.dumps(stages).encode()
         _write(self._mirror.folder / RUNNING, data)
         self._mirror.remote.write(RUNNING, data)
 
-    def _beat(self) -> None:
+    def _keep_writing(self) -> None:
         while not self._over.wait(self._every_s):
-            with contextlib.suppress(OSError):  # the next one may come through; what is done is told by results
-                self.tell()
+            with contextlib.suppress(OSError):  # the next one may succeed; results do not depend on it
+                self.write()
 
 
 def _write(path: Path, data: bytes) -> None:

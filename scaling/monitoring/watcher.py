@@ -1,4 +1,4 @@
-"""What is told to whatever watches a study run: a display, the tables, metrics."""
+"""The events that everything which watches a launch gets: display, tables, metrics, trackers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from typing import Any, Protocol
 
 
 class Watcher(Protocol):
-    """Told of every stage by the scheduler, in its own process and between two of its steps: so
-    each answer must be quick.
+    """Gets an event for every change of a stage.
+
+    The scheduler waits for each of these calls, so they must return quickly.
     """
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """About once a second while a stage runs: step, steps, images_per_s and the newest losses
-        and scores.
-        """
+        """About once a second while a stage runs: step, steps, images_per_s, newest losses and scores."""
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """A stage is done, with its metrics, or failed for good, with the reason."""
+        """A stage is done, with its metrics, or finally failed, with the reason."""
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
         """An attempt failed for `reason`, and another is made after `wait_s` seconds."""

@@ -1,4 +1,4 @@
-"""The study folder as a ledger: what is done, what failed, what waits for what."""
+"""The study folder: which stages are done, which failed, and which wait for others."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from trials.training.checkpoints import list_checkpoints
 
 @dataclass(frozen=True, kw_only=True)
 class PlanState:
-    """Where a stage stands, and why."""
+    """What a launch would do with a stage, and why."""
 
     state: str
     """'done', 'failed', 'blocked' or 'missing'."""
     reason: str
-    """A sentence: for `missing`, why it is to run; for `failed`, the first error's own words; for
-    `blocked`, the ancestor.
-    """
+    """missing: why it is to run. failed: the error. blocked: the stage that it waits for."""
 
 
 class Study:
-    """One study folder. Only files say what is done; nothing is remembered elsewhere."""
+    """One study folder. Its files are the only record of what is done."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -41,16 +39,15 @@ class Study:
         return read_result(self.stage_folder(stage_id)) is not None
 
     def error(self, stage_id: str) -> str | None:
-        """The words of the last attempt's error, or None if it did not fail."""
+        """The error of the last attempt; None if it did not fail."""
         values = read_json(self.stage_folder(stage_id) / "error.json")
         return str(values["error"]) if isinstance(values, dict) and "error" in values else None
 
     def states(self, plan: Plan, failed: Mapping[str, str] | None = None) -> dict[str, PlanState]:
-        """The state of every stage of a plan; parents come first in it.
+        """The state of every stage of a plan, parents first.
 
         Args:
-            failed: why stages failed, as a launch remembers it: on a full disk an error cannot be
-                written.
+            failed: why stages failed in this launch, since a full disk cannot hold their errors.
         """
         done = {name for name in plan.stages if self.is_done(name)}
         wanted = set(plan.wanted(done))
@@ -59,7 +56,7 @@ class Study:
             if name in done:
                 states[name] = PlanState(state="done", reason="its result is there")
             elif name not in wanted:
-                states[name] = PlanState(state="done", reason="all that goes on from it is done")
+                states[name] = PlanState(state="done", reason="all stages that continue it are done")
             else:
                 states[name] = self._state(stage, states, (failed or {}).get(name))
         return states
@@ -73,11 +70,11 @@ class Study:
                 culprit = need if earlier[need].state == "failed" else earlier[need].reason.split()[-1]
                 return PlanState(state="blocked", reason=f"waits for {culprit}")
         if list_checkpoints(self.stage_folder(stage.id)):
-            return PlanState(state="missing", reason="was cut off; goes on from its checkpoint")
+            return PlanState(state="missing", reason="was cut off; resumes from its checkpoint")
         return PlanState(state="missing", reason="new")
 
     def check_is_for(self, grid: Grid) -> None:
-        """Raise InputError if the folder holds another study, or something that is no study."""
+        """Raise InputError if the folder holds another study, or something else than a study."""
         if not self.folder.exists():
             return
         if not self.folder.is_dir():
@@ -108,15 +105,14 @@ class Study:
                 with contextlib.suppress(OSError, ValueError):
                     if (folder / "spec.json").read_text() == text:
                         continue
-            # not forced to the disk, which takes a minute for ten thousand: it is for people, and
-            # is written again when the stage begins
+            # not synced to disk, which takes a minute for ten thousand files; the stage writes it
+            # again when it starts
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "spec.json").write_text(text)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Only one launch works on a study at a time; the lock goes with the process, however it
-        ends.
+        """Hold the lock that lets only one launch work on the study.
 
         Raises:
             InputError: another launch holds it, or the folder cannot be written.

@@ -1,6 +1,4 @@
-"""Files in a remote store (S3, GCS, or whatever pyarrow or fsspec opens): each is there whole or
-not at all, and a store's hiccups are waited out.
-"""
+"""Reads and writes whole files in a remote store, with retries: S3, GCS, or what fsspec opens."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from scaling.cluster.address import without_secrets
 from trials.errors import InputError
 
 ATTEMPTS = 6
-FIRST_WAIT_S = 0.5  # doubled from attempt to attempt: 15 s in all, in which a store that asks for fewer requests has forgotten
-_WHOLE = ("s3", "gcs", "abfs")  # here an object appears when its upload is complete; elsewhere a file is renamed into place
+FIRST_WAIT_S = 0.5  # doubled at each attempt, 15 s in all: enough for a store that throttles requests
+_WHOLE = ("s3", "gcs", "abfs")  # an object appears when its upload is complete; elsewhere a file is renamed into place
 _PART = ".part-"
 
 Value = TypeVar("Value")
@@ -41,10 +39,10 @@ class Remote:
     Args:
         uri: as in s3://bucket/runs/NAME.
         filesystem: instead of the one that the address names, for tests.
-        sleep: waits so many seconds.
+        sleep: waits for some seconds.
 
     Raises:
-        InputError: nothing here opens such an address.
+        InputError: no installed library opens such an address.
     """
 
     def __init__(self, uri: str, *, filesystem: Any = None, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -58,7 +56,7 @@ class Remote:
             self._fs, self._root = _open(uri)
 
     def read(self, path: str) -> bytes | None:
-        """The bytes of a file; None if it is not there. Raises OSError: the store cannot be read."""
+        """The bytes of a file; None if it does not exist. Raises OSError."""
 
         def read() -> bytes | None:
             if self._fs.get_file_info(self._at(path)).type != arrow.FileType.File:
@@ -66,19 +64,17 @@ class Remote:
             with self._fs.open_input_stream(self._at(path)) as stream:
                 return bytes(stream.read())
 
-        return self._insist(read, f"{self.name}/{path}")
+        return self._retry(read, f"{self.name}/{path}")
 
     def modified_s(self, path: str) -> float | None:
-        """When a file was written, in seconds since the epoch by the store's clock; None if it is
-        not there. Raises OSError.
+        """When a file was written by the store's clock, in seconds since the epoch; None if it does
+        not exist. Raises OSError.
         """
-        info = self._insist(lambda: self._fs.get_file_info(self._at(path)), f"{self.name}/{path}")
+        info = self._retry(lambda: self._fs.get_file_info(self._at(path)), f"{self.name}/{path}")
         return float(info.mtime_ns) / 1e9 if info.type == arrow.FileType.File and info.mtime_ns is not None else None
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file; who reads it meanwhile sees what was there before. Raises OSError: the
-        store cannot be written.
-        """
+        """Write a file; until it is complete, readers see the old one. Raises OSError."""
         place = self._at(path)
 
         def write() -> None:
@@ -91,39 +87,37 @@ class Remote:
             if not whole:
                 self._fs.move(target, place)
 
-        self._insist(write, f"{self.name}/{path}")
+        self._retry(write, f"{self.name}/{path}")
 
     def delete(self, path: str) -> None:
-        """Delete a file, if it is there. Raises OSError: it cannot be."""
+        """Delete a file if it exists. Raises OSError."""
 
         def delete() -> None:
             if self._fs.get_file_info(self._at(path)).type == arrow.FileType.File:
                 self._fs.delete_file(self._at(path))
 
-        self._insist(delete, f"{self.name}/{path}")
+        self._retry(delete, f"{self.name}/{path}")
 
     def list(self, path: str = "") -> list[Entry]:
-        """All files below a folder, in no order; halves that a kill left are not among them. Raises
-        OSError: the store cannot be read.
-        """
+        """All complete files below a folder, in no order. Raises OSError."""
         selector = arrow.FileSelector(self._at(path), recursive=True, allow_not_found=True)
-        found = self._insist(lambda: self._fs.get_file_info(selector), f"{self.name}/{path}")
+        found = self._retry(lambda: self._fs.get_file_info(selector), f"{self.name}/{path}")
         length = len(self._root.rstrip("/")) + 1
         return [Entry(path=info.path[length:], size=info.size or 0) for info in found if info.type == arrow.FileType.File and _PART not in info.path]
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}".rstrip("/")
 
-    def _insist(self, call: Callable[[], Value], what: str) -> Value:
+    def _retry(self, call: Callable[[], Value], what: str) -> Value:
         for attempt in range(ATTEMPTS):
             try:
                 return call()
             except (FileNotFoundError, PermissionError) as error:
-                raise type(error)(error.errno or errno.EACCES, _words(error), what) from error
+                raise type(error)(error.errno or errno.EACCES, _first_line(error), what) from error
             except (OSError, ArrowException) as error:
                 if attempt + 1 == ATTEMPTS:
-                    # of the kind that passes: the stage is tried again, later
-                    raise OSError(errno.EIO, f"the store does not answer after {ATTEMPTS} attempts ({_words(error)})", what) from error
+                    # a temporary error: the stage is retried later
+                    raise OSError(errno.EIO, f"the store does not answer after {ATTEMPTS} attempts ({_first_line(error)})", what) from error
                 self._sleep(FIRST_WAIT_S * 2**attempt * random.uniform(0.5, 1.0))
         raise AssertionError
 
@@ -134,7 +128,7 @@ def _open(uri: str) -> tuple[Any, str]:
         found: tuple[Any, str] = arrow.FileSystem.from_uri(uri)
         return found
     except (ArrowException, ValueError, OSError) as error:
-        said = _words(error).replace(uri, shown)
+        reason = _first_line(error).replace(uri, shown)
     try:
         import fsspec  # type: ignore[import-untyped]
 
@@ -142,11 +136,11 @@ def _open(uri: str) -> tuple[Any, str]:
         return arrow.PyFileSystem(arrow.FSSpecHandler(filesystem)), root
     except (ImportError, ValueError, OSError) as error:
         raise InputError(
-            f"{shown} cannot be opened (pyarrow: {said}; fsspec: {_words(error).replace(uri, shown)}): use s3://, gs:// or abfs://, "
+            f"{shown} cannot be opened (pyarrow: {reason}; fsspec: {_first_line(error).replace(uri, shown)}): use s3://, gs:// or abfs://, "
             "or install the fsspec package for it on every node."
         ) from None
 
 
-def _words(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     lines = [line for line in str(getattr(error, "strerror", None) or error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0].strip()[:200].removesuffix(".")

@@ -1,10 +1,9 @@
-"""A stage whose study lies in a remote store: trained in a scratch folder of its node, fetched from
-the store before and pushed to it meanwhile.
+"""Trains a stage whose study is in a remote store, in a scratch folder of its node.
 
-What is pushed goes in an order in which every prefix makes sense: metrics before the checkpoint
-that they belong to, the checkpoint before the one that it replaces goes, result.json last of all. A
-checkpoint's name carries its checksum and a result names that of its weights, so what was fetched
-is checked by those who read it.
+What the stage needs is fetched before; its files are pushed while it trains. They are pushed in an
+order that leaves a valid state wherever it is interrupted: metrics before their checkpoint, a new
+checkpoint before the old one is deleted, result.json last. A checkpoint's name holds its checksum
+and a result holds that of its weights, so readers can check what was fetched.
 """
 
 from __future__ import annotations
@@ -28,24 +27,22 @@ if TYPE_CHECKING:
     from scaling.execution.worker import Assignment, Report, Stop
     from trials.spec import StageSpec
 
-LOOK_S = 1.0  # how often a stage's folder is looked at for a new checkpoint
+POLL_S = 1.0  # between two checks for a new checkpoint
 RESULT = "result.json"
 _HEAVY = "checkpoint/"
 
 
 def scratch_folder(uri: str) -> Path:
-    """Where this node keeps what it has of a store: on its local disk, to be deleted by anyone at
-    any time when nothing runs.
-    """
+    """Where this node keeps its copy of a store, on its local disk; it may be deleted while idle."""
     return Path(tempfile.gettempdir()) / f"scaling-{getpass.getuser()}" / hashlib.sha256(uri.encode()).hexdigest()[:16]
 
 
 def train_remote_stage(work: Assignment, spec: StageSpec, report: Report, stop: Stop) -> dict[str, Any]:
-    """Train the stage in scratch; returns its metrics once the store has its result.
+    """Train the stage in scratch; returns its metrics once its result is in the store.
 
     Raises:
         InputError, StageError, Interrupted: as `trials.stage.run_stage` does.
-        OSError: the store does not answer; of the kind that passes.
+        OSError: the store does not answer; a temporary error.
     """
     from trials.stage import run_stage
 
@@ -61,7 +58,7 @@ def train_remote_stage(work: Assignment, spec: StageSpec, report: Report, stop: 
 
 
 class RemoteStage:
-    """One stage's folder in scratch and in the store."""
+    """The folder of one stage in scratch and in the store."""
 
     def __init__(self, remote: Remote, scratch: Path, name: str) -> None:
         self._remote, self._name = remote, name
@@ -69,9 +66,7 @@ class RemoteStage:
         self._pushed: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Bring what the store has of this stage; what only the scratch folder has goes, since the
-        store decides. Raises OSError.
-        """
+        """Make the scratch folder equal to the stage's folder in the store. Raises OSError."""
         there = {entry.path.removeprefix(f"stages/{self._name}/"): entry for entry in self._remote.list(f"stages/{self._name}")}
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in self._files():
@@ -81,15 +76,18 @@ class RemoteStage:
             self._fetch(path)
 
     def fetch_to_start_from(self) -> None:
-        """Bring what a child or branch needs of this finished stage; one process of a node at a
-        time, and only once. Raises OSError, StageError.
+        """Fetch what a child or branch needs of this finished stage, once per node.
+
+        Raises:
+            OSError: the store does not answer.
+            StageError: the stage has no result.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".fetching", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             result = self._remote.read(f"stages/{self._name}/{RESULT}")
             if result is None:
-                raise StageError(f"{self._name} has no {RESULT} in {self._remote.name}: launch the grid again to train it anew.")
+                raise StageError(f"{self._name} has no {RESULT} in {self._remote.name}: launch the grid again to train it.")
             local = self.folder / RESULT
             if local.exists() and local.read_bytes() == result and (any(self.folder.glob("checkpoint/*.safetensors"))):
                 return
@@ -101,7 +99,7 @@ class RemoteStage:
             self._fetch(RESULT)
 
     def push(self) -> None:
-        """Bring to the store what is new, in an order that can end anywhere. Raises OSError."""
+        """Copy what is new to the store, in an order that may stop anywhere. Raises OSError."""
         done = read_result(self.folder) is not None
         files = self._files()
         heavy = [path for path in files if path.startswith(_HEAVY)]
@@ -116,17 +114,19 @@ class RemoteStage:
 
     @contextlib.contextmanager
     def pushing(self) -> Iterator[None]:
-        """Push after every new checkpoint while the stage trains, in the background, and everything
-        at its end, however it ends. Raises OSError.
+        """Push in the background after every new checkpoint, and everything at the end of the `with`.
+
+        Raises:
+            OSError: the last push failed.
         """
         ended = threading.Event()
 
         def watch() -> None:
             newest = None
-            while not ended.wait(LOOK_S):
+            while not ended.wait(POLL_S):
                 found = next(iter(list_checkpoints(self.folder)), None)
                 if found is not None and found != newest:
-                    with contextlib.suppress(OSError):  # the next checkpoint's push brings all that this one did not, and so does the end
+                    with contextlib.suppress(OSError):  # the next push, or the last one, copies what this one did not
                         self.push()
                         newest = found
 
@@ -137,7 +137,7 @@ class RemoteStage:
         except BaseException:
             ended.set()
             watching.join()
-            with contextlib.suppress(OSError):  # why the stage ended says more
+            with contextlib.suppress(OSError):  # the error of the stage matters more
                 self.push()
             raise
         ended.set()
@@ -157,7 +157,7 @@ class RemoteStage:
                 return
             data = local.read_bytes()
         except FileNotFoundError:
-            return  # a checkpoint that a newer one replaced meanwhile
+            return  # a newer checkpoint has replaced it
         self._remote.write(f"stages/{self._name}/{path}", data)
         self._pushed[path] = stamp
 

@@ -1,6 +1,4 @@
-"""A study whose folder lies in a remote store: a mirror of its small files on the launching
-machine, and the lease that keeps a second launch out.
-"""
+"""A study in a remote store: a local mirror of its small files, and a lease for one launch."""
 
 from __future__ import annotations
 
@@ -24,20 +22,22 @@ from trials.errors import InputError
 from trials.stage_files import STATE, WEIGHTS, atomic
 
 LEASE = "lease.json"
-BEAT_S = 15.0
-STALE_S = 60.0  # a lease that did not change for so long, on the watch of whoever wants it, is nobody's
-SETTLE_S = 2.0  # two that take it in the same moment both see, after this long, who wrote last
-AT_ONCE = 8
+HEARTBEAT_S = 15.0
+STALE_S = 60.0  # a lease that has not changed for this long, by the clock of the reader, is expired
+SETTLE_S = 2.0  # two launches that take it at once see after this long which of them wrote last
+THREADS = 8
 _TOP = ("plan.json", "grid.yaml")
 RUNNING = "running.json"  # `scaling.monitoring.running_now`
 
 
 def mirrored(uri: str, folder: Path) -> Mirror:
-    """The mirror of a study's store, up to date, for a launch. Raises InputError: the store cannot
-    be used from here.
+    """The up-to-date mirror of a study's store, for a launch.
+
+    Raises:
+        InputError: the store cannot be used from here.
     """
     mirror = Mirror(Remote(uri), folder)
-    with _said(uri):
+    with _errors_as_input_error(uri):
         check_writable(mirror.remote, "launch")
         mirror.pull()
     return mirror
@@ -58,7 +58,7 @@ def watched(uri: str) -> Callable[[], Path]:
     mirror = Mirror(Remote(uri), scratch_folder(uri) / "status" / name)
 
     def look() -> Path:
-        with _said(uri):
+        with _errors_as_input_error(uri):
             mirror.pull()
             mirror.pull_launch()
         return mirror.folder
@@ -67,7 +67,7 @@ def watched(uri: str) -> Callable[[], Path]:
 
 
 @contextlib.contextmanager
-def _said(uri: str) -> Iterator[None]:
+def _errors_as_input_error(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -77,24 +77,23 @@ def _said(uri: str) -> Iterator[None]:
 
 
 class Mirror:
-    """The small files of a study, copied from the store: what tables, status and report are made
-    from. As a watcher it follows every stage's end.
+    """Copies of the small files of a study, for its tables, status and report.
+
+    It is also a watcher, and copies the files of every stage that ends.
     """
 
     def __init__(self, remote: Remote, folder: Path) -> None:
         self.remote, self.folder = remote, folder
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="mirror")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="mirror")
 
     def pull(self) -> None:
-        """Copy what is new; a result that the store does not have goes here too, for the store says
-        what is done. Raises OSError.
-        """
+        """Copy what is new, and delete results that the store does not have. Raises OSError."""
         entries = [entry for entry in self.remote.list() if entry.path in _TOP or _is_small(entry.path)]
         there = {entry.path for entry in entries}
         for path in self.folder.glob("stages/*/result.json"):
             if path.relative_to(self.folder).as_posix() not in there:
                 path.unlink()
-        # a finished stage's files do not change again, others are few
+        # the files of finished stages do not change, and the others are few
         fresh = [entry.path for entry in entries if not self._is_same(entry.path, entry.size)]
         list(self._pool.map(self._copy, [path for path in fresh if not path.endswith("/result.json")]))
         list(self._pool.map(self._copy, [path for path in fresh if path.endswith("/result.json")]))
@@ -104,7 +103,7 @@ class Mirror:
         self._pool.submit(call, *arguments)
 
     def pull_launch(self) -> None:
-        """Copy what the launch reports of itself, with the times of writing. Raises OSError."""
+        """Copy the launch's lease and running.json, with their times of writing. Raises OSError."""
         for name in (RUNNING, LEASE):
             local = self.folder / name
             written_s = self.remote.modified_s(name)
@@ -116,14 +115,12 @@ class Mirror:
                 os.utime(local, (written_s, written_s))
 
     def push_plan(self) -> None:
-        """Bring plan and grid to the store, so that another machine can make the mirror anew.
-        Raises OSError.
-        """
+        """Copy plan and grid to the store, for mirrors on other machines. Raises OSError."""
         for name in _TOP:
             self.remote.write(name, (self.folder / name).read_bytes())
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """Nothing: what the display shows comes with the report."""
+        """Nothing."""
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
         """Copy its log."""
@@ -134,7 +131,7 @@ class Mirror:
         self._pool.submit(self._follow, name)
 
     def _follow(self, name: str) -> None:
-        with contextlib.suppress(OSError):  # the launch ends by copying everything that is new
+        with contextlib.suppress(OSError):  # the launch copies everything that is new at its end
             found = [entry.path for entry in self.remote.list(f"stages/{name}") if _is_small(entry.path)]
             for path in sorted(found, key=lambda path: path.endswith("/result.json")):
                 self._copy(path)
@@ -196,7 +193,7 @@ def _is_small(path: str) -> bool:
 
 
 def check_writable(remote: Remote, name: str) -> None:
-    """Write, read and delete a small file. Raises OSError: the store cannot be used from here."""
+    """Write, read and delete a small file. Raises OSError if that fails."""
     data = os.urandom(16)
     path = f".preflight/{name}"
     remote.write(path, data)
@@ -210,31 +207,31 @@ def leased(
     remote: Remote,
     *,
     lost: Callable[[], None] = lambda: None,
-    beat_s: float = BEAT_S,
+    heartbeat_s: float = HEARTBEAT_S,
     stale_s: float = STALE_S,
     settle_s: float = SETTLE_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
-    """Hold the study in the store for this process.
+    """Hold the lease of the study in the store, so that only this launch works on it.
 
     Args:
-        lost: called when another launch has taken it, which it does only if this one could not
-            write for `stale_s` seconds.
+        lost: called when another launch has taken the lease, because this one could not renew it
+            for `stale_s` seconds.
 
     Raises:
         InputError: another launch holds it. OSError: the store does not answer.
     """
     mine = asdict(Owner.here()) | {"token": os.urandom(8).hex()}
-    _wait_for_the_other(remote, stale_s, beat_s, sleep)
+    _wait_for_other_launch(remote, stale_s, heartbeat_s, sleep)
     _write(remote, mine, 0)
     sleep(settle_s)
     if _token(_read(remote)) != mine["token"]:
         raise InputError(f"Another launch began to work on {remote.name} in the same moment: wait for it, or stop it first.")
     ended = threading.Event()
 
-    def beat() -> None:
+    def renew() -> None:
         number = 0
-        while not ended.wait(beat_s):
+        while not ended.wait(heartbeat_s):
             number += 1
             with contextlib.suppress(OSError):
                 if _token(_read(remote)) not in (mine["token"], None):
@@ -242,21 +239,25 @@ def leased(
                     return
                 _write(remote, mine, number)
 
-    beating = threading.Thread(target=beat, name="lease", daemon=True)
-    beating.start()
+    renewing = threading.Thread(target=renew, name="lease", daemon=True)
+    renewing.start()
     try:
         yield
     finally:
         ended.set()
-        beating.join()
+        renewing.join()
         with contextlib.suppress(OSError):
             if _token(_read(remote)) == mine["token"]:
                 remote.delete(LEASE)
 
 
-def _wait_for_the_other(remote: Remote, stale_s: float, look_s: float, sleep: Callable[[float], None]) -> None:
-    """Return once there is no lease, or one that is nobody's any more. No clock of another machine
-    is asked: its beats are watched.
+def _wait_for_other_launch(remote: Remote, stale_s: float, look_s: float, sleep: Callable[[float], None]) -> None:
+    """Return once there is no lease, or an expired one.
+
+    Freshness is judged by whether the heartbeat counter changes, so clocks need not agree.
+
+    Raises:
+        InputError: another launch renews its lease.
     """
     first = _read(remote)
     if first is None:
@@ -275,8 +276,8 @@ def _wait_for_the_other(remote: Remote, stale_s: float, look_s: float, sleep: Ca
             raise InputError(f"Another launch is working on {remote.name}{f' ({owner})' if owner else ''}: wait for it, or stop it first.")
 
 
-def _write(remote: Remote, mine: dict[str, Any], beat: int) -> None:
-    remote.write(LEASE, json.dumps(mine | {"beat": beat}).encode())
+def _write(remote: Remote, mine: dict[str, Any], heartbeat: int) -> None:
+    remote.write(LEASE, json.dumps(mine | {"heartbeat": heartbeat}).encode())
 
 
 def _read(remote: Remote) -> bytes | None:

@@ -1,10 +1,9 @@
-"""Stages as runs in TensorBoard, MLflow or Weights & Biases, from their metrics.jsonl: `--track
-NAME` of a launch, or afterwards
+"""Sends stages to TensorBoard, MLflow or Weights & Biases: `--track NAME` of a launch, or later
 
     python -m scaling.tracking runs/quickstart --to tensorboard
 
-The study folder stays the record. A tracker that is down costs one line of warning, and is filled
-in later by that command.
+Each stage is a run there, filled from its metrics.jsonl. The study folder remains the record: a
+tracker that is down costs a line of warning, and the command above fills it in later.
 """
 
 from __future__ import annotations

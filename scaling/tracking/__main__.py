@@ -1,7 +1,8 @@
-"""Fill a tracker from a study folder: of a launch that did not track, or whose tracker was down.
-Again and again is no harm.
+"""Fills a tracker from a study folder, after a launch that did not track or whose tracker was down.
 
-python -m scaling.tracking runs/quickstart --to tensorboard
+    python -m scaling.tracking runs/quickstart --to tensorboard
+
+It adds only what is missing, so it may be run any number of times.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ def read_plan(folder: Path) -> Plan:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0 all is logged, 1 the tracker failed, 2 a
-    mistake.
-    """
+    """The command line; returns the exit status: 0 logged, 1 the tracker failed, 2 a mistake."""
     parser = argparse.ArgumentParser(prog="python -m scaling.tracking", description="Fill a tracker from a study folder.")
     parser.add_argument("folder", type=Path, help="the study folder, such as runs/quickstart")
     parser.add_argument("--to", required=True, choices=TRACKERS, help="the tracker")
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        print(f"{refusal(options.to, error)}: see to it and run this again.", file=sys.stderr)
+        print(f"{refusal(options.to, error)}: repair it and run this again.", file=sys.stderr)
         return 1
     print(f"{options.to}: {len(stages):,} of {len(plan.stages):,} stages logged")
     return 0

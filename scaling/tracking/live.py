@@ -1,6 +1,4 @@
-"""Keeping a tracker up to date while a study runs, in a thread of its own: a server that is slow or
-down holds nothing up.
-"""
+"""Keeps a tracker up to date while a study runs, in a thread: a slow server delays nothing."""
 
 from __future__ import annotations
 
@@ -16,32 +14,30 @@ from trials.stage_files import read_result
 
 EVERY_S = 10.0
 RETRY_S = 60.0  # until a tracker that failed is tried again
-PATIENCE_S = 30.0  # at the end of a launch, for what is still to be logged
+FINISH_S = 30.0  # at the end of a launch, to log what is left
 
 
 class LiveTracking:
-    """A watcher that follows the metrics of running stages into a tracker, from `with` to its end.
+    """A watcher that sends the metrics of running stages to a tracker, from `with` to its end.
 
     Args:
-        say: prints a line; called from the thread, once if the tracker fails, and once if something
-            is missing at the end.
+        show_message: prints a line. The thread calls it once if the tracker fails, and once if
+            something is missing at the end.
     """
 
-    def __init__(self, plan: Plan, study: Study, tracker: Tracker, say: Callable[[str], None], *, every_s: float = EVERY_S) -> None:
-        self._study, self._tracker, self._say, self._every_s = study, tracker, say, every_s
+    def __init__(self, plan: Plan, study: Study, tracker: Tracker, show_message: Callable[[str], None], *, every_s: float = EVERY_S) -> None:
+        self._study, self._tracker, self._show_message, self._every_s = study, tracker, show_message, every_s
         self._stages = tracked(plan, study)
         self._runs: dict[str, TrackedRun] = {}
         self._lock = threading.Lock()
         self._due: dict[str, str | None] = {}
-        """Stages to be looked at, each with its outcome once it has ended."""
+        """Stages with new lines to log, each with its outcome once it has ended."""
         self._warned, self._not_before_s = False, float("-inf")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"tracking {tracker.name}", daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles all that its searcher holds, for a restore that is never made, and
-        a thread cannot be pickled.
-        """
+        """Nothing: Tune pickles us for a restore that is never made, and a thread cannot be."""
         return {}
 
     def __enter__(self) -> LiveTracking:
@@ -50,24 +46,24 @@ class LiveTracking:
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(FINISH_S)
         with self._lock:
             left = len(self._due)
         if left:
-            self._say(f"{self._tracker.name}: {left} stages are not logged to their end; python -m scaling.tracking {self._where()} fills them in")
+            self._show_message(f"{self._tracker.name}: {left} stages are not fully logged; python -m scaling.tracking {self._where()} logs the rest")
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """A stage runs: its new lines are logged soon."""
+        """A stage runs: log its new lines soon."""
         with self._lock:
             self._due.setdefault(name, None)
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """A stage is done or failed: its last lines are logged, and its run ends."""
+        """A stage is done or failed: log its last lines and end its run."""
         with self._lock:
             self._due[name] = "done" if reason is None else "failed"
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """The run goes on with the next attempt."""
+        """Nothing: the next attempt continues the run."""
 
     def _where(self) -> str:
         return f"{self._study.folder} --to {self._tracker.name}"
@@ -75,8 +71,8 @@ class LiveTracking:
     def _keep(self) -> None:
         while not self._over.wait(self._every_s):
             self._round()
-        self._not_before_s = float("-inf")  # a last try
-        with self._lock:  # those that are still at work were cut off
+        self._not_before_s = float("-inf")  # one last attempt
+        with self._lock:  # stages that still run were cut off
             self._due = {name: outcome or "cut off" for name, outcome in self._due.items()}
         self._round()
         for name in list(self._runs):
@@ -91,7 +87,7 @@ class LiveTracking:
                 return
             if self._safely(lambda name=name, outcome=outcome: self._follow(name, outcome)):  # type: ignore[misc]
                 with self._lock:
-                    if self._due.get(name) == outcome:  # else it has ended meanwhile
+                    if self._due.get(name) == outcome:  # else the stage has ended meanwhile
                         del self._due[name]
 
     def _follow(self, name: str, outcome: str | None) -> None:
@@ -103,23 +99,21 @@ class LiveTracking:
             del self._runs[name]
 
     def _safely(self, act: Callable[[], None]) -> bool:
-        """Whether it went well. A tracker is never a reason for a study to stop, whatever it
-        raises.
-        """
+        """Call the tracker; returns whether it succeeded. No error of a tracker stops a study."""
         try:
             act()
         except Exception as error:
-            self._runs.clear()  # opened anew, so that each says which step it has
+            self._runs.clear()  # reopening a run shows which step it has
             self._not_before_s = time.monotonic() + RETRY_S
             if not self._warned:
                 self._warned = True
-                self._say(f"{refusal(self._tracker.name, error)}: the study goes on, and it is tried again")
+                self._show_message(f"{refusal(self._tracker.name, error)}: the study continues, and the tracker is tried again")
             return False
         return True
 
 
 def follow(stage: TrackedStage, run: TrackedRun, outcome: str | None) -> None:
-    """Log what is new in a stage's metrics; end its run if there is an outcome."""
+    """Log what is new in a stage's metrics, and end its run if there is an outcome."""
     lines = list(stage.lines(run.last_step))
     if lines:
         run.log(lines)

@@ -1,6 +1,4 @@
-"""MLflow: an experiment a study, a run a stage. Where it writes to is MLflow's own affair:
-MLFLOW_TRACKING_URI.
-"""
+"""MLflow: one experiment per study, one run per stage. MLFLOW_TRACKING_URI says where it writes."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from typing import Any
 
 from scaling.tracking.tracker import TrackedStage, load_extra
 
-_STAGE = "stage_id"  # the tag by which the run of a stage is found again
-_STEP = "image_passes"  # on every line of every stage: the steps of its history are those that the run has
-_LINES = 50  # in one request, which may hold 1,000 values
+_STAGE = "stage_id"  # the tag by which the run of a stage is found
+_STEP = "image_passes"  # is on every line, so its history shows which steps the run has
+_LINES = 50  # per request; MLflow allows 1,000 values
 _STATUS = {"done": "FINISHED", "failed": "FAILED", "cut off": "KILLED"}
 
 
@@ -22,8 +20,7 @@ class MLflow:
     name = "mlflow"
 
     def __init__(self, study: str) -> None:
-        # MLflow's own defaults try for minutes; what is missing is logged at the next try or
-        # afterwards
+        # by default MLflow retries for minutes; what is missing is logged later
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
         self._mlflow = load_extra("mlflow", "mlflow")

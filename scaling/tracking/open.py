@@ -1,4 +1,4 @@
-"""The trackers by name, each loaded only when it is asked for: they are extras, and slow to import."""
+"""Opens a tracker by name; each is an optional package that is imported only when needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def open_tracker(name: str, study: str, folder: Path) -> Tracker:
     """A tracker for a study in a folder.
 
     Raises:
-        InputError: its package is not installed, or it has nowhere to write to.
+        InputError: its package is not installed, or it is not set up.
     """
     if name == "tensorboard":
         from scaling.tracking.tensorboard import TensorBoard

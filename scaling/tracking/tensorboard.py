@@ -1,4 +1,4 @@
-"""TensorBoard event files, one run a stage: `tensorboard --logdir runs/NAME/tensorboard`."""
+"""TensorBoard event files, one run per stage: `tensorboard --logdir runs/NAME/tensorboard`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ class TensorBoard:
         self._writer = load_extra("tensorboardX", "tensorboard").SummaryWriter
 
     def open(self, stage: TrackedStage) -> _TensorBoardRun:
-        """Begin anew: event files cannot be added to without repeating lines, and metrics.jsonl has
-        every line.
-        """
+        """Start the run over: adding to event files would repeat lines; metrics.jsonl has them all."""
         place = self._folder / stage.name
         for old in place.glob("events.out.tfevents.*"):
             old.unlink()
         return _TensorBoardRun(self._writer(logdir=str(place), flush_secs=FLUSH_S))
 
     def close(self) -> None:
-        """Every run is closed already."""
+        """Nothing: every run is closed already."""
 
 
 class _TensorBoardRun:

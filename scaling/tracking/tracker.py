@@ -1,4 +1,4 @@
-"""What a tracker is: something that keeps a run for each stage."""
+"""The interface of a tracker, which holds one run per stage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from trials.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedStage:
-    """A stage as a tracker sees it."""
+    """A stage as trackers see it."""
 
     id: str
-    """The same whenever the stage goes on: so is its run."""
+    """Also the id of its run; a resumed stage has the same."""
     name: str
-    """For people, unique in the study, `<kind>/<what sets it apart>`."""
+    """A readable name, unique in the study: `<kind>/<what distinguishes it>`."""
     kind: str
     study: str
     folder: Path
@@ -32,10 +32,9 @@ class TrackedStage:
     """Its spec, flat: `recipe.batch_images` and the like."""
 
     def lines(self, after_step: int) -> Iterator[tuple[int, dict[str, float]]]:
-        """Step and values of each whole line of its metrics after a step.
+        """Step and values of each complete line of its metrics after a step.
 
-        The file is read anew each time: a stage that goes on from a checkpoint writes it anew, and
-        it has a few hundred lines.
+        Reads the whole file each time, since a resumed stage rewrites it; it is short.
         """
         try:
             text = (self.folder / "metrics.jsonl").read_text(errors="replace")
@@ -43,7 +42,7 @@ class TrackedStage:
             return
         for line in text.splitlines(keepends=True):
             if not line.endswith("\n"):
-                return  # its writer is in the middle of it
+                return  # the line is still being written
             try:
                 values = json.loads(line)
                 step = int(values.pop("step"))
@@ -54,7 +53,7 @@ class TrackedStage:
 
 
 class TrackedRun(Protocol):
-    """The run of one stage, open for writing. Any error may be raised: the watcher deals with it."""
+    """The run of one stage, open for writing. Its methods may raise any error."""
 
     last_step: int
     """The last step that the run has; -1 if it is new."""
@@ -63,32 +62,28 @@ class TrackedRun(Protocol):
         """Add lines, by step."""
 
     def end(self, outcome: str, metrics: dict[str, float], step: int) -> None:
-        """Close the run: 'done' with the final metrics of the stage, 'failed', or 'cut off', to go
-        on later.
-        """
+        """Close the run as 'done' with the stage's final metrics, 'failed', or 'cut off'."""
 
 
 class Tracker(Protocol):
-    """A place for runs."""
+    """A service or a file format that holds runs."""
 
     name: str
 
     def open(self, stage: TrackedStage) -> TrackedRun:
-        """Begin the run of a stage, or go on in the one that it has."""
+        """Start the run of a stage, or continue the run that it has."""
 
     def close(self) -> None:
-        """No more runs."""
+        """Close the tracker."""
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:
-    """Those values that are finite numbers."""
+    """The values that are finite numbers."""
     return {name: float(value) for name, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
 
 
 def load_extra(package: str, extra: str) -> ModuleType:
-    """A package that is not among the laboratory's own dependencies. Raises InputError with the way
-    to install it.
-    """
+    """Import an optional package. Raises InputError that says how to install it."""
     try:
         return importlib.import_module(package)
     except ImportError:
@@ -97,9 +92,9 @@ def load_extra(package: str, extra: str) -> ModuleType:
 
 
 def refusal(tracker: str, error: Exception) -> str:
-    """What a tracker said when it failed, in one line that fits a log."""
+    """A tracker's error, in one line that fits a log."""
     first = next(iter(str(error).strip().splitlines()), "no message")
-    return f"{tracker} takes nothing ({type(error).__name__}: {first[:160]}{'...' if len(first) > 160 else ''})"
+    return f"{tracker} accepts no data ({type(error).__name__}: {first[:160]}{'...' if len(first) > 160 else ''})"
 
 
 def tracked(plan: Plan, study: Study) -> dict[str, TrackedStage]:

@@ -1,5 +1,6 @@
-"""Weights & Biases: a project a study, a run a stage. WANDB_MODE=offline writes below the study
-folder, for `wandb sync`.
+"""Weights & Biases: one project per study, one run per stage.
+
+WANDB_MODE=offline writes into the study folder, for `wandb sync`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class WandB:
             raise InputError("--track wandb has no API key: run `wandb login`, or set WANDB_MODE=offline to upload later with `wandb sync`.")
 
     def open(self, stage: TrackedStage) -> _WandBRun:
-        """The stage's id is the run's, so that one launched again goes on in its run."""
+        """The run has the stage's id, so a resumed stage continues its run."""
         run = self._wandb.init(
             project=stage.study,
             id=stage.id,
@@ -41,7 +42,7 @@ class WandB:
         return _WandBRun(run)
 
     def close(self) -> None:
-        """Every run is closed already."""
+        """Nothing: every run is closed already."""
 
 
 class _WandBRun:

@@ -41,9 +41,9 @@ def test_an_address_that_cannot_work_is_refused_before_ray_is_asked(
     grid_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], address: str, sentence: str
 ) -> None:
     assert main([str(grid_file), "--out", str(tmp_path / "out"), "--address", address]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said
-    assert said.startswith("--address ")
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert printed.startswith("--address ")
     assert not (tmp_path / "out").exists()
 
 
@@ -75,7 +75,7 @@ def test_stages_side_by_side_are_counted_node_by_node(grid_file: Path) -> None:
 def test_a_process_that_fits_no_node_is_refused_since_ray_would_wait_for_ever(grid_file: Path) -> None:
     where = r"^--set resources.cpus=8: a process of pretrain asks for "
     grid = load_grid(grid_file, ["resources.cpus=8"])
-    with pytest.raises(InputError, match=where + r"8 CPU cores on one node, which the cluster has no room for \(its nodes have 4 cores\): lower"):
+    with pytest.raises(InputError, match=where + r"8 CPU cores on one node, which no node of the cluster has \(they have 4 cores\): lower"):
         cluster_of((4, 0), (4, 0)).grant(grid)
     grid = load_grid(grid_file, ["resources.cpus=8", "resources.gpus=1"])
     with pytest.raises(InputError, match=where + r"8 CPU cores and 1 GPU on one node, .* \(its nodes have 4 cores and 1 GPU, 16 cores\)"):
@@ -109,15 +109,15 @@ def test_each_thing_that_a_node_lacks_is_a_sentence_with_a_remedy(shared: tuple[
     python, torch, code, disk = faults(wrong, node="abc")
     assert re.fullmatch(r"Python is 3\.\d+ and the launching machine's 2\.7: install the same minor version on every node\.", python)
     assert re.fullmatch(r"torch is \S+ and the launching machine's 0\.4: install the same environment on every node\.", torch)
-    assert code.endswith("is not the launching machine's: take the older installation away from there, or install the same commit.")
+    assert code.endswith("differs from the launching machine's: remove that installation, or install the same commit.")
     assert re.search(r"has .* free and 1e\+03 PB are needed: make room", disk)
     (store,) = expected.stores
     (Path(store) / "manifest.json").write_text('{"other": 1}')
-    assert [fault.partition(":")[0] for fault in faults(expected)] == [f"the image store {store} is another one than the launching machine's"]
+    assert [fault.partition(":")[0] for fault in faults(expected)] == [f"the image store {store} differs from the launching machine's"]
     shutil.rmtree(store)
     assert "is missing: put the folder of --data on a path that all nodes share" in faults(expected)[0]
     put_token(folder)  # as if the folder of that name there were another one
-    assert "is another folder than on the launching machine: give --out a folder" in faults(expected)[0]
+    assert "is not the same folder as on the launching machine: give --out a folder" in faults(expected)[0]
     shutil.rmtree(folder)
     assert "is not there: give --out a folder on a file system that all nodes mount" in faults(expected)[0]
 

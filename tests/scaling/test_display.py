@@ -72,7 +72,7 @@ def test_64_running_of_ten_thousand_fit_the_terminal_and_the_rest_is_counted(pla
     shown = drawn(display, on)
     assert len(shown) <= 23
     rows = sum(line.startswith("pretrain seed") for line in shown)
-    assert shown[-1].strip() == f"... and {64 - rows} more that run"
+    assert shown[-1].strip() == f"... and {64 - rows} more are running"
     assert "64 running, 9,936 waiting" in shown[1]
 
 
@@ -86,14 +86,14 @@ def test_every_state_is_counted_and_each_end_leaves_a_line(plan: Plan, tmp_path:
     display.stage_ended(pretrain[0], {}, "the loss is NaN")
     display.stage_ended(pretrain[1], {"val_mim_loss": 0.25}, None)
     display.heartbeat()
-    said = lines(on).splitlines()
-    assert re.match(r"again in 1 s: finetune .*  Its process ended\.$", said[0])
-    assert re.match(r"\[ 1/\d+\] pretrain seed 0 \(\w{6}\)  FAILED the loss is NaN \(log: .*log.txt\)", said[1])
-    assert re.match(r"\[ 2/.*  done   val_mim_loss 0\.2500$", said[2])
+    output = lines(on).splitlines()
+    assert re.match(r"retry in 1 s: finetune .*  Its process ended\.$", output[0])
+    assert re.match(r"\[ 1/\d+\] pretrain seed 0 \(\w{6}\)  FAILED the loss is NaN \(log: .*log.txt\)", output[1])
+    assert re.match(r"\[ 2/.*  done   val_mim_loss 0\.2500$", output[2])
     blocked = sum(plan.stages[name].spec.parent == pretrain[0] for name in plan.stages)
     below = sum(plan.stages[name].spec.parent in plan.children[pretrain[0]] for name in plan.stages)
-    assert f"1 retrying, 1 failed, {blocked + below} blocked; about" in said[3]
-    assert said[3].endswith("running: nothing yet")
+    assert f"1 retrying, 1 failed, {blocked + below} blocked; about" in output[3]
+    assert output[3].endswith("running: nothing yet")
 
 
 def test_a_log_gets_no_control_characters_and_a_heartbeat_names_what_runs(plan: Plan, tmp_path: Path) -> None:
@@ -102,11 +102,11 @@ def test_a_log_gets_no_control_characters_and_a_heartbeat_names_what_runs(plan: 
         for name in plan.stages:
             display.stage_progressed(name, {"step": 1, "steps": 2, "train_loss": 0.5})
         display.heartbeat()
-    said = lines(on)
-    assert "\x1b" not in said
-    assert said.count("\n") == 1, "one line, however long"
-    assert "50%, train_loss 0.5000; " in said
-    assert said.endswith(f"; {len(plan.stages) - 4} more\n")
+    output = lines(on)
+    assert "\x1b" not in output
+    assert output.count("\n") == 1, "one line, however long"
+    assert "50%, train_loss 0.5000; " in output
+    assert output.endswith(f"; {len(plan.stages) - 4} more\n")
 
 
 def test_no_color_is_heeded(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_stages_are_counted_by_kind_and_state(plan: Plan, tmp_path: Path) -> Non
     assert recorder.of("scaling_study_stages", kind="pretrain", state="failed") == 1
     assert recorder.of("scaling_study_stages", kind="pretrain", state="running") == 1
     assert recorder.of("scaling_study_stages", kind="finetune", state="blocked") == 4
-    assert recorder.of("scaling_study_stages", kind="pretrain", state="retrying") == 0, "said, or an earlier number would stand"
+    assert recorder.of("scaling_study_stages", kind="pretrain", state="retrying") == 0, "set, or an earlier number would stand"
     assert sum(recorder.values["scaling_study_stages"].values()) == len(plan.stages)
     assert recorder.of("scaling_study_retries", kind="pretrain") == 1
     assert recorder.of("scaling_study_images_per_s", kind="pretrain") == 8.0
@@ -79,8 +79,8 @@ def test_a_stage_that_has_ended_is_not_set_again_and_its_result_joins_those_of_i
         watcher.stage_ended(name, {"val_mim_loss": loss}, None)
     watcher.refresh()
     assert not recorder.values["scaling_stage_progress"]
-    told = {of: recorder.of("scaling_study_result", kind="pretrain", measure="val_mim_loss", of=of) for of in ("best", "median", "latest")}
-    assert told == {"best": 0.3, "median": 0.4, "latest": 0.5}
+    summary = {of: recorder.of("scaling_study_result", kind="pretrain", measure="val_mim_loss", of=of) for of in ("best", "median", "latest")}
+    assert summary == {"best": 0.3, "median": 0.4, "latest": 0.5}
 
 
 def test_hours_count_earlier_launches_failed_attempts_and_what_runs(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +129,9 @@ def test_the_dashboard_in_the_repository_is_the_one_that_is_printed() -> None:
 def test_prometheus_and_grafana_are_given_all_they_need_and_listen_here_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "with space"
     assert monitoring.main([str(folder)]) == 0
-    said = capsys.readouterr().out
-    assert f"--config.file='{folder}'/prometheus.yml" in said
-    assert "--web.listen-address=127.0.0.1:9090" in said
+    output = capsys.readouterr().out
+    assert f"--config.file='{folder}'/prometheus.yml" in output
+    assert "--web.listen-address=127.0.0.1:9090" in output
     read = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
     (job,) = yaml.safe_load(read["prometheus.yml"])["scrape_configs"]
     assert job["file_sd_configs"][0]["files"] == [str(monitoring.service_discovery_file())]

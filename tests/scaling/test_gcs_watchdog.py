@@ -1,4 +1,4 @@
-"""Who waits for a Ray without a control store is told; a hiccup is none."""
+"""The watchdog reports a lost GCS once; a short interruption is not a loss."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ def waited_for(event: threading.Event) -> bool:
     return event.wait(20.0)
 
 
-def test_a_control_store_that_is_gone_is_told_of_once() -> None:
-    told: list[float] = []
+def test_a_control_store_that_is_gone_is_calls_of_once() -> None:
+    calls: list[float] = []
     gone = threading.Event()
     server = socket.create_server(("127.0.0.1", 0))
     place = f"127.0.0.1:{server.getsockname()[1]}"
 
     def tell() -> None:
-        told.append(time.monotonic())
+        calls.append(time.monotonic())
         gone.set()
 
     with GcsWatchdog(lambda: place, tell, poll_s=0.02, gone_s=0.3):
         time.sleep(0.6)
-        assert not told
+        assert not calls
         server.close()
         closed_s = time.monotonic()
         assert waited_for(gone)
         time.sleep(0.1)
-    assert len(told) == 1
-    assert told[0] - closed_s > 0.2
+    assert len(calls) == 1
+    assert calls[0] - closed_s > 0.2
 
 
 def test_one_that_comes_back_and_one_that_is_being_started_anew_are_waited_for() -> None:

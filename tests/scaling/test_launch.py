@@ -180,13 +180,13 @@ def test_the_first_signal_lets_stages_write_a_checkpoint_and_the_second_is_immed
             for one in signals:
                 process.send_signal(one)
                 time.sleep(0.2)
-            said = process.stdout.read()
-        assert process.returncode == 130, said
-        return said
+            printed = process.stdout.read()
+        assert process.returncode == 130, printed
+        return printed
 
-    said = stop(signal.SIGTERM)
-    assert "stopping: running stages write a checkpoint; press Ctrl-C again to stop at once" in said
-    assert "interrupted: 1 stage is left; the same command goes on from here" in said
+    printed = stop(signal.SIGTERM)
+    assert "stopping: running stages write a checkpoint; press Ctrl-C again to stop at once" in printed
+    assert "interrupted: 1 stage is left; the same command resumes" in printed
     (checkpoint,) = out.glob("stages/*/checkpoint/state-*")
     (log,) = out.glob("stages/*/log.txt")
     step = int(checkpoint.name.split("-")[1])

@@ -1,4 +1,4 @@
-"""Ray that does not start is tried again, and then told of in a sentence; one that does says where
+"""Ray that does not start is tried again, and then reported in a sentence; one that does says where
 it can be watched.
 """
 

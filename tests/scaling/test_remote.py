@@ -191,13 +191,13 @@ def test_a_mirror_holds_the_small_files_and_believes_the_store(remote: Remote, t
 
 def test_a_lease_that_beats_keeps_others_out_and_a_stale_one_does_not(remote: Remote) -> None:
     with (
-        leased(remote, beat_s=0.05, settle_s=0.0),
+        leased(remote, heartbeat_s=0.05, settle_s=0.0),
         pytest.raises(InputError, match=r"^Another launch is working on file://.*: wait for it, or stop it first\.$"),
-        leased(remote, beat_s=0.3, settle_s=0.0),
+        leased(remote, heartbeat_s=0.3, settle_s=0.0),
     ):
         raise AssertionError
     assert remote.read(LEASE) is None
-    elsewhere = {"host": "another", "boot": "x y", "pid": 1, "began": "1", "since": "then", "token": "t", "beat": 3}
+    elsewhere = {"host": "another", "boot": "x y", "pid": 1, "began": "1", "since": "then", "token": "t", "heartbeat": 3}
     remote.write(LEASE, json.dumps(elsewhere).encode())
     waits: list[float] = []
     with leased(remote, settle_s=0.0, sleep=waits.append):
@@ -205,14 +205,14 @@ def test_a_lease_that_beats_keeps_others_out_and_a_stale_one_does_not(remote: Re
     assert sum(waits) >= 60
 
 
-def test_a_launch_whose_lease_was_taken_is_told(remote: Remote) -> None:
-    told: list[bool] = []
-    with leased(remote, beat_s=0.05, settle_s=0.0, lost=lambda: told.append(True)):
+def test_a_launch_whose_lease_was_taken_is_notified(remote: Remote) -> None:
+    lost: list[bool] = []
+    with leased(remote, heartbeat_s=0.05, settle_s=0.0, lost=lambda: lost.append(True)):
         remote.write(LEASE, json.dumps({"token": "another"}).encode())
         deadline = time.monotonic() + 30
-        while not told and time.monotonic() < deadline:
+        while not lost and time.monotonic() < deadline:
             time.sleep(0.02)
-    assert told
+    assert lost
     assert remote.read(LEASE) is not None  # another's is left alone
 
 
@@ -234,19 +234,19 @@ def test_a_study_in_a_store_is_looked_at_from_anywhere(remote: Remote, tmp_path:
     with RunningNow(plan, mirror) as running:
         running.stage_progressed("pretrain-b", {"step": 25, "steps": 100, "images_per_s": 50.0})
         running.stage_progressed("pretrain-b", {"step": 50, "steps": 100, "train_mim_loss": 0.5})
-        running.tell()
+        running.write()
         for place in (address, str(mirror.folder)):  # from another machine, and from another shell
             assert status.main([place]) == 1
-            said = capsys.readouterr().out
-            assert said.startswith("study: 3 stages: 1 done, 1 running, 1 waiting; about 30 s left")
-            assert "pretrain-b 500 of 1k 50" in " ".join(said.split())
-            assert "train_mim_loss 0.5000" in said
+            output = capsys.readouterr().out
+            assert output.startswith("study: 3 stages: 1 done, 1 running, 1 waiting; about 30 s left")
+            assert "pretrain-b 500 of 1k 50" in " ".join(output.split())
+            assert "train_mim_loss 0.5000" in output
         os.utime(tmp_path / "store/runs/study/running.json", (1, 1))  # the launch was killed long ago
         status.main([address])
         assert "1 done, 2 waiting" in capsys.readouterr().out
         running.stage_retried("pretrain-b", "a hiccup", 1.0)
         running.stage_progressed("pretrain-b", {"step": 1, "steps": 100})
-        running.tell()
+        running.write()
         status.main([address, "--json"])
         assert [one["attempts"] for one in json.loads(capsys.readouterr().out)["stages"]] == [0, 2, 0]
     assert remote.read("running.json") is None

@@ -233,7 +233,7 @@ def test_a_launch_on_another_machine_whose_lock_is_invisible_may_run(study: Path
 
 
 def test_the_lease_of_a_remote_study_names_its_launch_while_it_is_renewed(study: Path) -> None:
-    write(study / "lease.json", owner(host="trainer") | {"token": "a", "beat": 3})
+    write(study / "lease.json", owner(host="trainer") | {"token": "a", "heartbeat": 3})
     launch = launch_state(study)
     assert launch is not None
     assert launch.host == "trainer"

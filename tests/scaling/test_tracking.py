@@ -41,7 +41,7 @@ class InMemory:
 
 
 class Memory:
-    """A tracker that keeps runs in memory, and is down when told so."""
+    """A tracker that keeps runs in memory, and that a test can switch off."""
 
     name = "memory"
 
@@ -115,16 +115,16 @@ def test_a_stage_that_was_cut_off_goes_on_in_its_run(planned: tuple[Plan, Study]
 
 def test_a_tracker_that_is_down_costs_one_line_and_one_more_for_what_is_missing(planned: tuple[Plan, Study]) -> None:
     plan, study = planned
-    memory, said = Memory(), list[str]()
+    memory, messages = Memory(), list[str]()
     memory.down = True
-    with LiveTracking(plan, study, memory, said.append, every_s=0.01) as watcher:
+    with LiveTracking(plan, study, memory, messages.append, every_s=0.01) as watcher:
         for name in plan.stages:
             train(study, name, 2)
             watcher.stage_ended(name, {}, "it failed")
         eventually(lambda: memory.tried > 0)
-    assert said[0] == "memory takes nothing (ConnectionError: no route): the study goes on, and it is tried again"
-    fill = f"python -m scaling.tracking {study.folder} --to memory fills them in"
-    assert said[1:] == [f"memory: {len(plan.stages)} stages are not logged to their end; {fill}"]
+    assert messages[0] == "memory accepts no data (ConnectionError: no route): the study continues, and the tracker is tried again"
+    fill = f"python -m scaling.tracking {study.folder} --to memory logs the rest"
+    assert messages[1:] == [f"memory: {len(plan.stages)} stages are not fully logged; {fill}"]
 
 
 def test_what_a_tracker_missed_is_logged_when_it_is_back(planned: tuple[Plan, Study], monkeypatch: pytest.MonkeyPatch) -> None:
