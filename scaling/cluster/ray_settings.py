@@ -21,7 +21,7 @@ _SETTINGS = {
 
 
 def apply_ray_settings(*, own: bool = True) -> None:
-    """Set the environment for our own Ray, or for a cluster's; call it before the first `import ray`."""
+    """Set the environment for our own Ray or a cluster's, before the first `import ray`."""
     assert "ray" not in sys.modules, "Ray reads its settings when it is imported"
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)

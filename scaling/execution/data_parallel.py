@@ -147,7 +147,7 @@ def _process(config: dict[str, Any]) -> None:
 
 
 class _StopFlag:
-    """Whether the worker wants the stage to stop, polled by a thread: no training step waits for it."""
+    """Whether the worker wants the stage to stop; a thread polls it, so no step waits."""
 
     def __init__(self, box: Any) -> None:
         self._box, self._stop, self._closed = box, False, threading.Event()

@@ -101,7 +101,7 @@ class ReadyQueue:
         return name
 
     def ended(self, name: str, outcome: Outcome) -> float | None:
-        """Record the end of an attempt; returns the seconds until the next one, None if there is none."""
+        """Record the end of an attempt; returns the seconds until the next one, if any."""
         self._running.discard(name)
         if outcome.done:
             self.ended_count += 1

@@ -142,7 +142,7 @@ class ProgressCounts:
         return Progress(counts=counts, retries=retries, running=running, share=share, left_s=left_s, elapsed_s=moment - self._started_s)
 
     def left_s(self, one: RunningStage) -> float:
-        """Seconds until a running stage is done: at its own speed, or as forecast before it is known."""
+        """Seconds until a running stage is done, at its own speed if known, else as forecast."""
         rate, reported_ago_s = one.values.get("images_per_s"), self.clock() - one.reported_s
         if not rate or "step" not in one.values:
             return max(0.0, (1 - one.share) * self._forecast.stage_s.get(one.name, 0.0))

@@ -12,7 +12,7 @@ class Watcher(Protocol):
     """
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """About once a second while a stage runs: step, steps, images_per_s, newest losses and scores."""
+        """Called about once a second: step, steps, images_per_s, newest losses and scores."""
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
         """A stage is done, with its metrics, or finally failed, with the reason."""

@@ -78,7 +78,7 @@ def test_a_process_that_fits_no_node_is_refused_since_ray_would_wait_for_ever(gr
     with pytest.raises(InputError, match=where + r"8 CPU cores on one node, which no node of the cluster has \(they have 4 cores\): lower"):
         cluster_of((4, 0), (4, 0)).grant(grid)
     grid = load_grid(grid_file, ["resources.cpus=8", "resources.gpus=1"])
-    with pytest.raises(InputError, match=where + r"8 CPU cores and 1 GPU on one node, .* \(its nodes have 4 cores and 1 GPU, 16 cores\)"):
+    with pytest.raises(InputError, match=where + r"8 CPU cores and 1 GPU on one node, .* \(they have 4 cores and 1 GPU, 16 cores\)"):
         cluster_of((16, 0), (4, 1)).grant(grid)
     grid = load_grid(grid_file, ["resources.workers=2", "resources.gpus=0.5"])
     with pytest.raises(InputError, match="two that share one cannot exchange gradients over nccl: set gpus to 1"):
