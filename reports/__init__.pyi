@@ -26,6 +26,6 @@ from .comparison import build_comparison as build_comparison
 from .export import write_figures as write_figures
 from .published import build_published as build_published
 from .report import build_report as build_report
-from .study import ReportError as ReportError
+from .report_data import ReportError as ReportError
 from .theme import FigureError as FigureError
 from .watching import watch as watch

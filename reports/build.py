@@ -34,7 +34,7 @@ from reports.export import FORMATS, write_figures
 from reports.page import Page
 from reports.published.paper import compose_published
 from reports.report import build_report, compose, write_page
-from reports.study import ReportError, read_study
+from reports.report_data import ReportError, read_study
 from reports.watching import EVERY_S, watch
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.arms import with_arms
-from reports.study import Study
+from reports.report_data import ReportData
+from reports.series import with_series
 
 STATES = ("done", "failed", "blocked", "missing")
 
@@ -16,16 +16,16 @@ STATES = ("done", "failed", "blocked", "missing")
 class GridState:
     """How far a study is."""
 
-    whole: Study
+    whole: ReportData
     """The study with the runs of all its tasks."""
-    part: Study
+    part: ReportData
     """The study with the runs of the task that the page is about."""
     states: pd.DataFrame
     """Every planned run with its state, from `run_states(whole)`."""
 
 
-def run_states(study: Study) -> pd.DataFrame:
-    """Every planned run with its state and the reason: the plan's columns, arm, panel, state,
+def run_states(study: ReportData) -> pd.DataFrame:
+    """Every planned run with its state and the reason: the plan's columns, series, panel, state,
     reason.
 
     A run is done if it is in the runs table. Of the others, the fine-tuning stage's state says
@@ -34,7 +34,7 @@ def run_states(study: Study) -> pd.DataFrame:
     """
     planned = study.planned if study.planned is not None else study.runs
     if planned.empty:
-        return planned.assign(arm=[], panel=[], state=[], reason=[])
+        return planned.assign(series=[], panel=[], state=[], reason=[])
     stages = study.stages.drop_duplicates("stage_id").set_index("stage_id")
     done = set(study.runs["run_id"])
     states, reasons = [], []
@@ -50,28 +50,28 @@ def run_states(study: Study) -> pd.DataFrame:
             state, reason = "missing", "finished, and not yet collected into the runs table"
         states.append(state if state in STATES else "missing")
         reasons.append(reason)
-    return with_arms(planned, planned).assign(state=states, reason=reasons)
+    return with_series(planned, planned).assign(state=states, reason=reasons)
 
 
 def coverage_by_cell(states: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell: panel, arm, finetune_images, planned, done, failed, blocked, missing, in
+    """One row per cell: panel, series, finetune_images, planned, done, failed, blocked, missing, in
     the plan's order.
     """
     rows = []
-    for (panel, arm, images), cell in states.groupby(["panel", "arm", "finetune_images"], sort=False, dropna=False):
+    for (panel, series, images), cell in states.groupby(["panel", "series", "finetune_images"], sort=False, dropna=False):
         counts = {state: int((cell["state"] == state).sum()) for state in STATES}
-        rows.append({"panel": panel, "arm": arm, "finetune_images": images, "planned": len(cell), **counts})
-    return pd.DataFrame(rows, columns=["panel", "arm", "finetune_images", "planned", *STATES])
+        rows.append({"panel": panel, "series": series, "finetune_images": images, "planned": len(cell), **counts})
+    return pd.DataFrame(rows, columns=["panel", "series", "finetune_images", "planned", *STATES])
 
 
-def unfinished_reasons(study: Study) -> pd.DataFrame:
+def unfinished_reasons(study: ReportData) -> pd.DataFrame:
     """Stages that are not done for a reason, failures first: stage_id, kind, state, reason."""
     held = study.stages.loc[study.stages["state"].isin(["failed", "blocked"]), ["stage_id", "kind", "state", "reason"]]
     order = held["state"].map({"failed": 0, "blocked": 1})
     return held.assign(order=order).sort_values(["order", "kind", "stage_id"], kind="stable").drop(columns="order")
 
 
-def completeness_sentence(study: Study, states: pd.DataFrame) -> str:
+def completeness_sentence(study: ReportData, states: pd.DataFrame) -> str:
     """What is done and what is not, in words, with the reason of what failed."""
     if study.planned is None:
         return f"The folder has no plan.json, so it can only be said that {len(states)} runs are finished, not how many were wanted."

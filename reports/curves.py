@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import change_point
-from reports.study import Study, read_metrics
+from reports.report_data import ReportData, read_metrics
 
 MOST_POINTS = 60
 """Points of one curve that are drawn; more are averaged in bins that are even on the logarithmic
@@ -20,7 +20,7 @@ axis.
 COLUMNS = ["stage_id", "measure", "step", "image_passes", "value"]
 
 
-def read_curves(study: Study, stages: Iterable[str], measures: Sequence[str]) -> pd.DataFrame:
+def read_curves(study: ReportData, stages: Iterable[str], measures: Sequence[str]) -> pd.DataFrame:
     """What stages measured while they trained, one row a measurement: stage_id, measure, step,
     image_passes, value; finite values alone.
     """

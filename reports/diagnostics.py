@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.study import ReportError, read_json
+from reports.report_data import ReportError, read_json
 
 NUMBERS = (
     "within_image_variance",
@@ -29,14 +29,14 @@ class Diagnostics:
     """
 
     encoders: pd.DataFrame
-    """One row per panel, arm and seed: stage_id (missing for an untrained encoder), the columns
+    """One row per panel, series and seed: stage_id (missing for an untrained encoder), the columns
     NUMBERS, cka_parent, cka_random; and, missing where there is no probe, probe, probe_se,
     probe_untrained (of the same seed's start), floor, place_floor.
     """
     similarity: pd.DataFrame
-    """panel, arm, seed, distance, similarity."""
+    """panel, series, seed, distance, similarity."""
     attention: pd.DataFrame
-    """panel, arm, seed, layer, distance, uniform (that of uniform attention), in pixels."""
+    """panel, series, seed, layer, distance, uniform (that of uniform attention), in pixels."""
     images: int
     """Held-out images that were measured on."""
     source: str
@@ -47,9 +47,9 @@ class Diagnostics:
 
     @property
     def untrained(self) -> frozenset[tuple[str, str]]:
-        """Pairs of panel and arm whose encoder was never trained before the fine-tuning."""
+        """Pairs of panel and series whose encoder was never trained before the fine-tuning."""
         start = self.encoders.loc[self.encoders["stage_id"].isna()]
-        return frozenset(zip(start["panel"].astype(str), start["arm"].astype(str), strict=True))
+        return frozenset(zip(start["panel"].astype(str), start["series"].astype(str), strict=True))
 
 
 def read_diagnostics(stages: Path, runs: pd.DataFrame) -> Diagnostics | None:
@@ -57,12 +57,12 @@ def read_diagnostics(stages: Path, runs: pd.DataFrame) -> Diagnostics | None:
 
     Args:
         stages: the stages/ folder of a study.
-        runs: finished runs with the columns panel, arm and seed, as `with_arms` makes them.
+        runs: finished runs with the columns panel, series and seed, as `with_series` makes them.
 
     Raises:
         ReportError: if a diagnostics.json is not of the form that docs/study_folder.md shows.
     """
-    keys = ["panel", "arm", "seed", "encoder"]
+    keys = ["panel", "series", "seed", "encoder"]
     wanted = runs.drop_duplicates(keys)[[*keys, "pretrain_id", "intermediate_id"]]
     found: dict[str, dict[str, Any]] = {}
     for identity in sorted({str(one) for column in ("pretrain_id", "intermediate_id") for one in wanted[column].dropna()}):
@@ -86,7 +86,7 @@ def _tables(wanted: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Diagnosti
     for row in wanted.to_dict("records"):
         identity = next((str(row[name]) for name in ("intermediate_id", "pretrain_id") if not pd.isna(row[name])), None)
         values = found.get(identity) if identity is not None else untrained.get((row["encoder"], int(row["seed"])))
-        place = {"panel": row["panel"], "arm": row["arm"], "seed": int(row["seed"])}
+        place = {"panel": row["panel"], "series": row["series"], "seed": int(row["seed"])}
         if values is None:
             continue
         probe = values["probe"] or {}
@@ -101,7 +101,7 @@ def _tables(wanted: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Diagnosti
         attention += [place | {"layer": int(one["layer"]), "distance": float(one["mean"])} | uniform for one in values["attention_distance_px"]]
     first = next(iter(found.values()))
     numbers = ["probe", "probe_se", "probe_untrained", "floor", "place_floor", "cka_parent", "cka_random"]
-    columns = ["panel", "arm", "seed", "stage_id", *NUMBERS, *numbers]
+    columns = ["panel", "series", "seed", "stage_id", *NUMBERS, *numbers]
     return Diagnostics(
         encoders=pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64")),
         similarity=pd.DataFrame(similarity),

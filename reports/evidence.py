@@ -24,9 +24,9 @@ from analysis import (
     pretraining_effects,
     summarise_cells,
 )
-from reports.arms import ordered_arms, ordered_panels, spread_out, with_arms
+from reports.report_data import ReportData
 from reports.score import Score, score_of
-from reports.study import Study
+from reports.series import ordered_panels, ordered_series, spread_out, with_series
 
 T = TypeVar("T")
 
@@ -35,17 +35,17 @@ LEVEL = 0.90
 REACH = 2.0
 """A law is drawn to this many times the largest number of labels; beyond the largest it is dashed."""
 MOST_POINTS = 2000
-"""Runs that are drawn one by one; of more, the cells' means are drawn, for some arms and panels."""
-MOST_ARMS, MOST_PANELS = 8, 6
-"""Arms and panels that are drawn of a study with more runs than MOST_POINTS."""
+"""Runs that are drawn one by one; of more, the cells' means are drawn, for some series and panels."""
+MOST_SERIES, MOST_PANELS = 8, 6
+"""Series and panels that are drawn of a study with more runs than MOST_POINTS."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArmLaw:
-    """The law of one arm in one panel, or why it has none."""
+class SeriesLaw:
+    """The law of one series in one panel, or why it has none."""
 
     panel: str
-    arm: str
+    series: str
     fit: Fit | None
     """None where no law could be fitted; a fit that is not identified is kept, and is not drawn."""
     reason: str
@@ -58,68 +58,69 @@ class Evidence:
     says why, by the field's name.
     """
 
-    study: Study
+    study: ReportData
     score: Score
     """What the runs are scored by."""
     runs: pd.DataFrame
-    """The finished runs with a finite score, with the columns arm and panel."""
+    """The finished runs with a finite score, with the columns series and panel."""
     whole: pd.DataFrame
     """The grid's settings where there is a plan, else the runs: what varies is decided here, so
     that words stay the same as runs finish.
     """
     not_finite: int
     """Finished runs left out because their score is not a finite number."""
-    arms: tuple[str, ...]
+    series_names: tuple[str, ...]
     panels: tuple[str, ...]
     sizes: tuple[int, ...]
     """Fine-tuning sizes of the finished runs, ascending."""
     cells: pd.DataFrame | None
-    laws: tuple[ArmLaw, ...]
+    laws: tuple[SeriesLaw, ...]
     pretraining: PairedEffects | None
     intermediate: PairedEffects | None
     correlation: Correlation | None
     reasons: dict[str, str]
     focus: str = ""
-    """Which arms and panels were left out of what is drawn, a sentence; '' where none."""
+    """Which series and panels were left out of what is drawn, a sentence; '' where none."""
 
 
 @lru_cache(maxsize=2)
 def focused(evidence: Evidence) -> Evidence:
-    """The same study, and of one with very many runs only some arms and panels, spread evenly in
+    """The same study, and of one with very many runs only some series and panels, spread evenly in
     their order and chosen without a look at scores.
     """
-    arms, panels = _in_focus(len(evidence.runs), evidence.arms, evidence.panels)
-    if len(arms) == len(evidence.arms) and len(panels) == len(evidence.panels):
+    series_names, panels = _in_focus(len(evidence.runs), evidence.series_names, evidence.panels)
+    if len(series_names) == len(evidence.series_names) and len(panels) == len(evidence.panels):
         return evidence
 
     def part(table: pd.DataFrame) -> pd.DataFrame:
-        return table.loc[table["arm"].isin(arms) & table["panel"].isin(panels)].reset_index(drop=True)
+        return table.loc[table["series"].isin(series_names) & table["panel"].isin(panels)].reset_index(drop=True)
 
     return replace(
         evidence,
         runs=part(evidence.runs),
-        arms=tuple(arms),
+        series_names=tuple(series_names),
         panels=tuple(panels),
         cells=None if evidence.cells is None else part(evidence.cells),
-        laws=tuple(law for law in evidence.laws if law.arm in arms and law.panel in panels),
-        focus=f"Of {len(evidence.arms)} arms {len(arms)} and of {len(evidence.panels)} panels {len(panels)} are shown here, spread evenly.",
+        laws=tuple(law for law in evidence.laws if law.series in series_names and law.panel in panels),
+        focus=f"Of {len(evidence.series_names)} series {len(series_names)} and of {len(evidence.panels)} panels {len(panels)} are shown here, "
+        "spread evenly.",
     )
 
 
-def _in_focus(runs: int, arms: Sequence[str], panels: Sequence[str]) -> tuple[list[str], list[str]]:
+def _in_focus(runs: int, series_names: Sequence[str], panels: Sequence[str]) -> tuple[list[str], list[str]]:
     if runs <= MOST_POINTS:
-        return list(arms), list(panels)
-    return spread_out(arms, MOST_ARMS), spread_out(panels, MOST_PANELS)
+        return list(series_names), list(panels)
+    return spread_out(series_names, MOST_SERIES), spread_out(panels, MOST_PANELS)
 
 
-def gather(study: Study) -> Evidence:
+def gather(study: ReportData) -> Evidence:
     """Ask analysis everything that the page shows."""
     score = score_of(study.runs)
     finite = np.isfinite(study.runs[score.column].to_numpy(dtype=float))
     plain = study.runs.loc[finite].reset_index(drop=True)
     planned = study.planned if study.planned is not None and len(study.planned) else plain
-    whole = with_arms(planned, planned)
-    runs = with_arms(plain, planned)
+    whole = with_series(planned, planned)
+    runs = with_series(plain, planned)
     reasons: dict[str, str] = {}
     return Evidence(
         study=study,
@@ -127,11 +128,11 @@ def gather(study: Study) -> Evidence:
         runs=runs,
         whole=whole,
         not_finite=int((~finite).sum()),
-        arms=tuple(ordered_arms(whole)),
+        series_names=tuple(ordered_series(whole)),
         panels=tuple(ordered_panels(whole)),
         sizes=tuple(sorted(int(size) for size in runs["finetune_images"].unique())),
         cells=_ask("cells", reasons, runs, lambda table: _cells(table, whole, score)),
-        laws=tuple(_law(part, panel, arm, score) for panel, arm, part in _parts(runs, whole)),
+        laws=tuple(_law(part, panel, series, score) for panel, series, part in _parts(runs, whole)),
         pretraining=_ask("pretraining", reasons, plain, _effects_of(pretraining_effects, score)),
         intermediate=_ask("intermediate", reasons, plain, _effects_of(intermediate_effects, score)),
         correlation=_ask("correlation", reasons, plain, lambda table: correlate(table, y=score.column)),
@@ -152,12 +153,12 @@ def _ask(name: str, reasons: dict[str, str], runs: pd.DataFrame, question: Calla
 
 
 def _cells(runs: pd.DataFrame, whole: pd.DataFrame, score: Score) -> pd.DataFrame:
-    """Mean and spread of the score for each panel, arm and number of labels."""
-    cells = summarise_cells(runs, by=["panel", "arm", "finetune_images"], outcome=score.column, level=LEVEL)
-    place = {name: index for names in (ordered_panels(whole), ordered_arms(whole)) for index, name in enumerate(names)}
+    """Mean and spread of the score for each panel, series and number of labels."""
+    cells = summarise_cells(runs, by=["panel", "series", "finetune_images"], outcome=score.column, level=LEVEL)
+    place = {name: index for names in (ordered_panels(whole), ordered_series(whole)) for index, name in enumerate(names)}
     # The page's order (no intermediate stage first, scratch first), where analysis sorts by name.
-    keys = cells.assign(panel=cells["panel"].map(place), arm=cells["arm"].map(place))
-    return cells.loc[keys.sort_values(["panel", "arm", "finetune_images"], kind="stable").index].reset_index(drop=True)
+    keys = cells.assign(panel=cells["panel"].map(place), series=cells["series"].map(place))
+    return cells.loc[keys.sort_values(["panel", "series", "finetune_images"], kind="stable").index].reset_index(drop=True)
 
 
 def _effects_of(question: Callable[..., PairedEffects], score: Score) -> Callable[[pd.DataFrame], PairedEffects]:
@@ -175,21 +176,21 @@ def _effects_of(question: Callable[..., PairedEffects], score: Score) -> Callabl
 
 
 def _parts(runs: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """The runs of each panel and arm that are drawn, in the order of the page."""
-    arms, panels = _in_focus(len(runs), ordered_arms(whole), ordered_panels(whole))
-    order = [(panel, arm) for panel in panels for arm in arms]
-    parts = [(panel, arm, runs.loc[(runs["panel"] == panel) & (runs["arm"] == arm)]) for panel, arm in order]
+    """The runs of each panel and series that are drawn, in the order of the page."""
+    series_names, panels = _in_focus(len(runs), ordered_series(whole), ordered_panels(whole))
+    order = [(panel, series) for panel in panels for series in series_names]
+    parts = [(panel, series, runs.loc[(runs["panel"] == panel) & (runs["series"] == series)]) for panel, series in order]
     return [part for part in parts if len(part[2])]
 
 
-def _law(part: pd.DataFrame, panel: str, arm: str, score: Score) -> ArmLaw:
-    """A power law with an offset of one arm's score, clustered on what is independent; its reason
+def _law(part: pd.DataFrame, panel: str, series: str, score: Score) -> SeriesLaw:
+    """A power law with an offset of one series' score, clustered on what is independent; its reason
     says why it is not to be drawn.
     """
     part = part.reset_index(drop=True)
     try:
         fitted = fit(part["finetune_images"], part[score.column], law="power", level=LEVEL, cluster=independent_groups(part))
     except AnalysisError as error:
-        return ArmLaw(panel=panel, arm=arm, fit=None, reason=str(error))
+        return SeriesLaw(panel=panel, series=series, fit=None, reason=str(error))
     reason = "" if fitted.status != "not identified" else (fitted.status_detail or "The data cannot tell the law's parameters.")
-    return ArmLaw(panel=panel, arm=arm, fit=fitted, reason=reason)
+    return SeriesLaw(panel=panel, series=series, fit=fitted, reason=reason)

@@ -19,7 +19,7 @@ import vl_convert
 from reports.download import GZIP
 from reports.page import Figure, Page, Panel
 from reports.registry import figure_kinds
-from reports.study import ReportError
+from reports.report_data import ReportError
 from reports.theme import specification
 
 FORMATS: Final = ("svg", "png", "pdf")

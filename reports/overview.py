@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.study import Study
+from reports.report_data import ReportData
 from reports.theme import count
 from reports.wording import joined
 
 
-def study_sentence(study: Study) -> str:
+def study_sentence(study: ReportData) -> str:
     """What the grid varies, in one sentence."""
     table = study.planned if study.planned is not None else study.runs
     if table.empty:
@@ -41,7 +41,7 @@ def settings_words(table: pd.DataFrame) -> str:
     return text
 
 
-def cost_sentence(study: Study) -> str:
+def cost_sentence(study: ReportData) -> str:
     """What the stages cost so far."""
     if not study.has_costs:
         return "Not known: the folder has no stages.parquet."

@@ -1,4 +1,4 @@
-"""Example pictures for the page: the same held-out images for every arm, or each arm's best and
+"""Example pictures for the page: the same held-out images for every series, or each series' best and
 worst, as data URIs within a budget of bytes.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.study import ReportError, read_json
+from reports.report_data import ReportError, read_json
 from reports.theme import decimals
 
 BUDGET_BYTES = 170_000

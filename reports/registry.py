@@ -30,7 +30,7 @@ import pandas as pd
 from analysis import AnalysisError
 from reports.evidence import Evidence
 from reports.page import Figure, Section
-from reports.study import ReportError
+from reports.report_data import ReportError
 from reports.theme import FigureError
 from reports.wording import sentence
 

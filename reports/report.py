@@ -13,8 +13,8 @@ from reports.findings import ask, headline_of, headlines, verdict_counts
 from reports.overview import cost_sentence, study_sentence
 from reports.page import Fact, Page, Statement, render
 from reports.registry import compose_sections
+from reports.report_data import ReportData, ReportError, read_study
 from reports.score import of_task, score_of
-from reports.study import ReportError, Study, read_study
 from reports.theme import count
 
 
@@ -60,7 +60,7 @@ def write_page(page: Page, target: Path, *, template: str | Path | None = None) 
     return target
 
 
-def compose(study: Study, *, task: str | None = None) -> Page:
+def compose(study: ReportData, *, task: str | None = None) -> Page:
     """The page of a study: all sections if a run is finished, else what there is of the grid.
     Raises ReportError for a task that it has not.
     """
@@ -103,7 +103,7 @@ def compose(study: Study, *, task: str | None = None) -> Page:
     )
 
 
-def _evidence(study: Study) -> tuple[Evidence | None, str]:
+def _evidence(study: ReportData) -> tuple[Evidence | None, str]:
     """What analysis makes of the scores, or a sentence that says why nothing can be drawn of them."""
     score = score_of(study.runs)
     if score.column not in study.runs.columns:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.runs.columns import Column, column_of
 from analysis.runs.outcomes import outcome_of
-from reports.study import ReportError, Study
+from reports.report_data import ReportData, ReportError
 from reports.wording import joined
 
 NO_TASK = ""
@@ -45,7 +45,7 @@ def score_of(runs: pd.DataFrame) -> Score:
     return named_score(column_of(runs, outcome_of(runs)))
 
 
-def tasks_of(study: Study) -> tuple[str, ...]:
+def tasks_of(study: ReportData) -> tuple[str, ...]:
     """The tasks of a study's runs, in the order of the grid; none where it does not say."""
     table = study.planned if study.planned is not None and len(study.planned) else study.runs
     if "finetune_task" not in table.columns:
@@ -53,7 +53,7 @@ def tasks_of(study: Study) -> tuple[str, ...]:
     return tuple(str(task) for task in table["finetune_task"].dropna().unique())
 
 
-def of_task(study: Study, task: str | None) -> tuple[Study, str]:
+def of_task(study: ReportData, task: str | None) -> tuple[ReportData, str]:
     """The study with only the runs of one task, by default its first; and a sentence about those
     left out, '' where there are none.
 

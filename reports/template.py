@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from reports.study import ReportError
+from reports.report_data import ReportError
 
 BUILT_IN = "report.html.j2"
 """The name by which a template of one's own extends the built-in one."""

@@ -1,4 +1,4 @@
-"""Colours, shapes and number formats shared by every figure; one place decides what an arm looks
+"""Colours, shapes and number formats shared by every figure; one place decides what a series looks
 like.
 """
 
@@ -160,13 +160,13 @@ def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple
     """Colour and shape scales for the labels `shown` (default all), each as its place among all
     `labels` decides.
 
-    So an arm looks the same in a figure that lacks others. `NO_PRETRAINING` is a grey square and
+    So a series looks the same in a figure that lacks others. `NO_PRETRAINING` is a grey square and
     uses up no colour.
     """
     coloured = [label for label in labels if label != NO_PRETRAINING]
     place = {label: index % len(PALETTE) for index, label in enumerate(coloured)}
-    # From the seventh arm on the colours come again, each with the next shape, so that no two of 36
-    # arms look the same.
+    # From the seventh series on the colours come again, each with the next shape, so that no two of 36
+    # series look the same.
     turn = {label: index // len(PALETTE) for index, label in enumerate(coloured)}
     kept = [label for label in labels if shown is None or label in shown]
     colours = [PALETTE[place[label]] if label in place else GREY for label in kept]

@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis import AnalysisError, load_stages
 from reports.report import build_report
-from reports.study import ReportError, states_from_files
+from reports.report_data import ReportError, states_from_files
 
 EVERY_S = 15.0
 """Default seconds between two looks at the folder; a launch writes its tables at most every ten."""

@@ -29,12 +29,12 @@ def sentence(text: str) -> str:
 
 def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[str]:
     """'No law is drawn after pre-training on 2,000 images: reason.', one for each reason; all `of`
-    cases together are 'any arm'.
+    cases together are 'any series'.
     """
     reasons: dict[str, list[str]] = {}
     for name, reason in cases:
         reasons.setdefault(reason, []).append(name)
-    where = {reason: "for any arm" if len(names) == of > 1 else joined(names) for reason, names in reasons.items()}
+    where = {reason: "for any series" if len(names) == of > 1 else joined(names) for reason, names in reasons.items()}
     return [sentence(f"{lead} {where[reason]}: {reason}") for reason in reasons]
 
 

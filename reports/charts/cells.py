@@ -21,32 +21,32 @@ def cell_score_by_labels(
     cells: pd.DataFrame,
     curves: pd.DataFrame,
     *,
-    arms: Sequence[str],
-    arm_title: str = "pre-training images",
+    series_names: Sequence[str],
+    series_title: str = "pre-training images",
     y_title: str = "mean mIoU",
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
     """Cell means against fine-tuning images (log axis), each with an interval for either reading of
-    its spread, and the law of each arm.
+    its spread, and the law of each series.
 
     Args:
-        cells: one row a cell and reading (see READINGS): arm, finetune_images, reading, mean, low,
+        cells: one row a cell and reading (see READINGS): series, finetune_images, reading, mean, low,
             high; low and high may be NaN.
-        curves: the law of each arm that has one: arm, finetune_images, mean, low, high,
+        curves: the law of each series that has one: series, finetune_images, mean, low, high,
             extrapolated; low and high may be NaN.
-        arms: every arm in order, so that all panels agree on colours and shapes.
+        series: every series in order, so that all panels agree on colours and shapes.
         y_domain: range of the y axis, for panels that share it.
 
     Raises:
         FigureError: if a column is missing, a mean is not finite, or a size is not positive.
     """
     name = "cell_score_by_labels"
-    band = ["arm", "finetune_images", "mean", "low", "high"]
+    band = ["series", "finetune_images", "mean", "low", "high"]
     cells = with_columns(cells, name, columns=[*band, "reading"], finite=["finetune_images", "mean"])
     curves = with_columns(curves, name, columns=[*band, "extrapolated"], finite=["finetune_images", "mean"])
     for table in (cells, curves):
         positive(table, name, "finetune_images")
-    colours, shapes = styles(arms)
+    colours, shapes = styles(series_names)
     reach = np.concatenate([cells["finetune_images"], curves["finetune_images"]]).astype(float)
     x = alt.X(
         "finetune_images:Q",
@@ -54,7 +54,7 @@ def cell_score_by_labels(
         axis=size_axis("labelled images in fine-tuning", cells["finetune_images"]),
     )
     y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
-    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    colour = alt.Color("series:N", scale=colours, title=series_title)
     low = alt.Y("low:Q", scale=y_scale, title=y_title)
     mean = alt.Y("mean:Q", scale=y_scale, title=y_title)
 
@@ -71,20 +71,20 @@ def cell_score_by_labels(
         if len(part):
             layers.append(alt.Chart(part).mark_rule(strokeWidth=width, opacity=0.55, clip=True).encode(x=x, y=low, y2="high:Q", color=colour))
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
         alt.Tooltip("mean:Q", format=".4f", title=y_title),
     ]
-    dots = alt.Chart(cells.drop_duplicates(["arm", "finetune_images"])).mark_point(filled=True, size=60, opacity=1)
-    layers.append(dots.encode(x=x, y=mean, color=colour, shape=alt.Shape("arm:N", scale=shapes, title=arm_title), tooltip=tooltip))
-    return finish(layers, labels=arms)
+    dots = alt.Chart(cells.drop_duplicates(["series", "finetune_images"])).mark_point(filled=True, size=60, opacity=1)
+    layers.append(dots.encode(x=x, y=mean, color=colour, shape=alt.Shape("series:N", scale=shapes, title=series_title), tooltip=tooltip))
+    return finish(layers, labels=series_names)
 
 
 def gain_per_doubling(
     steps: pd.DataFrame,
     *,
-    arms: Sequence[str],
-    arm_title: str = "pre-training images",
+    series_names: Sequence[str],
+    series_title: str = "pre-training images",
     x_title: str = "from → to labelled images",
     y_title: str = "mIoU per doubling",
     y_domain: tuple[float, float] | None = None,
@@ -93,9 +93,9 @@ def gain_per_doubling(
     """What each step to the next size brings per doubling, with its interval and a line at zero.
 
     Args:
-        steps: one row an arm and step, steps in order: arm, step (as text, such as '250 → 500'),
+        steps: one row a series and step, steps in order: series, step (as text, such as '250 → 500'),
             gain, low, high; low and high may be NaN.
-        arms: every arm in order.
+        series: every series in order.
         y_domain: range of the y axis, for panels that share it.
         noise: by how much two runs of one cell differ, in the unit of the gain; drawn as a band
             about zero. None draws none.
@@ -103,16 +103,16 @@ def gain_per_doubling(
     Raises:
         FigureError: if a column is missing or a gain is not finite.
     """
-    steps = with_columns(steps, "gain_per_doubling", columns=["arm", "step", "gain", "low", "high"], finite=["gain"])
+    steps = with_columns(steps, "gain_per_doubling", columns=["series", "step", "gain", "low", "high"], finite=["gain"])
     order = list(dict.fromkeys(steps["step"]))
-    present = [arm for arm in arms if arm in set(steps["arm"])]
-    colours, shapes = styles(arms, present)
+    present = [series for series in series_names if series in set(steps["series"])]
+    colours, shapes = styles(series_names, present)
     # Broken at the arrow, so that the sizes stand below each other where a phone leaves no room
     # beside.
     axis = alt.Axis(labelAngle=0, grid=False, labelExpr="split(datum.label, ' ')", labelFontSize=11)
     x = alt.X("step:O", sort=order, title=x_title, axis=axis)
-    offset = alt.XOffset("arm:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
-    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    offset = alt.XOffset("series:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
+    colour = alt.Color("series:N", scale=colours, title=series_title)
     y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5).encode(y=alt.Y("zero:Q", scale=y_scale, title=y_title))
     layers = [zero]
@@ -124,11 +124,11 @@ def gain_per_doubling(
         bar = alt.Chart(bars).mark_rule(strokeWidth=2)
         layers.append(bar.encode(x=x, xOffset=offset, y=alt.Y("low:Q", scale=y_scale, title=y_title), y2="high:Q", color=colour))
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("step:N"),
         *(alt.Tooltip(f"{one}:Q", format="+.4f") for one in ("gain", "low", "high")),
     ]
     dots = alt.Chart(steps).mark_point(filled=True, size=60, opacity=1)
-    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    shape = alt.Shape("series:N", scale=shapes, title=series_title)
     layers.append(dots.encode(x=x, xOffset=offset, y=alt.Y("gain:Q", scale=y_scale, title=y_title), color=colour, shape=shape, tooltip=tooltip))
     return finish(layers, labels=present)

@@ -18,19 +18,19 @@ SIGNS: Final = {"done": "✓", "missing": "…", "blocked": "‖", "failed": "�
 ROW_HEIGHT = 26
 
 
-def coverage_map(cells: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
-    """Arms (rows) by fine-tuning images (columns): one tile a cell, coloured and signed by its
+def coverage_map(cells: pd.DataFrame, *, series_names: Sequence[str], series_title: str = "pre-training images") -> alt.LayerChart:
+    """Series (rows) by fine-tuning images (columns): one tile a cell, coloured and signed by its
     worst run, with how many of its runs are done.
 
     Args:
-        cells: one row a cell: arm, finetune_images, planned, done, failed, blocked, missing
+        cells: one row a cell: series, finetune_images, planned, done, failed, blocked, missing
             (numbers of runs).
-        arms: the arms in order, from top to bottom.
+        series: the series in order, from top to bottom.
 
     Raises:
         FigureError: if a column is missing.
     """
-    columns = ["arm", "finetune_images", "planned", *STATES]
+    columns = ["series", "finetune_images", "planned", *STATES]
     cells = with_columns(cells, "coverage_map", columns=columns, finite=["finetune_images", "planned", *STATES])
     worst = [next(state for state in reversed(STATES) if row[state] > 0 or state == "done") for _, row in cells.iterrows()]
     cells = cells.assign(
@@ -39,12 +39,12 @@ def coverage_map(cells: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "
         said=[f"{SIGNS[state]} {count(done)}/{count(wanted)}" for state, done, wanted in zip(worst, cells["done"], cells["planned"], strict=True)],
     )
     sizes = [count(size) for size in sorted(set(cells["finetune_images"]))]
-    present = [arm for arm in arms if arm in set(cells["arm"])]
+    present = [series for series in series_names if series in set(cells["series"])]
     x = alt.X("labels:O", sort=sizes, title="labelled images in fine-tuning", axis=alt.Axis(labelAngle=0, ticks=False))
-    y = alt.Y("arm:O", sort=present, title=arm_title, axis=alt.Axis(ticks=False))
+    y = alt.Y("series:O", sort=present, title=series_title, axis=alt.Axis(ticks=False))
     scale = alt.Scale(domain=list(STATES), range=list(COLOURS))
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("labels:N", title="labelled images"),
         *(alt.Tooltip(f"{one}:Q") for one in ("planned", *STATES)),
     ]

@@ -60,15 +60,15 @@ def training_and_held_out(
 
 
 def learning_curves(
-    curves: pd.DataFrame, *, arms: Sequence[str], y_title: str, arm_title: str = "pre-training images", zero_line: bool = False,
+    curves: pd.DataFrame, *, series_names: Sequence[str], y_title: str, series_title: str = "pre-training images", zero_line: bool = False,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:  # fmt: skip
-    """Anything measured during training against images shown (log axis), by arm: the mean over runs
+    """Anything measured during training against images shown (log axis), by series: the mean over runs
     and their range.
 
     Args:
-        curves: arm, image_passes (above zero), mean, low, high.
-        arms: every arm of the study in order.
+        curves: series, image_passes (above zero), mean, low, high.
+        series: every series of the study in order.
         y_title: what was measured, with its unit.
         zero_line: whether a line marks zero.
         y_domain: range of the y axis, for panels that share it.
@@ -77,13 +77,13 @@ def learning_curves(
         FigureError: if a column is missing, a value is not finite, or image_passes is not positive.
     """
     name = "learning_curves"
-    curves = with_columns(curves, name, columns=["arm", *BAND], finite=BAND)
+    curves = with_columns(curves, name, columns=["series", *BAND], finite=BAND)
     positive(curves, name, "image_passes")
-    present = [arm for arm in arms if arm in set(curves["arm"])]
-    colours, shapes = styles(arms, present)
+    present = [series for series in series_names if series in set(curves["series"])]
+    colours, shapes = styles(series_names, present)
     x = _passes(None)
     y = alt.Y("mean:Q", scale=_scale(y_domain), title=y_title)
-    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    colour = alt.Color("series:N", scale=colours, title=series_title)
     layers = [_band(curves, x, colour, y_domain, y_title)]
     if zero_line:
         rule = alt.Chart(pd.DataFrame({"mean": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
@@ -91,13 +91,13 @@ def learning_curves(
     layers.append(alt.Chart(curves).mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y, color=colour))
     # One shape here and there tells the lines apart without colour; at every point they would hide
     # the line.
-    order = curves.sort_values(["arm", "image_passes"], kind="stable")
-    steps = order.groupby("arm", sort=False).cumcount().to_numpy()
-    sizes = order.groupby("arm", sort=False)["mean"].transform("size").to_numpy()
+    order = curves.sort_values(["series", "image_passes"], kind="stable")
+    steps = order.groupby("series", sort=False).cumcount().to_numpy()
+    sizes = order.groupby("series", sort=False)["mean"].transform("size").to_numpy()
     marked = order.loc[(steps % np.maximum(sizes // 6, 1) == 0) | (steps == sizes - 1)]
     dots = alt.Chart(marked).mark_point(filled=True, size=50, opacity=1, clip=True)
-    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
-    layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=[alt.Tooltip("arm:N", title=arm_title), *_tooltip(y_title)]))
+    shape = alt.Shape("series:N", scale=shapes, title=series_title)
+    layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=[alt.Tooltip("series:N", title=series_title), *_tooltip(y_title)]))
     return finish(layers, labels=present, height=220)
 
 

@@ -1,4 +1,4 @@
-"""Paired differences: what one stage changes, at each number of labels and for each arm."""
+"""Paired differences: what one stage changes, at each number of labels and for each series."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ def paired_effect(
     effects: pd.DataFrame,
     pairs: pd.DataFrame,
     *,
-    arms: Sequence[str],
-    arm_title: str = "pre-training images",
+    series_names: Sequence[str],
+    series_title: str = "pre-training images",
     y_title: str = "difference in mIoU",
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
     """Mean difference with its interval, the pairs behind it, and a line at zero, by fine-tuning
-    images and arm.
+    images and series.
 
     Args:
-        effects: one row a comparison: arm, finetune_images, difference, low, high; low and high are
+        effects: one row a comparison: series, finetune_images, difference, low, high; low and high are
             NaN where there is no interval.
-        pairs: one row a pair: arm, finetune_images, difference.
-        arms: every arm of the study in order, so that all figures agree on colours and shapes.
+        pairs: one row a pair: series, finetune_images, difference.
+        series: every series of the study in order, so that all figures agree on colours and shapes.
         y_domain: range of the y axis, for panels that share it.
 
     Raises:
         FigureError: if a column is missing or a difference is not finite.
     """
     name = "paired_effect"
-    effects = with_columns(effects, name, columns=["arm", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"])
+    effects = with_columns(
+        effects, name, columns=["series", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"]
+    )
     told = which_run(pairs)
-    pairs = with_columns(pairs, name, columns=["arm", "finetune_images", "difference", *told], finite=["finetune_images", "difference"])
+    pairs = with_columns(pairs, name, columns=["series", "finetune_images", "difference", *told], finite=["finetune_images", "difference"])
 
     sizes = [count(size) for size in sorted({*effects["finetune_images"], *pairs["finetune_images"]})]
-    present = [arm for arm in arms if arm in set(effects["arm"]) | set(pairs["arm"])]
-    # The categories are text, so that arms stand side by side at each size; the axis says that its
+    present = [series for series in series_names if series in set(effects["series"]) | set(pairs["series"])]
+    # The categories are text, so that series stand side by side at each size; the axis says that its
     # steps are sizes, not distances.
     effects = effects.assign(labels=[count(size) for size in effects["finetune_images"]])
     pairs = pairs.assign(labels=[count(size) for size in pairs["finetune_images"]])
-    colours, shapes = styles(arms, present)
+    colours, shapes = styles(series_names, present)
     x = alt.X("labels:O", sort=sizes, title="labelled images in fine-tuning", axis=alt.Axis(labelAngle=0, grid=False))
-    offset = alt.XOffset("arm:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
+    offset = alt.XOffset("series:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
     y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
     y = alt.Y("difference:Q", scale=y_scale, title=y_title)
-    colour = alt.Color("arm:N", scale=colours, title=arm_title)
-    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    colour = alt.Color("series:N", scale=colours, title=series_title)
+    shape = alt.Shape("series:N", scale=shapes, title=series_title)
 
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
     layers = [zero.encode(y=alt.Y("zero:Q", scale=y_scale, title=y_title))]
@@ -60,16 +62,16 @@ def paired_effect(
         layers.append(bar.encode(x=x, xOffset=offset, y=low, y2="high:Q", color=colour))
     if len(pairs):
         # Dashes across the bar: points would hide behind it, and moved aside they would look like
-        # another arm.
+        # another series.
         dash = alt.Chart(pairs).mark_tick(orient="horizontal", size=13, thickness=1.5, opacity=0.6)
         own = [
-            alt.Tooltip("arm:N", title=arm_title),
+            alt.Tooltip("series:N", title=series_title),
             alt.Tooltip("difference:Q", format="+.4f"),
             *(alt.Tooltip(f"{one}:N", title=one) for one in told),
         ]
         layers.append(dash.encode(x=x, xOffset=offset, y=y, color=colour, tooltip=own))
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("labels:N", title="labelled images"),
         alt.Tooltip("difference:Q", format="+.4f"),
         alt.Tooltip("low:Q", format="+.4f"),

@@ -15,14 +15,19 @@ LAST_VALUE = "last value"
 
 
 def law_residuals(
-    points: pd.DataFrame, *, arms: Sequence[str], y_title: str, arm_title: str = "pre-training images", y_domain: tuple[float, float] | None = None
+    points: pd.DataFrame,
+    *,
+    series_names: Sequence[str],
+    y_title: str,
+    series_title: str = "pre-training images",
+    y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """What each arm's law leaves over, against fine-tuning images (log axis), with a line at zero.
+    """What each series' law leaves over, against fine-tuning images (log axis), with a line at zero.
 
     Args:
-        points: one row a run: arm, finetune_images, residual (measured minus law, in the unit that
+        points: one row a run: series, finetune_images, residual (measured minus law, in the unit that
             `y_title` names).
-        arms: every arm of the study in order.
+        series: every series of the study in order.
         y_title: what the residual is.
         y_domain: range of the y axis, for panels that share it.
 
@@ -30,26 +35,26 @@ def law_residuals(
         FigureError: if a column is missing, a value is not finite, or a size is not positive.
     """
     name = "law_residuals"
-    points = with_columns(points, name, columns=["arm", "finetune_images", "residual"], finite=["finetune_images", "residual"])
+    points = with_columns(points, name, columns=["series", "finetune_images", "residual"], finite=["finetune_images", "residual"])
     positive(points, name, "finetune_images")
-    present = [arm for arm in arms if arm in set(points["arm"])]
-    colours, shapes = styles(arms, present)
+    present = [series for series in series_names if series in set(points["series"])]
+    colours, shapes = styles(series_names, present)
     sizes = points["finetune_images"].astype(float)
-    # Arms side by side at each size: on top of each other they would hide one another.
+    # Series side by side at each size: on top of each other they would hide one another.
     ratio = (sizes.max() / sizes.min()) ** (0.06 / max(len(present), 1)) if len(present) > 1 else 1.0
-    place = {arm: index - (len(present) - 1) / 2 for index, arm in enumerate(present)}
-    drawn = points.assign(at=[float(size) * ratio ** place[str(arm)] for size, arm in zip(sizes, points["arm"], strict=True)])
+    place = {series: index - (len(present) - 1) / 2 for index, series in enumerate(present)}
+    drawn = points.assign(at=[float(size) * ratio ** place[str(series)] for size, series in zip(sizes, points["series"], strict=True)])
     scale = alt.Scale(type="log", nice=False, domain=[float(sizes.min()) * 0.8, float(sizes.max()) * 1.25])
     x = alt.X("at:Q", scale=scale, axis=size_axis("labelled images in fine-tuning", sizes))
     zero = alt.Chart(pd.DataFrame({"residual": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
     y = alt.Y("residual:Q", title=y_title, scale=alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale())
     dots = alt.Chart(drawn).mark_point(filled=True, size=40, opacity=0.75)
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
         alt.Tooltip("residual:Q", format="+.4f", title=y_title),
     ]
-    colour, shape = alt.Color("arm:N", scale=colours, title=arm_title), alt.Shape("arm:N", scale=shapes, title=arm_title)
+    colour, shape = alt.Color("series:N", scale=colours, title=series_title), alt.Shape("series:N", scale=shapes, title=series_title)
     return finish([zero.encode(y=y), dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)], labels=present, height=240)
 
 

@@ -12,57 +12,59 @@ from reports.theme import finish, positive, size_axis, styles, which_run, with_c
 LOSS_TITLE = "validation MIM loss"
 
 
-def validation_loss_by_images(points: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
+def validation_loss_by_images(points: pd.DataFrame, *, series_names: Sequence[str], series_title: str = "pre-training images") -> alt.LayerChart:
     """Validation loss against pre-training images (log axis); one point a pre-training.
 
     Args:
-        points: one row a pre-training: arm, pretrain_images (above zero: scratch has no validation
+        points: one row a pre-training: series, pretrain_images (above zero: scratch has no validation
             loss), val_mim_loss.
-        arms: every arm of the study in order.
+        series: every series of the study in order.
 
     Raises:
         FigureError: if a column is missing, a value is not finite, or a size is not positive.
     """
     name = "validation_loss_by_images"
-    wanted = ["arm", "pretrain_images", "val_mim_loss"]
+    wanted = ["series", "pretrain_images", "val_mim_loss"]
     points = with_columns(points, name, columns=wanted, finite=["pretrain_images", "val_mim_loss"])
     positive(points, name, "pretrain_images")
-    colours, shapes = styles(arms)
+    colours, shapes = styles(series_names)
     sizes = points["pretrain_images"].astype(float)
     scale = alt.Scale(type="log", nice=False, domain=[sizes.min() * 0.7, sizes.max() * 1.4])
     x = alt.X("pretrain_images:Q", scale=scale, axis=size_axis("pre-training images", sizes))
     dots = alt.Chart(points).mark_point(filled=True, size=60, opacity=0.8)
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("pretrain_images:Q", format=",", title="pre-training images"),
         alt.Tooltip("val_mim_loss:Q", format=".5f", title=LOSS_TITLE),
     ]
     encoded = dots.encode(
         x=x,
         y=alt.Y("val_mim_loss:Q", scale=alt.Scale(zero=False, padding=12), title=LOSS_TITLE),
-        color=alt.Color("arm:N", scale=colours, legend=None),
-        shape=alt.Shape("arm:N", scale=shapes, legend=None),
+        color=alt.Color("series:N", scale=colours, legend=None),
+        shape=alt.Shape("series:N", scale=shapes, legend=None),
         tooltip=tooltip,
     )
-    return finish([encoded], labels=arms, height=240)
+    return finish([encoded], labels=series_names, height=240)
 
 
-def validation_loss_during_training(curves: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
+def validation_loss_during_training(
+    curves: pd.DataFrame, *, series_names: Sequence[str], series_title: str = "pre-training images"
+) -> alt.LayerChart:
     """Validation loss against images shown so far (log axis, so the measurement before the first
     step must be left out).
 
     Args:
-        curves: one row a measurement: arm, pretrain_id, image_passes (above zero), val_mim_loss.
-        arms: every arm of the study in order.
+        curves: one row a measurement: series, pretrain_id, image_passes (above zero), val_mim_loss.
+        series: every series of the study in order.
 
     Raises:
         FigureError: if a column is missing, a value is not finite, or image_passes is not positive.
     """
     name = "validation_loss_during_training"
-    wanted = ["arm", "pretrain_id", "image_passes", "val_mim_loss"]
+    wanted = ["series", "pretrain_id", "image_passes", "val_mim_loss"]
     curves = with_columns(curves, name, columns=wanted, finite=["image_passes", "val_mim_loss"])
     positive(curves, name, "image_passes")
-    colours, _ = styles(arms, set(curves["arm"]))
+    colours, _ = styles(series_names, set(curves["series"]))
     axis = alt.Axis(title="images shown in pre-training", format="~s", tickCount=5, labelOverlap="greedy")
     line = (
         alt.Chart(curves)
@@ -70,11 +72,11 @@ def validation_loss_during_training(curves: pd.DataFrame, *, arms: Sequence[str]
         .encode(
             x=alt.X("image_passes:Q", scale=alt.Scale(type="log", nice=False), axis=axis),
             y=alt.Y("val_mim_loss:Q", scale=alt.Scale(zero=False), title=LOSS_TITLE),
-            color=alt.Color("arm:N", scale=colours, title=arm_title),
+            color=alt.Color("series:N", scale=colours, title=series_title),
             detail="pretrain_id:N",
         )
     )
-    return finish([line], labels=arms, height=240)
+    return finish([line], labels=series_names, height=240)
 
 
 def loss_and_score(

@@ -58,16 +58,16 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     Args:
         points: size (pre-training images as text), steps (above zero), val_mim_loss, phase ('loss
             falls at every step' or 'overfitting'), and where a size has several lines (one a seed)
-            the column series, which tells them apart.
+            the column line, which tells them apart.
         sizes: every data size in order.
 
     Raises:
         FigureError: if a column is missing, a value is not finite, or a length is not positive.
     """
     name = "loss_by_length"
-    if "series" not in points.columns:
-        points = points.assign(series=points["size"])
-    points = with_columns(points, name, columns=["size", "steps", "val_mim_loss", "phase", "series"], finite=["steps", "val_mim_loss"])
+    if "line" not in points.columns:
+        points = points.assign(line=points["size"])
+    points = with_columns(points, name, columns=["size", "steps", "val_mim_loss", "phase", "line"], finite=["steps", "val_mim_loss"])
     positive(points, name, "steps")
     colours, shapes = styles(sizes)
     steps = points["steps"].astype(float)
@@ -77,7 +77,7 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
     phases = [phase for phase in (FALLS, RISES) if phase in set(points["phase"])]
     dash = alt.StrokeDash("phase:N", scale=alt.Scale(domain=phases, range=[DASHES[phase] for phase in phases]), legend=None)
-    line = alt.Chart(points).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash, detail="series:N")
+    line = alt.Chart(points).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash, detail="line:N")
     shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images")
     tooltip = [
         alt.Tooltip("size:N", title="pre-training images"),

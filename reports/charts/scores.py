@@ -1,4 +1,4 @@
-"""Score by the number of labelled images: a point a run, a curve an arm."""
+"""Score by the number of labelled images: a point a run, a curve a series."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def score_by_labels(
     curves: pd.DataFrame,
     means: pd.DataFrame,
     *,
-    arms: Sequence[str],
-    arm_title: str = "pre-training images",
+    series_names: Sequence[str],
+    series_title: str = "pre-training images",
     score: str = "miou",
     score_title: str = "mIoU",
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """The score against fine-tuning images (log axis), by arm.
+    """The score against fine-tuning images (log axis), by series.
 
     Args:
-        points: one row a run: arm, finetune_images, and the column `score`; and seed and run_id for
+        points: one row a run: series, finetune_images, and the column `score`; and seed and run_id for
             its tooltip, where they are there.
-        curves: the law of each arm that has one: arm, finetune_images, mean, low, high,
+        curves: the law of each series that has one: series, finetune_images, mean, low, high,
             extrapolated; low and high may be NaN.
-        means: for the arms without a law, the mean of each cell: arm, finetune_images, mean, low,
+        means: for the series without a law, the mean of each cell: series, finetune_images, mean, low,
             high.
-        arms: every arm of the study in order, so that all panels agree on colours and shapes.
+        series: every series of the study in order, so that all panels agree on colours and shapes.
         score, score_title: the column of the score, and what it is called.
         y_domain: range of the y axis, for panels that share it.
 
@@ -39,14 +39,14 @@ def score_by_labels(
         FigureError: if a column is missing, a value is not finite, or a size is not positive.
     """
     name = "score_by_labels"
-    points = with_columns(points, name, columns=["arm", "finetune_images", score, *which_run(points)], finite=["finetune_images", score])
-    band = ["arm", "finetune_images", "mean", "low", "high"]
+    points = with_columns(points, name, columns=["series", "finetune_images", score, *which_run(points)], finite=["finetune_images", score])
+    band = ["series", "finetune_images", "mean", "low", "high"]
     curves = with_columns(curves, name, columns=[*band, "extrapolated"], finite=["finetune_images", "mean"])
     means = with_columns(means, name, columns=band, finite=["finetune_images", "mean"])
     for table in (points, curves, means):
         positive(table, name, "finetune_images")
 
-    colours, shapes = styles(arms)
+    colours, shapes = styles(series_names)
     reach = np.concatenate([points["finetune_images"], curves["finetune_images"]]).astype(float)
     x = alt.X(
         "finetune_images:Q",
@@ -54,8 +54,8 @@ def score_by_labels(
         axis=size_axis("labelled images in fine-tuning", points["finetune_images"]),
     )
     y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
-    colour = alt.Color("arm:N", scale=colours, title=arm_title)
-    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    colour = alt.Color("series:N", scale=colours, title=series_title)
+    shape = alt.Shape("series:N", scale=shapes, title=series_title)
     y_mean = alt.Y("mean:Q", scale=y_scale, title=score_title)
 
     layers = []
@@ -75,7 +75,7 @@ def score_by_labels(
             bar = alt.Chart(bars).mark_rule(strokeWidth=2)
             layers.append(bar.encode(x=x, y=alt.Y("low:Q", scale=y_scale, title=score_title), y2="high:Q", color=colour))
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
         alt.Tooltip(f"{score}:Q", format=".4f", title=score_title),
         *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
@@ -83,4 +83,4 @@ def score_by_labels(
     dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
     y_point = alt.Y(f"{score}:Q", scale=y_scale, title=score_title)
     layers.append(dots.encode(x=x, y=y_point, color=colour, shape=shape, tooltip=tooltip))
-    return finish(layers, labels=arms)
+    return finish(layers, labels=series_names)

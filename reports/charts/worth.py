@@ -18,30 +18,30 @@ FARTHEST = 4096.0
 TICKS = tuple(2.0**power for power in range(-5, 13))
 
 
-def worth_in_labels(rows: pd.DataFrame, *, arms: Sequence[str], arm_title: str = "pre-training images") -> alt.LayerChart:
-    """Labels without pre-training for the score that an arm has with so many labels, as a factor
-    (log axis), by arm and labels.
+def worth_in_labels(rows: pd.DataFrame, *, series_names: Sequence[str], series_title: str = "pre-training images") -> alt.LayerChart:
+    """Labels without pre-training for the score that a series has with so many labels, as a factor
+    (log axis), by series and labels.
 
     Filled points lie within what was measured, hollow ones rest on the law beyond it; an arrow up
     has no finite answer, because the curve without pre-training levels off before, and an arrow
     down is worse than that curve anywhere.
 
     Args:
-        rows: one row an arm and number of labels: arm, finetune_images, ratio, low, high, status
+        rows: one row a series and number of labels: series, finetune_images, ratio, low, high, status
             ('found', 'never' or 'below'), extrapolated; ratio counts only where found; low and high
             are of the ratio, NaN where there is no interval, and may be infinite.
-        arms: every arm of the study in order.
+        series: every series of the study in order.
 
     Raises:
         FigureError: if a column is missing, or a ratio that was found is not positive and finite.
     """
     name = "worth_in_labels"
-    columns = ["arm", "finetune_images", "ratio", "low", "high", "status", "extrapolated"]
+    columns = ["series", "finetune_images", "ratio", "low", "high", "status", "extrapolated"]
     rows = with_columns(rows, name, columns=columns, finite=["finetune_images"])
     found = with_columns(rows.loc[rows["status"] == "found"], name, columns=columns, finite=["ratio"])
     positive(found, name, "ratio")
-    present = [arm for arm in arms if arm in set(rows["arm"])]
-    colours, shapes = styles(arms, present)
+    present = [series for series in series_names if series in set(rows["series"])]
+    colours, shapes = styles(series_names, present)
     ends = np.clip([*_finite(rows["low"]), *_finite(rows["high"])], LEAST, MOST)
     values = np.array([0.5, 2.0, *np.clip(found["ratio"], 1 / FARTHEST, FARTHEST), *ends])
     low, high = float(values.min()) / 1.4, float(values.max()) * 1.4
@@ -55,12 +55,12 @@ def worth_in_labels(rows: pd.DataFrame, *, arms: Sequence[str], arm_title: str =
         title="labelled images in fine-tuning",
         axis=alt.Axis(labelAngle=0, grid=False),
     )
-    offset = alt.XOffset("arm:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
+    offset = alt.XOffset("series:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
     scale = alt.Scale(type="log", nice=False, domain=[low, high])
     title = "times the labels, from scratch"
     axis = alt.Axis(values=[tick for tick in TICKS if low <= tick <= high], labelExpr="'×' + datum.value", labelOverlap="greedy")
     y = alt.Y("at:Q", scale=scale, title=title, axis=axis)
-    colour = alt.Color("arm:N", scale=colours, title=arm_title)
+    colour = alt.Color("series:N", scale=colours, title=series_title)
     one = alt.Chart(pd.DataFrame({"at": [1.0]})).mark_rule(color=GREY, strokeWidth=1.5)
     layers = [one.encode(y=y)]
     bars = rows.dropna(subset=["low", "high"])
@@ -68,11 +68,11 @@ def worth_in_labels(rows: pd.DataFrame, *, arms: Sequence[str], arm_title: str =
         bars = placed(bars, "low").assign(end=bars["high"].clip(low, high))
         layers.append(alt.Chart(bars).mark_rule(strokeWidth=2, opacity=0.7).encode(x=x, xOffset=offset, y=y, y2="end:Q", color=colour))
     tooltip = [
-        alt.Tooltip("arm:N", title=arm_title),
+        alt.Tooltip("series:N", title=series_title),
         alt.Tooltip("labels:N", title="labelled images"),
         alt.Tooltip("ratio:Q", format=".2f", title="times the labels"),
     ]
-    shape = alt.Shape("arm:N", scale=shapes, title=arm_title)
+    shape = alt.Shape("series:N", scale=shapes, title=series_title)
     for beyond in (False, True):
         part = found.loc[found["extrapolated"] == beyond]
         if len(part):

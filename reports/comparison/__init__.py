@@ -1,4 +1,4 @@
-"""Two studies against each other on one page: two arms, or the same grid run by two versions of the
+"""Two studies against each other on one page: two treatments, or one grid run by two versions of the
 code.
 """
 

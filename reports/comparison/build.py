@@ -18,7 +18,7 @@ from reports.coverage import completeness_sentence, run_states
 from reports.overview import cost_sentence, settings_words
 from reports.page import Fact, Page, Section
 from reports.report import write_page
-from reports.study import Study
+from reports.report_data import ReportData
 from reports.wording import sentence
 
 
@@ -69,7 +69,7 @@ def _compose(pair: Pair) -> Page:
     )
 
 
-def _is_complete(study: Study, states: pd.DataFrame) -> bool:
+def _is_complete(study: ReportData, states: pd.DataFrame) -> bool:
     return study.planned is not None and len(states) > 0 and bool((states["state"] == "done").all())
 
 

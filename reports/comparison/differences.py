@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.runs.columns import RUN_COLUMNS
 from reports.comparison.pair import MEASURED, Pair
-from reports.study import Study, read_json, read_provenance
+from reports.report_data import ReportData, read_json, read_provenance
 
 NOT_SETTINGS = {"study", "run_id", "cell_id", "trunk_id", "pretrain_id", "intermediate_id", "test_images", *MEASURED}
 MOST_VALUES = 6
@@ -73,7 +73,7 @@ def grid_difference(pair: Pair) -> str:
     return "\n".join(lines)
 
 
-def _spec_values(study: Study) -> dict[tuple[str, str], set[str]]:
+def _spec_values(study: ReportData) -> dict[tuple[str, str], set[str]]:
     plan = read_json(study.folder / "plan.json") or {}
     values: dict[tuple[str, str], set[str]] = {}
     for stage in plan.get("stages", []):

@@ -30,7 +30,7 @@ class Differences:
 
 def paired_differences(pair: Pair) -> Differences:
     """Score of the second study minus that of the first, over runs equal in everything but what
-    makes the studies two arms.
+    makes the studies two treatments.
 
     Runs of one id are one run, made twice. Where other pairs are there these are left out, for what
     the studies differ in is not in them; where there are none but these, they show how well the

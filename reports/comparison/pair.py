@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs.columns import RUN_COLUMNS
+from reports.report_data import ReportData, ReportError, read_study
 from reports.score import Score, score_of
-from reports.study import ReportError, Study, read_study
 
-ARM_OF_STUDY = (
+STUDY_SETTINGS = (
     "encoder",
     "pretrain_source",
     "pretrain_images",
@@ -27,14 +27,14 @@ ARM_OF_STUDY = (
     "finetune_source",
     "finetune_recipe",
 )
-"""Settings that may make two studies two arms: where each study has one value of its own, that
+"""Settings that may make two studies two treatments: where each study has one value of its own, that
 difference is what is compared.
 """
 STEPS = ("intermediate_steps", "finetune_steps")
 """These follow from lengths and sizes, so that pairs need not agree in them where the rest tells
 runs apart.
 """
-MATCHED = ("seed", *ARM_OF_STUDY, "finetune_images", "finetune_task")
+MATCHED = ("seed", *STUDY_SETTINGS, "finetune_images", "finetune_task")
 MEASURED = (
     "train_mim_loss",
     "val_mim_loss",
@@ -56,12 +56,12 @@ MEASURED = (
 class Pair:
     """Two studies; differences are always those of the second against the first, B - A."""
 
-    studies: tuple[Study, Study]
+    studies: tuple[ReportData, ReportData]
     names: tuple[str, str]
     """What they are called on the page; never equal."""
     runs: pd.DataFrame
     """The finished runs of both with a finite score. The column `study` holds the name; a setting
-    that makes the studies two arms has the second's value in both, so that runs match.
+    that makes the studies two treatments has the second's value in both, so that runs match.
     """
     planned: pd.DataFrame
     """The settings of the runs that either wants, in the same form."""
@@ -123,7 +123,7 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
     )
 
 
-def _names(studies: tuple[Study, Study]) -> tuple[str, str]:
+def _names(studies: tuple[ReportData, ReportData]) -> tuple[str, str]:
     """The studies' names; their folders' where these are equal; with the folder above where those
     are, too.
     """
@@ -138,7 +138,7 @@ def _names(studies: tuple[Study, Study]) -> tuple[str, str]:
 
 def _told_apart(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[object, object]]:
     told: dict[str, tuple[object, object]] = {}
-    for name in ARM_OF_STUDY:
+    for name in STUDY_SETTINGS:
         if name in first.columns and name in second.columns:
             whole = [_values(table[name]) for table in (first, second)]
             # Scratch runs, and those without an intermediate stage, stand beside the others and

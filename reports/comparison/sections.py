@@ -7,7 +7,6 @@ import pandas as pd
 
 from analysis import PairedEffects, summarise_cells
 from analysis.formatting import percent
-from reports.arms import in_words, ordered_arms, ordered_panels, with_arms
 from reports.charts.forest import ALPHA, forest
 from reports.charts.scores import score_by_labels
 from reports.comparison.effects import Differences, forest_rows, matching_words
@@ -15,14 +14,15 @@ from reports.comparison.pair import Pair
 from reports.comparison.wording import cell_columns
 from reports.evidence import LEVEL
 from reports.page import Figure, Panel, Section, Table, make_table
+from reports.series import in_words, ordered_panels, ordered_series, with_series
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined, sentence
 
-NO_CURVES = pd.DataFrame({"arm": pd.Series(dtype=str), **{name: pd.Series(dtype=float) for name in ("finetune_images", "mean", "low", "high")}})
+NO_CURVES = pd.DataFrame({"series": pd.Series(dtype=str), **{name: pd.Series(dtype=float) for name in ("finetune_images", "mean", "low", "high")}})
 MOST_ROWS = 60
 """Cells that the forest plot draws, the first in order; its table has all."""
 MOST_PANELS = 12
-"""Arms whose scores are drawn, the first in order; the tables have all."""
+"""Series whose scores are drawn, the first in order; the tables have all."""
 COST_COLUMNS = ("gpu_hours", "cpu_hours", "train_s")
 
 
@@ -100,12 +100,12 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
 
 
 def score_section(pair: Pair) -> Section:
-    """Scores of both studies by labels, one panel for each arm that they share a cell of."""
+    """Scores of both studies by labels, one panel for each series that they share a cell of."""
     score = pair.score
-    runs = with_arms(pair.runs, pair.planned).rename(columns={"arm": "of", "panel": "where"}).assign(arm=lambda table: table["study"])
-    whole = with_arms(pair.planned, pair.planned)
-    order = [(where, of) for where in ordered_panels(whole) for of in ordered_arms(whole)]
-    means = summarise_cells(runs, by=["where", "of", "arm", "finetune_images"], outcome=score.column, level=LEVEL)
+    runs = with_series(pair.runs, pair.planned).rename(columns={"series": "of", "panel": "where"}).assign(series=lambda table: table["study"])
+    whole = with_series(pair.planned, pair.planned)
+    order = [(where, of) for where in ordered_panels(whole) for of in ordered_series(whole)]
+    means = summarise_cells(runs, by=["where", "of", "series", "finetune_images"], outcome=score.column, level=LEVEL)
     domain = padded_domain(runs[score.column], means["low"], means["high"])
     domain = (max(domain[0], 0.0), min(domain[1], 1.0))
     panels: list[Panel] = []
@@ -117,19 +117,19 @@ def score_section(pair: Pair) -> Section:
             part,
             NO_CURVES.assign(extrapolated=pd.Series(dtype=bool)),
             line,
-            arms=pair.names,
-            arm_title="study",
+            series_names=pair.names,
+            series_title="study",
             score=score.column,
             score_title=score.words,
             y_domain=domain,
         )
         heading = in_words(of) + (f"; {where}" if where else "")
-        alternative = f"Mean {score.words} {heading}: {'; '.join(_ends(line, name) for name in pair.names if name in set(line['arm']))}."
+        alternative = f"Mean {score.words} {heading}: {'; '.join(_ends(line, name) for name in pair.names if name in set(line['series']))}."
         panels.append(Panel(identity=f"scores-{len(panels)}", chart=chart, alternative=alternative, heading=heading))
     average = [float(runs.loc[runs["study"] == name, score.column].mean()) for name in pair.names]
     counts = [int((runs["study"] == name).sum()) for name in pair.names]
     columns = ["study", "where", "of", "finetune_images", "seed", score.column, "run_id"]
-    names = {"where": "panel", "of": "arm"}
+    names = {"where": "panel", "of": "series"}
     figure = Figure(
         identity="figure-scores",
         claim=f"Mean {score.words} over all finished runs is {decimals(average[0])} in {pair.names[0]} and {decimals(average[1])} in {pair.names[1]}",
@@ -138,10 +138,10 @@ def score_section(pair: Pair) -> Section:
         "start above zero.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
-        notes=(f"The first {MOST_PANELS} of {count(len(order))} arms are drawn; the tables have all.",) if len(order) > MOST_PANELS else (),
+        notes=(f"The first {MOST_PANELS} of {count(len(order))} series are drawn; the tables have all.",) if len(order) > MOST_PANELS else (),
         tables=(
             make_table(runs[columns].rename(columns=names), caption="Runs (the points)", file_name="comparison_runs.csv"),
-            make_table(means.rename(columns={**names, "arm": "study"}), caption="Means of the cells", file_name="comparison_means.csv"),
+            make_table(means.rename(columns={**names, "series": "study"}), caption="Means of the cells", file_name="comparison_means.csv"),
         ),
     )
     return Section(identity="scores", heading="Scores of both", figures=(figure,))
@@ -191,6 +191,6 @@ def _notes(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _ends(means: pd.DataFrame, name: str) -> str:
-    part = means.loc[means["arm"] == name].sort_values("finetune_images")
+    part = means.loc[means["series"] == name].sort_values("finetune_images")
     said = [f"{decimals(row['mean'])} at {count(row['finetune_images'])} labels" for _, row in part.iloc[sorted({0, len(part) - 1})].iterrows()]
     return f"{name} {joined(said)}"

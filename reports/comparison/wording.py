@@ -1,5 +1,5 @@
 """What a comparison says in sentences: the findings on top, how many runs are the same, and what
-makes the studies two arms.
+makes the studies two treatments.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ def common_words(pair: Pair) -> str:
 
 
 def told_apart_words(pair: Pair) -> str:
-    """What makes the studies two arms, if anything does."""
+    """What makes the studies two treatments, if anything does."""
     if not pair.told_apart:
-        return "No setting is one value in the one study and another in the other, so both are of the same arms."
+        return "No setting is one value in the one study and another in the other, so both are of the same series."
     said = [
         f"{name.replace('_', ' ')} ({level_of(old)} in {pair.names[0]}, {level_of(new)} in {pair.names[1]})"
         for name, (old, new) in pair.told_apart.items()
     ]
     noun = "This setting makes" if len(said) == 1 else "These settings make"
-    return f"{noun} the studies two arms, and pairs differ in {'it' if len(said) == 1 else 'them'}: {joined(said)}."
+    return f"{noun} the studies two treatments, and pairs differ in {'it' if len(said) == 1 else 'them'}: {joined(said)}."
 
 
 def cell_columns(pair: Pair) -> tuple[str, ...]:

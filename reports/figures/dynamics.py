@@ -10,17 +10,17 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from reports.arms import in_words, panels_of, spread_out
 from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
 from reports.curves import gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
+from reports.series import in_words, panels_of, spread_out
 from reports.theme import count, decimals, padded_domain, signed
 
 TRAIN, VALIDATION = "train_mim_loss", "val_mim_loss"
 MOST_PANELS = 6
-MOST_ARMS = 6
+MOST_SERIES = 6
 MOST_SEEDS = 5
 """Fine-tunings of one cell whose curves are read; the first by seed."""
 
@@ -33,7 +33,7 @@ def _trained(evidence: Evidence) -> pd.DataFrame:
 @lru_cache(maxsize=1)
 def _pretraining_curves(evidence: Evidence) -> pd.DataFrame | None:
     """The losses of every pre-training by images shown; None where none has three measurements."""
-    stages = _trained(evidence).drop_duplicates("pretrain_id").set_index("pretrain_id")[["arm", "encoder"]]
+    stages = _trained(evidence).drop_duplicates("pretrain_id").set_index("pretrain_id")[["series", "encoder"]]
     curves = read_curves(evidence.study, (str(one) for one in stages.index), (TRAIN, VALIDATION))
     if curves.loc[curves["measure"] == VALIDATION].groupby("stage_id").size().max() < 3 if len(curves) else True:
         return None
@@ -47,11 +47,11 @@ def pretraining_losses(evidence: Evidence) -> Figure | str:
     if curves is None:
         return ""
     several = curves["encoder"].nunique() > 1
-    curves["group"] = [f"{arm}, {encoder}" if several else arm for arm, encoder in zip(curves["arm"], curves["encoder"], strict=True)]
+    curves["group"] = [f"{series}, {encoder}" if several else series for series, encoder in zip(curves["series"], curves["encoder"], strict=True)]
     turned = turning_points(curves, held_out=VALIDATION).join(curves.drop_duplicates("stage_id").set_index("stage_id")["group"], on="stage_id")
     means = thinned(curves, ["group", "measure"]).assign(kind=lambda table: table["measure"].map({TRAIN: TRAINING, VALIDATION: HELD_OUT}))
     encoders = trained.sort_values("encoder_params", kind="stable")["encoder"].drop_duplicates()
-    order = [f"{arm}, {one}" if several else arm for one in encoders for arm in evidence.arms]
+    order = [f"{series}, {one}" if several else series for one in encoders for series in evidence.series_names]
     shown = spread_out([group for group in order if group in set(means["group"])], MOST_PANELS)
     drawn = means.loc[means["group"].isin(shown)]
     x_domain = float(drawn["image_passes"].min()) * 0.9, float(drawn["image_passes"].max()) * 1.1
@@ -98,22 +98,22 @@ def loss_gap(evidence: Evidence) -> Figure | str:
     found = gaps(curves, training=TRAIN, held_out=VALIDATION) if curves is not None else pd.DataFrame()
     if curves is None or found.empty:
         return ""
-    stages = curves.drop_duplicates("stage_id").set_index("stage_id")[["arm", "encoder"]]
-    means = _in_order(thinned(found.join(stages, on="stage_id"), ["encoder", "arm"]), evidence)
+    stages = curves.drop_duplicates("stage_id").set_index("stage_id")[["series", "encoder"]]
+    means = _in_order(thinned(found.join(stages, on="stage_id"), ["encoder", "series"]), evidence)
     by_size = evidence.runs.sort_values("encoder_params", kind="stable")["encoder"].drop_duplicates()
     encoders = spread_out([str(one) for one in by_size if one in set(means["encoder"])], MOST_PANELS)
-    arms = spread_out([arm for arm in evidence.arms if arm in set(means["arm"])], MOST_ARMS)
+    series_names = spread_out([series for series in evidence.series_names if series in set(means["series"])], MOST_SERIES)
     panels = []
     domain = padded_domain(means["low"], means["high"], [0.0])
     for number, encoder in enumerate(encoders):
-        part = means.loc[(means["encoder"] == encoder) & means["arm"].isin(arms)]
+        part = means.loc[(means["encoder"] == encoder) & means["series"].isin(series_names)]
         if part.empty:
             continue
-        chart = learning_curves(part, arms=evidence.arms, y_title="held-out − training loss", zero_line=True, y_domain=domain)
+        chart = learning_curves(part, series_names=evidence.series_names, y_title="held-out − training loss", zero_line=True, y_domain=domain)
         heading = str(encoder) if len(encoders) > 1 else ""
         panels.append(Panel(identity=f"gap-{number}", chart=chart, alternative=f"Gap of the losses: {_last(part)}.", heading=heading))
-    first = means.loc[(means["encoder"] == encoders[0]) & means["arm"].isin(arms)]
-    notes = _left_out(len(arms), means["arm"].nunique(), "arms")
+    first = means.loc[(means["encoder"] == encoders[0]) & means["series"].isin(series_names)]
+    notes = _left_out(len(series_names), means["series"].nunique(), "series")
     return Figure(
         claim=f"At the end the held-out loss minus the training loss is {_last(first)}" + (f" ({encoders[0]})" if len(encoders) > 1 else ""),
         subtitle="Held-out loss minus the mean training loss since the measurement before; lines: means over pre-trainings, bands: their range, no "
@@ -130,9 +130,9 @@ def intermediate_accuracy(evidence: Evidence) -> Figure | str:
     """Accuracy of the intermediate stages on held-out images."""
     evidence = focused(evidence)
     staged = evidence.runs.loc[evidence.runs["intermediate_id"].notna()] if "intermediate_id" in evidence.runs.columns else evidence.runs.iloc[:0]
-    stages = staged.drop_duplicates("intermediate_id").set_index("intermediate_id")[["arm", "panel"]]
+    stages = staged.drop_duplicates("intermediate_id").set_index("intermediate_id")[["series", "panel"]]
     curves = read_curves(evidence.study, (str(one) for one in stages.index), ("val_accuracy",)).join(stages, on="stage_id")
-    return _by_arm(
+    return _by_series(
         curves,
         evidence,
         identity="intermediate-accuracy",
@@ -150,16 +150,16 @@ def finetuning_loss(evidence: Evidence) -> Figure | str:
     ends = {evidence.sizes[0], evidence.sizes[-1]}
     runs = evidence.runs.loc[evidence.runs["finetune_images"].isin(list(ends))].sort_values("seed", kind="stable")
     runs = runs.loc[runs["panel"].isin(spread_out(panels_of(runs, evidence.panels), 2))]
-    runs = runs.loc[runs["arm"].isin(spread_out([arm for arm in evidence.arms if arm in set(runs["arm"])], MOST_ARMS))]
-    runs = runs.loc[(runs.groupby(["panel", "arm", "finetune_images"]).cumcount() < MOST_SEEDS).to_numpy()]
+    runs = runs.loc[runs["series"].isin(spread_out([series for series in evidence.series_names if series in set(runs["series"])], MOST_SERIES))]
+    runs = runs.loc[(runs.groupby(["panel", "series", "finetune_images"]).cumcount() < MOST_SEEDS).to_numpy()]
     names = [
         ", ".join(one for one in (panel, f"{count(size)} labels") if one)
         for panel, size in zip(runs["panel"], runs["finetune_images"], strict=True)
     ]  # fmt: skip
     order = dict.fromkeys(", ".join(one for one in (panel, f"{count(size)} labels") if one) for panel in evidence.panels for size in evidence.sizes)
-    stages = runs.assign(panel=names).set_index("run_id")[["arm", "panel"]]
+    stages = runs.assign(panel=names).set_index("run_id")[["series", "panel"]]
     curves = read_curves(evidence.study, (str(one) for one in stages.index), ("train_loss",)).join(stages, on="stage_id")
-    return _by_arm(
+    return _by_series(
         curves,
         evidence,
         identity="finetune-loss",
@@ -171,22 +171,22 @@ def finetuning_loss(evidence: Evidence) -> Figure | str:
     )
 
 
-def _by_arm(
+def _by_series(
     curves: pd.DataFrame, evidence: Evidence, *, identity: str, y_title: str, what: str, subtitle: str, of: str, order: Sequence[str]
 ) -> Figure | str:  # fmt: skip
-    means = _in_order(thinned(curves, ["panel", "arm"]), evidence)
-    if means.empty or means.groupby(["panel", "arm"]).size().max() < 2:
+    means = _in_order(thinned(curves, ["panel", "series"]), evidence)
+    if means.empty or means.groupby(["panel", "series"]).size().max() < 2:
         return ""
-    present = [arm for arm in evidence.arms if arm in set(means["arm"])]
-    arms = spread_out(present, MOST_ARMS)
+    present = [series for series in evidence.series_names if series in set(means["series"])]
+    series_names = spread_out(present, MOST_SERIES)
     shown = spread_out(panels_of(means, order), MOST_PANELS)
-    drawn = means.loc[means["arm"].isin(arms) & means["panel"].isin(shown)]
+    drawn = means.loc[means["series"].isin(series_names) & means["panel"].isin(shown)]
     domain = padded_domain(drawn["low"], drawn["high"])
     panels = []
     for number, panel in enumerate(shown):
         part = drawn.loc[drawn["panel"] == panel]
         words = f"{what.capitalize()} at the end{f' ({panel})' if panel else ''}: {_last(part, plain=True)}."
-        chart = learning_curves(part, arms=evidence.arms, y_title=y_title, y_domain=domain)
+        chart = learning_curves(part, series_names=evidence.series_names, y_title=y_title, y_domain=domain)
         panels.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=words, heading=panel))
     first = drawn.loc[drawn["panel"] == shown[0]]
     return Figure(
@@ -195,15 +195,15 @@ def _by_arm(
         "The axis of images is logarithmic.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
-        notes=tuple(_left_out(len(arms), len(present), "arms") + _left_out(len(shown), means["panel"].nunique(), "panels")),
+        notes=tuple(_left_out(len(series_names), len(present), "series") + _left_out(len(shown), means["panel"].nunique(), "panels")),
         tables=(make_table(means, caption=f"{what.capitalize()} by images shown (the lines and bands)", file_name=f"{identity}.csv"),),
     )
 
 
 def _in_order(means: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
-    """The arms in the order of the page, where stages come by their ids."""
-    place = {arm: index for index, arm in enumerate(evidence.arms)}
-    return means.loc[means["arm"].map(place).sort_values(kind="stable").index].reset_index(drop=True)
+    """The series in the order of the page, where stages come by their ids."""
+    place = {series: index for index, series in enumerate(evidence.series_names)}
+    return means.loc[means["series"].map(place).sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def _left_out(drawn: int, there: int, what: str) -> list[str]:
@@ -211,12 +211,12 @@ def _left_out(drawn: int, there: int, what: str) -> list[str]:
 
 
 def _last(means: pd.DataFrame, *, plain: bool = False) -> str:
-    """The last mean of each arm; of many, the least and the largest."""
-    last = means.loc[means["image_passes"] == means.groupby("arm")["image_passes"].transform("max")]
+    """The last mean of each series; of many, the least and the largest."""
+    last = means.loc[means["image_passes"] == means.groupby("series")["image_passes"].transform("max")]
     if len(last) > 3:
         last = last.sort_values("mean").iloc[[0, -1]]
     written = decimals if plain else signed
-    said = [f"{written(row['mean'])} {in_words(str(row['arm']))}" for _, row in last.iterrows()]
+    said = [f"{written(row['mean'])} {in_words(str(row['series']))}" for _, row in last.iterrows()]
     return " and ".join(said) if len(said) < 3 else f"{', '.join(said[:-1])} and {said[-1]}"
 
 

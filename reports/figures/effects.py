@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import PairedEffects
-from reports.arms import effects_with_arms, in_words, panels_of
 from reports.charts.effects import paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
+from reports.series import effects_with_series, in_words, panels_of
 from reports.theme import count, padded_domain, signed
 from reports.wording import by_reason, sentence
 
@@ -31,22 +31,25 @@ def intermediate(evidence: Evidence) -> Figure:
 
 def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str, better: str) -> Figure:
     score = evidence.score.words
-    rows, pairs = effects_with_arms(effects, evidence.runs)
+    rows, pairs = effects_with_series(effects, evidence.runs)
     y_domain = padded_domain(rows["low"], rows["high"], rows["difference"], pairs["difference"], [0.0])
     panels = []
     some = focused(evidence)
     names = panels_of(rows, evidence.panels)
     many = len(pairs) > MOST_POINTS
     for number, panel in enumerate([panel for panel in names if panel in some.panels]):
-        part, its_pairs = rows.loc[(rows["panel"] == panel) & rows["arm"].isin(some.arms)], pairs.loc[(pairs["panel"] == panel) & (not many)]
-        chart = paired_effect(part, its_pairs, arms=evidence.arms, y_title=f"difference in {score}", y_domain=y_domain)
+        part, its_pairs = (
+            rows.loc[(rows["panel"] == panel) & rows["series"].isin(some.series_names)],
+            pairs.loc[(pairs["panel"] == panel) & (not many)],
+        )
+        chart = paired_effect(part, its_pairs, series_names=evidence.series_names, y_title=f"difference in {score}", y_domain=y_domain)
         panels.append(
             Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel, score), heading=panel if len(names) > 1 else "")
         )
-    shown = [column for column in rows.columns if column not in ("factor", "baseline", "arm", "panel")]
+    shown = [column for column in rows.columns if column not in ("factor", "baseline", "series", "panel")]
     tables = [make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv")]
     if not many:
-        tables.append(make_table(pairs.drop(columns=["arm", "panel"]), caption="Pairs (the short dashes)", file_name=f"{name}_pairs.csv"))
+        tables.append(make_table(pairs.drop(columns=["series", "panel"]), caption="Pairs (the short dashes)", file_name=f"{name}_pairs.csv"))
     level = f"{100 * effects.level:g}%"
     none = rows.loc[rows["low"].isna()]
     bars = f"Bars: {level} intervals over independent groups of runs." if len(none) < len(rows) else "There are no intervals."
@@ -55,7 +58,7 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
         f"Points: their mean difference in {score}. "
         f"{bars} Above the line at zero, {better}. Sizes are evenly spaced."
     )
-    named = [f"{in_words(row['arm'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
+    named = [f"{in_words(row['series'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
     left_out = effects.n_unmatched_treatment + effects.n_unmatched_baseline + effects.n_without_outcome
     notes = [sentence(effects.matching())] if left_out else []
     if some.focus:
@@ -78,19 +81,19 @@ def end_rows(effects: PairedEffects, evidence: Evidence) -> pd.DataFrame:
     """The rows for the largest pre-training, in the first panel, at the fewest and at the most
     labels; one row where these are equal.
     """
-    rows, _ = effects_with_arms(effects, evidence.runs)
+    rows, _ = effects_with_series(effects, evidence.runs)
     panel = panels_of(rows, evidence.panels)[0]
-    arms = [arm for arm in evidence.arms if arm in set(rows.loc[rows["panel"] == panel, "arm"])]
-    part = rows.loc[(rows["panel"] == panel) & (rows["arm"] == arms[-1])].sort_values("finetune_images")
+    series_names = [series for series in evidence.series_names if series in set(rows.loc[rows["panel"] == panel, "series"])]
+    part = rows.loc[(rows["panel"] == panel) & (rows["series"] == series_names[-1])].sort_values("finetune_images")
     return part.iloc[[0, -1]] if len(part) > 1 else part
 
 
 def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
     ends = end_rows(effects, evidence)
     said = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
-    arm = in_words(str(ends["arm"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    series = in_words(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
     panel = str(ends["panel"].iloc[0])
-    return f"{arm} changes {evidence.score.words} by {' and '.join(said)}" + (f" ({panel})" if panel else "")
+    return f"{series} changes {evidence.score.words} by {' and '.join(said)}" + (f" ({panel})" if panel else "")
 
 
 def _verdict(row: pd.Series, level: float) -> str:
@@ -105,13 +108,13 @@ def _verdict(row: pd.Series, level: float) -> str:
 def _described(rows: pd.DataFrame, panel: str, score: str) -> str:
     """The panel in words, from its rows."""
     said = []
-    for arm, part in rows.groupby("arm", sort=False):  # the table's own order: by pre-training images
+    for series, part in rows.groupby("series", sort=False):  # the table's own order: by pre-training images
         values = [
             f"{signed(row['difference'])} at {count(row['finetune_images'])} labels"
             + ("" if pd.isna(row["low"]) else f" ({signed(row['low'])} to {signed(row['high'])})")
             for _, row in part.sort_values("finetune_images").iterrows()
         ]
-        said.append(f"{in_words(str(arm))} {', '.join(values)}")
+        said.append(f"{in_words(str(series))} {', '.join(values)}")
     return f"Mean difference in {score}{f' ({panel})' if panel else ''}: {'; '.join(said)}."
 
 

@@ -11,13 +11,13 @@ from functools import lru_cache
 import pandas as pd
 
 from analysis import summarise_cells
-from reports.arms import in_words, panels_of
 from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import Diagnostics, read_diagnostics
 from reports.evidence import LEVEL, Evidence
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.registry import FigureKind, SectionKind, register
+from reports.series import in_words, panels_of
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined
 
@@ -68,21 +68,21 @@ def with_diagnostics(evidence: Evidence, section: Section) -> Section:
 
 
 def _means(table: pd.DataFrame, outcome: str, *more: str) -> pd.DataFrame:
-    """Mean over seeds with its interval; panel and arm lead."""
-    return summarise_cells(table.dropna(subset=[outcome]), by=["panel", "arm", *more], outcome=outcome, level=LEVEL)
+    """Mean over seeds with its interval; panel and series lead."""
+    return summarise_cells(table.dropna(subset=[outcome]), by=["panel", "series", *more], outcome=outcome, level=LEVEL)
 
 
 def _over(found: Diagnostics) -> str:
     """What a point is: 'mean over 5 seeds an encoder, with its interval'."""
-    n = found.encoders.groupby(["panel", "arm"])["seed"].nunique()
+    n = found.encoders.groupby(["panel", "series"])["seed"].nunique()
     if n.max() == 1:
         return "one seed an encoder, so without an interval"
     return f"mean over {f'{n.min()} to ' if n.min() != n.max() else ''}{n.max()} seeds an encoder, with its interval"
 
 
-def _named(found: Diagnostics, arm: str, panel: str) -> str:
+def _named(found: Diagnostics, series: str, panel: str) -> str:
     """An encoder in running text."""
-    plain = "untrained" if (panel, arm) in found.untrained else in_words(arm)
+    plain = "untrained" if (panel, series) in found.untrained else in_words(series)
     return plain + (f" ({panel})" if panel else "")
 
 
@@ -94,13 +94,13 @@ def _value_panels(found: Diagnostics, evidence: Evidence, outcome: str, title: s
     domain = (low if floor is not None else min(0.0, low) if means["value"].min() < 0 else 0.0, high)
     panels = []
     for number, panel in enumerate(panels_of(means, evidence.panels)):
-        part = means.loc[means["panel"] == panel].rename(columns={"arm": "encoder"})
+        part = means.loc[means["panel"] == panel].rename(columns={"series": "encoder"})
         value = dict(zip(part["encoder"].astype(str), part["value"].astype(float), strict=True))
-        arms = [arm for arm in evidence.arms if arm in value]
-        said = "; ".join(f"{_named(found, arm, panel)} {decimals(value[arm])}" for arm in arms)
+        series_names = [series for series in evidence.series_names if series in value]
+        said = "; ".join(f"{_named(found, series, panel)} {decimals(value[series])}" for series in series_names)
         line = None if floor is None else float(found.encoders.loc[found.encoders["panel"] == panel, floor].dropna().iloc[0])
         dashed = "" if line is None else f" The dashed line is at {decimals(line)}."
-        chart = value_by_encoder(part, encoders=list(evidence.arms), x_title=title, floor=line, x_domain=domain)
+        chart = value_by_encoder(part, encoders=list(evidence.series_names), x_title=title, floor=line, x_domain=domain)
         heading = f"{title}; {panel}" if panel else title
         identity = f"geometry-{outcome.replace('_', '-')}-{number}"
         panels.append(Panel(identity=identity, chart=chart, alternative=f"{title}: {said}.{dashed}", heading=heading))
@@ -112,11 +112,15 @@ def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
     floor, by_place = float(table["floor"].iloc[0]), float(table["place_floor"].iloc[0])
     gained = table.loc[table["stage_id"].notna()]
     gains = _means(gained.assign(gain=gained["probe"] - gained["probe_untrained"]), "gain")
-    order = {(panel, arm): len(evidence.arms) * i + j for i, panel in enumerate(evidence.panels) for j, arm in enumerate(evidence.arms)}
-    places = sorted(range(len(gains)), key=lambda at: order[gains["panel"].iloc[at], gains["arm"].iloc[at]])
-    said = [f"{_named(found, str(gains['arm'].iloc[at]), str(gains['panel'].iloc[at]))}, {_points(gains.iloc[at])}" for at in places]
+    order = {
+        (panel, series): len(evidence.series_names) * i + j
+        for i, panel in enumerate(evidence.panels)
+        for j, series in enumerate(evidence.series_names)
+    }
+    places = sorted(range(len(gains)), key=lambda at: order[gains["panel"].iloc[at], gains["series"].iloc[at]])
+    said = [f"{_named(found, str(gains['series'].iloc[at]), str(gains['panel'].iloc[at]))}, {_points(gains.iloc[at])}" for at in places]
     panels = _value_panels(found, evidence, "probe", "patch probe accuracy", floor="place_floor")
-    columns = ["panel", "arm", "seed", "probe", "probe_se", "probe_untrained", "floor", "place_floor", "stage_id"]
+    columns = ["panel", "series", "seed", "probe", "probe_se", "probe_untrained", "floor", "place_floor", "stage_id"]
     return Figure(
         claim=f"The patch probe is right on {_range(_means(table, 'probe')['mean'])} of the patches, knowing a patch's place alone on "
         f"{decimals(100 * by_place, 1)}%, always naming the commonest class on {decimals(100 * floor, 1)}%",
@@ -141,21 +145,21 @@ def _points(row: pd.Series) -> str:
 
 
 def _similarity(found: Diagnostics, evidence: Evidence) -> Figure:
-    means = _means(found.similarity, "similarity", "distance").rename(columns={"mean": "similarity", "arm": "encoder"})
+    means = _means(found.similarity, "similarity", "distance").rename(columns={"mean": "similarity", "series": "encoder"})
     low, high = padded_domain(means["similarity"], means["low"], means["high"], [0.0])
     domain = (low if means["similarity"].min() < 0 else 0.0, high)
     panels, ends = [], []
     for number, panel in enumerate(panels_of(means, evidence.panels)):
         part = means.loc[means["panel"] == panel]
         said = []
-        for arm in evidence.arms:
-            line = part.loc[part["encoder"] == arm].sort_values("distance")
+        for series in evidence.series_names:
+            line = part.loc[part["encoder"] == series].sort_values("distance")
             if len(line):
                 near, far = line.iloc[0], line.iloc[-1]
-                said.append(f"{_named(found, arm, panel)} {decimals(near['similarity'], 2)} at distance {near['distance']} and "
+                said.append(f"{_named(found, series, panel)} {decimals(near['similarity'], 2)} at distance {near['distance']} and "
                             f"{decimals(far['similarity'], 2)} at {far['distance']}")  # fmt: skip
-                ends.append((_named(found, arm, panel), float(near["similarity"]) - float(line["similarity"].min())))
-        chart = similarity_by_distance(part, encoders=list(evidence.arms), title=LEGEND, y_domain=domain)
+                ends.append((_named(found, series, panel), float(near["similarity"]) - float(line["similarity"].min())))
+        chart = similarity_by_distance(part, encoders=list(evidence.series_names), title=LEGEND, y_domain=domain)
         words = f"Mean cosine similarity of two patches: {'; '.join(said)}."
         panels.append(Panel(identity=f"geometry-similarity-{number}", chart=chart, alternative=words, heading=panel))
     least, most = min(ends, key=lambda one: one[1]), max(ends, key=lambda one: one[1])
@@ -187,7 +191,7 @@ def _measures(found: Diagnostics, evidence: Evidence) -> Figure:
             panels += _value_panels(found, evidence, outcome, title)
     means = _means(table, "within_image_share")
     ordered = [
-        f"{decimals(100 * row['mean'], 0)}% {_named(found, str(row['arm']), str(row['panel']))}" for _, row in means.sort_values("mean").iterrows()
+        f"{decimals(100 * row['mean'], 0)}% {_named(found, str(row['series']), str(row['panel']))}" for _, row in means.sort_values("mean").iterrows()
     ]
     claim = f"The share of the tokens' variance that lies within images is {joined(ordered[:: len(ordered) - 1] if len(ordered) > 1 else ordered)}"
     return Figure(
@@ -202,17 +206,17 @@ def _measures(found: Diagnostics, evidence: Evidence) -> Figure:
 
 
 def _attention(found: Diagnostics, evidence: Evidence) -> Figure:
-    means = _means(found.attention, "distance", "layer").rename(columns={"mean": "distance", "arm": "encoder"})
+    means = _means(found.attention, "distance", "layer").rename(columns={"mean": "distance", "series": "encoder"})
     panels = []
     for number, panel in enumerate(panels_of(means, evidence.panels)):
         part = means.loc[means["panel"] == panel]
         uniform = float(found.attention.loc[found.attention["panel"] == panel, "uniform"].iloc[0])
         said = []
-        for arm in (arm for arm in evidence.arms if (part["encoder"] == arm).any()):
-            layers = part.loc[part["encoder"] == arm].sort_values("layer")["distance"]
-            said.append(f"{_named(found, arm, panel)} {', '.join(decimals(value, 1) for value in layers)}")
+        for series in (series for series in evidence.series_names if (part["encoder"] == series).any()):
+            layers = part.loc[part["encoder"] == series].sort_values("layer")["distance"]
+            said.append(f"{_named(found, series, panel)} {', '.join(decimals(value, 1) for value in layers)}")
         words = f"Mean attention distance in pixels, first layer to last: {'; '.join(said)}. Uniform attention: {decimals(uniform, 1)}."
-        chart = attention_by_layer(part, encoders=list(evidence.arms), uniform=uniform, title=LEGEND)
+        chart = attention_by_layer(part, encoders=list(evidence.series_names), uniform=uniform, title=LEGEND)
         panels.append(Panel(identity=f"geometry-attention-{number}", chart=chart, alternative=words, heading=panel))
     shortest = means.iloc[int(means["distance"].to_numpy(dtype=float).argmin())]
     reach = float(found.attention.loc[found.attention["panel"] == shortest["panel"], "uniform"].iloc[0])
@@ -232,15 +236,15 @@ def _heat_maps(found: Diagnostics, evidence: Evidence) -> PictureBlock:
     runs = evidence.runs.sort_values("seed", kind="stable")
     shown = []
     for panel in evidence.panels:
-        for arm in evidence.arms:
-            there = runs.loc[(runs["panel"] == panel) & (runs["arm"] == arm)]
+        for series in evidence.series_names:
+            there = runs.loc[(runs["panel"] == panel) & (runs["series"] == series)]
             identity = [one for column in ("intermediate_id", "pretrain_id") for one in there[column].head(1).dropna()]
             if identity:  # a run from scratch has none: its encoder is the untrained one, which is drawn once
-                shown.append((_named(found, arm, panel), stages / str(identity[0])))
+                shown.append((_named(found, series, panel), stages / str(identity[0])))
     return PictureBlock(
         heading="Which patches are alike",
         subtitle="Cosine similarity of every patch to the framed one, the central patch of each image: orange at 1, white at 0, blue at −1, the "
-        "same scale in every picture; one encoder for each arm (its lowest seed), on evenly spaced held-out images.",
+        "same scale in every picture; one encoder for each series (its lowest seed), on evenly spaced held-out images.",
         pictures=gallery(shown, shared=("image", "untrained encoder"), own="similarity", folder="diagnostics"),
     )
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, OverfittingSplit, split_by_overfitting, summarise_cells
-from reports.arms import spread_out
 from reports.charts.scaling import FALLS, RISES, loss_by_length, loss_by_model
 from reports.evidence import LEVEL, Evidence
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
+from reports.series import spread_out
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
@@ -63,7 +63,7 @@ def _series(evidence: Evidence) -> tuple[pd.DataFrame, OverfittingSplit] | None:
         size=[count(size) for size in table["pretrain_images"]],
         steps=table["pretrain_steps"].astype(float),
         params=table["encoder_params"].astype(float) if "encoder_params" in table.columns else np.nan,
-        series=[str(one) for one in split.runs["series"]],
+        line=[str(one) for one in split.runs["series"]],
     )
     return table, split
 

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from analysis import Correlation, summarise_cells
-from reports.arms import in_words, panels_of, spread_out
 from reports.charts.losses import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.evidence import LEVEL, MOST_POINTS, Evidence
 from reports.figures.lengths import has_several
 from reports.figures.phases import phase_figure
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.study import read_validation_curves
+from reports.report_data import read_validation_curves
+from reports.series import in_words, panels_of, spread_out
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
@@ -39,7 +39,7 @@ def loss_during_training(evidence: Evidence) -> Figure | str:
         return ""
     if len(trained) > MOST_LINES or has_several(evidence):
         return f"The courses of the {count(len(trained))} pre-trainings stand under training dynamics, as means with their range."
-    curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
+    curves = read_validation_curves(evidence.study, trained["pretrain_id"]).merge(trained[["pretrain_id", "series"]], on="pretrain_id", how="inner")
     # The axis is logarithmic, so the measurement before the first step has no place on it; it stays
     # in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])]
@@ -49,22 +49,22 @@ def loss_during_training(evidence: Evidence) -> Figure | str:
 
 
 def pretrainings(evidence: Evidence) -> pd.DataFrame:
-    """One row per pre-training behind a finished run, not per run: pretrain_id, arm,
+    """One row per pre-training behind a finished run, not per run: pretrain_id, series,
     pretrain_images, val_mim_loss, train_mim_loss.
     """
     trained = evidence.runs.loc[(evidence.runs["pretrain_images"] > 0) & evidence.runs["pretrain_id"].notna()]
-    columns = [name for name in ("pretrain_id", "arm", "pretrain_images", "val_mim_loss", "train_mim_loss") if name in trained.columns]
+    columns = [name for name in ("pretrain_id", "series", "pretrain_images", "val_mim_loss", "train_mim_loss") if name in trained.columns]
     table = trained[columns].drop_duplicates("pretrain_id").sort_values(["pretrain_images", "pretrain_id"], kind="stable")
     return table.loc[np.isfinite(table["val_mim_loss"].to_numpy(dtype=float))].reset_index(drop=True)
 
 
 def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
-    means = summarise_cells(trained, by=["pretrain_images", "arm"], outcome="val_mim_loss", level=LEVEL)
-    said = [f"{decimals(row['mean'], 4)} {in_words(row['arm'])}" for _, row in means.iterrows()]
+    means = summarise_cells(trained, by=["pretrain_images", "series"], outcome="val_mim_loss", level=LEVEL)
+    said = [f"{decimals(row['mean'], 4)} {in_words(row['series'])}" for _, row in means.iterrows()]
     claim = f"Mean validation loss is {joined([said[0], said[-1]])}" if len(said) > 1 else f"Mean validation loss is {said[0]}"
     words = f"Mean validation loss: {'; '.join(said)}."
     spreads = means["sd"].dropna()
-    caption = words + (f" Largest standard deviation between pre-trainings of one arm: {spreads.max():.2g}." if len(spreads) else "")
+    caption = words + (f" Largest standard deviation between pre-trainings of one series: {spreads.max():.2g}." if len(spreads) else "")
     return Figure(
         claim=claim,
         subtitle=f"Each point is one pre-training ({len(trained)} in all): loss of masked image modelling on the same held-out images, "
@@ -73,13 +73,13 @@ def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
         panels=(
             Panel(
                 identity="loss-by-images",
-                chart=validation_loss_by_images(trained, arms=evidence.arms),
+                chart=validation_loss_by_images(trained, series_names=evidence.series_names),
                 alternative=words,
             ),
         ),
         tables=(
             make_table(trained, caption="Pre-trainings", file_name="pretrainings.csv"),
-            make_table(means, caption="Means by arm", file_name="pretraining_means.csv"),
+            make_table(means, caption="Means by series", file_name="pretraining_means.csv"),
         ),
     )
 
@@ -100,7 +100,7 @@ def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Eviden
         f"to {decimals(last['val_mim_loss'].min(), 3)}–{decimals(last['val_mim_loss'].max(), 3)} at the end, "
         f"{count(ordered['image_passes'].max())} images shown at most."
     )
-    chart = validation_loss_during_training(drawn, arms=evidence.arms)
+    chart = validation_loss_during_training(drawn, series_names=evidence.series_names)
     return Figure(
         claim=claim,
         subtitle=f"One line is one pre-training ({len(lowest)} in all), {count(len(drawn))} measurements; horizontal axis "
@@ -145,9 +145,9 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
     if isinstance(phase_figure(evidence), Figure):
         return ""
     runs = evidence.runs.loc[np.isfinite(evidence.runs["val_mim_loss"].to_numpy(dtype=float))]
-    counted, columns = len(runs), ["panel", "arm", "finetune_images", "seed", "val_mim_loss", score.column, "run_id"]
+    counted, columns = len(runs), ["panel", "series", "finetune_images", "seed", "val_mim_loss", score.column, "run_id"]
     if counted > MOST_POINTS:
-        columns = ["panel", "arm", "finetune_images", "val_mim_loss", score.column]
+        columns = ["panel", "series", "finetune_images", "val_mim_loss", score.column]
         runs = runs.groupby(columns[:3], sort=False)[["val_mim_loss", score.column]].mean().reset_index()
     runs = runs.assign(labels=[count(size) for size in runs["finetune_images"]])
     sizes = [count(size) for size in evidence.sizes]

@@ -11,11 +11,11 @@ import pandas as pd
 
 from analysis import AnalysisError, PhaseRelations, phase_relations, split_by_overfitting
 from analysis.formatting import percent
-from reports.arms import spread_out
 from reports.charts.scaling import FALLS, RISES, loss_against_score
 from reports.evidence import MOST_POINTS, Evidence
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
+from reports.series import spread_out
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
@@ -104,9 +104,9 @@ def _drawable(points: pd.DataFrame, score: str) -> pd.DataFrame:
     """
     if len(points) <= MOST_POINTS:
         return points.assign(run=points["run_id"], score=points[score])[["group", "finetune_images", "run", LOSS, "score"]]
-    grouped = points.groupby(["group", "finetune_images", "panel", "arm"], sort=False)
+    grouped = points.groupby(["group", "finetune_images", "panel", "series"], sort=False)
     table = grouped.agg(**{LOSS: (LOSS, "mean"), "score": (score, "mean")}).reset_index()
-    names = [", ".join(one for one in (str(panel), str(arm)) if one) for panel, arm in zip(table["panel"], table["arm"], strict=True)]
+    names = [", ".join(one for one in (str(panel), str(series)) if one) for panel, series in zip(table["panel"], table["series"], strict=True)]
     return table.assign(run=names)
 
 

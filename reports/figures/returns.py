@@ -15,12 +15,12 @@ from analysis.claims.claim_table import prepare
 from analysis.claims.contrasts import contrast
 from analysis.decisions.decision import digits
 from analysis.formatting import percent
-from reports.arms import in_words, panels_of, rest_of, spread_out
 from reports.charts.cells import gain_per_doubling
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, Table, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
+from reports.series import in_words, panels_of, rest_of, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain, signed
 from reports.wording import joined
 
@@ -34,7 +34,7 @@ STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", 
 
 
 def returns_of_labels(evidence: Evidence) -> Figure | str:
-    """The gain of each step of labels per doubling, by arm."""
+    """The gain of each step of labels per doubling, by series."""
     evidence = focused(evidence)
     return _by_labels(evidence, between_two_runs(evidence)) or ""
 
@@ -58,10 +58,10 @@ def between_two_runs(evidence: Evidence) -> float:
 
 
 def label_steps(evidence: Evidence) -> pd.DataFrame:
-    """One row a panel, arm and step of labels: STEP_COLUMNS, `series` being the arm."""
-    parts = evidence.runs.groupby(["panel", "arm"], sort=False)
-    found = [_steps(part, "finetune_images", str(panel), str(arm), evidence.score.column) for (panel, arm), part in parts]
-    return _ordered(found, evidence.panels, evidence.arms)
+    """One row a panel, series and step of labels: STEP_COLUMNS, `series` being the pre-training."""
+    parts = evidence.runs.groupby(["panel", "series"], sort=False)
+    found = [_steps(part, "finetune_images", str(panel), str(series), evidence.score.column) for (panel, series), part in parts]
+    return _ordered(found, evidence.panels, evidence.series_names)
 
 
 def image_steps(evidence: Evidence) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def image_steps(evidence: Evidence) -> pd.DataFrame:
     `series` being the labels as text.
     """
     trained = evidence.runs.loc[evidence.runs["pretrain_images"] > 0]
-    trained = trained.assign(rest=[rest_of(str(arm)) for arm in trained["arm"]])
+    trained = trained.assign(rest=[rest_of(str(series)) for series in trained["series"]])
     found, panels = [], []
     for (panel, rest, labels), part in trained.groupby(["panel", "rest", "finetune_images"], sort=False):
         name = ", ".join(one for one in (str(panel), str(rest)) if one)
@@ -79,12 +79,12 @@ def image_steps(evidence: Evidence) -> pd.DataFrame:
     return _ordered(found, list(dict.fromkeys(order)), [count(size) for size in evidence.sizes])
 
 
-def _ordered(found: Sequence[pd.DataFrame], panels: Sequence[str], series: Sequence[str]) -> pd.DataFrame:
+def _ordered(found: Sequence[pd.DataFrame], panels: Sequence[str], series_names: Sequence[str]) -> pd.DataFrame:
     filled = [one for one in found if len(one)]
     if not filled:
         return pd.DataFrame(columns=STEP_COLUMNS)
     table = pd.concat(filled, ignore_index=True)
-    place = {name: index for names in (panels, series) for index, name in enumerate(names)}
+    place = {name: index for names in (panels, series_names) for index, name in enumerate(names)}
     keys = table.assign(panel=table["panel"].map(place), series=table["series"].map(place))
     return table.loc[keys.sort_values(["panel", "series", "from"], kind="stable").index].reset_index(drop=True)
 
@@ -118,7 +118,7 @@ def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     stops = stopping_points(evidence, noise)
     notes = [evidence.focus] if evidence.focus else []
     if len(stops):
-        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each arm's law (90% intervals)"
+        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law (90% intervals)"
         tables.append(make_table(stops, caption=caption, file_name="returns_stopping_points.csv"))
         notes += _stopping_words(stops, noise, evidence.score.words)
     return _figure(
@@ -128,10 +128,10 @@ def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
         identity="returns",
         what="labels",
         panels=evidence.panels,
-        series=evidence.arms,
+        series_names=evidence.series_names,
         series_title="pre-training images",
         x_title="from → to labelled images",
-        of="arms",
+        of="series",
         notes=notes,
         tables=tables,
     )
@@ -148,7 +148,7 @@ def _by_images(evidence: Evidence, noise: float) -> Figure | None:
         identity="returns-images",
         what="pre-training images",
         panels=list(dict.fromkeys(steps["panel"])),
-        series=[count(size) for size in evidence.sizes],
+        series_names=[count(size) for size in evidence.sizes],
         series_title="labelled images",
         x_title="from → to pre-training images",
         of="numbers of labels",
@@ -167,7 +167,7 @@ def _figure(
     identity: str,
     what: str,
     panels: Sequence[str],
-    series: Sequence[str],
+    series_names: Sequence[str],
     series_title: str,
     x_title: str,
     of: str,
@@ -175,15 +175,21 @@ def _figure(
     tables: Sequence[Table],
 ) -> Figure:
     finite = steps.loc[np.isfinite(steps["gain"].to_numpy(dtype=float))]
-    present = [one for one in series if one in set(finite["series"])]
+    present = [one for one in series_names if one in set(finite["series"])]
     kept, shown = spread_out(present, MOST_SERIES), spread_out(panels_of(finite, panels), MOST_PANELS)
     drawn = finite.loc[finite["series"].isin(kept) & finite["panel"].isin(shown)].sort_values("from", kind="stable")
     domain = padded_domain(drawn["gain"], drawn["low"], drawn["high"], [0.0], [-noise, noise])
     made = []
     for number, panel in enumerate(shown):
-        part = drawn.loc[drawn["panel"] == panel].rename(columns={"series": "arm"})
+        part = drawn.loc[drawn["panel"] == panel]
         chart = gain_per_doubling(
-            part, arms=series, arm_title=series_title, x_title=x_title, y_title=f"{score.words} per doubling", y_domain=domain, noise=noise
+            part,
+            series_names=series_names,
+            series_title=series_title,
+            x_title=x_title,
+            y_title=f"{score.words} per doubling",
+            y_domain=domain,
+            noise=noise,
         )
         made.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=_described(part, what, panel, score), heading=panel))
     band = (
@@ -223,7 +229,7 @@ def _claim(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
 
 def _described(part: pd.DataFrame, what: str, panel: str, score: Score) -> str:
     said = []
-    for name, own in part.groupby("arm", sort=False):
+    for name, own in part.groupby("series", sort=False):
         first, last = own.iloc[0], own.iloc[-1]
         who = in_words(str(name)) if what == "labels" else f"at {name} labels"
         text = f"{who} {signed(first['gain'])} from {first['step'].replace(' → ', ' to ')}"
@@ -232,35 +238,35 @@ def _described(part: pd.DataFrame, what: str, panel: str, score: Score) -> str:
 
 
 def stopping_points(evidence: Evidence, noise: float) -> pd.DataFrame:
-    """For each arm's law: from how many labels on a doubling brings less than `noise`: panel, arm,
-    status, labels, low, high, extrapolated, note.
+    """From how many labels on a doubling brings less than `noise`, by the law of each series: panel,
+    series, status, labels, low, high, extrapolated, note.
     """
     rows: list[tuple[object, ...]] = []
     nothing = (float("nan"),) * 3
     for law in evidence.laws if np.isfinite(noise) and noise > 0 else ():
         if law.fit is None or law.reason:
-            rows.append((law.panel, law.arm, "no law", *nothing, None, law.reason))
+            rows.append((law.panel, law.series, "no law", *nothing, None, law.reason))
             continue
         try:
             point = diminishing_returns(law.fit, noise_sd=noise, better="higher").noise
         except AnalysisError as error:
-            rows.append((law.panel, law.arm, "no answer", *nothing, None, str(error)))
+            rows.append((law.panel, law.series, "no answer", *nothing, None, str(error)))
             continue
         low, high = point.interval or (float("nan"), float("nan"))
-        rows.append((law.panel, law.arm, point.status, point.x, low, high, point.extrapolated, point.reason_no_interval))
-    return pd.DataFrame(rows, columns=["panel", "arm", "status", "labels", "low", "high", "extrapolated", "note"])
+        rows.append((law.panel, law.series, point.status, point.x, low, high, point.extrapolated, point.reason_no_interval))
+    return pd.DataFrame(rows, columns=["panel", "series", "status", "labels", "low", "high", "extrapolated", "note"])
 
 
 def _stopping_words(stops: pd.DataFrame, noise: float, score: str) -> list[str]:
     """What the laws say of scratch and of the largest pre-training in the first panel."""
     part = stops.loc[(stops["panel"] == stops["panel"].iloc[0]) & stops["status"].isin(["found", "already", "never"])]
-    arms = list(part["arm"])
-    wanted = [arm for arm in arms if arm == NO_PRETRAINING] + [arm for arm in arms if arm != NO_PRETRAINING][-1:]
-    return [text for _, row in part.loc[part["arm"].isin(wanted)].iterrows() for text in _stopping_sentence(row, noise, score)]
+    series_names = list(part["series"])
+    wanted = [series for series in series_names if series == NO_PRETRAINING] + [series for series in series_names if series != NO_PRETRAINING][-1:]
+    return [text for _, row in part.loc[part["series"].isin(wanted)].iterrows() for text in _stopping_sentence(row, noise, score)]
 
 
 def _stopping_sentence(row: pd.Series, noise: float, score: str) -> Iterator[str]:
-    who = in_words(str(row["arm"])).capitalize()
+    who = in_words(str(row["series"])).capitalize()
     less = f"another doubling of labels brings less than {decimals(noise)} {score}"
     if row["status"] == "never":
         yield f"{who}, by its law, there is no number of labels from which {less}."

@@ -1,4 +1,4 @@
-"""Section 1: the score by the number of labelled images, for every arm."""
+"""Section 1: the score by the number of labelled images, for every series."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reports.arms import in_words, panels_of, spread_out
 from reports.charts.scores import score_by_labels
-from reports.evidence import MOST_POINTS, REACH, ArmLaw, Evidence, focused
+from reports.evidence import MOST_POINTS, REACH, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
+from reports.series import in_words, panels_of, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
 from reports.wording import by_reason, interval_words, joined, measured_on
 
 MANY_LAWS = 30
 """From here on laws are drawn through fewer places, for a page that stays small."""
 MOST_PANELS = 12
-CURVE_COLUMNS = ["panel", "arm", "finetune_images", "mean", "low", "high", "extrapolated"]
+CURVE_COLUMNS = ["panel", "series", "finetune_images", "mean", "low", "high", "extrapolated"]
 
 
 def scores(evidence: Evidence) -> Figure:
-    """The score by fine-tuning images, with each arm's law."""
+    """The score by fine-tuning images, with each series' law."""
     is_many, evidence = len(evidence.runs) > MOST_POINTS, focused(evidence)
     assert evidence.cells is not None
     curves = law_curves(evidence.laws)
-    undrawn = pd.DataFrame([(law.panel, law.arm) for law in evidence.laws if law.reason], columns=["panel", "arm"])
-    means = evidence.cells.merge(undrawn, on=["panel", "arm"], how="inner")
+    undrawn = pd.DataFrame([(law.panel, law.series) for law in evidence.laws if law.reason], columns=["panel", "series"])
+    means = evidence.cells.merge(undrawn, on=["panel", "series"], how="inner")
     runs, cells, score = evidence.runs, evidence.cells, evidence.score
     if is_many:  # the mean of each cell stands for its runs
         runs = cells.rename(columns={"mean": score.column})
@@ -39,17 +39,19 @@ def scores(evidence: Evidence) -> Figure:
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
     for number, panel in enumerate(shown):
         drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
-        chart = score_by_labels(drawn[0], drawn[1], drawn[2], arms=evidence.arms, score=score.column, score_title=score.words, y_domain=y_domain)
+        chart = score_by_labels(
+            drawn[0], drawn[1], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.words, y_domain=y_domain
+        )
         words = described(cells.loc[cells["panel"] == panel], score.words)
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
-    columns = ["panel", "arm", "finetune_images", "seed", score.column, "run_id"]
+    columns = ["panel", "series", "finetune_images", "seed", score.column, "run_id"]
     tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")] if not is_many else []
     if len(curves):
         tables.append(make_table(law_table(evidence.laws), caption="Laws", file_name="scores_laws.csv"))
         tables.append(make_table(curves, caption="Laws along the axis (the lines and bands)", file_name="scores_curves.csv"))
     tables.append(make_table(cells, caption="Means of the cells", file_name="scores_means.csv"))
     return Figure(
-        claim=ends_claim(cells, evidence.arms, score.words),
+        claim=ends_claim(cells, evidence.series_names, score.words),
         subtitle=_subtitle(evidence, is_many, bool(len(curves)), bool(len(means))),
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -58,7 +60,7 @@ def scores(evidence: Evidence) -> Figure:
     )
 
 
-def law_curves(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
+def law_curves(laws: tuple[SeriesLaw, ...]) -> pd.DataFrame:
     """Every drawable law along the axis, in the columns that `score_by_labels` wants.
 
     The largest measured size stands in twice, once as measured and once as extrapolated, so that
@@ -75,16 +77,16 @@ def law_curves(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
         beyond = np.geomspace(law.fit.x_max, law.fit.x_max * REACH, outer)
         for where, extrapolated in ((inside, False), (beyond, True)):
             frame = law.fit.predict(where).to_frame().rename(columns={"x": "finetune_images"})
-            parts.append(frame.assign(panel=law.panel, arm=law.arm, extrapolated=extrapolated)[CURVE_COLUMNS])
+            parts.append(frame.assign(panel=law.panel, series=law.series, extrapolated=extrapolated)[CURVE_COLUMNS])
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
-def law_table(laws: tuple[ArmLaw, ...]) -> pd.DataFrame:
+def law_table(laws: tuple[SeriesLaw, ...]) -> pd.DataFrame:
     """One row a law: its parameters with their intervals, its status, and what qualifies it."""
     rows = []
     for law in laws:
-        row: dict[str, object] = {"panel": law.panel, "arm": law.arm, "status": law.fit.status if law.fit else "none"}
+        row: dict[str, object] = {"panel": law.panel, "series": law.series, "status": law.fit.status if law.fit else "none"}
         if law.fit is not None:
             for name, value in law.fit.params.items():
                 low, high = law.fit.intervals[name] or (float("nan"), float("nan"))
@@ -102,14 +104,14 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
     part = cells.loc[cells["panel"] == panel]
     # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would
     # choose the title by its outcome.
-    ends = part.loc[part["finetune_images"].isin([first, last])].pivot(index="arm", columns="finetune_images", values="mean").dropna()
-    there = [arm for arm in order if arm in ends.index]
-    arms = [arm for arm in there if arm == NO_PRETRAINING] + [arm for arm in there if arm != NO_PRETRAINING][-1:]
-    if first == last or not arms:
+    ends = part.loc[part["finetune_images"].isin([first, last])].pivot(index="series", columns="finetune_images", values="mean").dropna()
+    there = [series for series in order if series in ends.index]
+    series_names = [series for series in there if series == NO_PRETRAINING] + [series for series in there if series != NO_PRETRAINING][-1:]
+    if first == last or not series_names:
         values = part.loc[part["finetune_images"] == first]
-        said = [f"{decimals(row['mean'])} {in_words(row['arm'])}" for _, row in values.iterrows()]
+        said = [f"{decimals(row['mean'])} {in_words(row['series'])}" for _, row in values.iterrows()]
         return f"With {count(first)} labelled images, mean {score} is {joined(said)}{where}"
-    said = [f"from {decimals(ends.loc[arm, first])} to {decimals(ends.loc[arm, last])} {in_words(arm)}" for arm in arms]
+    said = [f"from {decimals(ends.loc[series, first])} to {decimals(ends.loc[series, last])} {in_words(series)}" for series in series_names]
     return f"From {count(first)} to {count(last)} labelled images, mean {score} goes {joined(said)}{where}"
 
 
@@ -123,18 +125,18 @@ def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool
         parts.append(f"{interval_words(method)} Beyond that size they also allow for the law being wrong.")
     if has_means:
         parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
-    if NO_PRETRAINING in evidence.arms:
+    if NO_PRETRAINING in evidence.series_names:
         parts.append("Grey squares: no pre-training.")
     return " ".join(parts)
 
 
 def described(cells: pd.DataFrame, score: str = "mIoU") -> str:
-    """The panel in words: each arm's mean at its smallest and largest size."""
+    """The panel in words: each series' mean at its smallest and largest size."""
     said = []
-    for arm, part in cells.groupby("arm", sort=False):
+    for series, part in cells.groupby("series", sort=False):
         ends = part.sort_values("finetune_images").iloc[[0, -1]]
         low, high = ends.iloc[0], ends.iloc[-1]
-        text = f"{in_words(str(arm))} {decimals(low['mean'])} at {count(low['finetune_images'])} labels"
+        text = f"{in_words(str(series))} {decimals(low['mean'])} at {count(low['finetune_images'])} labels"
         if high["finetune_images"] > low["finetune_images"]:
             text += f" and {decimals(high['mean'])} at {count(high['finetune_images'])}"
         said.append(text)
@@ -152,7 +154,7 @@ def _notes(evidence: Evidence, shown: Sequence[str]) -> list[str]:
     return [*notes, *law_notes(evidence.laws)]
 
 
-def law_notes(laws: tuple[ArmLaw, ...]) -> list[str]:
+def law_notes(laws: tuple[SeriesLaw, ...]) -> list[str]:
     """Which laws or bands are not drawn, or drawn with a reservation, and why."""
     named = [(_named(law), law) for law in laws]
     notes = by_reason("No law is drawn", [(name, law.reason) for name, law in named if law.reason], of=len(named))
@@ -162,8 +164,8 @@ def law_notes(laws: tuple[ArmLaw, ...]) -> list[str]:
     return notes
 
 
-def _named(law: ArmLaw) -> str:
-    return in_words(law.arm) + (f" ({law.panel})" if law.panel else "")
+def _named(law: SeriesLaw) -> str:
+    return in_words(law.series) + (f" ({law.panel})" if law.panel else "")
 
 
 register(SectionKind(name="scores", heading="Score by number of labels", place=10))
@@ -173,7 +175,7 @@ register(
         section="scores",
         place=10,
         title="Score by number of labels",
-        draws="every run's score by labelled images, with the law of each arm",
+        draws="every run's score by labelled images, with the law of each series",
         needs=("cells",),
         build=scores,
     )

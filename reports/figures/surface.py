@@ -12,12 +12,12 @@ from analysis import AnalysisError, SurfaceFit
 from analysis.claims.claim_table import prepare
 from analysis.claims.law import LAW, SECOND_LAW, surface
 from analysis.formatting import percent
-from reports.arms import rest_of
 from reports.charts.surface import score_surface
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
+from reports.series import rest_of
 from reports.theme import NO_PRETRAINING, count, decimals, signed
 from reports.wording import sentence
 
@@ -99,9 +99,9 @@ def _parts(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:
     """The runs of each panel and kind of pre-training, with the runs from scratch, which had none."""
     for panel in evidence.panels:
         runs = evidence.runs.loc[evidence.runs["panel"] == panel]
-        rests = list(dict.fromkeys(rest_of(arm) for arm in evidence.arms if arm != NO_PRETRAINING))
-        kinds = np.array([rest_of(str(arm)) for arm in runs["arm"]], dtype=object)
-        scratch = (runs["arm"] == NO_PRETRAINING).to_numpy()
+        rests = list(dict.fromkeys(rest_of(series) for series in evidence.series_names if series != NO_PRETRAINING))
+        kinds = np.array([rest_of(str(series)) for series in runs["series"]], dtype=object)
+        scratch = (runs["series"] == NO_PRETRAINING).to_numpy()
         for rest in rests:
             yield ", ".join(one for one in (panel, rest) if one), runs.loc[scratch | (kinds == rest)]
 
@@ -110,7 +110,7 @@ def _grid(name: str, runs: pd.DataFrame, score: Score) -> Grid:
     grouped = runs.groupby(["pretrain_images", "finetune_images"], sort=True)[score.column]
     cells = pd.DataFrame({"mean": grouped.mean(), "n": grouped.size()}).reset_index()
     laws, reasons = {}, []
-    material = prepare(runs.drop(columns=["arm", "panel"]), outcome=score.column, level=LEVEL, margin=MARGIN)
+    material = prepare(runs.drop(columns=["series", "panel"]), outcome=score.column, level=LEVEL, margin=MARGIN)
     if (runs["intermediate"] != "none").all():
         return Grid(score=score.words, name=name, cells=cells, laws={}, reason="The law is asked of the runs without an intermediate stage.")
     for law in (LAW, SECOND_LAW):

@@ -9,71 +9,76 @@ import pandas as pd
 
 from analysis import AnalysisError, exchange_rate, independent_groups
 from analysis.decisions.decision import digits
-from reports.arms import in_words, panels_of, spread_out
 from reports.charts.worth import worth_in_labels
-from reports.evidence import LEVEL, ArmLaw, Evidence, focused
+from reports.evidence import LEVEL, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
+from reports.series import in_words, panels_of, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals
 from reports.wording import by_reason, joined
 
-COLUMNS = ["panel", "arm", "finetune_images", "score", "labels_from_scratch", "labels_low", "labels_high", "more_labels"]
+COLUMNS = ["panel", "series", "finetune_images", "score", "labels_from_scratch", "labels_low", "labels_high", "more_labels"]
 COLUMNS += ["ratio", "low", "high", "status", "extrapolated", "compared_with", "note"]
-MOST_ARMS = 6
+MOST_SERIES = 6
 MOST_PANELS = 6
 
 
 def worth(evidence: Evidence) -> Figure | str:
-    """For each arm and number of labels: the labels without pre-training that give the same score,
-    by the arms' laws.
+    """For each series and number of labels: the labels without pre-training that give the same score,
+    by the series' laws.
     """
     evidence = focused(evidence)
     rows, reasons = worth_rows(evidence)
     if rows.empty:
         return " ".join(reasons)
-    arms = spread_out([arm for arm in evidence.arms if arm in set(rows["arm"])], MOST_ARMS)
+    series_names = spread_out([series for series in evidence.series_names if series in set(rows["series"])], MOST_SERIES)
     shown = spread_out(panels_of(rows, evidence.panels), MOST_PANELS)
     panels = []
     for number, panel in enumerate(shown):
-        part = rows.loc[(rows["panel"] == panel) & rows["arm"].isin(arms)]
+        part = rows.loc[(rows["panel"] == panel) & rows["series"].isin(series_names)]
         if part.empty:
             continue
         words = _described(part, panel)
-        panels.append(Panel(identity=f"worth-{number}", chart=worth_in_labels(part, arms=evidence.arms), alternative=words, heading=panel))
+        panels.append(
+            Panel(identity=f"worth-{number}", chart=worth_in_labels(part, series_names=evidence.series_names), alternative=words, heading=panel)
+        )
     notes = [evidence.focus, *reasons] if evidence.focus else list(reasons)
-    if len(arms) < rows["arm"].nunique() or len(shown) < rows["panel"].nunique():
+    if len(series_names) < rows["series"].nunique() or len(shown) < rows["panel"].nunique():
         notes.append(
-            f"{len(arms)} of {rows['arm'].nunique()} arms and {len(shown)} of {rows['panel'].nunique()} panels are drawn; the table has all."
+            f"{len(series_names)} of {rows['series'].nunique()} series and {len(shown)} of {rows['panel'].nunique()} panels are drawn; "
+            "the table has all."
         )
     lacking = rows.loc[rows["low"].isna() & (rows["note"] != "")]
-    named = [(f"{in_words(row['arm'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
+    named = [(f"{in_words(row['series'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
     notes += by_reason("There is no interval", named, of=len(rows))
     return Figure(
         claim=_claim(rows, evidence),
-        subtitle="Labels from scratch that give the score of an arm, divided by the labels it has, both by the arms' power laws: ×2 means that "
+        subtitle="Labels from scratch that give the score of a series, divided by the labels it has, both by the series' power laws: ×2 means that "
         f"pre-training is worth as many labels again, below ×1 it harms. Bars: {100 * LEVEL:g}% intervals, cut where the chart ends. Hollow "
         "points: more labels than any measured from scratch, or fewer. Arrow up: more than any number of labels gives, by the law.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         notes=tuple(notes),
-        tables=(make_table(_with_more(rows), caption="Labels from scratch for the same score, by arm and labels", file_name="worth_in_labels.csv"),),
+        tables=(
+            make_table(_with_more(rows), caption="Labels from scratch for the same score, by series and labels", file_name="worth_in_labels.csv"),
+        ),
     )
 
 
 def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
-    """One row a panel, pre-trained arm and measured number of labels, and sentences on arms that
+    """One row a panel, pre-trained series and measured number of labels, and sentences on series that
     have none.
     """
-    laws = {(law.panel, law.arm): law for law in evidence.laws}
+    laws = {(law.panel, law.series): law for law in evidence.laws}
     rows, cases = [], []
     for panel in evidence.panels:
         # Scratch with the same intermediate stage; where there is none of that, scratch without.
         near = [laws[key] for key in ((panel, NO_PRETRAINING), (evidence.panels[0], NO_PRETRAINING)) if key in laws][:1]
-        arms = [arm for arm in evidence.arms if arm != NO_PRETRAINING and (panel, arm) in laws]
-        for arm in arms if near else ():
-            law, scratch = laws[panel, arm], near[0]
+        series_names = [series for series in evidence.series_names if series != NO_PRETRAINING and (panel, series) in laws]
+        for series in series_names if near else ():
+            law, scratch = laws[panel, series], near[0]
             reason = law.reason or scratch.reason
-            name = in_words(arm) + (f" ({panel})" if panel else "")
+            name = in_words(series) + (f" ({panel})" if panel else "")
             if reason or law.fit is None or scratch.fit is None:
                 cases.append((name, reason))
                 continue
@@ -84,11 +89,11 @@ def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
                 rows += [_row(law, scratch, size, paired) for size in sizes]
             except AnalysisError as error:
                 cases.append((name, str(error)))
-    pretrained = sum(law.arm != NO_PRETRAINING for law in evidence.laws)
+    pretrained = sum(law.series != NO_PRETRAINING for law in evidence.laws)
     return pd.DataFrame(rows, columns=COLUMNS), by_reason("Nothing can be said", cases, of=pretrained)
 
 
-def _row(law: ArmLaw, scratch: ArmLaw, size: float, paired: bool) -> tuple[object, ...]:
+def _row(law: SeriesLaw, scratch: SeriesLaw, size: float, paired: bool) -> tuple[object, ...]:
     assert law.fit is not None
     assert scratch.fit is not None
     with np.errstate(all="ignore"):  # an interval without an end overflows on the way to it
@@ -97,7 +102,7 @@ def _row(law: ArmLaw, scratch: ArmLaw, size: float, paired: bool) -> tuple[objec
     found = one.status == "found"
     return (
         law.panel,
-        law.arm,
+        law.series,
         size,
         one.y,
         one.matched_x,
@@ -114,11 +119,11 @@ def _row(law: ArmLaw, scratch: ArmLaw, size: float, paired: bool) -> tuple[objec
     )
 
 
-def _seeds_in_order(evidence: Evidence, law: ArmLaw) -> list[tuple[int, ...]]:
+def _seeds_in_order(evidence: Evidence, law: SeriesLaw) -> list[tuple[int, ...]]:
     """The seeds of each independent group behind a law, in the order in which groups first appear:
     equal lists are the same clusters.
     """
-    part = evidence.runs.loc[(evidence.runs["panel"] == law.panel) & (evidence.runs["arm"] == law.arm)].reset_index(drop=True)
+    part = evidence.runs.loc[(evidence.runs["panel"] == law.panel) & (evidence.runs["series"] == law.series)].reset_index(drop=True)
     seeds = part["seed"].groupby(independent_groups(part)).unique()
     return [tuple(sorted(int(seed) for seed in group)) for group in seeds]
 
@@ -146,12 +151,12 @@ def _claim(rows: pd.DataFrame, evidence: Evidence) -> str:
     """The largest pre-training in the first panel, at the fewest and at the most labels."""
     panel = panels_of(rows, evidence.panels)[0]
     part = rows.loc[rows["panel"] == panel]
-    arm = [one for one in evidence.arms if one in set(part["arm"])][-1]
-    ends = part.loc[part["arm"] == arm].sort_values("finetune_images")
+    series = [one for one in evidence.series_names if one in set(part["series"])][-1]
+    ends = part.loc[part["series"] == series].sort_values("finetune_images")
     ends = ends.iloc[[0, -1]] if len(ends) > 1 else ends
     largest = float(evidence.sizes[-1])
     words = [f"{_said(row, largest)} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
-    who = in_words(arm).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    who = in_words(series).removeprefix("after ").replace("pre-training", "Pre-training", 1)
     return f"{who} is worth {joined(words)}" + (f" ({panel})" if panel else "")
 
 
@@ -166,9 +171,9 @@ def _with_more(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _described(part: pd.DataFrame, panel: str) -> str:
     said: list[str] = []
-    for arm, own in part.groupby("arm", sort=False):
+    for series, own in part.groupby("series", sort=False):
         values = [_value(row) + f" at {count(row['finetune_images'])} labels" for _, row in own.iterrows()]
-        said.append(f"{in_words(str(arm))} {joined(values)}")
+        said.append(f"{in_words(str(series))} {joined(values)}")
     return f"Labels from scratch for the same score{f' ({panel})' if panel else ''}: {'; '.join(said)}."
 
 

@@ -9,13 +9,13 @@ import pandas as pd
 
 from analysis.formatting import percent
 from analysis.published.load import Published
-from reports.arms import in_words, panels_of
 from reports.charts.cells import READINGS, cell_score_by_labels, gain_per_doubling
 from reports.charts.effects import paired_effect
 from reports.figures.scores import described, ends_claim, law_curves, law_notes, law_table
 from reports.page import Figure, Panel, Section, make_table
 from reports.published.cell_statistics import LEVEL, CellStatistics, cell_statistics
 from reports.published.geometry import geometry_section
+from reports.series import in_words, panels_of
 from reports.theme import NO_PRETRAINING, count, padded_domain, signed
 from reports.wording import sentence
 
@@ -37,13 +37,13 @@ def _scores(found: CellStatistics) -> Section:
     curves, means = law_curves(found.laws), found.means
     y_domain = padded_domain(means["mean"], means["low"], means["high"], curves["mean"])
     y_domain = (max(y_domain[0], 0.0), min(y_domain[1], 1.0))
-    once = means.drop_duplicates(["panel", "arm", "finetune_images"])
+    once = means.drop_duplicates(["panel", "series", "finetune_images"])
     panels = []
     for number, panel in enumerate(panels_of(means, found.panels)):
         # Scratch had no stage before, and is what every panel is to be read against.
-        cells = means.loc[(means["panel"] == panel) | (means["arm"] == NO_PRETRAINING)]
+        cells = means.loc[(means["panel"] == panel) | (means["series"] == NO_PRETRAINING)]
         lines = curves.loc[curves["panel"] == panel]
-        chart = cell_score_by_labels(cells, lines, arms=found.arms, y_domain=y_domain)
+        chart = cell_score_by_labels(cells, lines, series_names=found.series_names, y_domain=y_domain)
         words = described(once.loc[once["panel"] == panel])
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
     drawn = [law for law in found.laws if law.fit is not None and not law.reason]
@@ -59,7 +59,7 @@ def _scores(found: CellStatistics) -> Section:
         tables.append(make_table(curves, caption="Laws along the axis (the lines and bands)", file_name="scores_curves.csv"))
     figure = Figure(
         identity="figure-scores",
-        claim=ends_claim(once, found.arms),
+        claim=ends_claim(once, found.series_names),
         subtitle=f"Each point is the mean of one cell. Thick bars: {percent(LEVEL)} interval of the mean, {READINGS[0]}; thin bars: {READINGS[1]}. "
         f"{laws}Grey squares: no pre-training, in both panels. Both axes start above zero, and the horizontal one is logarithmic.",
         description=" ".join(panel.alternative for panel in panels),
@@ -76,19 +76,19 @@ def _effects(name: str, found: CellStatistics) -> Section:
     if effects is None:
         return Section(identity=name, heading=heading, paragraphs=(f"There is no figure here. {sentence(found.reasons[name])}",))
     domain = padded_domain(effects["difference"], effects["low"], effects["high"], [0.0])
-    none = pd.DataFrame(columns=["arm", "finetune_images", "difference"])
+    none = pd.DataFrame(columns=["series", "finetune_images", "difference"])
     panels = []
     for number, (reading, part) in enumerate(effects.groupby("reading", sort=False)):
-        chart = paired_effect(part, none, arms=found.arms, y_domain=domain)
+        chart = paired_effect(part, none, series_names=found.series_names, y_domain=domain)
         words = f"{sentence(str(reading)).rstrip('.')}: {_counted(part)}."
         panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=words, heading=str(reading)))
     first = effects.loc[effects["reading"] == effects["reading"].iloc[0]]
     low, high = first.loc[first["difference"].idxmin()], first.loc[first["difference"].idxmax()]
-    where = [f"{signed(row['difference'])} ({in_words(str(row['arm']))}, {count(row['finetune_images'])} labels)" for row in (low, high)]
+    where = [f"{signed(row['difference'])} ({in_words(str(row['series']))}, {count(row['finetune_images'])} labels)" for row in (low, high)]
     stage = "Pre-training" if name == "pretraining" else "The intermediate stage"
     same = "the same labels" if name == "pretraining" else "the same pre-training and labels"
     baseline = f"the cell {'from scratch' if name == 'pretraining' else 'without the intermediate stage'} with {same}"
-    columns = [one for one in effects.columns if one not in ("arm", "panel", "factor", "baseline")]
+    columns = [one for one in effects.columns if one not in ("series", "panel", "factor", "baseline")]
     figure = Figure(
         identity=f"figure-{name}",
         claim=f"{stage} changes mIoU by {where[0]} to {where[1]}",
@@ -121,11 +121,16 @@ def _returns(found: CellStatistics) -> Section:
     for number, panel in enumerate(panels_of(steps, found.panels)):
         part = steps.loc[steps["panel"] == panel]
         said = []
-        for arm, own in part.groupby("arm", sort=False):
-            said.append(f"{in_words(str(arm))} {signed(own['gain'].iloc[0])} at the first step and {signed(own['gain'].iloc[-1])} at the last")
+        for series, own in part.groupby("series", sort=False):
+            said.append(f"{in_words(str(series))} {signed(own['gain'].iloc[0])} at the first step and {signed(own['gain'].iloc[-1])} at the last")
         words = f"mIoU per doubling of labels ({panel}): {'; '.join(said)}."
         panels.append(
-            Panel(identity=f"returns-{number}", chart=gain_per_doubling(part, arms=found.arms, y_domain=domain), alternative=words, heading=panel)
+            Panel(
+                identity=f"returns-{number}",
+                chart=gain_per_doubling(part, series_names=found.series_names, y_domain=domain),
+                alternative=words,
+                heading=panel,
+            )
         )
     ends = steps.loc[steps["panel"] == steps["panel"].iloc[0]]
     first, last = (ends.loc[ends["step"] == step, "gain"] for step in (ends["step"].iloc[0], ends["step"].iloc[-1]))
@@ -145,7 +150,7 @@ def _returns(found: CellStatistics) -> Section:
 def _cells(published: Published, found: CellStatistics) -> Section:
     outcome = published.outcome
     shown = ["pretrain_images", "intermediate", "finetune_images", outcome, f"{outcome}_spread", "n_runs"]
-    table = found.table.drop(columns=["arm", "panel"])
+    table = found.table.drop(columns=["series", "panel"])
     known = table[f"{outcome}_spread"].to_numpy(dtype=float)
     paragraphs = (f"The printed spread within a cell lies between {known.min():.2g} and {known.max():.2g}, median {np.median(known):.2g}.",)
     return Section(

@@ -1,5 +1,5 @@
-"""What the models see and predict: each arm's best, median and worst image, the same images for
-every arm, and reconstructions.
+"""What the models see and predict: each series' best, median and worst image, the same images for
+every series, and reconstructions.
 """
 
 from __future__ import annotations
@@ -7,13 +7,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from reports.arms import in_words
 from reports.class_pictures import class_gallery, ranked_class_gallery
 from reports.evidence import Evidence
 from reports.page import PictureBlock, Section
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import SectionKind, register
 from reports.sections.reconstructions import reconstruction_block
+from reports.series import in_words
 from reports.theme import count
 
 COLOURS = "Orange is the object, dark the background, light its border."
@@ -22,7 +22,7 @@ COLOURS = "Orange is the object, dark the background, light its border."
 def with_pictures(evidence: Evidence, section: Section) -> Section:
     """The section with predictions at the largest fine-tuning size and reconstructions."""
     stages = _finetuned(evidence)
-    of = f"after fine-tuning on {count(evidence.sizes[-1])} labelled images, one model for each arm (its lowest seed)"
+    of = f"after fine-tuning on {count(evidence.sizes[-1])} labelled images, one model for each series (its lowest seed)"
     blocks = []
     if evidence.score.is_of_classes:
         return _with(section, evidence, _classified(stages, of))
@@ -32,7 +32,7 @@ def with_pictures(evidence: Evidence, section: Section) -> Section:
             PictureBlock(
                 heading="Best, median and worst segmentation",
                 subtitle=f"Image, truth and prediction {of}. All test images were ranked by each image's own mIoU, the mean over the classes it "
-                f"has; none is picked by hand, and the images differ from arm to arm. {COLOURS}",
+                f"has; none is picked by hand, and the images differ from series to series. {COLOURS}",
                 pictures=ranked,
             )
         )
@@ -58,7 +58,8 @@ def _classified(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
     blocks = []
     if ranked.rows:
         subtitle = (
-            f"Test images {of}, ranked by the probability that their class got; none is picked by hand, and they differ from arm to arm. {words}"
+            f"Test images {of}, ranked by the probability that their class got; none is picked by hand, and they differ from series to "
+            f"series. {words}"
         )
         blocks.append(PictureBlock(heading="Best, median and worst classification", subtitle=subtitle, pictures=ranked))
     subtitle = f"Test images {of}, evenly spaced through the test set and not chosen by their outcome. {words}"
@@ -66,15 +67,15 @@ def _classified(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
 
 
 def _finetuned(evidence: Evidence) -> list[tuple[str, Path]]:
-    """A row label and a stage's folder for each panel and arm, at the largest number of labels."""
-    # The lowest seed of each arm: a choice that looks at no outcome.
+    """A row label and a stage's folder for each panel and series, at the largest number of labels."""
+    # The lowest seed of each series: a choice that looks at no outcome.
     runs = evidence.runs.loc[evidence.runs["finetune_images"] == evidence.sizes[-1]].sort_values("seed", kind="stable")
     finetuned: list[tuple[str, Path]] = []
     for panel in evidence.panels:
-        for arm in evidence.arms:
-            there = runs.loc[(runs["panel"] == panel) & (runs["arm"] == arm)]
+        for series in evidence.series_names:
+            there = runs.loc[(runs["panel"] == panel) & (runs["series"] == series)]
             if len(there):
-                label = in_words(arm) + (f"; {panel}" if panel else "")
+                label = in_words(series) + (f"; {panel}" if panel else "")
                 finetuned.append((label, evidence.study.folder / "stages" / str(there["run_id"].iloc[0])))
     return finetuned
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.arms import in_words, ordered_arms, with_arms
 from reports.charts.losses import validation_loss_during_training
 from reports.coverage import GridState
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.registry import FigureKind, SectionKind, register
-from reports.study import ReportError, Study, read_json, read_validation_curves
+from reports.report_data import ReportData, ReportError, read_json, read_validation_curves
+from reports.series import in_words, ordered_series, with_series
 from reports.theme import NO_PRETRAINING, count, decimals
 
 COLUMNS = ["stage_id", "kind", "step", "of_steps", "percent", "latest", "loss"]
@@ -26,7 +26,7 @@ TAIL_BYTES = 65_536
 """Enough for the last lines of a metrics.jsonl, which may be long."""
 
 
-def under_way(study: Study) -> pd.DataFrame:
+def under_way(study: ReportData) -> pd.DataFrame:
     """Every stage that has begun and has not ended, from its spec.json and the last line of its
     metrics.jsonl.
 
@@ -60,15 +60,15 @@ def with_stages_under_way(grid: GridState, section: Section) -> Section | None:
     return replace(section, paragraphs=(f"{words} not finished.",), tables=(shown,))
 
 
-def _pretrainings(study: Study) -> tuple[pd.DataFrame, list[str]] | None:
-    """The planned pre-trainings and every arm in order, while no pre-trained run is finished; else
+def _pretrainings(study: ReportData) -> tuple[pd.DataFrame, list[str]] | None:
+    """The planned pre-trainings and every series in order, while no pre-trained run is finished; else
     None.
     """
     if study.planned is None or study.planned.empty or (study.runs["pretrain_images"] > 0).any():
         return None
-    planned = with_arms(study.planned, study.planned)
-    trained = planned.loc[planned["pretrain_id"].notna() & (planned["arm"] != NO_PRETRAINING)].drop_duplicates("pretrain_id")
-    return trained, ordered_arms(planned)
+    planned = with_series(study.planned, study.planned)
+    trained = planned.loc[planned["pretrain_id"].notna() & (planned["series"] != NO_PRETRAINING)].drop_duplicates("pretrain_id")
+    return trained, ordered_series(planned)
 
 
 def loss_so_far(grid: GridState) -> Figure | str:
@@ -76,9 +76,9 @@ def loss_so_far(grid: GridState) -> Figure | str:
     study, found = grid.part, _pretrainings(grid.part)
     if found is None:
         return ""
-    trained, arms = found
+    trained, series_names = found
     curves = read_validation_curves(study, [str(identity) for identity in trained["pretrain_id"]])
-    curves = curves.merge(trained[["pretrain_id", "arm"]], on="pretrain_id", how="inner")
+    curves = curves.merge(trained[["pretrain_id", "series"]], on="pretrain_id", how="inner")
     # The axis is logarithmic, so the measurement before the first step has no place on it; it stays
     # in the table.
     drawn = curves.loc[(curves["image_passes"] > 0) & np.isfinite(curves["val_mim_loss"])].sort_values(["pretrain_id", "image_passes"])
@@ -86,9 +86,9 @@ def loss_so_far(grid: GridState) -> Figure | str:
         return ""
     last = drawn.drop_duplicates("pretrain_id", keep="last")
     said = [
-        f"{in_words(str(arm))} {decimals(part['val_mim_loss'].min())}"
+        f"{in_words(str(series))} {decimals(part['val_mim_loss'].min())}"
         + ("" if len(part) == 1 else f" to {decimals(part['val_mim_loss'].max())} ({len(part)} pre-trainings)")
-        for arm, part in last.groupby("arm", sort=False)
+        for series, part in last.groupby("series", sort=False)
     ]
     words = f"Latest validation loss: {'; '.join(said)}."
     return Figure(
@@ -96,7 +96,7 @@ def loss_so_far(grid: GridState) -> Figure | str:
         subtitle=f"One line is one pre-training, finished or under way; {count(len(drawn))} measurements; horizontal axis logarithmic. "
         "A line has no interval.",
         description=words,
-        panels=(Panel(identity="loss-so-far", chart=validation_loss_during_training(drawn, arms=arms), alternative=words),),
+        panels=(Panel(identity="loss-so-far", chart=validation_loss_during_training(drawn, series_names=series_names), alternative=words),),
         tables=(make_table(curves, caption="Validation loss by step", file_name="validation_curves.csv"),),
     )
 
@@ -108,20 +108,20 @@ def with_reconstructions_so_far(grid: GridState, section: Section) -> Section | 
     study, found = grid.part, _pretrainings(grid.part)
     if found is None:
         return None
-    trained, arms = found
+    trained, series_names = found
     folders = []
-    for arm in arms:
+    for series in series_names:
         # The lowest seed that has pictures: a choice that looks at no outcome.
-        for identity in trained.loc[trained["arm"] == arm].sort_values("seed", kind="stable")["pretrain_id"]:
+        for identity in trained.loc[trained["series"] == series].sort_values("seed", kind="stable")["pretrain_id"]:
             folder = study.folder / "stages" / str(identity)
             if (folder / "result.json").exists() and (folder / "examples" / "index.json").exists():
-                folders.append((in_words(arm), folder))
+                folders.append((in_words(series), folder))
                 break
     if not folders:
         return None
     block = PictureBlock(
         heading="Reconstructions",
-        subtitle="What masked image modelling fills in, one finished pre-training for each arm, with the same held-out images and masks.",
+        subtitle="What masked image modelling fills in, one finished pre-training for each series, with the same held-out images and masks.",
         pictures=gallery(folders, shared=("image", "masked"), own="reconstruction"),
     )
     return replace(section, galleries=(block,))

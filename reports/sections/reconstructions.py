@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, split_by_overfitting
-from reports.arms import in_words
 from reports.evidence import Evidence
 from reports.page import PictureBlock
 from reports.pictures import gallery
+from reports.series import in_words
 from reports.theme import count, decimals
 
 PLACES = 4
@@ -39,7 +39,7 @@ def reconstruction_block(evidence: Evidence) -> PictureBlock | None:
 def _label(row: pd.Series) -> str:
     loss = float(row["val_mim_loss"])
     said = f", held-out loss {decimals(loss, PLACES)}" if np.isfinite(loss) else ""
-    return f"{row['said']}{in_words(str(row['arm']))}{said}"
+    return f"{row['said']}{in_words(str(row['series']))}{said}"
 
 
 def _overfitting_pair(trained: pd.DataFrame) -> tuple[list[pd.Series], str] | None:

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pandas as pd
 
 from analysis.runs.columns import column_of
-from reports.arms import ordered_arms, ordered_panels, spread_out, telling
 from reports.charts.coverage import coverage_map
 from reports.coverage import STATES, GridState, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.study import read_provenance
+from reports.report_data import read_provenance
+from reports.series import ordered_panels, ordered_series, spread_out, telling
 
-MOST_ARMS, MOST_PANELS = 24, 6
+MOST_SERIES, MOST_PANELS = 24, 6
 ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
 MEASURED_SHOWN = ("miou", "miou_ucl", "pixel_accuracy", "accuracy", "top5_accuracy", "val_mim_loss", "intermediate_accuracy")
 
@@ -75,22 +75,26 @@ def with_coverage(grid: GridState, section: Section) -> Section:
 
 
 def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
-    """The grid as tiles, a panel each; of a large one some arms and panels, spread evenly."""
-    panels, arms = ordered_panels(states), ordered_arms(states)
-    shown = spread_out(arms, MOST_ARMS)
+    """The grid as tiles, a panel each; of a large one some series and panels, spread evenly."""
+    panels, series_names = ordered_panels(states), ordered_series(states)
+    shown = spread_out(series_names, MOST_SERIES)
     drawn = spread_out(panels, MOST_PANELS)
     made = []
     for number, panel in enumerate(drawn):
-        part = cells.loc[(cells["panel"] == panel) & cells["arm"].isin(shown)]
+        part = cells.loc[(cells["panel"] == panel) & cells["series"].isin(shown)]
         if part.empty:
             continue
         counts = ", ".join(f"{int(part[state].sum())} {state}" for state in STATES if part[state].sum())
         where = f" ({panel})" if panel else ""
         words = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
-        made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, arms=shown), alternative=words, heading=panel))
-    cut = len(shown) < len(arms) or len(drawn) < len(panels)
+        made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, series_names=shown), alternative=words, heading=panel))
+    cut = len(shown) < len(series_names) or len(drawn) < len(panels)
     told = claim.partition(": ")[2] or claim
-    less = f" {len(shown)} of {len(arms)} arms and {len(drawn)} of {len(panels)} panels are drawn, spread evenly; the table has all." if cut else ""
+    less = (
+        f" {len(shown)} of {len(series_names)} series and {len(drawn)} of {len(panels)} panels are drawn, spread evenly; the table has all."
+        if cut
+        else ""
+    )
     return Figure(
         claim=(told[:1].upper() + told[1:]).rstrip("."),
         subtitle="Each tile is a cell: how many of its runs are done, of those planned; coloured and signed by its worst run "

@@ -74,7 +74,7 @@ def test_two_arms_recover_the_difference_between_them(first: Path, second: Path,
     assert effects.overall["low"].iloc[0] < 0.01 < effects.overall["high"].iloc[0]
     assert list(forest_rows(effects)["label"])[:2] == ["all cells together", "scratch, 100 labels"]
     text = compared(first, second, tmp_path).text
-    assert "This setting makes the studies two arms, and pairs differ in it: finetune recipe (adamw in before, sgd in after)." in text
+    assert "This setting makes the studies two treatments, and pairs differ in it: finetune recipe (adamw in before, sgd in after)." in text
     assert "finetune_recipe adamw sgd" in text
 
 

@@ -16,7 +16,7 @@ from reports.charts.scaling import loss_by_length
 from reports.curves import MOST_POINTS, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, gather
 from reports.registry import compose_section
-from reports.study import read_study
+from reports.report_data import read_study
 from reports.theme import FigureError, specification
 from tests.reports.overfitting_study import write_overfitting_study
 
@@ -29,14 +29,14 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
 
 
 def test_long_curves_are_thinned_and_keep_their_range() -> None:
-    curves = CURVES.assign(value=1.0 / (1.0 + CURVES["image_passes"]), arm="a")
-    means = thinned(curves, ["arm"])
+    curves = CURVES.assign(value=1.0 / (1.0 + CURVES["image_passes"]), series="a")
+    means = thinned(curves, ["series"])
     assert len(means) <= MOST_POINTS
     assert means["image_passes"].min() == 10  # what was measured before the first image has no place on the axis
     assert (means["low"] <= means["mean"]).all()
     two = pd.concat([curves.head(5), curves.head(5).assign(stage_id="q", value=2.0)])
-    assert thinned(two, ["arm"])["high"].tolist() == [2.0] * 4
-    assert thinned(two, ["arm"])["trainings"].tolist() == [2] * 4
+    assert thinned(two, ["series"])["high"].tolist() == [2.0] * 4
+    assert thinned(two, ["series"])["trainings"].tolist() == [2] * 4
 
 
 def test_the_gap_is_to_the_mean_training_loss_since_the_measurement_before() -> None:
@@ -69,7 +69,7 @@ def test_training_is_dashed_and_held_out_solid_with_points() -> None:
     assert [layer["mark"]["type"] for layer in layers] == ["area", "line", "line", "point"]
     assert [layer["mark"]["strokeDash"] for layer in layers[1:3]] == [[5, 3], [1, 0]]
     with pytest.raises(FigureError, match="logarithmic axis for 'image_passes'"):
-        learning_curves(curves.assign(arm="a", image_passes=0), arms=["a"], y_title="loss")
+        learning_curves(curves.assign(series="a", image_passes=0), series_names=["a"], y_title="loss")
 
 
 def test_series_are_split_as_analysis_splits_them(evidence: Evidence) -> None:
@@ -82,10 +82,10 @@ def test_series_are_split_as_analysis_splits_them(evidence: Evidence) -> None:
 
 
 def test_a_line_a_seed_is_told_apart_and_overfitting_is_dashed_and_hollow() -> None:
-    points = pd.DataFrame({"size": "1,000", "steps": [1, 2] * 2, "val_mim_loss": [0.5, 0.4, 0.5, 0.6], "series": ["0", "0", "1", "1"]})
+    points = pd.DataFrame({"size": "1,000", "steps": [1, 2] * 2, "val_mim_loss": [0.5, 0.4, 0.5, 0.6], "line": ["0", "0", "1", "1"]})
     points["phase"] = ["loss falls at every step"] * 2 + ["overfitting"] * 2
     spec = specification(loss_by_length(points, sizes=["1,000"]))
-    assert spec["layer"][0]["encoding"]["detail"]["field"] == "series"
+    assert spec["layer"][0]["encoding"]["detail"]["field"] == "line"
     assert [layer["mark"]["filled"] for layer in spec["layer"][1:]] == [True, False]
 
 

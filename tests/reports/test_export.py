@@ -20,7 +20,7 @@ from reports.charts.forest import forest
 from reports.export import WIDTH_PT, draw, paper_specification, write_figures
 from reports.page import Figure, Page, Panel, Section, make_table
 from reports.published.paper import compose_published
-from reports.study import ReportError
+from reports.report_data import ReportError
 from reports.theme import PALETTE
 
 

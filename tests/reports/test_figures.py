@@ -21,11 +21,11 @@ from reports import (
 )
 from reports.theme import GREY, PALETTE, padded_domain, specification, styles
 
-ARMS = ["none", "2,000", "20,000"]
-POINTS = pd.DataFrame({"arm": ["none", "2,000"], "finetune_images": [100, 100], "miou": [0.3, 0.4]})
+SERIES = ["none", "2,000", "20,000"]
+POINTS = pd.DataFrame({"series": ["none", "2,000"], "finetune_images": [100, 100], "miou": [0.3, 0.4]})
 CURVES = pd.DataFrame(
     {
-        "arm": ["none"] * 4,
+        "series": ["none"] * 4,
         "finetune_images": [100.0, 300.0, 300.0, 600.0],
         "mean": [0.3, 0.4, 0.4, 0.45],
         "low": [0.29, 0.39, 0.39, np.nan],
@@ -46,7 +46,7 @@ def rows(spec: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_law_is_solid_where_measured_and_dashed_where_extrapolated() -> None:
-    spec = specification(score_by_labels(POINTS, CURVES, MEANS, arms=ARMS))
+    spec = specification(score_by_labels(POINTS, CURVES, MEANS, series_names=SERIES))
     assert marks(spec) == ["area", "line", "line", "point"]
     solid, dashed = spec["layer"][1], spec["layer"][2]
     assert [row["finetune_images"] for row in rows(spec, solid)] == [100, 300]
@@ -56,15 +56,15 @@ def test_a_law_is_solid_where_measured_and_dashed_where_extrapolated() -> None:
 
 
 def test_a_band_without_an_interval_is_left_out_rather_than_drawn_as_nothing() -> None:
-    spec = specification(score_by_labels(POINTS, CURVES, MEANS, arms=ARMS))
+    spec = specification(score_by_labels(POINTS, CURVES, MEANS, series_names=SERIES))
     assert len(rows(spec, spec["layer"][0])) == 3
 
 
 def test_scratch_is_grey_squares_and_arms_keep_their_colour_where_others_are_absent() -> None:
-    colour = specification(score_by_labels(POINTS, CURVES, MEANS, arms=ARMS))["layer"][-1]["encoding"]["color"]["scale"]
-    assert colour == {"domain": ARMS, "range": [GREY, PALETTE[0], PALETTE[1]]}
-    effects = pd.DataFrame({"arm": ["20,000"], "finetune_images": [100], "difference": [0.1], "low": [0.0], "high": [0.2]})
-    spec = specification(paired_effect(effects, effects, arms=ARMS))
+    colour = specification(score_by_labels(POINTS, CURVES, MEANS, series_names=SERIES))["layer"][-1]["encoding"]["color"]["scale"]
+    assert colour == {"domain": SERIES, "range": [GREY, PALETTE[0], PALETTE[1]]}
+    effects = pd.DataFrame({"series": ["20,000"], "finetune_images": [100], "difference": [0.1], "low": [0.0], "high": [0.2]})
+    spec = specification(paired_effect(effects, effects, series_names=SERIES))
     assert spec["layer"][-1]["encoding"]["color"]["scale"] == {"domain": ["20,000"], "range": [PALETTE[1]]}
 
 
@@ -74,32 +74,32 @@ def test_no_two_of_many_arms_look_the_same() -> None:
 
 
 def test_sizes_are_the_ticks_of_a_logarithmic_axis() -> None:
-    spec = specification(score_by_labels(POINTS.assign(finetune_images=[100, 3000]), CURVES, MEANS, arms=ARMS))
+    spec = specification(score_by_labels(POINTS.assign(finetune_images=[100, 3000]), CURVES, MEANS, series_names=SERIES))
     x = spec["layer"][-1]["encoding"]["x"]
     assert x["scale"]["type"] == "log"
     assert x["axis"]["values"] == [100, 3000]
 
 
 def test_an_effect_has_a_line_at_zero_and_no_bar_without_an_interval() -> None:
-    effects = pd.DataFrame({"arm": "2,000", "finetune_images": [100, 300], "difference": [0.1, 0.2], "low": np.nan, "high": np.nan})
-    spec = specification(paired_effect(effects, effects, arms=ARMS))
+    effects = pd.DataFrame({"series": "2,000", "finetune_images": [100, 300], "difference": [0.1, 0.2], "low": np.nan, "high": np.nan})
+    spec = specification(paired_effect(effects, effects, series_names=SERIES))
     assert marks(spec) == ["rule", "tick", "point"]
     assert rows(spec, spec["layer"][0]) == [{"zero": 0.0}]
 
 
 def test_sizes_of_effects_stand_in_numerical_order() -> None:
-    effects = pd.DataFrame({"arm": "2,000", "finetune_images": [3000, 100], "difference": [0.1, 0.2], "low": 0.0, "high": 0.3})
-    spec = specification(paired_effect(effects, effects, arms=ARMS))
+    effects = pd.DataFrame({"series": "2,000", "finetune_images": [3000, 100], "difference": [0.1, 0.2], "low": 0.0, "high": 0.3})
+    spec = specification(paired_effect(effects, effects, series_names=SERIES))
     assert spec["layer"][-1]["encoding"]["x"]["sort"] == ["100", "3,000"]
 
 
 def test_every_chart_is_as_wide_as_its_container_and_names_no_host() -> None:
-    losses = pd.DataFrame({"arm": ["2,000"], "pretrain_images": [2000], "val_mim_loss": [0.4], "pretrain_id": ["p"], "image_passes": [64]})
+    losses = pd.DataFrame({"series": ["2,000"], "pretrain_images": [2000], "val_mim_loss": [0.4], "pretrain_id": ["p"], "image_passes": [64]})
     scatter = pd.DataFrame({"labels": ["100"], "val_mim_loss": [0.4], "miou": [0.5]})
     charts = [
-        score_by_labels(POINTS, CURVES, MEANS, arms=ARMS),
-        validation_loss_by_images(losses, arms=ARMS),
-        validation_loss_during_training(losses, arms=ARMS),
+        score_by_labels(POINTS, CURVES, MEANS, series_names=SERIES),
+        validation_loss_by_images(losses, series_names=SERIES),
+        validation_loss_during_training(losses, series_names=SERIES),
         loss_and_score(scatter, sizes=["100", "300"]),
     ]
     for chart in charts:
@@ -110,18 +110,18 @@ def test_every_chart_is_as_wide_as_its_container_and_names_no_host() -> None:
 
 def test_a_misspelt_column_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(FigureError, match=r"score_by_labels needs the column 'miou', .* did you mean to pass 'mIou'"):
-        score_by_labels(POINTS.rename(columns={"miou": "mIou"}), CURVES, MEANS, arms=ARMS)
+        score_by_labels(POINTS.rename(columns={"miou": "mIou"}), CURVES, MEANS, series_names=SERIES)
 
 
 def test_a_value_that_is_not_finite_is_refused() -> None:
     with pytest.raises(FigureError, match="cannot draw 1 of 2 values of 'miou': not a finite number; drop those rows first"):
-        score_by_labels(POINTS.assign(miou=[0.3, np.inf]), CURVES, MEANS, arms=ARMS)
+        score_by_labels(POINTS.assign(miou=[0.3, np.inf]), CURVES, MEANS, series_names=SERIES)
 
 
 def test_a_zero_on_a_logarithmic_axis_is_refused() -> None:
-    losses = pd.DataFrame({"arm": ["none"], "pretrain_images": [0], "val_mim_loss": [0.4]})
+    losses = pd.DataFrame({"series": ["none"], "pretrain_images": [0], "val_mim_loss": [0.4]})
     with pytest.raises(FigureError, match="logarithmic axis for 'pretrain_images', which holds values of zero or less; draw those apart"):
-        validation_loss_by_images(losses, arms=ARMS)
+        validation_loss_by_images(losses, series_names=SERIES)
 
 
 def test_more_than_five_thousand_points_are_drawn() -> None:
@@ -155,7 +155,7 @@ def test_a_points_tooltip_says_which_run_it_is() -> None:
 def test_a_cell_of_the_coverage_map_has_the_worst_state_of_its_runs() -> None:
     cells = pd.DataFrame(
         {
-            "arm": ["none", "none", "2,000", "2,000"],
+            "series": ["none", "none", "2,000", "2,000"],
             "finetune_images": [100, 300, 100, 300],
             "planned": 3,
             "done": [3, 2, 2, 0],
@@ -164,6 +164,6 @@ def test_a_cell_of_the_coverage_map_has_the_worst_state_of_its_runs() -> None:
             "missing": [0, 1, 0, 0],
         }
     )
-    spec = specification(coverage_map(cells, arms=["none", "2,000"]))
+    spec = specification(coverage_map(cells, series_names=["none", "2,000"]))
     tiles = rows(spec, spec["layer"][0])
     assert [(tile["state"], tile["said"]) for tile in tiles] == [("done", "✓ 3/3"), ("missing", "… 2/3"), ("failed", "✗ 2/3"), ("blocked", "‖ 0/3")]

@@ -21,8 +21,8 @@ from reports.diagnostics import read_diagnostics
 from reports.evidence import Evidence, gather
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import compose_section
+from reports.report_data import ReportError, read_study
 from reports.sections.reconstructions import reconstruction_block
-from reports.study import ReportError, read_study
 from reports.theme import GREY, PALETTE, FigureError, specification
 
 ENCODERS = ["none", "2,000", "20,000"]
@@ -80,13 +80,13 @@ def measured(write: Callable[..., Path], tmp_path: Path) -> Evidence:
 def test_every_run_finds_the_encoder_it_was_fine_tuned_from(measured: Evidence) -> None:
     found = read_diagnostics(measured.study.folder / "stages", measured.runs)
     assert found is not None
-    assert len(found.encoders) == 2 * 3 * 3  # panels, arms, seeds
+    assert len(found.encoders) == 2 * 3 * 3  # panels, series, seeds
     assert found.missing == 0
-    probes = found.encoders.groupby(["panel", "arm"])["probe"].mean().round(3).to_dict()
+    probes = found.encoders.groupby(["panel", "series"])["probe"].mean().round(3).to_dict()
     none, staged = measured.panels
-    assert {probes[none, arm] for arm in ("2,000", "20,000")} == {0.661}
+    assert {probes[none, series] for series in ("2,000", "20,000")} == {0.661}
     assert probes[none, "none"] == 0.601
-    assert {probes[staged, arm] for arm in ENCODERS} == {0.631}
+    assert {probes[staged, series] for series in ENCODERS} == {0.631}
     assert found.untrained == {(none, "none")}
 
 
@@ -169,7 +169,7 @@ def ranked_items(best: float) -> list[dict[str, Any]]:
 
 
 def test_ranked_pictures_stand_side_by_side_with_their_scores_and_stay_out_of_the_gallery_of_the_same_images(tmp_path: Path) -> None:
-    stages = [("first arm", tmp_path / "a"), ("second arm", tmp_path / "b"), ("old arm", tmp_path / "c")]
+    stages = [("first series", tmp_path / "a"), ("second series", tmp_path / "b"), ("old series", tmp_path / "c")]
     for (_, folder), best in zip(stages, (0.9, 0.8, None), strict=True):
         (folder / "examples").mkdir(parents=True)
         items = ranked_items(best) if best else [{"caption": "test image 0", "miou_ucl": 0.3}]
@@ -180,7 +180,7 @@ def test_ranked_pictures_stand_side_by_side_with_their_scores_and_stay_out_of_th
         ["best of 9: mIoU 0.80", "median, place 5 of 9: mIoU 0.50", "worst, place 9 of 9: mIoU 0.10"],
     ]
     assert all(row.whole for row in ranked.rows)
-    assert ranked.missing == "Not ranked when they were scored: old arm."
+    assert ranked.missing == "Not ranked when they were scored: old series."
     data = base64.b64decode(ranked.rows[0].tiles[2].source.partition("base64,")[2])
     assert np.asarray(Image.open(io.BytesIO(data)))[0, 0, 0] == 3  # the fourth picture is the worst's
     same = gallery(stages, shared=("image", "truth"), own="prediction")

@@ -24,7 +24,7 @@ from reports.characters import visible
 from reports.download import GZIP, csv_address
 from reports.page import Page, make_table, render, script_json
 from reports.report import build_report
-from reports.study import ReportError, read_study, read_validation_curves
+from reports.report_data import ReportError, read_study, read_validation_curves
 from reports.wording import sentence
 from tests.reports.page_reader import Reader
 from tests.reports.visit import Visit

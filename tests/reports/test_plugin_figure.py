@@ -16,7 +16,7 @@ from reports.build import main
 from reports.evidence import Evidence
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, compose_sections, figure_kinds, register, section_kinds
-from reports.study import ReportError
+from reports.report_data import ReportError
 from tests.reports.page_reader import Reader
 
 

@@ -22,10 +22,10 @@ from reports.charts.cells import READINGS, WIDTHS
 from reports.charts.scaling import FALLS, RISES
 from reports.theme import GREY, PALETTE, specification
 
-ARMS = ["none", "45,000"]
+SERIES = ["none", "45,000"]
 CELLS = pd.DataFrame(
     {
-        "arm": ["none", "45,000"] * 2,
+        "series": ["none", "45,000"] * 2,
         "finetune_images": [250] * 4,
         "reading": [READINGS[0]] * 2 + [READINGS[1]] * 2,
         "mean": [0.44, 0.53] * 2,
@@ -35,7 +35,7 @@ CELLS = pd.DataFrame(
 )
 CURVES = pd.DataFrame(
     {
-        "arm": "45,000",
+        "series": "45,000",
         "finetune_images": [250.0, 6000.0, 6000.0, 12000.0],
         "mean": [0.5, 0.6, 0.6, 0.63],
         "low": [0.49, 0.59, 0.59, 0.6],
@@ -54,7 +54,7 @@ def rows(spec: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_both_readings_of_a_spread_are_drawn_and_told_apart_by_width() -> None:
-    spec = specification(cell_score_by_labels(CELLS, CURVES, arms=ARMS))
+    spec = specification(cell_score_by_labels(CELLS, CURVES, series_names=SERIES))
     bars = [layer for layer in spec["layer"] if layer["mark"]["type"] == "rule"]
     assert [layer["mark"]["strokeWidth"] for layer in bars] == list(WIDTHS)
     assert [len(rows(spec, layer)) for layer in bars] == [2, 1]  # a cell without an interval has no bar
@@ -62,7 +62,7 @@ def test_both_readings_of_a_spread_are_drawn_and_told_apart_by_width() -> None:
 
 
 def test_a_law_of_cells_is_dashed_beyond_the_data_and_scratch_is_grey() -> None:
-    spec = specification(cell_score_by_labels(CELLS, CURVES, arms=ARMS))
+    spec = specification(cell_score_by_labels(CELLS, CURVES, series_names=SERIES))
     solid, dashed = (layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
     assert solid["mark"]["strokeDash"] == [1, 0]
     assert dashed["mark"]["strokeDash"] != [1, 0]
@@ -70,8 +70,8 @@ def test_a_law_of_cells_is_dashed_beyond_the_data_and_scratch_is_grey() -> None:
 
 
 def test_steps_stand_in_the_order_of_the_table() -> None:
-    steps = pd.DataFrame({"arm": "45,000", "step": ["500 → 1,000", "250 → 500"], "gain": [0.02, 0.01], "low": np.nan, "high": np.nan})
-    spec = specification(gain_per_doubling(steps, arms=ARMS))
+    steps = pd.DataFrame({"series": "45,000", "step": ["500 → 1,000", "250 → 500"], "gain": [0.02, 0.01], "low": np.nan, "high": np.nan})
+    spec = specification(gain_per_doubling(steps, series_names=SERIES))
     assert spec["layer"][-1]["encoding"]["x"]["sort"] == ["500 → 1,000", "250 → 500"]
     assert [layer["mark"]["type"] for layer in spec["layer"]] == ["rule", "point"]
 

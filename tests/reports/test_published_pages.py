@@ -115,7 +115,7 @@ def test_the_lead_is_made_from_the_table() -> None:
 
 
 def test_the_intervals_of_a_cell_are_students_t_under_both_readings(cells: CellStatistics) -> None:
-    scratch = cells.means.query("arm == 'none' and finetune_images == 250").set_index("reading")
+    scratch = cells.means.query("series == 'none' and finetune_images == 250").set_index("reading")
     half = (scratch["high"] - scratch["mean"]) / 4.302652729911275  # t(0.975, 2 degrees of freedom)
     assert half["spread read as SE"] == pytest.approx(0.0102)
     assert half["spread read as SD"] == pytest.approx(0.0102 / 3**0.5)
@@ -124,11 +124,11 @@ def test_the_intervals_of_a_cell_are_students_t_under_both_readings(cells: CellS
 def test_differences_and_gains_are_those_of_the_printed_means(cells: CellStatistics) -> None:
     assert cells.pretraining is not None
     assert cells.intermediate is not None
-    gain = cells.pretraining.query("arm == '200,000' and finetune_images == 250")["difference"]
+    gain = cells.pretraining.query("series == '200,000' and finetune_images == 250")["difference"]
     assert gain.to_numpy() == pytest.approx([0.5714 - 0.4373] * 2)
-    drop = cells.intermediate.query("arm == '100,000' and finetune_images == 6000")["difference"]
+    drop = cells.intermediate.query("series == '100,000' and finetune_images == 6000")["difference"]
     assert drop.to_numpy() == pytest.approx([0.6779 - 0.6800] * 2)
-    step = cells.steps.query("arm == 'none' and step == '4,000 → 6,000'")["gain"]
+    step = cells.steps.query("series == 'none' and step == '4,000 → 6,000'")["gain"]
     assert step.iloc[0] == pytest.approx((0.6507 - 0.6299) / 0.5849625007211562)
 
 

@@ -21,7 +21,7 @@ from reports.evidence import gather
 from reports.overview import cost_sentence, study_sentence
 from reports.page import script_json
 from reports.report import compose
-from reports.study import read_study
+from reports.report_data import read_study
 from reports.wording import sentence
 from tests.reports.page_reader import Reader
 
@@ -128,7 +128,7 @@ def test_the_drawn_law_is_the_fit_of_analysis(full_study: Path, page: Reader) ->
     scratch = runs.loc[(runs["pretrain_images"] == 0) & (runs["intermediate"] == "none")]
     fitted = fit(scratch["finetune_images"], scratch["miou"], cluster=independent_groups(scratch))
     spec = json.loads(page.raw["script"][0])["scores-0"]
-    drawn = [row for data in spec["datasets"].values() for row in data if row["arm"] == "none" and row.get("extrapolated") is False]
+    drawn = [row for data in spec["datasets"].values() for row in data if row["series"] == "none" and row.get("extrapolated") is False]
     drawn.sort(key=lambda row: row["finetune_images"])
     assert drawn[0]["mean"] == pytest.approx(float(fitted.predict(100.0).mean[0]), abs=1e-12)
     assert drawn[-1]["finetune_images"] == 3000
@@ -220,11 +220,11 @@ def test_runs_without_a_score_that_is_known_have_no_figure_of_one(write: Callabl
 def test_arms_of_one_size_are_told_apart_by_their_length(write: Callable[..., Path], tmp_path: Path) -> None:
     study = write(tmp_path / "lengths", lengths=("5 epochs", "20 epochs"), intermediates=("none",))
     specifications = json.loads(read(study, tmp_path).raw["script"][0])
-    arms = ["2,000, 5 epochs", "2,000, 20 epochs", "20,000, 5 epochs", "20,000, 20 epochs"]
-    assert specifications["scores-0"]["layer"][-1]["encoding"]["color"]["scale"]["domain"] == ["none", *arms]
+    series_names = ["2,000, 5 epochs", "2,000, 20 epochs", "20,000, 5 epochs", "20,000, 20 epochs"]
+    assert specifications["scores-0"]["layer"][-1]["encoding"]["color"]["scale"]["domain"] == ["none", *series_names]
     effects = specifications["pretraining-0"]
-    drawn = {row["arm"] for data in effects["datasets"].values() for row in data if "low" in row}
-    assert drawn == set(arms)
+    drawn = {row["series"] for data in effects["datasets"].values() for row in data if "low" in row}
+    assert drawn == set(series_names)
 
 
 def test_a_study_without_examples_costs_or_plan_says_so(write: Callable[..., Path], tmp_path: Path) -> None:

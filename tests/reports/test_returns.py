@@ -18,13 +18,13 @@ from reports.evidence import Evidence, gather
 from reports.figures.returns import between_two_runs, image_steps, label_steps, stopping_points
 from reports.figures.worth import worth_rows
 from reports.registry import compose_section
-from reports.study import read_study
+from reports.report_data import read_study
 from reports.theme import FigureError, specification
 from tests.reports.conftest import write_study
 
 WORTH = pd.DataFrame(
     {
-        "arm": "2,000",
+        "series": "2,000",
         "finetune_images": [100, 300, 1000],
         "ratio": [1.5, 3.0, np.nan],
         "low": [1.2, np.nan, 5.0],
@@ -47,7 +47,7 @@ def marks(spec: dict[str, Any]) -> list[str]:
 def test_a_step_is_the_difference_of_cell_means_per_doubling(evidence: Evidence) -> None:
     steps = label_steps(evidence).set_index(["panel", "series", "from"])
     assert evidence.cells is not None
-    means = evidence.cells.set_index(["panel", "arm", "finetune_images"])["mean"]
+    means = evidence.cells.set_index(["panel", "series", "finetune_images"])["mean"]
     panel = evidence.panels[0]
     gain = (means[panel, "2,000", 300] - means[panel, "2,000", 100]) / np.log2(3)
     assert steps.loc[(panel, "2,000", 100), "gain"] == pytest.approx(gain)
@@ -56,7 +56,7 @@ def test_a_step_is_the_difference_of_cell_means_per_doubling(evidence: Evidence)
 
 
 def test_the_noise_is_between_two_runs_of_one_cell(evidence: Evidence) -> None:
-    spread = evidence.runs.groupby(["panel", "arm", "finetune_images"])["miou"].var(ddof=1)
+    spread = evidence.runs.groupby(["panel", "series", "finetune_images"])["miou"].var(ddof=1)
     assert between_two_runs(evidence) == pytest.approx(np.sqrt(2 * spread.mean()))
 
 
@@ -69,9 +69,9 @@ def test_stopping_points_are_those_of_analysis(evidence: Evidence) -> None:
 
 
 def test_the_band_of_noise_is_drawn_beneath_and_the_title_judges_by_it(evidence: Evidence) -> None:
-    steps = pd.DataFrame({"arm": "2,000", "step": ["100 → 300"], "gain": [0.1], "low": [0.05], "high": [0.15]})
-    assert marks(specification(gain_per_doubling(steps, arms=["2,000"], noise=0.01))) == ["rect", "rule", "rule", "point"]
-    assert marks(specification(gain_per_doubling(steps, arms=["2,000"]))) == ["rule", "rule", "point"]
+    steps = pd.DataFrame({"series": "2,000", "step": ["100 → 300"], "gain": [0.1], "low": [0.05], "high": [0.15]})
+    assert marks(specification(gain_per_doubling(steps, series_names=["2,000"], noise=0.01))) == ["rect", "rule", "rule", "point"]
+    assert marks(specification(gain_per_doubling(steps, series_names=["2,000"]))) == ["rule", "rule", "point"]
     labels, images = compose_section("returns", evidence).figures
     assert "more than the 0.005 by which two runs of one cell differ" in labels.claim
     assert "0.005" in images.subtitle
@@ -87,24 +87,24 @@ def test_one_run_a_cell_has_no_band_and_says_so(tmp_path: Path) -> None:
 def test_worth_is_the_exchange_rate_of_the_two_laws(evidence: Evidence) -> None:
     rows, reasons = worth_rows(evidence)
     assert reasons == []
-    laws = {(law.panel, law.arm): law.fit for law in evidence.laws}
+    laws = {(law.panel, law.series): law.fit for law in evidence.laws}
     panel = evidence.panels[0]
     with_it, without = laws[panel, "20,000"], laws[panel, "none"]
     assert with_it is not None
     assert without is not None
     wanted = exchange_rate(with_it, without, 300.0, paired=True)
-    row = rows.loc[(rows["panel"] == panel) & (rows["arm"] == "20,000") & (rows["finetune_images"] == 300)].iloc[0]
+    row = rows.loc[(rows["panel"] == panel) & (rows["series"] == "20,000") & (rows["finetune_images"] == 300)].iloc[0]
     assert row["more_labels"] == wanted.extra
     assert (row["labels_low"], row["labels_high"]) == wanted.interval
 
 
 def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow() -> None:
-    spec = specification(worth_in_labels(WORTH, arms=["none", "2,000"]))
+    spec = specification(worth_in_labels(WORTH, series_names=["none", "2,000"]))
     assert marks(spec) == ["rule", "rule", "point", "point", "text"]
     assert [layer["mark"].get("filled") for layer in spec["layer"] if layer["mark"]["type"] == "point"] == [True, False]
     assert spec["layer"][-1]["mark"]["text"] == "↑"
     with pytest.raises(FigureError, match="holds values of zero or less"):
-        worth_in_labels(WORTH.assign(ratio=[-1.0, 1.0, 1.0]), arms=["2,000"])
+        worth_in_labels(WORTH.assign(ratio=[-1.0, 1.0, 1.0]), series_names=["2,000"])
 
 
 def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:

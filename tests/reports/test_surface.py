@@ -12,7 +12,7 @@ from reports.charts.surface import score_surface
 from reports.evidence import Evidence, gather
 from reports.figures.surface import drawn_law
 from reports.registry import compose_section
-from reports.study import read_study
+from reports.report_data import read_study
 from reports.theme import FigureError, specification
 from tests.reports.conftest import write_study
 

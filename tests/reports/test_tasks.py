@@ -17,7 +17,7 @@ from reports.class_pictures import class_gallery, ranked_class_gallery
 from reports.comparison import compose_comparison
 from reports.findings import estimate_words
 from reports.report import build_report, compose
-from reports.study import ReportError, read_study
+from reports.report_data import ReportError, read_study
 from tests.reports.page_reader import Reader
 
 OF_PIXELS = ["miou", "miou_ucl", "pixel_accuracy", "iou_foreground", "iou_background", "iou_border"]
@@ -108,7 +108,7 @@ def test_pictures_of_a_classification_say_what_each_was_taken_for(tmp_path: Path
         item = items[number] = item | {"file": f"{number}.png"}
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / item["file"])
     (folder / "index.json").write_text(json.dumps({"columns": ["image"], "tile_px": 8, "items": items}))
-    same, ranked = class_gallery([("arm", tmp_path / "a"), ("old", tmp_path / "b")]), ranked_class_gallery([("arm", tmp_path / "a")])
+    same, ranked = class_gallery([("series", tmp_path / "a"), ("old", tmp_path / "b")]), ranked_class_gallery([("series", tmp_path / "a")])
     assert [tile.caption for row in same.rows for tile in row.tiles] == ["rings, named so (0.98)"]
     assert same.missing == "No example pictures were kept for: old."
     assert [tile.caption for tile in ranked.rows[0].tiles] == [

@@ -15,8 +15,8 @@ import pytest
 from analysis import AnalysisError
 from reports import build_report
 from reports.build import main
+from reports.report_data import read_study
 from reports.sections.progress import under_way
-from reports.study import read_study
 from reports.watching import fingerprint, has_ended, watch
 from tests.reports.page_reader import Reader
 

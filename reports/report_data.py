@@ -25,7 +25,7 @@ class ReportError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class ReportData:
     """One study folder, read."""
 
     folder: Path
@@ -43,7 +43,7 @@ class Study:
     grid_text: str | None
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Path) -> ReportData:
     """Read a study folder.
 
     Raises:
@@ -63,7 +63,7 @@ def read_study(folder: Path) -> Study:
     runs = load_runs(folder, required=NEEDED_OF_RUNS) if has_runs else pd.DataFrame(columns=list(RUN_COLUMNS))
     has_costs = (folder / "stages.parquet").exists() and not _is_empty(folder / "stages.parquet")
     grid = folder / "grid.yaml"
-    return Study(
+    return ReportData(
         folder=folder,
         name=str((plan or {}).get("study") or folder.resolve().name),
         runs=runs,
@@ -150,7 +150,7 @@ def states_from_files(folder: Path, plan: dict[str, Any] | None) -> pd.DataFrame
     return pd.DataFrame(rows.values(), columns=list(STAGE_COLUMNS))
 
 
-def read_provenance(study: Study) -> pd.DataFrame:
+def read_provenance(study: ReportData) -> pd.DataFrame:
     """One row per finished stage: stage_id and the settings of its machine, as provenance.json
     gives them, versions joined in one text.
     """
@@ -167,7 +167,7 @@ def read_provenance(study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_validation_curves(study: Study, pretrainings: Iterable[str]) -> pd.DataFrame:
+def read_validation_curves(study: ReportData, pretrainings: Iterable[str]) -> pd.DataFrame:
     """Validation loss during pre-training, a row per measurement: pretrain_id, step, image_passes,
     val_mim_loss.
     """

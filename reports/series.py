@@ -1,0 +1,220 @@
+"""Names for what a study varies: the series (how the encoder was pre-trained) and the panel
+(everything else but labels and seed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis import PairedEffects
+from reports.theme import NO_PRETRAINING, count
+
+SERIES_SETTINGS = ("pretrain_images", "pretrain_source", "pretrain_length", "pretrain_recipe", "pretrain_sampling")
+PANEL_SETTINGS = (
+    "encoder",
+    "intermediate",
+    "intermediate_source",
+    "intermediate_images",
+    "intermediate_recipe",
+    "finetune_task",
+    "finetune_source",
+    "finetune_recipe",
+)
+PANEL_WORDS = {
+    "encoder": "encoder",
+    "intermediate": "intermediate stage",
+    "intermediate_source": "intermediate data",
+    "intermediate_images": "intermediate images",
+    "intermediate_recipe": "intermediate recipe",
+    "finetune_task": "task",
+    "finetune_source": "fine-tuning data",
+    "finetune_recipe": "fine-tuning recipe",
+    "arm": "arm",
+}
+
+
+def varying(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Those of `columns` that take two values or more, missing ones not counted."""
+    return [column for column in columns if column in table.columns and table[column].nunique(dropna=True) > 1]
+
+
+def telling(whole: pd.DataFrame) -> list[str]:
+    """The settings that tell apart the series and panels of `whole`; those that merely follow from
+    another are left out.
+    """
+    pretrained = whole.loc[whole["pretrain_images"] > 0]
+    staged = whole.loc[whole["intermediate"] != "none"]
+    told = ["pretrain_images"] if whole["pretrain_images"].nunique() > 1 else []
+    sizes = pretrained["pretrain_images"].nunique()
+    for name in varying(pretrained, [name for name in SERIES_SETTINGS if name != "pretrain_images"]):
+        # One length for each size, say, tells no two series apart.
+        if len(pretrained[["pretrain_images", name]].drop_duplicates()) > sizes:
+            told.append(name)
+    # The data of an intermediate stage are missing or 0 for 'none', which is no second value.
+    own = ("intermediate_source", "intermediate_images", "intermediate_recipe")
+    told += varying(whole, [name for name in PANEL_SETTINGS if name not in own])
+    return told + varying(staged, own)
+
+
+def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+    """`table` with two more columns, `series` and `panel`, naming what varies in
+    `whole` (the grid, or all runs).
+
+    `series` is 'none' for runs from scratch, else the number of pre-training images with whatever
+    else of the pre-training varies; `panel` is '' where nothing but series, labels and seeds varies.
+    The grid's own arms are told apart as `_place_of_arms` says.
+    """
+    settings = telling(whole)
+    extra = [name for name in settings if name in SERIES_SETTINGS and name != "pretrain_images"]
+    split = [name for name in settings if name in PANEL_SETTINGS]
+    place = _place_of_arms(whole, ["pretrain_images", *extra], split) if "arm" in table.columns else ""
+    named = table
+    if place:
+        names = [None if _is_missing(arm) else str(arm).partition(",")[0] for arm in table["arm"]]
+        if place == "panel" and (crowded := _crowded_panels(whole, ["pretrain_images", *extra], split)):
+            names = [name if key in crowded else None for name, key in zip(names, _keys(table, split), strict=True)]
+        named = table.assign(arm=pd.Series(names, index=table.index, dtype="object"))
+        (extra if place == "series" else split).append("arm")
+    return table.assign(
+        series=_named(named, ["pretrain_images", *extra], lambda row: _series_name(row, extra)),
+        panel=_named(named, split, lambda row: _panel(row, split)),
+    )
+
+
+def _place_of_arms(whole: pd.DataFrame, series: Sequence[str], panel: Sequence[str]) -> str:
+    """Where the names of a grid's arms tell runs apart: 'series', 'panel', or '' where they do not.
+
+    Runs that are equal in all that is drawn and belong to different arms must be kept apart: by
+    panel if arms differ in how scratch runs are trained, else by series. Where the other settings
+    keep arms apart already, an arm's name is added to what it is the only one of. A run of several
+    arms has the name of the first.
+    """
+    if not varying(whole, ["arm"]):
+        return ""
+    if _crowded_panels(whole, series, panel):
+        scratch = whole.loc[whole["pretrain_images"] == 0]
+        return "panel" if scratch.empty or _crowded_panels(scratch, series, panel) else "series"
+    pretrained = whole.loc[whole["pretrain_images"] > 0]
+    if panel and _decide(whole, panel):
+        return "panel"
+    return "series" if len(pretrained) and _decide(pretrained, [*panel, *series]) else ""
+
+
+def _crowded_panels(whole: pd.DataFrame, series: Sequence[str], panel: Sequence[str]) -> set[tuple[object, ...]]:
+    """The panels in which two runs are equal in series, number of labels and seed, as a key of their
+    settings.
+    """
+    drawn = [name for name in (*panel, *series, "finetune_images", "seed") if name in whole.columns]
+    return set(_keys(whole.loc[whole.duplicated(drawn, keep=False)], panel))
+
+
+def _keys(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[object, ...]]:
+    if not columns:
+        return [()] * len(table)
+    rows = table.loc[:, list(columns)].astype("object").itertuples(index=False, name=None)
+    return [tuple(None if _is_missing(value) else value for value in row) for row in rows]
+
+
+def _decide(table: pd.DataFrame, columns: Sequence[str]) -> bool:
+    """Whether these settings decide the arm of a run."""
+    return bool((table.groupby(list(columns), dropna=False)["arm"].nunique(dropna=False) <= 1).all())
+
+
+def _named(table: pd.DataFrame, columns: Sequence[str], name: Callable[[Mapping[Hashable, Any]], str]) -> list[str]:
+    """The name of each row; made once for each combination of the columns, of which there are few
+    where there are many rows.
+    """
+    there = [column for column in columns if column in table.columns]
+    if not there or table.empty:
+        return [name({})] * len(table) if not there else []
+    number = table.groupby(there, dropna=False, sort=False).ngroup().to_numpy()
+    names: dict[int, str] = {}
+    first = table.loc[~pd.Series(number).duplicated().to_numpy(), there]
+    for place, row in zip(pd.unique(number), first.to_dict("records"), strict=True):
+        names[int(place)] = name(row)
+    return [names[int(place)] for place in number]
+
+
+def _series_name(row: Mapping[Hashable, Any], extra: Sequence[str]) -> str:
+    images = float(str(row["pretrain_images"]))
+    if images == 0:
+        return NO_PRETRAINING
+    return ", ".join([count(images), *(str(row[column]) for column in extra if not _is_missing(row.get(column)))])
+
+
+def _panel(row: Mapping[Hashable, Any], split: Sequence[str]) -> str:
+    told = [(column, row[column]) for column in split if column in row]
+    return ", ".join(f"{PANEL_WORDS[column]}: {_said(value)}" for column, value in told if not _is_missing(value))
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value  # NaN is the one value unequal to itself
+
+
+def _said(value: object) -> str:
+    return count(value) if isinstance(value, (int, float)) else str(value)
+
+
+def effects_with_series(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`effects.table` and `effects.pairs` with the columns `series` and `panel` of the runs that had
+    the treatment.
+
+    `runs` has been through `with_series`. The names come from the runs themselves, because a row of
+    effects does not hold settings that follow from others; a row over several series, which analysis
+    makes only where it sees no difference, has the first one's.
+    """
+    names = runs.set_index("run_id")[["series", "panel"]]
+    found = names.loc[effects.pairs["treatment_run_id"]]
+    pairs = effects.pairs.assign(series=found["series"].to_numpy(), panel=found["panel"].to_numpy())
+    keys = ["treatment", *effects.by]
+    first = pairs.drop_duplicates(keys)[[*keys, "series", "panel"]]
+    return effects.table.merge(first, on=keys, how="left"), pairs
+
+
+def rest_of(series: str) -> str:
+    """What a series says beside its images: '20 epochs' of '2,000, 20 epochs'; '' where there is
+    nothing else, or no pre-training.
+    """
+    return series.partition(", ")[2]
+
+
+def spread_out(names: Sequence[str], most: int) -> list[str]:
+    """At most `most` of the names in their order, the first and the last among them, the others
+    evenly between: chosen without a look at outcomes.
+    """
+    if len(names) <= most:
+        return list(names)
+    return [names[round(place * (len(names) - 1) / (most - 1))] for place in range(most)]
+
+
+def in_words(series: str) -> str:
+    """A series in running text: 'without pre-training', 'after pre-training on 2,000 images'."""
+    if series == NO_PRETRAINING:
+        return "without pre-training"
+    images, _, rest = series.partition(", ")
+    return f"after pre-training on {images} images" + (f" ({rest})" if rest else "")
+
+
+def ordered_series(table: pd.DataFrame) -> list[str]:
+    """Every series of a table that has been through `with_series`: scratch first, then by pre-training
+    images, then as the grid has them.
+    """
+    first = table.drop_duplicates("series").assign(scratch=lambda t: t["series"] != NO_PRETRAINING)
+    return [str(series) for series in first.sort_values(["scratch", "pretrain_images"], kind="stable")["series"]]
+
+
+def panels_of(table: pd.DataFrame, order: Sequence[str]) -> list[str]:
+    """The panels that `table` has rows for, those in `order` first."""
+    there = list(dict.fromkeys(str(panel) for panel in table["panel"]))
+    return [panel for panel in order if panel in there] + [panel for panel in there if panel not in order]
+
+
+def ordered_panels(table: pd.DataFrame) -> list[str]:
+    """Every panel of a table that has been through `with_series`; 'none' before any other
+    intermediate stage.
+    """
+    first = table.drop_duplicates("panel").assign(staged=lambda t: t["intermediate"] != "none")
+    return [str(panel) for panel in first.sort_values(["staged", "panel"], kind="stable")["panel"]]

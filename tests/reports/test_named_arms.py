@@ -1,0 +1,89 @@
+"""Named arms of a grid are kept apart in the figures, by series or by panel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from reports.evidence import gather
+from reports.registry import compose_section
+from reports.report_data import read_study
+from reports.series import with_series
+
+
+def with_two_arms(folder: Path, *, share_scratch: bool) -> Path:
+    """Give a study a second arm that differs in something its settings do not name."""
+    runs = pd.read_parquet(folder / "runs.parquet").assign(arm="plain")
+    other = runs.assign(arm="pooled", miou=runs["miou"] + 0.05)
+    for name in ("run_id", "cell_id", "pretrain_id", "trunk_id"):
+        other[name] = other[name] + "p"
+    if share_scratch:
+        runs.loc[runs["pretrain_images"] == 0, "arm"] = "plain, pooled"
+        other = other.loc[other["pretrain_images"] > 0]
+    both = pd.concat([runs, other], ignore_index=True)
+    both.to_parquet(folder / "runs.parquet")
+    plan = json.loads((folder / "plan.json").read_text())
+    settings = json.loads(both[[*plan["runs"][0], "arm"]].to_json(orient="records"))
+    (folder / "plan.json").write_text(json.dumps(plan | {"runs": settings}))
+    return folder
+
+
+def test_arms_that_share_their_scratch_runs_are_two_series(write: Callable[..., Path], tmp_path: Path) -> None:
+    study = with_two_arms(write(tmp_path / "s", pretrain_sizes=(0, 2000), intermediates=("none",), examples=False), share_scratch=True)
+    evidence = gather(read_study(study))
+    assert evidence.series_names == ("none", "2,000, plain", "2,000, pooled")
+    assert evidence.panels == ("",)
+    assert set(evidence.runs["arm"]) == {"plain, pooled", "plain", "pooled"}  # the study's own column is kept
+    section = compose_section("scores", evidence)
+    assert section is not None
+    means = evidence.runs.loc[evidence.runs["pretrain_images"] > 0].groupby(["series", "finetune_images"])["miou"].mean().unstack(0)
+    assert (means["2,000, pooled"] - means["2,000, plain"]).round(6).unique().tolist() == [0.05]
+    words = section.figures[0].panels[0].alternative
+    assert "after pre-training on 2,000 images (plain)" in words
+    assert "after pre-training on 2,000 images (pooled)" in words
+
+
+def test_arms_with_scratch_runs_of_their_own_are_two_panels(write: Callable[..., Path], tmp_path: Path) -> None:
+    study = with_two_arms(write(tmp_path / "s", pretrain_sizes=(0, 2000), intermediates=("none",), examples=False), share_scratch=False)
+    evidence = gather(read_study(study))
+    assert evidence.series_names == ("none", "2,000")
+    assert evidence.panels == ("arm: plain", "arm: pooled")
+    section = compose_section("scores", evidence)
+    assert section is not None
+    assert [panel.heading for panel in section.figures[0].panels] == ["arm: plain", "arm: pooled"]
+
+
+def test_only_crowded_panels_are_split_by_arm() -> None:
+    rows = [
+        {"pretrain_images": 0, "intermediate": stage, "finetune_images": 100, "seed": 0, "arm": arm}
+        for stage, arm in (("none", "long, short"), ("spatial", "long"), ("spatial", "short"))
+    ]
+    table = pd.DataFrame(rows)
+    assert with_series(table, table)["panel"].tolist() == [
+        "intermediate stage: none",
+        "intermediate stage: spatial, arm: long",
+        "intermediate stage: spatial, arm: short",
+    ]
+
+
+def test_arms_that_other_settings_tell_apart_give_them_their_names() -> None:
+    rows = [
+        {
+            "pretrain_images": 2000,
+            "pretrain_length": length,
+            "intermediate": "none",
+            "encoder": encoder,
+            "finetune_images": 100,
+            "seed": 0,
+            "arm": arm,
+        }
+        for length, encoder, arm in (("10 epochs", "small", "a"), ("20 epochs", "small", "b"))
+    ]
+    table = pd.DataFrame(rows)
+    assert with_series(table, table)["series"].tolist() == ["2,000, 10 epochs, a", "2,000, 20 epochs, b"]
+    panels = table.assign(pretrain_length="10 epochs", encoder=["small", "large"])
+    assert with_series(panels, panels)["panel"].tolist() == ["encoder: small, arm: a", "encoder: large, arm: b"]
+    assert with_series(table.assign(arm=None), table.assign(arm=None))["series"].tolist() == ["2,000, 10 epochs", "2,000, 20 epochs"]
