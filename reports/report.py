@@ -111,5 +111,5 @@ def _evidence(study: ReportData) -> tuple[Evidence | None, str]:
         return None, f"The runs have no score ({known}), which the figures of a study are about, so none is drawn."
     evidence = gather(study)
     if evidence.runs.empty:
-        return None, f"No finished run has a finite {score.words} ({len(study.runs)} finished), so there is nothing to draw."
+        return None, f"No finished run has a finite {score.title} ({len(study.runs)} finished), so there is nothing to draw."
     return evidence, ""

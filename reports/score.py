@@ -5,6 +5,7 @@ fine-tuning.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 
@@ -18,26 +19,41 @@ NO_TASK = ""
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A column of the runs table, higher being better, in shares of 1."""
+    """A column of the runs table with what its documentation says."""
 
     column: str
-    words: str
+    title: str
     """What it is called within a sentence: 'mIoU', 'top‑1 accuracy'."""
+    better: Literal["higher", "lower"] = "higher"
+    lowest: float | None = None
+    highest: float | None = None
+    """Bounds of its values; None where there is none."""
 
     @property
     def start(self) -> str:
         """What it is called where a sentence begins with it."""
-        return self.words if any(letter.isupper() for letter in self.words) else self.words[0].upper() + self.words[1:]
+        return self.title if any(letter.isupper() for letter in self.title) else self.title[0].upper() + self.title[1:]
 
     @property
-    def is_of_classes(self) -> bool:
-        """Whether it counts images whose class was named, and not pixels."""
-        return self.column in ("accuracy", "top5_accuracy")
+    def better_side(self) -> str:
+        """Where a better difference lies: 'Above' or 'Below' zero."""
+        return "Above" if self.better == "higher" else "Below"
+
+    def clipped(self, domain: tuple[float, float]) -> tuple[float, float]:
+        """The range without values that the score cannot have."""
+        low, high = domain
+        return (low if self.lowest is None else max(low, self.lowest), high if self.highest is None else min(high, self.highest))
 
 
 def named_score(column: Column) -> Score:
-    """A column with its words, the hyphen of 'top-1' one that no line breaks at."""
-    return Score(column=column.name, words=column.title.replace("top-", "top‑"))
+    """A documented column; the hyphen of 'top-1' becomes one that no line breaks at."""
+    return Score(
+        column=column.name,
+        title=column.title.replace("top-", "top‑"),
+        better=column.better or "higher",
+        lowest=column.lowest,
+        highest=column.highest,
+    )
 
 
 def score_of(runs: pd.DataFrame) -> Score:

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.runs.columns import RUN_COLUMNS
-from reports.comparison.pair import MEASURED, Pair
+from reports.comparison.pair import MEASURED_ROLES, Pair
 from reports.report_data import ReportData, read_json, read_provenance
 
-NOT_SETTINGS = {"study", "run_id", "cell_id", "trunk_id", "pretrain_id", "intermediate_id", "test_images", *MEASURED}
+NOT_SETTINGS = {name for name, column in RUN_COLUMNS.items() if column.role == "id" and name != "arm" or column.role in MEASURED_ROLES}
 MOST_VALUES = 6
 """Values of one setting that are written out."""
 

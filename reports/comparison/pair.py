@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.runs.columns import RUN_COLUMNS
+from analysis.runs.columns import column_of
 from reports.report_data import ReportData, ReportError, read_study
 from reports.score import Score, score_of
 
@@ -35,21 +35,8 @@ STEPS = ("intermediate_steps", "finetune_steps")
 runs apart.
 """
 MATCHED = ("seed", *STUDY_SETTINGS, "finetune_images", "finetune_task")
-MEASURED = (
-    "train_mim_loss",
-    "val_mim_loss",
-    "intermediate_accuracy",
-    "finetune_train_loss",
-    "test_loss",
-    "pixel_accuracy",
-    "miou",
-    "miou_ucl",
-    "iou_foreground",
-    "iou_background",
-    "iou_border",
-    "accuracy",
-    "top5_accuracy",
-)
+MEASURED_ROLES = frozenset({"measure", "loss", "score"})
+"""Columns with these roles hold results; the others identify a run or set it up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +83,11 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
     finite = []
     for study in studies:
         if score.column not in study.runs.columns:
-            raise ReportError(f"The runs of {study.folder} have no {score.words}, which studies are compared by; give it a column {score.column}.")
+            raise ReportError(f"The runs of {study.folder} have no {score.title}, which studies are compared by; give it a column {score.column}.")
         good = study.runs.loc[np.isfinite(study.runs[score.column].to_numpy(dtype=float))]
         if good.empty:
             raise ReportError(
-                f"{study.folder} has no finished run with a finite {score.words} yet, so there is nothing to compare; wait until one is."
+                f"{study.folder} has no finished run with a finite {score.title} yet, so there is nothing to compare; wait until one is."
             )
         finite.append(good)
     plans = [study.planned if study.planned is not None and len(study.planned) else runs for study, runs in zip(studies, finite, strict=True)]
@@ -190,7 +177,7 @@ def _why(runs: pd.DataFrame, names: tuple[str, str], match: tuple[str, ...]) -> 
 
 
 def _same(first: pd.DataFrame, second: pd.DataFrame, score: str) -> pd.DataFrame:
-    columns = [name for name in MEASURED if name in RUN_COLUMNS and name in first.columns and name in second.columns]
+    columns = [name for name in first.columns if name in second.columns and column_of(first, name).role in MEASURED_ROLES]
     both = first.drop_duplicates("run_id").merge(second.drop_duplicates("run_id"), on="run_id", suffixes=("_a", "_b"))
     equal = np.ones(len(both), dtype=bool)
     for name in columns:

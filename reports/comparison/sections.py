@@ -61,7 +61,7 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
     """The forest plot of B - A, and its pairs; a sentence where there is no pair, or every
     difference is zero.
     """
-    heading, score = "Paired differences", pair.score.words
+    heading, score = "Paired differences", pair.score.title
     effects = differences.effects
     if effects is None:
         return Section(identity="differences", heading=heading, paragraphs=(differences.reason,))
@@ -86,8 +86,8 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
         identity="figure-differences",
         claim=f"Over all cells {score} changes by {signed(overall['estimate'])} from {pair.names[0]} to {pair.names[1]}{survive}",
         subtitle=f"One row is one cell: the mean difference of its pairs of runs ({count(len(effects.pairs))} pairs in all) with its "
-        f"{percent(effects.level)} interval over independent groups of runs, not corrected. The first row is all cells together. Right of "
-        f"zero, {pair.names[1]} is better.",
+        f"{percent(effects.level)} interval over independent groups of runs, not corrected. The first row is all cells together. "
+        f"{'Right' if pair.score.better == 'higher' else 'Left'} of zero, {pair.names[1]} is better.",
         description=words,
         panels=(Panel(identity="differences-0", chart=forest(drawn, x_title=f"difference in {score}", x_domain=domain), alternative=words),),
         notes=tuple(notes),
@@ -107,7 +107,7 @@ def score_section(pair: Pair) -> Section:
     order = [(where, of) for where in ordered_panels(whole) for of in ordered_series(whole)]
     means = summarise_cells(runs, by=["where", "of", "series", "finetune_images"], outcome=score.column, level=LEVEL)
     domain = padded_domain(runs[score.column], means["low"], means["high"])
-    domain = (max(domain[0], 0.0), min(domain[1], 1.0))
+    domain = score.clipped(domain)
     panels: list[Panel] = []
     there = set(zip(runs["where"], runs["of"], strict=True))
     order = [one for one in order if one in there]
@@ -120,11 +120,11 @@ def score_section(pair: Pair) -> Section:
             series_names=pair.names,
             series_title="study",
             score=score.column,
-            score_title=score.words,
+            score_title=score.title,
             y_domain=domain,
         )
         heading = in_words(of) + (f"; {where}" if where else "")
-        alternative = f"Mean {score.words} {heading}: {'; '.join(_ends(line, name) for name in pair.names if name in set(line['series']))}."
+        alternative = f"Mean {score.title} {heading}: {'; '.join(_ends(line, name) for name in pair.names if name in set(line['series']))}."
         panels.append(Panel(identity=f"scores-{len(panels)}", chart=chart, alternative=alternative, heading=heading))
     average = [float(runs.loc[runs["study"] == name, score.column].mean()) for name in pair.names]
     counts = [int((runs["study"] == name).sum()) for name in pair.names]
@@ -132,7 +132,7 @@ def score_section(pair: Pair) -> Section:
     names = {"where": "panel", "of": "series"}
     figure = Figure(
         identity="figure-scores",
-        claim=f"Mean {score.words} over all finished runs is {decimals(average[0])} in {pair.names[0]} and {decimals(average[1])} in {pair.names[1]}",
+        claim=f"Mean {score.title} over all finished runs is {decimals(average[0])} in {pair.names[0]} and {decimals(average[1])} in {pair.names[1]}",
         subtitle=f"Each point is one run ({joined([f'{count(number)} of {name}' for name, number in zip(pair.names, counts, strict=True)])}), "
         f"paired or not; lines join the means of the cells, bars are Student's t intervals ({percent(LEVEL)}) over their runs; both axes "
         "start above zero.",

@@ -35,7 +35,7 @@ def findings_of(pair: Pair, differences: Differences) -> tuple[Statement, ...]:
     found.append(
         Statement(
             verdict=VERDICTS[bool(overall["p"] < ALPHA)],
-            claim=f"On average {pair.names[1]} differs from {pair.names[0]} in {pair.score.words}.",
+            claim=f"On average {pair.names[1]} differs from {pair.names[0]} in {pair.score.title}.",
             source="",
             sentence=sentence(effects.sentence(overall)) + _excluded(overall["low"], overall["high"], effects.level),
         )
@@ -50,7 +50,7 @@ def findings_of(pair: Pair, differences: Differences) -> tuple[Statement, ...]:
                 source="",
                 sentence=f"{count(survive)} of {count(len(tested))} cells differ at p < {ALPHA:g} after Holm's correction; the differences "
                 f"of cells lie between {signed(effects.table['difference'].min())} and {signed(effects.table['difference'].max())} "
-                f"{pair.score.words}.",
+                f"{pair.score.title}.",
             )
         )
     return tuple(found)
@@ -63,7 +63,7 @@ def equal_words(pair: Pair) -> str:
     if equal == all_of:
         return f"{said}."
     largest = pair.same["largest_difference"].max()
-    apart = f"the largest difference in {pair.score.words} is {largest:.2g}"
+    apart = f"the largest difference in {pair.score.title} is {largest:.2g}"
     return f"{said}; {apart}. Equal settings gave other numbers: look at code, versions and device."
 
 

@@ -30,7 +30,7 @@ def intermediate(evidence: Evidence) -> Figure:
 
 
 def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str, better: str) -> Figure:
-    score = evidence.score.words
+    score = evidence.score.title
     rows, pairs = effects_with_series(effects, evidence.runs)
     y_domain = padded_domain(rows["low"], rows["high"], rows["difference"], pairs["difference"], [0.0])
     panels = []
@@ -56,7 +56,7 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     subtitle = (
         f"{'Pairs are not drawn, only counted' if many else 'Short dashes'}: the {count(len(pairs))} pairs of runs that differ in this alone. "
         f"Points: their mean difference in {score}. "
-        f"{bars} Above the line at zero, {better}. Sizes are evenly spaced."
+        f"{bars} {evidence.score.better_side} the line at zero, {better}. Sizes are evenly spaced."
     )
     named = [f"{in_words(row['series'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
     left_out = effects.n_unmatched_treatment + effects.n_unmatched_baseline + effects.n_without_outcome
@@ -93,7 +93,7 @@ def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
     said = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
     series = in_words(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
     panel = str(ends["panel"].iloc[0])
-    return f"{series} changes {evidence.score.words} by {' and '.join(said)}" + (f" ({panel})" if panel else "")
+    return f"{series} changes {evidence.score.title} by {' and '.join(said)}" + (f" ({panel})" if panel else "")
 
 
 def _verdict(row: pd.Series, level: float) -> str:

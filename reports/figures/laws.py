@@ -120,9 +120,12 @@ def backtest(evidence: Evidence) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
         # of it.
         means = part.groupby("finetune_images")[evidence.score.column].mean()
         try:
-            if ((means <= 0) | (means >= 1)).any():
-                raise AnalysisError("a mean score of 0 or 1 has no law inside its range.")
-            choice = choose_law(means.index.to_numpy(dtype=float), means.to_numpy(), y_range=(0.0, 1.0))
+            low, high = evidence.score.lowest, evidence.score.highest
+            if (low is not None and (means <= low).any()) or (high is not None and (means >= high).any()):
+                raise AnalysisError(
+                    f"a mean score of {' or '.join(f'{end:g}' for end in (low, high) if end is not None)} has no law inside its range."
+                )
+            choice = choose_law(means.index.to_numpy(dtype=float), means.to_numpy(), y_range=None if low is high is None else (low, high))
         except AnalysisError as error:
             reasons.append((in_words(series), str(error)))
             continue

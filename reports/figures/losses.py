@@ -130,7 +130,7 @@ def with_correlations(evidence: Evidence, section: Section) -> Section:
         return section
     table = make_table(
         correlation.table,
-        caption=f"Correlations of validation loss with {evidence.score.words}, over all runs and within levels",
+        caption=f"Correlations of validation loss with {evidence.score.title}, over all runs and within levels",
         file_name="correlations.csv",
     )
     is_told = any(figure.identity == "figure-correlation" for figure in section.figures)
@@ -158,10 +158,10 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
         part = runs.loc[runs["panel"] == panel]
         words = (
             f"{len(part)} {'runs' if counted == len(runs) else 'cells'}{f' ({panel})' if panel else ''}: validation loss "
-            f"{decimals(part['val_mim_loss'].min())} to {decimals(part['val_mim_loss'].max())}, {score.words} "
+            f"{decimals(part['val_mim_loss'].min())} to {decimals(part['val_mim_loss'].max())}, {score.title} "
             f"{decimals(part[score.column].min())} to {decimals(part[score.column].max())}."
         )
-        chart = loss_and_score(part, sizes=sizes, score=score.column, score_title=score.words, x_domain=domains[0], y_domain=domains[1])
+        chart = loss_and_score(part, sizes=sizes, score=score.column, score_title=score.title, x_domain=domains[0], y_domain=domains[1])
         panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=words, heading=panel))
     turned = ", and the sign turns within levels" if correlation.signs_differ else ""
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"

@@ -50,10 +50,10 @@ def phase_figure(evidence: Evidence) -> Figure | str:
         part = points.loc[points["finetune_images"] == size]
         heading = f"{count(size)} labels"
         chart = loss_against_score(
-            part, lines_of(part, slopes), groups=groups, y_title=score.words, x_domain=domains[0], y_domain=domains[1]
+            part, lines_of(part, slopes), groups=groups, y_title=score.title, x_domain=domains[0], y_domain=domains[1]
         )  # fmt: skip
         words = (
-            f"{heading}, {count(len(part))} points: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}, {score.words} "
+            f"{heading}, {count(len(part))} points: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}, {score.title} "
             f"{decimals(part['score'].min())} to {decimals(part['score'].max())}; {int((part['group'] == RISES).sum())} in overfitting series."
         )
         panels.append(Panel(identity=f"phases-{number}", chart=chart, alternative=words, heading=heading))
@@ -62,7 +62,7 @@ def phase_figure(evidence: Evidence) -> Figure | str:
         notes.append(f"{len(panels)} of {points['finetune_images'].nunique()} numbers of labels are drawn; the table has all.")
     each = "one run" if counted == len(points) else "the mean over the runs of one cell"
     return Figure(
-        claim=_claim(relations, slopes, score.words),
+        claim=_claim(relations, slopes, score.title),
         subtitle=f"Each point is {each} ({count(counted)} runs without an intermediate stage). Lines: the slope of each phase"
         f"{_adjusted(relations)}, drawn through the mean of its points in each panel; {percent(LEVEL)} intervals, clustered on series, stand below. "
         "Overfitting: the loss does not fall at every step to a longer pre-training. Both axes start above zero.",

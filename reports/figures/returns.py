@@ -120,7 +120,7 @@ def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     if len(stops):
         caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law (90% intervals)"
         tables.append(make_table(stops, caption=caption, file_name="returns_stopping_points.csv"))
-        notes += _stopping_words(stops, noise, evidence.score.words)
+        notes += _stopping_words(stops, noise, evidence.score.title)
     return _figure(
         steps,
         noise,
@@ -187,7 +187,7 @@ def _figure(
             series_names=series_names,
             series_title=series_title,
             x_title=x_title,
-            y_title=f"{score.words} per doubling",
+            y_title=f"{score.title} per doubling",
             y_domain=domain,
             noise=noise,
         )
@@ -204,7 +204,7 @@ def _figure(
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
         said.append(f"Bars are missing where {reason}.")
     return Figure(
-        claim=_claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.words),
+        claim=_claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
         f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
         description=" ".join(panel.alternative for panel in made),
@@ -248,7 +248,7 @@ def stopping_points(evidence: Evidence, noise: float) -> pd.DataFrame:
             rows.append((law.panel, law.series, "no law", *nothing, None, law.reason))
             continue
         try:
-            point = diminishing_returns(law.fit, noise_sd=noise, better="higher").noise
+            point = diminishing_returns(law.fit, noise_sd=noise, better=evidence.score.better).noise
         except AnalysisError as error:
             rows.append((law.panel, law.series, "no answer", *nothing, None, str(error)))
             continue

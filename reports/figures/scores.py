@@ -32,17 +32,16 @@ def scores(evidence: Evidence) -> Figure:
     if is_many:  # the mean of each cell stands for its runs
         runs = cells.rename(columns={"mean": score.column})
     y_domain = padded_domain(runs[score.column], curves["low"], curves["high"], curves["mean"], means["low"], means["high"])
-    # A band that the law cannot pin down may be wider than the score itself, which has no values
-    # outside 0 to 1.
-    y_domain = (max(y_domain[0], 0.0), min(y_domain[1], 1.0))
+    # The band of a law that the runs barely determine can reach beyond the bounds of the score.
+    y_domain = score.clipped(y_domain)
     panels = []
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
     for number, panel in enumerate(shown):
         drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
         chart = score_by_labels(
-            drawn[0], drawn[1], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.words, y_domain=y_domain
+            drawn[0], drawn[1], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.title, y_domain=y_domain
         )
-        words = described(cells.loc[cells["panel"] == panel], score.words)
+        words = described(cells.loc[cells["panel"] == panel], score.title)
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
     columns = ["panel", "series", "finetune_images", "seed", score.column, "run_id"]
     tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")] if not is_many else []
@@ -51,7 +50,7 @@ def scores(evidence: Evidence) -> Figure:
         tables.append(make_table(curves, caption="Laws along the axis (the lines and bands)", file_name="scores_curves.csv"))
     tables.append(make_table(cells, caption="Means of the cells", file_name="scores_means.csv"))
     return Figure(
-        claim=ends_claim(cells, evidence.series_names, score.words),
+        claim=ends_claim(cells, evidence.series_names, score.title),
         subtitle=_subtitle(evidence, is_many, bool(len(curves)), bool(len(means))),
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -150,7 +149,7 @@ def _notes(evidence: Evidence, shown: Sequence[str]) -> list[str]:
     if len(shown) < len(evidence.panels):
         notes.append(f"{len(shown)} of {len(evidence.panels)} panels are drawn; the tables have all.")
     if evidence.not_finite:
-        notes.append(f"{evidence.not_finite} finished runs have no finite {evidence.score.words} and are left out everywhere.")
+        notes.append(f"{evidence.not_finite} finished runs have no finite {evidence.score.title} and are left out everywhere.")
     return [*notes, *law_notes(evidence.laws)]
 
 

@@ -80,7 +80,7 @@ def surface_figure(evidence: Evidence) -> Figure | str:
     cells = pd.concat([one.cells.assign(grid=one.name, over_smallest=one.cells["mean"] - _smallest(one)) for one in grids], ignore_index=True)
     has_law = any(drawn_law(one) is not None for one in grids)
     law_words = (
-        f"The law of the error, 1 − {evidence.score.words}, in pre-training images P and labels F is fitted to the runs without an intermediate "
+        f"The law of the error, 1 − {evidence.score.title}, in pre-training images P and labels F is fitted to the runs without an intermediate "
         f"stage; its parameters have {percent(LEVEL)} intervals, a bootstrap over pre-trainings, in the tables below."
         if has_law
         else "No law of both sizes is drawn; the notes say why."
@@ -112,13 +112,13 @@ def _grid(name: str, runs: pd.DataFrame, score: Score) -> Grid:
     laws, reasons = {}, []
     material = prepare(runs.drop(columns=["series", "panel"]), outcome=score.column, level=LEVEL, margin=MARGIN)
     if (runs["intermediate"] != "none").all():
-        return Grid(score=score.words, name=name, cells=cells, laws={}, reason="The law is asked of the runs without an intermediate stage.")
+        return Grid(score=score.title, name=name, cells=cells, laws={}, reason="The law is asked of the runs without an intermediate stage.")
     for law in (LAW, SECOND_LAW):
         try:
             laws[law] = surface(material, law)
         except AnalysisError as error:
             reasons.append(str(error))
-    return Grid(score=score.words, name=name, cells=cells, laws=laws, reason="" if laws else sentence(reasons[0]))
+    return Grid(score=score.title, name=name, cells=cells, laws=laws, reason="" if laws else sentence(reasons[0]))
 
 
 def drawn_law(grid: Grid) -> SurfaceFit | None:

@@ -4,6 +4,8 @@ fewer give after it.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -86,18 +88,18 @@ def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
             paired = told and _seeds_in_order(evidence, law) == _seeds_in_order(evidence, scratch)
             sizes = sorted(float(size) for size in set(law.fit.x))
             try:
-                rows += [_row(law, scratch, size, paired) for size in sizes]
+                rows += [_row(law, scratch, size, paired, evidence.score.better) for size in sizes]
             except AnalysisError as error:
                 cases.append((name, str(error)))
     pretrained = sum(law.series != NO_PRETRAINING for law in evidence.laws)
     return pd.DataFrame(rows, columns=COLUMNS), by_reason("Nothing can be said", cases, of=pretrained)
 
 
-def _row(law: SeriesLaw, scratch: SeriesLaw, size: float, paired: bool) -> tuple[object, ...]:
+def _row(law: SeriesLaw, scratch: SeriesLaw, size: float, paired: bool, better: Literal["higher", "lower"]) -> tuple[object, ...]:
     assert law.fit is not None
     assert scratch.fit is not None
     with np.errstate(all="ignore"):  # an interval without an end overflows on the way to it
-        one = exchange_rate(law.fit, scratch.fit, size, paired=paired, better="higher")
+        one = exchange_rate(law.fit, scratch.fit, size, paired=paired, better=better)
     low, high = one.interval or (float("nan"), float("nan"))
     found = one.status == "found"
     return (

@@ -58,7 +58,7 @@ def compose_published(published: Published) -> Page:
 
 def lead_of(published: Published) -> str:
     """What the table holds, in one sentence made from it."""
-    table, score = published.table, named_score(column_of(published.table, published.outcome)).words
+    table, score = published.table, named_score(column_of(published.table, published.outcome)).title
     if published.kind == "cells":
         runs = joined([count(number) for number in sorted(table["n_runs"].unique())])
         return f"Mean {score} of {count(len(table))} cells of {runs} runs: {settings_words(table)}."

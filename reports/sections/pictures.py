@@ -23,10 +23,17 @@ def with_pictures(evidence: Evidence, section: Section) -> Section:
     """The section with predictions at the largest fine-tuning size and reconstructions."""
     stages = _finetuned(evidence)
     of = f"after fine-tuning on {count(evidence.sizes[-1])} labelled images, one model for each series (its lowest seed)"
+    blocks = _classified(stages, of) or _segmented(stages, of)
+    rebuilt = reconstruction_block(evidence)
+    return replace(section, galleries=(*blocks, *([rebuilt] if rebuilt is not None else [])))
+
+
+def _segmented(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
+    """The galleries of a prediction for each pixel, or what is said where no picture was kept."""
     blocks = []
-    if evidence.score.is_of_classes:
-        return _with(section, evidence, _classified(stages, of))
-    ranked = ranked_gallery(stages)
+    ranked, same = ranked_gallery(stages), gallery(stages, shared=("image", "truth"), own="prediction")
+    if not same.rows:
+        return [PictureBlock(heading="Predictions on the same images", subtitle=f"Predictions {of}.", pictures=same)]
     if ranked.rows:
         blocks.append(
             PictureBlock(
@@ -41,29 +48,26 @@ def with_pictures(evidence: Evidence, section: Section) -> Section:
             heading="Segmentations of the same images",
             subtitle=f"Predictions {of}. The test images are evenly spaced through the test set, not chosen by their outcome. {COLOURS} "
             "Hover for each image's own score.",
-            pictures=gallery(stages, shared=("image", "truth"), own="prediction"),
+            pictures=same,
         )
     )
-    return _with(section, evidence, blocks)
-
-
-def _with(section: Section, evidence: Evidence, blocks: list[PictureBlock]) -> Section:
-    rebuilt = reconstruction_block(evidence)
-    return replace(section, galleries=(*blocks, *([rebuilt] if rebuilt is not None else [])))
+    return blocks
 
 
 def _classified(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
-    """The galleries of a classification."""
-    ranked, words = ranked_class_gallery(stages), "Under each: its class, the one named, and in brackets the probability that its class got."
+    """The galleries of a classification; none where the pictures are of something else."""
+    ranked, same = ranked_class_gallery(stages), class_gallery(stages)
+    if not same.rows:
+        return []
+    below = "Under each: its class, the predicted class, and in brackets the probability of its class."
     blocks = []
     if ranked.rows:
         subtitle = (
-            f"Test images {of}, ranked by the probability that their class got; none is picked by hand, and they differ from series to "
-            f"series. {words}"
+            f"Test images {of}, ranked by the probability of their class; none is picked by hand, and they differ from series to series. {below}"
         )
         blocks.append(PictureBlock(heading="Best, median and worst classification", subtitle=subtitle, pictures=ranked))
-    subtitle = f"Test images {of}, evenly spaced through the test set and not chosen by their outcome. {words}"
-    return [*blocks, PictureBlock(heading="Classifications of the same images", subtitle=subtitle, pictures=class_gallery(stages))]
+    subtitle = f"Test images {of}, evenly spaced through the test set and not chosen by their outcome. {below}"
+    return [*blocks, PictureBlock(heading="Classifications of the same images", subtitle=subtitle, pictures=same)]
 
 
 def _finetuned(evidence: Evidence) -> list[tuple[str, Path]]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.runs.columns import column_of
+from analysis.runs.columns import column_of, score_columns
 from reports.charts.coverage import coverage_map
 from reports.coverage import STATES, GridState, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
@@ -17,7 +17,8 @@ from reports.series import ordered_panels, ordered_series, spread_out, telling
 
 MOST_SERIES, MOST_PANELS = 24, 6
 ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
-MEASURED_SHOWN = ("miou", "miou_ucl", "pixel_accuracy", "accuracy", "top5_accuracy", "val_mim_loss", "intermediate_accuracy")
+ALSO_SHOWN = ("val_mim_loss", "intermediate_accuracy")
+"""Results that the table of runs shows beside the scores."""
 
 
 def with_runs(evidence: Evidence, section: Section) -> Section:
@@ -25,14 +26,15 @@ def with_runs(evidence: Evidence, section: Section) -> Section:
     assert evidence.cells is not None  # the page has this section only if a run is finished
     runs = evidence.study.runs
     varied = [name for name in telling(runs) if name not in ALWAYS_SHOWN]
-    measured = [name for name in MEASURED_SHOWN if name in runs.columns and runs[name].notna().any()]
+    measured = [column.name for column in score_columns(runs) if not column.name.startswith("iou_")]
+    measured += [name for name in ALSO_SHOWN if name in runs.columns and runs[name].notna().any()]
     shown = [*varied, *ALWAYS_SHOWN, *measured, "run_id"]
     ordered = runs.sort_values([*varied, *ALWAYS_SHOWN], kind="stable")
     meanings = {str(name): column_of(runs, str(name)).description for name in runs.columns}
     tables = (
         make_table(
             evidence.cells,
-            caption=f"Mean {evidence.score.words} of each cell, its standard deviation over runs, and Student's t interval (90%) over runs",
+            caption=f"Mean {evidence.score.title} of each cell, its standard deviation over runs, and Student's t interval (90%) over runs",
             file_name="cells.csv",
         ),
         make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=meanings),

@@ -25,7 +25,7 @@ def best_score(evidence: Evidence) -> Figure | str:
     table = evidence.runs.groupby("finetune_images")[evidence.score.column].max().rename("best").reset_index()
     chart = alt.layer(alt.Chart(table).mark_line().encode(x="finetune_images:Q", y="best:Q"))
     return Figure(
-        claim=f"The best {evidence.score.words} is {table['best'].max():.3f}",
+        claim=f"The best {evidence.score.title} is {table['best'].max():.3f}",
         subtitle="Each point is the best run.",
         description="The best runs.",
         panels=(Panel(identity="best-score-0", chart=chart, alternative="The best runs."),),
