@@ -14,7 +14,7 @@ from analysis.runs.columns import RUN_COLUMNS
 from reports.comparison.pair import MEASURED_ROLES, Pair
 from reports.report_data import ReportData, read_json, read_provenance
 
-NOT_SETTINGS = {name for name, column in RUN_COLUMNS.items() if column.role == "id" and name != "arm" or column.role in MEASURED_ROLES}
+NOT_SETTINGS = {name for name, column in RUN_COLUMNS.items() if (column.role == "id" and name != "arm") or column.role in MEASURED_ROLES}
 MOST_VALUES = 6
 """Values of one setting that are written out."""
 
