@@ -1,14 +1,15 @@
-"""What scheduling a stage costs, on stages that do nothing but write their result: ours beside
-plain Ray Tune, and a plan of ten thousand.
+"""Measures what it costs to schedule a stage, compared with plain Ray Tune, and for 10,000 stages.
+
+The stages only write their result.
 
     # 300 stages here, 20 trials of plain Tune; about a minute
     python -m benchmarks.scheduling
     # 10,000 stages: planning, the whole scheduler, status, memory
     python -m benchmarks.scheduling --large
 
-Each case runs in a process of its own with a Ray of its own, on as many workers as there are cores.
-Seconds a stage are counted from the first stage's end to the last one's, so that starting Ray and
-the first workers is not in them; it is given apart.
+Each case runs in its own process with its own Ray, on as many workers as there are cores. Seconds
+per stage are counted from the end of the first stage to that of the last, without the start of Ray
+and the first workers, which is listed separately.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def pretend(work: Any, report: Any, stop: Any) -> dict[str, float]:
 
 
 class Ends:
-    """A watcher that notes when each stage ended."""
+    """A watcher that records when each stage ended."""
 
     def __init__(self) -> None:
         self.moments_s: list[float] = []
@@ -66,7 +67,7 @@ class Ends:
 
 
 def ours(stages: int, scratch: Path) -> dict[str, float]:
-    """Plan, write and run so many pretended stages with the scheduler of this package."""
+    """Plan, write and run this many pretended stages with our scheduler."""
     from scaling.cluster.ray_settings import apply_ray_settings
 
     apply_ray_settings()
@@ -123,7 +124,7 @@ def ours(stages: int, scratch: Path) -> dict[str, float]:
 
 
 def plain_tune(trials: int, scratch: Path) -> dict[str, float]:
-    """So many trials of Ray Tune as it comes, each of which writes a result and does nothing else."""
+    """Run this many trials of plain Ray Tune, each of which only writes a result."""
     import ray
     from ray import tune
 
@@ -145,7 +146,7 @@ def plain_tune(trials: int, scratch: Path) -> dict[str, float]:
 
 
 def memory_gb(*, peak: bool = False) -> float:
-    """Memory of this process: now, or the most there ever was."""
+    """Memory of this process: now, or its peak."""
     if peak:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024**3

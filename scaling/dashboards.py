@@ -1,9 +1,8 @@
-"""The Grafana dashboard of a study; docs/watching.md says how to connect it.
+"""Makes the Grafana dashboard of a study; docs/watching.md says how to connect it.
 
-    python -m scaling.dashboards          print it, to be imported in Grafana (Dashboards, New, Import)
+    python -m scaling.dashboards          print it, for Grafana (Dashboards, New, Import)
 
-scaling/grafana/scaling-law-laboratory.json is what that prints, for those who have no Python at
-hand.
+scaling/grafana/scaling-law-laboratory.json holds what it prints, for use without Python.
 """
 
 from __future__ import annotations
@@ -85,13 +84,13 @@ def _number(title: str, text: str, query: str, *, unit: str = "short", colour: s
 
 
 def _running() -> dict[str, Any]:
-    """A table of what runs now, one stage a row."""
+    """A table of running stages, one per row."""
     held_out = '{study=~"$study", measure!="train_mim_loss"}'  # of the two losses of a pre-training
     columns = {"progress": "percentunit", "images_per_s": "short", "seconds_left": "s", "loss": "short", "score": "percentunit"}
     panel = _panel(
         "table",
         "Running stages",
-        "One row for each stage that runs now; a stage that has ended leaves within half a minute.",
+        "One row per running stage; a stage that has ended disappears within half a minute.",
         {name: f"max by (title, stage) (ray_scaling_stage_{name}{held_out if name == 'loss' else _OURS})" for name in columns},
         stat=True,
         options={"showHeader": True, "cellHeight": "sm"},
@@ -132,16 +131,16 @@ def panels() -> list[tuple[int, int, dict[str, Any]]]:
         (
             4,
             4,
-            _number("Progress", "Share of the work of this launch that is done.", f"ray_scaling_study_progress{_OURS}", unit="percentunit", max=1),
+            _number("Progress", "Share of this launch's work that is done.", f"ray_scaling_study_progress{_OURS}", unit="percentunit", max=1),
         ),
-        (4, 4, _number("Time left", "Forecast, from the pace so far.", f'{left}{{study=~"$study", bound="middle"}}', unit="s")),
-        (4, 4, _number("Running", "Stages that run now.", stages("running"), colour="blue")),
-        (4, 4, _number("Failed", "Stages that failed for good.", stages("failed"), colour="red")),
-        (4, 4, _number("Blocked", "Stages that wait for one that failed.", stages("blocked"), colour="red")),
+        (4, 4, _number("Time left", "Forecast, from the speed so far.", f'{left}{{study=~"$study", bound="middle"}}', unit="s")),
+        (4, 4, _number("Running", "Stages that are running.", stages("running"), colour="blue")),
+        (4, 4, _number("Failed", "Stages that failed finally.", stages("failed"), colour="red")),
+        (4, 4, _number("Blocked", "Stages that need one that failed.", stages("blocked"), colour="red")),
         (
             4,
             4,
-            _number("Tried again", "Attempts that failed and were followed by another.", f"sum(ray_scaling_study_retries{_OURS})", colour="yellow"),
+            _number("Retries", "Attempts that failed and were followed by another.", f"sum(ray_scaling_study_retries{_OURS})", colour="yellow"),
         ),
         (12, 8, _lines("Stages by state", "All stages of the plan.", {"{{state}}": state}, stacked=True)),
         (12, 8, _lines("Time left", "Forecast with its range.", {"{{bound}}": f"{left}{_OURS}"}, unit="s")),
@@ -184,29 +183,27 @@ def panels() -> list[tuple[int, int, dict[str, Any]]]:
                 min=None,
             ),
         ),
-        (12, 8, _lines("Images per second", "Of all running stages together.", {per_kind: f"ray_scaling_study_images_per_s{_OURS}"}, stacked=True)),
+        (12, 8, _lines("Images per second", "All running stages together.", {per_kind: f"ray_scaling_study_images_per_s{_OURS}"}, stacked=True)),
         (
             12,
             8,
             _lines(
                 "Cost so far",
-                "Hours of GPUs and of CPU cores that stages have held.",
+                "GPU-hours and CPU-core-hours that stages have used.",
                 {"GPU-hours": f"sum(ray_scaling_study_gpu_hours{_OURS})", "CPU-core-hours": f"sum(ray_scaling_study_cpu_hours{_OURS})"},
             ),
         ),
         (
             12,
             8,
-            _lines(
-                "CPU use", "Of each machine, from Ray.", {"{{instance}}": "max by (instance) (ray_node_cpu_utilization)"}, unit="percent", max=100
-            ),
+            _lines("CPU use", "Per machine, from Ray.", {"{{instance}}": "max by (instance) (ray_node_cpu_utilization)"}, unit="percent", max=100),
         ),
         (
             12,
             8,
             _lines(
                 "GPU use",
-                "Of each GPU, from Ray; empty where there is none.",
+                "Per GPU, from Ray; empty without GPUs.",
                 {"{{instance}} GPU {{GpuIndex}}": "max by (instance, GpuIndex) (ray_node_gpus_utilization)"},
                 unit="percent",
                 max=100,
@@ -217,7 +214,7 @@ def panels() -> list[tuple[int, int, dict[str, Any]]]:
             8,
             _lines(
                 "Memory",
-                "Of each machine, and of its GPUs where it has any.",
+                "Per machine, and of its GPUs.",
                 {
                     "{{instance}}": "max by (instance) (ray_node_mem_used / ray_node_mem_total)",
                     "{{instance}} GPUs": "sum by (instance) (ray_node_gram_used) / "
@@ -231,8 +228,8 @@ def panels() -> list[tuple[int, int, dict[str, Any]]]:
             12,
             8,
             _lines(
-                "What stages hold of the cluster",
-                "CPU cores and GPUs that are given out, of those there are.",
+                "Resources in use",
+                "CPU cores and GPUs held by stages, and available ones.",
                 {"{{Name}} {{State}}": 'sum by (Name, State) (ray_resources{Name=~"CPU|GPU"})'},
                 stacked=False,
             ),

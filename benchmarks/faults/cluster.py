@@ -1,6 +1,4 @@
-"""A Ray cluster of two nodes on one machine, each with one core; controlled by lines on stdin to add a
-node in place of one that was killed.
-"""
+"""A Ray cluster of two nodes of one core each, on one machine; stdin asks for new nodes."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from ray.cluster_utils import Cluster
 
 
 def main() -> None:
-    """Print the address; then answer `node` with the process id of the second node, and `another`
-    after adding a new one.
+    """Print the address; then answer `node` with the second node's process id, and `another` by
+    adding a node.
     """
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)

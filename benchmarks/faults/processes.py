@@ -1,6 +1,4 @@
-"""The processes of one launch, found by who started whom, so that nothing else on the machine is
-hurt.
-"""
+"""Finds the processes of one launch by their parents, so that no other process is killed."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ def _parents() -> dict[int, int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes that this one started, and that those started."""
+    """All processes that a process started, directly or not."""
     parents = _parents()
     family = {pid}
     while True:
@@ -32,19 +30,19 @@ def descendants(pid: int) -> list[int]:
 
 
 def title(pid: int) -> str:
-    """The command line of a process; empty if it is gone."""
+    """The command line of a process; empty if it has ended."""
     with contextlib.suppress(OSError):
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 
 def is_worker(pid: int) -> bool:
-    """Whether it is a worker that trains; Ray calls agents of its own ray::... too."""
+    """Whether it is a worker that trains stages; Ray's own agents are called ray::... too."""
     return title(pid).startswith("ray::") and "Trainable" in title(pid)
 
 
 def workers(pid: int) -> list[int]:
-    """The workers below a process that train."""
+    """The workers below a process."""
     return [one for one in descendants(pid) if is_worker(one)]
 
 
@@ -53,13 +51,13 @@ def raylets(pid: int) -> list[int]:
     return [one for one in descendants(pid) if title(one).split(" ")[0].endswith("/raylet/raylet")]
 
 
-def control_stores(pid: int) -> list[int]:
+def gcs_servers(pid: int) -> list[int]:
     """Ray's global control stores (GCS) below a process."""
     return [one for one in descendants(pid) if title(one).split(" ")[0].endswith("/gcs/gcs_server")]
 
 
 def kill(pid: int) -> bool:
-    """kill -9; whether there was something to kill."""
+    """kill -9; returns whether the process existed."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
         return True

@@ -1,4 +1,4 @@
-"""The study that is hurt, its launches, and the account of what became of its stages."""
+"""The study into which faults are injected, its launches, and the report of what was lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 GRID = """\
-study: hurt
+study: faults
 encoder: pico/8@16
 pretrain:
   source: leaves
@@ -39,18 +39,18 @@ seeds: 2
 resources: {cpus: 1, gpus: 0}
 """
 STAGES = 22
-CHECKPOINT_S = 0.3  # stages of seconds, so that kills fall before, into and after the writing of checkpoints
+CHECKPOINT_S = 0.3  # stages take seconds: kills fall before, during and after the writing of checkpoints
 LAUNCH = f"import sys; from scaling.launch import main; sys.exit(main(sys.argv[1:], checkpoint_s={CHECKPOINT_S}))"
-PATIENCE_S = 600.0
+LIMIT_S = 600.0
 MOST_LAUNCHES = 100  # of one study; kills of the driver need one each
-# A dead raylet refuses connections and is noticed after 3 s instead of 14 s; one that is merely
-# slow still has 10 s for each answer.
+# Ray notices a dead raylet, which refuses connections, after 3 s instead of 14 s; a slow one still
+# has 10 s for each answer.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_health_check_period_ms": "500"}
 
 
 @dataclass(kw_only=True)
-class Account:
-    """What a fault did, over all its injections."""
+class FaultReport:
+    """What one kind of fault did, over all its injections."""
 
     fault: str
     injections: int = 0
@@ -65,7 +65,7 @@ class Account:
     seconds: float = 0.0
 
     def row(self) -> str:
-        """As a line of the table."""
+        """The line of the table."""
         equal = "yes" if self.tables_equal else "NO"
         cells = [
             self.fault,
@@ -84,31 +84,31 @@ class Account:
 HEADER = "| fault | injections | studies | launches | stages lost | stages run twice | tables equal | seconds | notes |\n" + "|---" * 9 + "|"
 
 
-class Hurt:
+class StudyUnderTest:
     """One study folder that is launched repeatedly until it is complete.
 
-    Whenever it is looked at, every finished stage must still have the very result file, by inode
-    and time, that it had when it was first seen.
+    At every check, each finished stage must still have the result file, by inode and time, that it
+    had when it was first seen.
     """
 
-    def __init__(self, data: Path, folder: Path, account: Account, environment: dict[str, str] | None = None) -> None:
-        self.data, self.folder, self.account = data, folder, account
+    def __init__(self, data: Path, folder: Path, report: FaultReport, environment: dict[str, str] | None = None) -> None:
+        self.data, self.folder, self.report = data, folder, report
         self.environment = os.environ | ENVIRONMENT | (environment or {})
         self.grid = folder.parent / f"{folder.name}.yaml"
         self.grid.write_text(GRID)
         self.launches = 0
         self.seen: dict[str, tuple[int, int]] = {}
         self.hidden: set[str] = set()
-        """Stages whose result was spoilt: the next result that they have counts as their first."""
+        """Stages whose result was truncated: their next result counts as the first."""
         self.twice: set[str] = set()
         self.log = folder.parent / f"{folder.name}.log"
-        account.studies += 1
+        report.studies += 1
 
     def start(self) -> subprocess.Popen[bytes]:
         """Launch the grid."""
-        self.account.launches += 1
+        self.report.launches += 1
         self.launches += 1
-        assert self.launches <= MOST_LAUNCHES, f"it does not get on: see {self.log}"
+        assert self.launches <= MOST_LAUNCHES, f"it makes no progress: see {self.log}"
         with open(self.log, "ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", LAUNCH, str(self.grid), "--data", str(self.data), "--out", str(self.folder), "--no-report"],
@@ -118,7 +118,7 @@ class Hurt:
                 start_new_session=True,
             )
 
-    def look(self) -> int:
+    def check_results(self) -> int:
         """Note which stages are done; returns how many."""
         for path in self.folder.glob("stages/*/result.json"):
             if path.parent.name in self.hidden:
@@ -145,74 +145,70 @@ class Hurt:
         return sizes
 
     def wait_until_training(self, process: subprocess.Popen[bytes], since: dict[str, int] | None = None) -> bool:
-        """Wait until something is written that was not there before; False if the launch ended
-        first.
-        """
+        """Wait until a stage writes something new; False if the launch ended first."""
         before = self.work() if since is None else since
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + LIMIT_S
         while process.poll() is None:
-            assert time.monotonic() < deadline, f"nothing happened for {PATIENCE_S:.0f} s: see {self.log}"
+            assert time.monotonic() < deadline, f"nothing happened for {LIMIT_S:.0f} s: see {self.log}"
             if self.work() != before:
                 return True
-            self.look()
+            self.check_results()
             time.sleep(0.02)
         return False
 
     def sleep(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
-        """Look on for a while; False if the launch ended first."""
+        """Wait and check results; False if the launch ended first."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if process.poll() is not None:
                 return False
-            self.look()
+            self.check_results()
             time.sleep(min(0.05, max(0.0, until - time.monotonic())))
         return process.poll() is None
 
     def end(self, process: subprocess.Popen[bytes]) -> int:
-        """Let the launch end; returns its exit status."""
-        deadline = time.monotonic() + PATIENCE_S
+        """Wait until the launch ends; returns its exit status."""
+        deadline = time.monotonic() + LIMIT_S
         while process.poll() is None:
             assert time.monotonic() < deadline, f"the launch does not end: see {self.log}"
-            self.look()
+            self.check_results()
             time.sleep(0.05)
-        self.look()
+        self.check_results()
         return process.returncode
 
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every stage is done."""
-        return self.look() == STAGES
+        return self.check_results() == STAGES
 
     def settle(self, reference: bytes, *, launches: int = 5) -> None:
-        """Launch until it is whole, and close the account of this study."""
+        """Launch until the study is complete, and add it to the report."""
         for _ in range(launches):
             if self.end(self.start()) == 0:
                 break
         self.close(reference)
 
     def close(self, reference: bytes) -> None:
-        """Compare with the study that was never hurt."""
-        self.account.lost += STAGES - self.look()
-        self.account.twice += len(self.twice)
+        """Compare with the study without faults."""
+        self.report.lost += STAGES - self.check_results()
+        self.report.twice += len(self.twice)
         table = self.folder / "runs.csv"
-        self.account.tables_equal &= table.exists() and table.read_bytes() == reference
+        self.report.tables_equal &= table.exists() and table.read_bytes() == reference
 
 
 def uninterrupted(data: Path, scratch: Path) -> bytes:
-    """The runs table of the study that nothing happened to."""
-    account = Account(fault="none")
-    study = Hurt(data, scratch / "whole", account)
+    """The runs table of a study without faults."""
+    report = FaultReport(fault="none")
+    study = StudyUnderTest(data, scratch / "whole", report)
     status = study.end(study.start())
     assert status == 0, study.log.read_text()[-3000:]
     return (study.folder / "runs.csv").read_bytes()
 
 
-def fresh(data: Path, scratch: Path, account: Account, environment: dict[str, str] | None = None) -> Hurt:
-    """Another study to hurt."""
-    return Hurt(data, Path(tempfile.mkdtemp(prefix=f"{account.fault.split()[0]}-", dir=scratch)) / "study", account, environment)
+def new_study(data: Path, scratch: Path, report: FaultReport, environment: dict[str, str] | None = None) -> StudyUnderTest:
+    """A new study."""
+    return StudyUnderTest(data, Path(tempfile.mkdtemp(prefix=f"{report.fault.split()[0]}-", dir=scratch)) / "study", report, environment)
 
 
 def moment_s(rng: random.Random, longest_s: float) -> float:
-    """A moment within so many seconds, mostly early ones so that many kills fit into a study, to
-    the millisecond.
-    """
+    """A random moment within this many seconds, mostly an early one, in whole milliseconds."""
     return round(rng.uniform(0.0, 1.0) ** 2 * longest_s, 3)

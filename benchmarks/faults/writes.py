@@ -1,6 +1,4 @@
-"""kill -9 exactly inside a write: while a file is half written, before it takes its name, and right
-after.
-"""
+"""kill -9 during a write: while a file is half written, before it is renamed, and right after."""
 
 from __future__ import annotations
 
@@ -9,44 +7,41 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.faults.study import Account, fresh
+from benchmarks.faults.study import FaultReport, new_study
 
 ONE_IN = 60  # writes of the study's files that end in a kill
 
 
-def kills_in_writes(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> Account:
-    """Let whichever process of the launch writes a file of the study be killed in the middle of it:
-    the driver or a worker.
-    """
+def kills_in_writes(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> FaultReport:
+    """Kill the process that writes a file of the study, driver or worker, during the write."""
     rng = random.Random(f"write {seed}")
-    account = Account(fault="inside a write")
+    report = FaultReport(fault="inside a write")
     patch = scratch / "writes"
     patch.mkdir(exist_ok=True)
     where: Counter[str] = Counter()
-    while account.injections < injections:
-        struck = scratch / f"struck-{account.studies}"
+    while report.injections < injections:
+        struck = scratch / f"struck-{report.studies}"
         struck.touch()
         search = f"{patch}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        study = fresh(data, scratch, account, {"PYTHONPATH": search, "FAULTS_SEED": str(rng.randrange(2**32))})
+        study = new_study(data, scratch, report, {"PYTHONPATH": search, "FAULTS_SEED": str(rng.randrange(2**32))})
         (patch / "sitecustomize.py").write_text(_PATCH.format(folder=str(study.folder), struck=str(struck), one_in=ONE_IN))
-        while not study.is_whole() and account.injections < injections:
+        while not study.is_complete() and report.injections < injections:
             before = len(_lines(struck))
             study.end(study.start())
-            account.injections += len(_lines(struck)) - before
+            report.injections += len(_lines(struck)) - before
         where.update(line.split(" ")[0] for line in _lines(struck))
         (patch / "sitecustomize.py").write_text("")
         study.settle(reference)
-    account.notes.append(", ".join(f"{number} {what}" for what, number in where.most_common()))
-    return account
+    report.notes.append(", ".join(f"{number} {what}" for what, number in where.most_common()))
+    return report
 
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-# `half`: what was written is cut at a random byte, as by a kill between two of its blocks; only
-# where the file has no name of its own yet, since what was put on disk before does not go with a
-# process.
+# A half-written file is cut at a random byte, as by a kill between two of its blocks; only a
+# temporary one, since a kill does not undo what was on disk before.
 _PATCH = """\
 import os
 import random
