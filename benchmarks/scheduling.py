@@ -128,6 +128,10 @@ def plain_tune(trials: int, scratch: Path) -> dict[str, float]:
     import ray
     from ray import tune
 
+    from scaling.cluster.ray_token import protect_token
+
+    protect_token(create=True)
+
     def train(config: dict[str, Any]) -> None:
         (scratch / f"{config['stage']}.json").write_text("{}")
         tune.report({"loss": 1.0})

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from scaling.cluster.address import check_address, is_remote
 from scaling.cluster.machine import Machine
+from scaling.cluster.ray_token import protect_token
 from scaling.conclusion import COMPLETE, INCOMPLETE, INTERRUPTED, WRONG, Ending, conclude
 from scaling.execution.gpu_share import measured_packing, packed
 from scaling.execution.interruption import graceful, sigterm_is_ctrl_c
@@ -112,7 +113,7 @@ def _context(options: argparse.Namespace, stage_options: dict[str, Any], console
     mirror = _mirror(remote, study.folder)
     study.check_is_for(grid)
     address = check_address(options.address)
-    machine = resources.enter_context(_cluster(address)) if address else Machine.here()
+    machine = resources.enter_context(_cluster(address, console)) if address else Machine.here()
     granted = machine.grant(grid)
     if remote and any(one.workers > 1 for one in granted.values()):
         raise InputError("resources.workers above 1 needs a study folder that all workers see: give --out a folder on a shared file system.")
@@ -150,9 +151,17 @@ def _lease(mirror: Mirror | None) -> contextlib.AbstractContextManager[None]:
     return leased(mirror.remote, lost=lambda: os.kill(os.getpid(), signal.SIGTERM))  # stops as if the user had asked for it
 
 
-def _cluster(address: str) -> contextlib.AbstractContextManager[Machine]:
+def _protect_token(console: Console, *, create: bool) -> None:
+    """Keep Ray's token from other users, and say so where they could read it until now."""
+    exposed = protect_token(create=create)
+    if exposed:
+        console.print(exposed, markup=False, highlight=False)
+
+
+def _cluster(address: str, console: Console) -> contextlib.AbstractContextManager[Machine]:
     from scaling.cluster.ray_settings import apply_ray_settings
 
+    _protect_token(console, create=False)
     apply_ray_settings(own=False)
     from scaling.cluster.join import joined
 
@@ -179,6 +188,8 @@ def _launch(context: LaunchContext, trackers: list[Tracker]) -> int:
         context = replace(context, granted=granted)
     outlook = forecast(context.plan, context.study, context.granted)
     _check_disks(context, outlook)
+    if outlook.stage_s and not context.address:
+        _protect_token(context.console, create=True)
     started = time.monotonic()
     ending = Ending()
     if outlook.stage_s:

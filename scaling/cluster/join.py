@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from scaling.cluster.machine import Machine, Node
 from scaling.cluster.node_checks import PACKAGES, Expected, answer_path, expected_here, faults, package_folder, put_token
+from scaling.cluster.ray_token import protect_token
 from scaling.plan.budget import budget
 from trials.data.store import store_folder
 from trials.errors import InputError
@@ -64,6 +65,7 @@ def join(address: str) -> Any:
     Raises:
         InputError: there is none, or it cannot be used from here.
     """
+    protect_token(create=False)
     code = {"py_modules": [str(package_folder(name)) for name in PACKAGES], "excludes": ["**/__pycache__/**"]}
     try:
         if address != "auto":

@@ -17,6 +17,7 @@ from scaling.cluster.address import check_address
 from scaling.cluster.capacity import Cluster, Shape
 from scaling.cluster.join import join
 from scaling.cluster.machine import Machine
+from scaling.cluster.ray_token import protect_token
 from scaling.execution.context import RunContext
 from scaling.execution.interruption import Interruption
 from scaling.execution.ready_queue import ReadyQueue
@@ -49,8 +50,12 @@ def ray_running(address: str | None = None) -> Iterator[Addresses]:
 
 
 def start_ray(address: str | None = None) -> Addresses:
-    """Start Ray on this machine, or join the cluster at an address or at RAY_ADDRESS."""
+    """Start Ray on this machine, or join the cluster at an address or at RAY_ADDRESS. Raises
+    InputError.
+    """
     address = check_address(address)
+    if address is None:
+        protect_token(create=True)
     context = join(address) if address else _own_ray()
     here = ray.get_runtime_context().get_node_id()  # gauges set here are exported with this machine's metrics
     node: dict[str, Any] = next((node for node in ray.nodes() if node["NodeID"] == here), {})
