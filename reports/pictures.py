@@ -5,6 +5,7 @@ worst, as data URIs within a budget of bytes.
 from __future__ import annotations
 
 import base64
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ BUDGET_BYTES = 170_000
 """Base64 bytes for one gallery, of which a page has up to four, so that the whole page stays under
 3 MB.
 """
+MOST_BYTES = 10_000_000
+PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+"""How every PNG begins: its signature and its first chunk."""
 MOST_IMAGES = 5
 RANKS = ("best", "median", "worst")
 
@@ -137,8 +141,25 @@ def _index(pictures: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(index.get("columns"), list) or not isinstance(index.get("items"), list):
         raise ReportError(f"{pictures / 'index.json'} lacks 'columns' or 'items'; docs/study_folder.md shows its form.")
-    items = [item for item in index["items"] if (pictures / item["file"]).is_file()]
+    items = [item for item in index["items"] if isinstance(item, dict) and is_own_picture(pictures, item.get("file"))]
     return {**index, "items": items} if items else None
+
+
+def is_own_picture(pictures: Path, name: object) -> bool:
+    """Whether a name found in an index.json is that of a PNG in its own folder, of which a page may
+    hold a copy: a received folder must not make a page of the reader's other files.
+    """
+    if not isinstance(name, str) or not name or name in (".", "..") or any(character in name for character in "/\\\0"):
+        return False
+    path = pictures / name
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES or pictures.is_symlink() or pictures.parent.is_symlink():
+            return False
+        with path.open("rb") as handle:
+            return handle.read(16) == PNG_START
+    except OSError:
+        return False
 
 
 def _plain(index: dict[str, Any]) -> dict[str, dict[str, Any]]:
