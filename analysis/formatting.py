@@ -22,10 +22,10 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     if value:  # and an interval far wider than its value must not make it a zero
         places = max(places, min(decimals_for(abs(value)), 12))
     if 0.0 < abs(value) < 1e-6 and width < 1e-4:
-        said = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
-        return f"{value:.3g} ({percent(level)} interval {said[0]} to {said[1]})"
-    said = [f"{end:,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
-    return f"{value:,.{places}f} ({percent(level)} interval {said[0]} to {said[1]})"
+        shown = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+        return f"{value:.3g} ({percent(level)} interval {shown[0]} to {shown[1]})"
+    shown = [f"{end:,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+    return f"{value:,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
 
 
 def percent(level: float) -> str:
@@ -38,8 +38,8 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def level_of(value: object) -> str:
-    """A setting's level for a sentence: whole numbers with thousands separated, the rest as it is."""
+def format_setting(value: object) -> str:
+    """A setting's value for a sentence: whole numbers with thousands separated, others unchanged."""
     if isinstance(value, str):
         return value
     try:

@@ -44,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
     try:
-        print(found.to_json() if options.json else in_words(found), flush=True)
+        print(found.to_json() if options.json else formatted(found), flush=True)
     except BrokenPipeError:  # `... | head` has seen enough
         sys.stderr.close()
     return 0
 
 
-def in_words(found: Findings, width: int = 120) -> str:
+def formatted(found: Findings, width: int = 120) -> str:
     """Every finding under its topic, then what could not be answered."""
     lines: list[str] = []
     topic = ""

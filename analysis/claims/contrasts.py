@@ -69,25 +69,25 @@ def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: flo
     if values.empty:
         return Contrast(value=nothing, low=nothing, high=nothing, p=nothing, df=nothing, n="no seed", note="no seed has a run in all of these cells")
     groups = groups_of_seeds(runs).reindex(values.index) if "seed" in runs.columns else pd.Series(0, index=values.index)
-    units, told = values, f"{len(values)} seeds"
+    units, counted = values, f"{len(values)} seeds"
     if len(values) == 1:
-        told = "1 seed"
+        counted = "1 seed"
     elif groups.nunique() == 1:
-        told += ", conditional on the pre-trainings that they share"
+        counted += ", conditional on the pre-trainings that they share"
     elif groups.nunique() < len(values):
         units = values.groupby(groups.to_numpy()).mean()
-        told = f"{len(units)} independent groups of {len(values)} seeds"
+        counted = f"{len(units)} independent groups of {len(values)} seeds"
     n, centre = len(units), float(units.mean())
     if n == 1:
         note = "one seed only, so there is no spread over seeds"
-        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=told, note=note)
+        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
     sd = float(units.std(ddof=1))
     if sd <= 1e-12 * max(abs(centre), size):
         note = "all seeds agree exactly, so their spread says nothing"
-        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=told, note=note)
+        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
     error = sd / np.sqrt(n)
     half = t_quantile(level, n - 1) * error
-    return Contrast(value=centre, low=centre - half, high=centre + half, p=t_p_value(centre / error, n - 1), df=n - 1.0, n=told, note="")
+    return Contrast(value=centre, low=centre - half, high=centre + half, p=t_p_value(centre / error, n - 1), df=n - 1.0, n=counted, note="")
 
 
 def _of_cells(study: ClaimTable, weights: Weights, spread: Spread) -> Contrast:

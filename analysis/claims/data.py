@@ -12,11 +12,11 @@ import pandas as pd
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
 from analysis.claims.overfitting import LENGTH, split_of
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, tally, told
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, format_estimate, tally
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
 from analysis.errors import AnalysisError
-from analysis.formatting import level_of, p_value
+from analysis.formatting import format_setting, p_value
 from analysis.overfitting import OverfittingSplit
 from analysis.significance.multiplicity import adjust
 
@@ -38,13 +38,13 @@ def data_findings(study: ClaimTable) -> list[Finding]:
         split = None
     asked: dict[str, Any] = {"outcome": study.outcome, "split": split, "margin": study.margin, "level": study.level}
     found = more_data_effects(study.table, **asked)
-    said = [_every_step(study, found)]
+    answers = [_every_step(study, found)]
     longest = _last_step(study, found)
     if longest is not None:
-        said.append(longest)
+        answers.append(longest)
     if len(found.regimes):
-        said += _by_regime(study, found, more_data_effects(study.table, regime="phase", **asked))
-    return said
+        answers += _by_regime(study, found, more_data_effects(study.table, regime="phase", **asked))
+    return answers
 
 
 def _unit(found: MoreDataEffects) -> str:
@@ -64,7 +64,7 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
     p = table["p"].to_numpy(dtype=float)
     rows = pd.DataFrame(
         {
-            "label": [f"{level_of(row.larger)} rather than {level_of(row.smaller)} images" for row in table.itertuples()],
+            "label": [f"{format_setting(row.larger)} rather than {format_setting(row.smaller)} images" for row in table.itertuples()],
             "estimate": table["difference"],
             "low": table["low"],
             "high": table["high"],
@@ -81,11 +81,13 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
     if flat and verdict == "open":
         verdict, p_every = "refuted", float(min(row.p_equivalent for row in flat))
     same = "; ".join(
-        f"from {level_of(row.smaller)} to {level_of(row.larger)} it is within the {study.margin:g} that was stated as negligible "
+        f"from {format_setting(row.smaller)} to {format_setting(row.larger)} it is within the {study.margin:g} that was stated as negligible "
         f"({p_value(row.p_equivalent)})"
         for row in flat
     )
-    steps = ", ".join(f"{row.difference:+.4f} from {level_of(row.smaller)} to {level_of(row.larger)} images" for row in table.itertuples())
+    steps = ", ".join(
+        f"{row.difference:+.4f} from {format_setting(row.smaller)} to {format_setting(row.larger)} images" for row in table.itertuples()
+    )
     last = rows.iloc[-1]
     estimate = estimate_of(last, "estimate", what=f"mean difference, {last['label']}", level=found.level, unit=study.outcome_name)
     return Finding(
@@ -111,8 +113,8 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
 
 def _conditions(table: pd.DataFrame) -> str:
     """What the rows' notes say of pre-trainings that seeds share."""
-    said = dict.fromkeys(part for note in table["note"] for part in str(note or "").split("; ") if "share" in part)
-    return "".join(f"; {part}" for part in said)
+    shared = dict.fromkeys(part for note in table["note"] for part in str(note or "").split("; ") if "share" in part)
+    return "".join(f"; {part}" for part in shared)
 
 
 def _last_step(study: ClaimTable, found: MoreDataEffects) -> Finding | None:
@@ -128,9 +130,10 @@ def _last_step(study: ClaimTable, found: MoreDataEffects) -> Finding | None:
     equal = float(row["p_equivalent"])
     verdict: Verdict = "supported" if equal < ALPHA else "refuted" if beyond_margin(equal) < ALPHA else "open"
     within = f"within +-{study.margin:g}, {p_value(row['p_equivalent'])}" if np.isfinite(row["p_equivalent"]) else f"no test: {row['note']}"
-    difference = told(estimate, row["p"], places=4, extra=[f"{row.n_cells} cells"])
+    difference = format_estimate(estimate, row["p"], places=4, extra=[f"{row.n_cells} cells"])
     sentence = (
-        f"At {level_of(max(lengths))} steps, {level_of(row['larger'])} rather than {level_of(row['smaller'])} images change {study.outcome_name} "
+        f"At {format_setting(max(lengths))} steps, {format_setting(row['larger'])} rather than {format_setting(row['smaller'])} images "
+        f"change {study.outcome_name} "
         f"by {difference}, by {row['largest_absolute']:.4f} at most in any cell; equivalence {within}{_conditions(table)}"
     )
     return Finding(
@@ -156,28 +159,29 @@ def interaction_findings(study: ClaimTable) -> list[Finding]:
     found = data_interaction(study.table, outcome=study.outcome, level=study.level)
     table = found.table.set_index("term")
     made = []
-    for term, words in (("data x length", "with longer training"), ("data x params", "to bigger models")):
+    for term, context in (("data x length", "with longer training"), ("data x params", "to bigger models")):
         if term not in table.index:
             continue
         row: Any = table.loc[term]
         estimate = estimate_of(
             row,
             "estimate",
-            what=f"change of the value of a doubling of data {words}",
+            what=f"change of the value of a doubling of data {context}",
             level=found.level,
             unit=f"{study.outcome_name} per doubling",
         )
         p = float(row["p_holm"])
         sentence = (
-            f"The value of a doubling of data changes by {told(estimate, p, places=5)} {words} (regression on logs with all interactions and "
-            f"squares; {found.n} runs, {found.clusters} {found.cluster} clusters; p after Holm)"
+            f"The value of a doubling of data changes by {format_estimate(estimate, p, places=5)} {context} (regression on logs with all "
+            f"interactions "
+            f"and squares; {found.n} runs, {found.clusters} {found.cluster} clusters; p after Holm)"
         )
         made.append(
             Finding(
-                identity=f"data-worth-more-{words.split()[-1]}",
+                identity=f"data-worth-more-{context.split()[-1]}",
                 topic=TOPIC,
                 source=ARXIV,
-                claim=f"More data are worth more {words}.",
+                claim=f"More data are worth more {context}.",
                 verdict=for_one(float(row["estimate"]), p, study.better),
                 sentence=cleaned(sentence),
                 estimate=estimate,
@@ -189,7 +193,7 @@ def interaction_findings(study: ClaimTable) -> list[Finding]:
             )
         )
     if not made:
-        raise AnalysisError("neither lengths nor models vary, so no interaction with data can be told: run a second one.")
+        raise AnalysisError("neither lengths nor models vary, so no interaction with data can be format_estimate: run a second one.")
     return made
 
 
@@ -233,7 +237,7 @@ def saturation_findings(study: ClaimTable) -> list[Finding]:
 def _by_regime(study: ClaimTable, found: MoreDataEffects, by_phase: MoreDataEffects) -> list[Finding]:
     """The two papers' claims against one another: nothing without overfitting, something with it.
 
-    A series may be said to overfit as a whole, or from the length on where its loss is least; a
+    A series may be answers to overfit as a whole, or from the length on where its loss is least; a
     claim stands only if both ways of saying it agree.
     """
     tables = [one.regimes[one.regimes["measure"] == "step"].set_index("regime") for one in (found, by_phase)]
@@ -272,7 +276,7 @@ def _by_regime(study: ClaimTable, found: MoreDataEffects, by_phase: MoreDataEffe
 def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, where: str, claim: str, rows: pd.DataFrame) -> Finding:
     negligible = where == "does not overfit"
     verdicts: list[Verdict] = []
-    said, p = [], []
+    parts, p = [], []
     for row, way in zip(pair, ("where series are split", "where runs are split at the least loss"), strict=True):
         estimate = estimate_of(
             row,
@@ -289,7 +293,7 @@ def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, w
         p.append(float(row["p"]) if not negligible else beyond_margin(equal) if verdicts[-1] == "refuted" else equal)
         tested = f"; within +-{study.margin:g}: {p_value(equal)}" if negligible and np.isfinite(equal) else ""
         cells = f"{row['n_cells']} cells"
-        said.append(f"{told(estimate, float(row['p']), places=4, extra=[cells])}{tested} {way}")
+        parts.append(f"{format_estimate(estimate, float(row['p']), places=4, extra=[cells])}{tested} {way}")
     agree = len(set(verdicts)) == 1
     first = pair[0]
     return Finding(
@@ -299,7 +303,7 @@ def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, w
         claim=claim,
         verdict=verdicts[0] if agree else "open",
         sentence=cleaned(
-            f"Where the smaller size {where}, the next larger one changes {study.outcome_name} by {said[0]}, and by {said[1]}"
+            f"Where the smaller size {where}, the next larger one changes {study.outcome_name} by {parts[0]}, and by {parts[1]}"
             + ("" if agree else f": {verdicts[0]} by the first way to split and {verdicts[1]} by the second")
         ),
         estimate=estimate_of(

@@ -158,14 +158,14 @@ class Findings:
 
     def to_json(self) -> str:
         """The same as JSON, with what is unanswered and the notes."""
-        said = {
+        content = {
             "study": self.study,
             "outcome": self.outcome,
             "findings": [one.to_dict() for one in self.statements],
             "unanswered": [{"question": question, "reason": reason} for question, reason in self.unanswered],
             "notes": list(self.notes),
         }
-        return json.dumps(said, indent=2, allow_nan=False)
+        return json.dumps(content, indent=2, allow_nan=False)
 
     def tests(self) -> pd.DataFrame:
         """Every single test behind the findings, for a forest plot: finding, topic, label,

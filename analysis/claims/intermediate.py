@@ -77,10 +77,12 @@ def intermediate_findings(study: ClaimTable) -> list[Finding]:
         compared = against_none(study, objective)
         stage = f"An intermediate {objective} stage"
         prefix = "intermediate" if len(found) == 1 else objective
-        said: dict[str, Any] = {"topic": TOPIC, "direction": -study.better, "source": CLAIMED, "subject": stage}
+        shared: dict[str, Any] = {"topic": TOPIC, "direction": -study.better, "source": CLAIMED, "subject": stage}
         made += [
-            on_average(compared, identity=f"{prefix}-hurts-on-average", claim=f"{stage} {study.worsens} {study.outcome_name} on average.", **said),
-            everywhere(compared, identity=f"{prefix}-hurts-everywhere", claim=f"{stage} {study.worsens} {study.outcome_name} in every cell.", **said),
+            on_average(compared, identity=f"{prefix}-hurts-on-average", claim=f"{stage} {study.worsens} {study.outcome_name} on average.", **shared),
+            everywhere(
+                compared, identity=f"{prefix}-hurts-everywhere", claim=f"{stage} {study.worsens} {study.outcome_name} in every cell.", **shared
+            ),
         ]
     return made
 

@@ -64,11 +64,11 @@ def _worth(study: ClaimTable, fitted: SurfaceFit) -> Finding:
 
 
 def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding:
-    said = []
+    floors = []
     for one in (fitted, second):
         low, high = _interval(one, "E")
         doubt = "" if one.status == "converged" else f"; {one.status}"
-        said.append(f"{one.params['E']:.2f} ({percent(one.level)} interval {low:.2f} to {high:.2f}{doubt})")
+        floors.append(f"{one.params['E']:.2f} ({percent(one.level)} interval {low:.2f} to {high:.2f}{doubt})")
     low, high = _interval(fitted, "E")
     return Finding(
         identity="floor",
@@ -79,7 +79,8 @@ def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding
         # saw one for sure, as they know no other end.
         verdict="open",
         sentence=cleaned(
-            f"If the law of effective data holds beyond these sizes, the floor of the error is {said[0]}; by the multiplicative law it is {said[1]}. "
+            f"If the law of effective data holds beyond these sizes, the floor of the error is {floors[0]}; by the multiplicative law it is "
+            f"{floors[1]}. "
             f"A floor lies beyond all data, and laws of other shapes fit such data without one"
         ),
         estimate=Estimate(

@@ -62,7 +62,7 @@ def overfitting_findings(study: ClaimTable) -> list[Finding]:
     per = f"{study.outcome_name} per unit of loss"
     sentences = found.sentences()
     made = []
-    for name, row, said in (("falling", falling, sentences[1]), ("overfitting", over, sentences[2])):
+    for name, row, sentence in (("falling", falling, sentences[1]), ("overfitting", over, sentences[2])):
         estimate = estimate_of(row, "slope", what=f"slope in {name} series", level=found.level, unit=per)
         where = "whose loss keeps falling" if name == "falling" else "that overfit"
         made.append(
@@ -72,7 +72,7 @@ def overfitting_findings(study: ClaimTable) -> list[Finding]:
                 source=XIE,
                 verdict=for_one(row["slope"], row["p"], -study.better),
                 claim=f"In series {where} a lower validation loss goes with a {'higher' if study.better > 0 else 'lower'} {study.outcome_name}.",
-                sentence=cleaned(f"{split.sentence if name == 'falling' else ''} {said}"),
+                sentence=cleaned(f"{split.sentence if name == 'falling' else ''} {sentence}"),
                 estimate=estimate,
                 p=float(row["p"]),
                 p_adjusted=np.nan,

@@ -31,13 +31,13 @@ def pretraining_against_none(study: ClaimTable) -> TreatmentEffects:
 def pretraining_findings(study: ClaimTable) -> list[Finding]:
     """'Pre-training helps in every cell' and 'on average'."""
     compared = pretraining_against_none(study)
-    said: dict[str, Any] = {"topic": TOPIC, "direction": study.better, "subject": "Pre-training", "source": CLAIMED}
+    shared: dict[str, Any] = {"topic": TOPIC, "direction": study.better, "subject": "Pre-training", "source": CLAIMED}
     return [
         on_average(
-            compared, identity="pretraining-helps-on-average", claim=f"Pre-training {study.improves} {study.outcome_name} on average.", **said
+            compared, identity="pretraining-helps-on-average", claim=f"Pre-training {study.improves} {study.outcome_name} on average.", **shared
         ),
         everywhere(
-            compared, identity="pretraining-helps-everywhere", claim=f"Pre-training {study.improves} {study.outcome_name} in every cell.", **said
+            compared, identity="pretraining-helps-everywhere", claim=f"Pre-training {study.improves} {study.outcome_name} in every cell.", **shared
         ),
     ]
 

@@ -12,11 +12,11 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, tally, told
-from analysis.claims.wording import cleaned
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, format_estimate, tally
+from analysis.claims.wording import NAMES, cleaned
 from analysis.correlation import Correlation, compare_correlations, correlate, proxy_quality
 from analysis.errors import AnalysisError
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.overfitting.series import series_columns
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_p_value, t_quantile
@@ -48,11 +48,11 @@ def proxy_findings(study: ClaimTable) -> list[Finding]:
     runs = study.table
     asked: dict[str, object] = {"x": LOSS, "y": study.outcome, "cluster": clusters_of(runs), "level": study.level, "methods": ("pearson",)}
     pooled = correlate(runs, within=_labels(runs), **asked)  # type: ignore[arg-type]
-    said = [_pooled(study, pooled)]
+    answers = [_pooled(study, pooled)]
     if runs.loc[runs[LOSS].notna(), "pretrain_images"].nunique() > 1:
         inside = correlate(runs, within=("pretrain_images", *_labels(runs)), **asked)  # type: ignore[arg-type]
-        said.append(_inside(study, inside))
-    return said
+        answers.append(_inside(study, inside))
+    return answers
 
 
 def _good(study: ClaimTable) -> str:
@@ -91,7 +91,7 @@ def _pooled_sentence(study: ClaimTable, found: Correlation, estimate: Estimate, 
         return found.sentence
     first = f"With the means of each number of labels removed, validation loss and {study.outcome_name} correlate with r = "
     pooled, _, _ = found.sentence.partition(" With the levels' means removed")
-    return f"{first}{told(estimate, float(row['p']), places=2)}. {pooled}"
+    return f"{first}{format_estimate(estimate, float(row['p']), places=2)}. {pooled}"
 
 
 def _inside(study: ClaimTable, found: Correlation) -> Finding:
@@ -115,7 +115,7 @@ def _inside(study: ClaimTable, found: Correlation) -> Finding:
         doubt = "beyond doubt" if found.signs_differ_beyond_doubt else "though no group's interval excludes zero on that side"
         simpson = f": pooled over data sizes the sign is the other ({pooled:+.2f}), {doubt}"
     sentence = (
-        f"Within data sizes the validation loss and {study.outcome_name} correlate with r = {told(estimate, float(row['p']), places=2)}; "
+        f"Within data sizes the validation loss and {study.outcome_name} correlate with r = {format_estimate(estimate, float(row['p']), places=2)}; "
         f"it is {'below' if side < 0 else 'above'} zero in {ahead} of {len(rows)} groups; "
         f"{tally(rows, side).replace('cell', 'group')}{against}{simpson}"
     )
@@ -143,8 +143,7 @@ def _rows(table: pd.DataFrame, within: Sequence[str]) -> pd.DataFrame:
     made = []
     for place, (_, row) in enumerate(table.iterrows()):
         key: dict[str, Hashable] = {name: row[name] for name in within if pd.notna(row[name])}
-        words = {"pretrain_images": "{} pre-training images", "finetune_images": "{} labels"}
-        label = ", ".join(words.get(name, name + " {}").format(level_of(value)) for name, value in key.items()) or str(row["group"])
+        label = ", ".join(NAMES.get(name, name + " {}").format(format_setting(value)) for name, value in key.items()) or str(row["group"])
         label = "all runs" if label == "all" else "within numbers of labels" if label == "within groups" else label
         made.append((label, row["r"], row["low"], row["high"], row["p"], holm[place], bh[place], int(row["n"]), row["note"] or row["p_note"]))
     return pd.DataFrame(made, columns=list(ROW_COLUMNS))
@@ -200,7 +199,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
     estimate = estimate_of(loss, "accuracy", what="share of pairs of runs that the loss orders rightly", level=found.level)
     counted = f"{loss['n']} runs, {loss['pairs']} pairs, {loss['clusters']} clusters"
     verdict: Verdict = "open" if not loss["p"] < ALPHA else "supported" if loss["accuracy"] > 0.5 else "refuted"
-    said = [
+    answers = [
         Finding(
             identity="loss-beats-chance",
             topic=TOPIC,
@@ -224,9 +223,9 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
         decided = for_one(float(rival["ahead"]), p_ahead, +1)
         sentence = (
             f"The loss orders {100 * loss['accuracy']:.0f}% of pairs rightly and the rule '{name}' {100 * rival['accuracy']:.0f}%, "
-            f"a difference of {told(ahead, p_ahead, places=2)}"
+            f"a difference of {format_estimate(ahead, p_ahead, places=2)}"
         )
-        said.append(
+        answers.append(
             Finding(
                 identity=f"loss-beats-{str(name).replace(' ', '-')}",
                 topic=TOPIC,
@@ -241,7 +240,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
                 n=counted,
             )
         )
-    return said
+    return answers
 
 
 def _p_of(value: float, low: float, high: float, level: float, df: int) -> float:

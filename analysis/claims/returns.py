@@ -13,10 +13,10 @@ from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Weights, contrast_rows
 from analysis.claims.finding import Estimate, Finding, Question
 from analysis.claims.pretraining import CLAIMED
-from analysis.claims.rules import for_one, tally, told
+from analysis.claims.rules import for_one, format_estimate, tally
 from analysis.claims.wording import both_readings, cells_in_words, cleaned
 from analysis.errors import AnalysisError
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.runs.matching import PRETRAIN
 
 TOPIC = "Diminishing returns"
@@ -43,9 +43,9 @@ def shrinking(study: ClaimTable, factor: str) -> Finding:
         direction=study.better,
         what="gain per doubling at the first step minus at the last",
         test="no difference on average, two-sided t",
-        words=lambda told, counted: (
+        sentence_of=lambda number, counted: (
             f"A doubling of the {WORDS[factor]} brings {first:+.4f} {study.outcome_name} at the first step and {last:+.4f} at the last, "
-            f"a difference of {told}; {counted}"
+            f"a difference of {number}; {counted}"
         ),
     )
 
@@ -64,7 +64,9 @@ def last_doubling(study: ClaimTable, factor: str) -> Finding:
     if not series:
         raise AnalysisError(f"no two numbers of {WORDS[factor]} above zero agree in all else: run a second one.")
     ends = sorted({(one[-2][0], one[-1][0]) for one in series})
-    span = f"from {level_of(ends[-1][0])} to {level_of(ends[-1][1])} {WORDS[factor]}" + (" (in some cells to fewer)" if len(ends) > 1 else "")
+    span = f"from {format_setting(ends[-1][0])} to {format_setting(ends[-1][1])} {WORDS[factor]}" + (
+        " (in some cells to fewer)" if len(ends) > 1 else ""
+    )
     return _claimed(
         study,
         [(_label(study, one, factor), _step(one, len(one) - 2)) for one in series],
@@ -74,7 +76,7 @@ def last_doubling(study: ClaimTable, factor: str) -> Finding:
         direction=study.better,
         what=f"gain per doubling {span}",
         test="no gain on average, two-sided t",
-        words=lambda told, counted: f"Going {span}, each doubling brings {told}; {counted}",
+        sentence_of=lambda number, counted: f"Going {span}, each doubling brings {number}; {counted}",
     )
 
 
@@ -107,7 +109,7 @@ def gain_by_labels(study: ClaimTable) -> Finding:
         direction=-study.better,
         what="change of the gain from pre-training per doubling of the labels",
         test="no change on average, two-sided t",
-        words=lambda told, _: f"With each doubling of the labels the gain from pre-training changes by {told}",
+        sentence_of=lambda number, _: f"With each doubling of the labels the gain from pre-training changes by {number}",
         noun="pre-training",
     )
 
@@ -122,18 +124,18 @@ def _claimed(
     direction: int,
     what: str,
     test: str,
-    words: Callable[[str, str], str],
+    sentence_of: Callable[[str, str], str],
     noun: str = "cell",
 ) -> Finding:
-    """A claim on the mean of contrasts, decided by its sign under every reading; `words` makes the
+    """A claim on the mean of contrasts, decided by its sign under every reading; `sentence_of` makes the
     sentence of the number and the tally.
     """
-    said: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(study, named, spread=spread)) for spread in study.readings]
-    rows, mean = said[0][1], said[0][2]
+    by_reading: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(study, named, spread=spread)) for spread in study.readings]
+    rows, mean = by_reading[0][1], by_reading[0][2]
     count = f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"
     estimate = Estimate(what=f"{what}, mean over {count}", value=mean.value, low=mean.low, high=mean.high, level=study.level, unit=study.outcome_name)
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, direction)) for spread, _, one in said], study)
-    number = told(estimate, mean.p, places=4, extra=[mean.n])
+    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, direction)) for spread, _, one in by_reading], study)
+    number = format_estimate(estimate, mean.p, places=4, extra=[mean.n])
     if np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < study.margin:
         number += f", within the {study.margin:g} that was stated as negligible"
     return Finding(
@@ -142,14 +144,14 @@ def _claimed(
         claim=claim,
         source=source,
         verdict=verdict,
-        sentence=cleaned(words(number, tally(rows, direction)) + agreed),
+        sentence=cleaned(sentence_of(number, tally(rows, direction)) + agreed),
         estimate=estimate,
         p=mean.p,
         p_adjusted=np.nan,
         test=test,
         n=f"{count}, {mean.n}",
         reading=reading,
-        rows=pd.concat([table.assign(reading=_reading(study, spread)) for spread, table, _ in said], ignore_index=True),
+        rows=pd.concat([table.assign(reading=_reading(study, spread)) for spread, table, _ in by_reading], ignore_index=True),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.finding import Estimate, Verdict
-from analysis.formatting import level_of, p_value, percent
+from analysis.formatting import p_value, percent
 from analysis.significance.equivalence import tost
 from analysis.student import t_quantile
 
@@ -98,7 +98,7 @@ def tally(rows: pd.DataFrame, direction: int) -> str:
     return ", ".join(parts)
 
 
-def told(estimate: Estimate, p: float, *, places: int = 3, extra: Sequence[str] = ()) -> str:
+def format_estimate(estimate: Estimate, p: float, *, places: int = 3, extra: Sequence[str] = ()) -> str:
     """'+0.031 mIoU (95% interval +0.025 to +0.037, p < 0.001, 3 seeds)'."""
     unit = f" {estimate.unit}" if estimate.unit else ""
     inside = []
@@ -109,11 +109,3 @@ def told(estimate: Estimate, p: float, *, places: int = 3, extra: Sequence[str] 
     if np.isfinite(p):
         inside.append(p_value(p))
     return f"{estimate.value:+.{places}f}{unit} ({', '.join([*inside, *extra])})"
-
-
-def listed(names: Sequence[object], most: int = 4) -> str:
-    """'45,000, 100,000 and 200,000', cut after `most`."""
-    words = [level_of(name) for name in names[:most]]
-    if len(names) > most:
-        return f"{', '.join(words)} and {len(names) - most} more"
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

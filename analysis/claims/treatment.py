@@ -14,9 +14,9 @@ import pandas as pd
 from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, over_seeds
 from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, rows_of, tally, told, within_margin
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, format_estimate, rows_of, tally, within_margin
 from analysis.claims.wording import NAMES, both_readings, cleaned
-from analysis.formatting import level_of, p_value
+from analysis.formatting import format_setting, p_value
 from analysis.significance.checks import MOST_PAIRS_MIXED, Check, checks
 from analysis.significance.mixed import mixed_effect
 from analysis.significance.paired_effects import PairedEffects
@@ -79,13 +79,13 @@ def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
     if len(effects.overall) == 1 or "seed" not in pairs.columns:
         row = effects.overall.iloc[0]
         conditional = "conditional" in str(row["note"])
-        told = _pairs(effects) + (f", {row['note']}" if conditional else "")
+        counted = _pairs(effects) + (f", {row['note']}" if conditional else "")
         p, low, high = (float(row[name]) for name in ("p", "low", "high"))
         value = float(effects.overall["difference"].mean())
         if len(effects.overall) > 1:
             p = low = high = float("nan")
         df = float(row["n_seeds"] if conditional else row["n_groups"]) - 1.0
-        return Contrast(value=value, low=low, high=high, p=p, df=df, n=told, note="" if conditional else str(row["note"]))
+        return Contrast(value=value, low=low, high=high, p=p, df=df, n=counted, note="" if conditional else str(row["note"]))
     wide = pairs.pivot_table(index="seed", columns=["treatment", *effects.by], values="difference", aggfunc="mean", dropna=False)
     wide = wide.dropna(axis=1, how="all").dropna()
     concerned = runs.loc[runs["seed"].isin(wide.index)]
@@ -102,14 +102,14 @@ def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         decided.append((READINGS[spread], place, part, *for_every_cell(part, direction)))
     verdict, reading, _ = both_readings([(name, verdict) for name, _, _, verdict, _ in decided], treatment.study)
     mean, _, _, counted, _ = treatment.mean(treatment.first)
-    said = "; ".join((f"{name}: " if treatment.study.kind == "cells" else "") + tally(part, direction) for name, _, part, _, _ in decided)
+    tallies = "; ".join((f"{name}: " if treatment.study.kind == "cells" else "") + tally(part, direction) for name, _, part, _, _ in decided)
     first = decided[0][2]
     ahead = int((first["estimate"] * direction > 0).sum())
     worst = _most_against(first, direction)
     side = "above" if direction > 0 else "below"
     sentence = (
         f"{subject} changes {treatment.study.outcome_name} by {mean.value:+.3f} on average, {side} zero in {ahead} of {len(first)} cells "
-        f"as measured; {said}; the cell that speaks most against the claim is {worst['label']} ({_one(worst, mean.level)})"
+        f"as measured; {tallies}; the cell that speaks most against the claim is {worst['label']} ({_one(worst, mean.level)})"
     )
     return Finding(
         identity=identity,
@@ -137,7 +137,7 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         [(READINGS[spread], one) for (spread, *_), (one, _) in zip(found, decided, strict=True)], treatment.study
     )
     _, estimate, p, df, counted, how = found[0]
-    sentence = f"{subject} changes {treatment.study.outcome_name} by {told(estimate, p, extra=[counted])} on average"
+    sentence = f"{subject} changes {treatment.study.outcome_name} by {format_estimate(estimate, p, extra=[counted])} on average"
     within = within_margin(estimate, df, treatment.study.margin)
     if within < ALPHA:
         sentence += f", within the {treatment.study.margin:g} that was stated as negligible ({p_value(within)})"
@@ -181,7 +181,7 @@ def _most_against(rows: pd.DataFrame, direction: int) -> pd.Series:
 
 def _one(row: pd.Series, level: float) -> str:
     estimate = estimate_of(row, "estimate", what="", level=level)
-    return told(estimate, np.nan).partition(" (")[0] + (
+    return format_estimate(estimate, np.nan).partition(" (")[0] + (
         f", {p_value(row['p_holm'])} after Holm" if np.isfinite(row["p_holm"]) else f", {row['note']}"
     )
 
@@ -228,19 +228,19 @@ def _of_treatment(effects: Effects, row: pd.Series) -> str:
 def _treatment(effects: Effects, treatment: object) -> str:
     if str(treatment) == "all":
         return "all together"
-    return NAMES.get(effects.factor, f"{effects.factor} {{}}").format(level_of(treatment))
+    return NAMES.get(effects.factor, f"{effects.factor} {{}}").format(format_setting(treatment))
 
 
 def _label(effects: Effects, row: pd.Series) -> str:
     """The treatment and the cell of a row, in words; what does not vary is left out."""
-    told = []
+    parts = []
     if len(effects.treatments) > 1 or not _varying(effects):
-        told.append(_treatment(effects, row["treatment"]))
+        parts.append(_treatment(effects, row["treatment"]))
     for name in _varying(effects):
         if name in row.index:
-            value = level_of(row[name])
-            told.append("from scratch" if name == "pretrain_images" and value == "0" else (NAMES.get(name) or f"{name} {{}}").format(value))
-    return ", ".join(told) or "all cells"
+            value = format_setting(row[name])
+            parts.append("from scratch" if name == "pretrain_images" and value == "0" else (NAMES.get(name) or f"{name} {{}}").format(value))
+    return ", ".join(parts) or "all cells"
 
 
 def _varying(effects: Effects) -> Sequence[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Verdict
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.runs.columns import RUN_COLUMNS
 
 NAMES = {
@@ -20,7 +20,7 @@ NAMES = {
     "intermediate": "intermediate {}",
 }
 
-ORDER = ("encoder", "pretrain_images", "finetune_images", "intermediate")  # told first, and always where they vary
+ORDER = ("encoder", "pretrain_images", "finetune_images", "intermediate")  # named first, and always where they vary
 COLUMNS = {"equal finetune_images": "equal numbers of labels", **{name: column.title for name, column in RUN_COLUMNS.items() if "_" in name}}
 
 
@@ -28,34 +28,34 @@ def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = (
     """A cell's settings, those that tell cells apart and are not in `without`: '45,000 pre-training
     images, 250 labels'.
     """
-    said = []
-    for name in telling(cells):
+    parts = []
+    for name in distinguishing_settings(cells):
         value = cells[name].loc[cell]
         if name in without or value != value:
             continue
         if name == "pretrain_images" and value == 0:
-            said.append("from scratch")
+            parts.append("from scratch")
         elif name == "intermediate" and value == "none":
             continue
         else:
-            said.append((NAMES.get(name) or "{}").format(level_of(value)) if name in NAMES else f"{name} {level_of(value)}")
-    return ", ".join(said) or "all cells"
+            parts.append((NAMES.get(name) or "{}").format(format_setting(value)) if name in NAMES else f"{name} {format_setting(value)}")
+    return ", ".join(parts) or "all cells"
 
 
-def telling(cells: pd.DataFrame) -> list[str]:
+def distinguishing_settings(cells: pd.DataFrame) -> list[str]:
     """The settings that tell cells apart: not those that never vary where they are given, nor those
-    that follow from one already told.
+    that follow from one already named.
     """
-    told: list[str] = []
+    chosen: list[str] = []
     for name in sorted(cells.columns, key=lambda column: ORDER.index(column) if column in ORDER else len(ORDER)):
         given = cells[name].dropna()
         given = given[given != 0] if name.startswith("intermediate_") else given
         if given.nunique() < 2:
             continue
-        inside = cells.loc[given.index].groupby(told, dropna=False)[name].nunique() if told else pd.Series([2])
+        inside = cells.loc[given.index].groupby(chosen, dropna=False)[name].nunique() if chosen else pd.Series([2])
         if name in ORDER or int(inside.max()) > 1:
-            told.append(name)
-    return told
+            chosen.append(name)
+    return chosen
 
 
 def both_readings(verdicts: Sequence[tuple[str, Verdict]], study: ClaimTable) -> tuple[Verdict, str, str]:
@@ -69,12 +69,12 @@ def both_readings(verdicts: Sequence[tuple[str, Verdict]], study: ClaimTable) ->
     (first, one), *others = verdicts
     if all(other == one for _, other in others):
         return one, f"{first}; the verdict is the same with {' or '.join(name for name, _ in others)}", f" ({first}; the other reading agrees)"
-    said = "; ".join(f"{name}: {verdict}" for name, verdict in verdicts)
-    return "open", f"{first}; the readings disagree ({said})", f" ({said})"
+    listed = "; ".join(f"{name}: {verdict}" for name, verdict in verdicts)
+    return "open", f"{first}; the readings disagree ({listed})", f" ({listed})"
 
 
 def cleaned(text: str) -> str:
     """Columns in words, one space between words, one full stop at the end."""
-    for column, words in COLUMNS.items():
-        text = re.sub(rf"\b{column}\b", words, text)
+    for column, title in COLUMNS.items():
+        text = re.sub(rf"\b{column}\b", title, text)
     return re.sub(r"\s+", " ", text.replace("+-", "±")).strip().rstrip(".") + "."

@@ -13,7 +13,7 @@ from analysis.runs.groups import connected
 
 
 def cluster_columns(cluster: str | Sequence[str]) -> tuple[str, ...]:
-    """The columns whose level combinations are the clusters."""
+    """The columns whose combinations of values are the clusters."""
     return (cluster,) if isinstance(cluster, str) else tuple(cluster)
 
 

@@ -12,11 +12,11 @@ import pandas as pd
 from analysis.correlation.clusters import cluster_columns, cluster_labels
 from analysis.correlation.covariates import WHERE, complete, covariates_of
 from analysis.correlation.estimates import METHODS
-from analysis.correlation.result import Correlation, in_words, opposite_groups
+from analysis.correlation.result import Correlation, format_sentence, opposite_groups
 from analysis.correlation.row import FEWEST_RUNS, Sample, estimate_row
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level, checked_samples
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 
@@ -33,11 +33,11 @@ def correlate(
     level: float = 0.95,
     seed: int = 0,
 ) -> Correlation:
-    """Correlation of two columns over runs, pooled and within each level combination of `within`;
+    """Correlation of two columns over runs, pooled and within each combination of values of `within`;
     partial where columns are `given`.
 
     Runs of one pre-training share their x, so intervals leave out whole pre-trainings (column
-    `cluster`, or the level combinations of several, such as ("encoder", "pretrain_images") for a
+    `cluster`, or the combinations of values of several, such as ("encoder", "pretrain_images") for a
     series of lengths), joined where they share a trunk, and p comes from exchanging their losses:
     drawn by `seed` where there are too many ways, and by the jackknife instead where x varies
     inside clusters. Fewer than five such clusters give no interval. A table without the column
@@ -74,7 +74,7 @@ def correlate(
     groups: list[tuple[str, tuple[object, ...], np.ndarray]] = [("all", (None,) * len(within), np.arange(len(kept)))]
     if within:
         for key, cell in points.groupby(list(within), dropna=False, sort=True):
-            label = ", ".join(f"{column} = {level_of(value)}" for column, value in zip(within, key, strict=True))
+            label = ", ".join(f"{column} = {format_setting(value)}" for column, value in zip(within, key, strict=True))
             groups.append((label, key, cell.index.to_numpy()))
     seeds = pd.factorize(kept["seed"])[0].astype(np.int64) if "seed" in kept.columns else None
 
@@ -93,8 +93,8 @@ def correlate(
         )
 
     def rows_of(name: str, key: tuple[object, ...], one: Sample) -> list[dict[str, Hashable]]:
-        said: dict[str, Hashable] = {"group": name, **dict(zip(within, key, strict=True))}
-        return [said | {"method": method} | estimate_row(one, method, level=level, seed=seed) for method in methods]
+        keys: dict[str, Hashable] = {"group": name, **dict(zip(within, key, strict=True))}
+        return [keys | {"method": method} | estimate_row(one, method, level=level, seed=seed) for method in methods]
 
     columns = ["group", *within, "method", "r", "low", "high", "p", "n", "pretrainings", "clusters", "note", "p_note"]
     table = pd.DataFrame([row for name, key, rows in groups for row in rows_of(name, key, sample(rows))], columns=columns)
@@ -104,7 +104,7 @@ def correlate(
         inside = pd.DataFrame(rows_of("within groups", (None,) * len(within), sample(np.arange(len(kept)), strata)), columns=columns)
     turned, sure = opposite_groups(table)
     covariates = covariates_of(kept, given)
-    adjusted = () if covariates is None else covariates.words
+    adjusted = () if covariates is None else covariates.formatted
     by = " x ".join(names) if all(one in runs.columns for one in names) else None
     return Correlation(
         x=x,
@@ -121,5 +121,5 @@ def correlate(
         n_without_given=int(both.sum() - there.sum()),
         signs_differ=bool(turned),
         signs_differ_beyond_doubt=tuple(sure),
-        sentence=in_words(table, inside, x=x, outcome=title_of(y, runs), adjusted=adjusted, level=level, cluster=by),
+        sentence=format_sentence(table, inside, x=x, outcome=title_of(y, runs), adjusted=adjusted, level=level, cluster=by),
     )

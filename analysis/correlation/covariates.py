@@ -23,7 +23,7 @@ class Covariates:
 
     design: dict[str, Array]
     """By method ('pearson', 'spearman'): shape (n, c)."""
-    words: tuple[str, ...]
+    formatted: tuple[str, ...]
     """What was done with each column, such as 'log of pretrain_images' or 'encoder as 3
     categories'.
     """
@@ -54,7 +54,7 @@ def covariates_of(runs: pd.DataFrame, given: Sequence[str]) -> Covariates | None
         return None
     plain: list[Array] = []
     ranked: list[Array] = []
-    words = []
+    formatted = []
     for name in given:
         column = runs[name]
         if _is_number(column):
@@ -63,15 +63,15 @@ def covariates_of(runs: pd.DataFrame, given: Sequence[str]) -> Covariates | None
             logged = low > 0.0 and high >= DECADE * low
             plain.append((np.log(values) if logged else values)[:, None])
             ranked.append(ranks(values)[:, None])
-            words.append(f"{name} (constant here)" if low == high else f"log of {name}" if logged else name)
+            formatted.append(f"{name} (constant here)" if low == high else f"log of {name}" if logged else name)
         else:
             codes, found = pd.factorize(column.astype("object"))
             dummies = np.eye(len(found))[codes][:, 1:]
             plain.append(dummies)
             ranked.append(dummies)
-            words.append(f"{name} as {len(found)} categories" if len(found) > 1 else f"{name} (constant here)")
+            formatted.append(f"{name} as {len(found)} categories" if len(found) > 1 else f"{name} (constant here)")
     design = {"pearson": np.column_stack(plain), "spearman": np.column_stack(ranked)}
-    return Covariates(design=design, words=tuple(words), names=tuple(given), table=runs[list(given)].reset_index(drop=True))
+    return Covariates(design=design, formatted=tuple(formatted), names=tuple(given), table=runs[list(given)].reset_index(drop=True))
 
 
 def _is_number(column: pd.Series) -> bool:

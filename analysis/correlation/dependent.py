@@ -127,7 +127,7 @@ def compare_correlations(
     else:
         low, high, p, note = _jackknifed(method, replicates, clusters, level=level)
         test = "jackknife over clusters"
-    words = () if covariates is None else covariates.words
+    adjusted = () if covariates is None else covariates.formatted
     unit = "pre-trainings" if cluster_columns(cluster) == ("pretrain_id",) else "clusters"
     return CorrelationDifference(
         x=x,
@@ -147,7 +147,7 @@ def compare_correlations(
         clusters=clusters,
         note=note,
         sentence=_sentence(
-            x, title_of(y, runs), words, r, (low, high, p), level=level, counted=f"{n} runs, {clusters} independent {unit}", note=note
+            x, title_of(y, runs), adjusted, r, (low, high, p), level=level, counted=f"{n} runs, {clusters} independent {unit}", note=note
         ),
     )
 
@@ -185,11 +185,11 @@ def _sentence(
     if not np.isfinite(r).all():
         return f"The correlations of {x[0]} and {x[1]} with {outcome}{held} cannot be compared: {note}."
     low, high, p = ends
-    said = f"{outcome} correlates{held} with {x[0]} at r = {r[0]:+.2f} and with {x[1]} at r = {r[1]:+.2f}: a difference of {r[0] - r[1]:+.2f}"
+    text = f"{outcome} correlates{held} with {x[0]} at r = {r[0]:+.2f} and with {x[1]} at r = {r[1]:+.2f}: a difference of {r[0] - r[1]:+.2f}"
     if not np.isfinite(p):
-        return f"{said} (no interval: {note}; {counted})."
-    said += f" ({percent(level)} interval {low:+.2f} to {high:+.2f}, {p_value(p)}; {counted})"
+        return f"{text} (no interval: {note}; {counted})."
+    text += f" ({percent(level)} interval {low:+.2f} to {high:+.2f}, {p_value(p)}; {counted})"
     if p >= 1.0 - level:
-        return f"{said}, which does not tell the two apart."
+        return f"{text}, which does not distinguish the two."
     closer = x[0] if abs(r[0]) > abs(r[1]) else x[1]
-    return f"{said}: {closer} goes with {outcome} more closely." if r[0] * r[1] > 0 else f"{said}."
+    return f"{text}: {closer} goes with {outcome} more closely." if r[0] * r[1] > 0 else f"{text}."

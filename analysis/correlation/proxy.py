@@ -15,7 +15,7 @@ from analysis.correlation.pairs_of_runs import PairChoices, chosen_score, pair_c
 from analysis.correlation.row import FEWEST_CLUSTERS, Sample, chance_of
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level, checked_samples
-from analysis.formatting import decimals_for, level_of, p_value, percent
+from analysis.formatting import decimals_for, format_setting, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
@@ -37,7 +37,7 @@ class ProxyQuality:
     score: str
     """The column that is to be high, or low where its documentation says that lower is better."""
     within: tuple[str, ...]
-    """Columns inside whose level combinations runs were compared."""
+    """Columns inside whose combinations of values runs were compared."""
     level: float
     """Nominal coverage of the intervals."""
     proxies: dict[str, str]
@@ -126,7 +126,7 @@ def proxy_quality(
     for one in np.unique(group) if within else ():
         inside = np.flatnonzero(group == one)
         levels = {name: kept[name].iloc[inside[0]] for name in within}
-        name = ", ".join(f"{column} = {level_of(value)}" for column, value in levels.items())
+        name = ", ".join(f"{column} = {format_setting(value)}" for column, value in levels.items())
         rows += [levels | row for row in _rows(data, inside, data.group[inside], name, level, seed)]
     table = pd.DataFrame(rows, columns=["proxy", "group", *within, *COLUMNS])
     better = "higher" if sign > 0 else "lower"
@@ -221,7 +221,7 @@ def _sentences(
     first = rows.loc["loss"]
     inside = f" at equal {', '.join(within)}" if within else ""
     if not first["pairs"]:
-        return (f"No two runs of different pre-trainings can be compared{inside}: nothing can be said about choosing by {loss}.",)
+        return (f"No two runs of different pre-trainings can be compared{inside}: choosing by {loss} cannot be judged.",)
     ends = f"{percent(level)} interval {first['low']:.0%} to {first['high']:.0%}" if np.isfinite(first["low"]) else f"no interval: {first['note']}"
     tested = f", {p_value(first['p'])}" if np.isfinite(first["p"]) else ""
     counted = f"{first['pretrainings']} pre-trainings"
@@ -247,7 +247,7 @@ def _sentences(
             how, verdict = f"no interval: {row['note']}", ""
         else:
             sure = row["ahead_low"] * row["ahead_high"] > 0
-            verdict = f": {'the loss' if row['ahead'] > 0 else 'the trivial rule'} chooses better" if sure else ": the two are not told apart"
+            verdict = f": {'the loss' if row['ahead'] > 0 else 'the trivial rule'} chooses better" if sure else ": the two cannot be distinguished"
         sentences.append(f"Choosing by {_rule(name)} orders {row['accuracy']:.0%} of the pairs rightly; the loss is {ahead} ahead ({how}){verdict}.")
     return tuple(sentences)
 

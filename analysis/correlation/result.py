@@ -19,7 +19,7 @@ class Correlation:
     y: str
     """Second column."""
     within: tuple[str, ...]
-    """Columns inside whose level combinations it was also computed."""
+    """Columns inside whose combinations of values it was also computed."""
     given: tuple[str, ...]
     """Columns that were held fixed: the correlations are partial."""
     adjusted: tuple[str, ...]
@@ -69,7 +69,7 @@ def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [f"{row['r']:+.2f} within {row['group']}" for row in turned], sure
 
 
-def in_words(
+def format_sentence(
     table: pd.DataFrame,
     inside: pd.DataFrame,
     *,
@@ -94,16 +94,16 @@ def in_words(
         counted = "each run counted as a pre-training of its own, as no column says which share one"
     elif cluster != "pretrain_id":
         counted = f"{pooled['clusters']} clusters by {cluster}"
-    said = f"Over all {pooled['n']} runs {x} and {outcome} correlate{held} with r = {pooled['r']:+.2f} ({how}{tested}; {counted})."
+    text = f"Over all {pooled['n']} runs {x} and {outcome} correlate{held} with r = {pooled['r']:+.2f} ({how}{tested}; {counted})."
     turned, sure = opposite_groups(table)
     if turned:
-        said += f" The sign turns within levels ({'; '.join(turned)}), so the pooled number may reflect what differs between levels alone;"
+        text += f" The sign turns within levels ({'; '.join(turned)}), so the pooled number may reflect what differs between levels alone;"
         if sure:
-            said += f" it turns beyond doubt within {' and '.join(sure)}, whose interval excludes zero."
+            text += f" it turns beyond doubt within {' and '.join(sure)}, whose interval excludes zero."
         else:
-            said += " no level has an interval that excludes zero on the other side, so the turn may be chance."
+            text += " no level has an interval that excludes zero on the other side, so the turn may be chance."
     if len(inside) and np.isfinite(inside["r"].iloc[0]) and (turned or not adjusted):
         row = inside.iloc[0]
         ends = f" ({percent(level)} interval {row['low']:+.2f} to {row['high']:+.2f})" if np.isfinite(row["low"]) else ""
-        said += f" With the levels' means removed r = {row['r']:+.2f}{ends}."
-    return said
+        text += f" With the levels' means removed r = {row['r']:+.2f}{ends}."
+    return text

@@ -88,12 +88,12 @@ def chance_of(sample: Sample, method: str, design: Array | None, replicates: Arr
             return NOTHING, f"{sample.x_name} varies inside clusters, and a t test needs at least {FEWEST_CLUSTERS} of them: no p"
         p = t_interval(fisher_z(replicates) if method == "pearson" else replicates, level=0.95)[2]
         return p, f"jackknife over clusters, as {sample.x_name} varies inside them"
-    x, where, words = _exchange(sample, x, design)
+    x, where, how = _exchange(sample, x, design)
     if count_placings(where) < 2:
         return NOTHING, "no two clusters can change places: no p"
     placed = placings(where, seed=seed)
     p = p_of_placings(method, x, sample.y, sample.cluster, placed.source, strata=sample.strata, design=design)
-    return p, f"{_counted(placed)}{words}"
+    return p, f"{_counted(placed)}{how}"
 
 
 def _counted(placed: Placings) -> str:

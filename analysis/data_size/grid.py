@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.overfitting.series import labels_of, setting_labels
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
@@ -73,8 +73,9 @@ def size_grid(runs: pd.DataFrame, *, outcome: str, length: str) -> SizeGrid:
     if len(twice):
         one = twice.iloc[0]
         raise AnalysisError(
-            f"two runs share encoder {one['encoder']}, {level_of(one['size'])} pre-training images, {length} {level_of(one['length'])} and seed "
-            f"{level_of(one['seed'])}: keep one of them, or give each its seed."
+            f"two runs share encoder {one['encoder']}, {format_setting(one['size'])} pre-training images, {length} "
+            f"{format_setting(one['length'])} and seed "
+            f"{format_setting(one['seed'])}: keep one of them, or give each its seed."
         )
     return SizeGrid(frame=frame, contexts=contexts, length=length, n_left_out=int((~there).sum()))
 

@@ -23,7 +23,7 @@ from analysis.significance.clustered_regression import FEWEST_DEGREES, Clustered
 from analysis.significance.multiplicity import holm
 
 Array = NDArray[np.float64]
-SAID = {"data": "log2 data size", "length": "log2 length", "params": "log2 parameters"}
+AXES = {"data": "log2 data size", "length": "log2 length", "params": "log2 parameters"}
 DEPENDENT = 1e-8  # share of a column's length that is new, below which it says nothing new
 STRONGLY = 0.5
 FEWEST_CLUSTERS = 4
@@ -67,16 +67,16 @@ class DataInteraction:
     def sentences(self) -> list[str]:
         """The interactions with data in words, then what is confounded."""
         name = self.outcome_title
-        said = []
+        sentences = []
         for row in list[Any](self.table[self.table["term"].isin(["data x length", "data x params", "data x length x params"])].itertuples()):
             more = {"data x length": "with longer training", "data x params": "with bigger models"}.get(
                 row.term, "with longer training of bigger models"
             )
             if np.isnan(row.low):
-                said.append(f"Whether the value of more data grows {more} cannot be told: {row.note}.")
+                sentences.append(f"Whether the value of more data grows {more} cannot be determined: {row.note}.")
                 continue
             verdict = ("grows" if row.estimate > 0 else "shrinks") if row.p_holm < 1.0 - self.level else "is not shown to change"
-            said.append(
+            sentences.append(
                 f"The value of a doubling of data for {name} {verdict} {more}: {row.estimate:+.5f} per doubling "
                 f"({percent(self.level)} interval {row.low:+.5f} to {row.high:+.5f}, {p_value(row.p_holm)} after Holm; {self.clusters} "
                 f"{self.cluster} "
@@ -84,11 +84,11 @@ class DataInteraction:
             )
         for row in list[Any](self.joint[self.joint["test"] == "all interactions with data"].itertuples()):
             if np.isfinite(row.p):
-                said.append(
+                sentences.append(
                     f"All {row.terms} interactions with data together: {p_value(row.p)} (wild cluster bootstrap of {self.clusters} "
                     f"{self.cluster} clusters)."
                 )
-        return [*said, *self.confounded]
+        return [*sentences, *self.confounded]
 
 
 def data_interaction(
@@ -113,7 +113,7 @@ def data_interaction(
 
     Args:
         absorb: columns whose levels get their own intercepts, such as ('encoder',); terms that
-            these explain wholly are left out, and said.
+            these explain wholly are left out, and named.
         cluster: 'series', or 'encoder' where an encoder's own deviation in how data help matters:
             honest for other encoders, but needs many.
 
@@ -244,19 +244,19 @@ def _joint(fitted: ClusteredFit, y: Array, names: list[str]) -> pd.DataFrame:
 
 
 def _confounded(grid: SizeGrid, logs: dict[str, Array], cluster: str) -> tuple[str, ...]:
-    frame, said = grid.frame, []
+    frame, sentences = grid.frame, []
     for one, other in itertools.combinations(logs, 2):
         r = float(np.corrcoef(logs[one], logs[other])[0, 1])
         if abs(r) >= STRONGLY:
-            said.append(f"{SAID[one]} and {SAID[other]} are correlated over the runs (r = {r:+.2f}), so their effects are told apart by few runs.")
+            sentences.append(f"{AXES[one]} and {AXES[other]} are correlated over the runs (r = {r:+.2f}), so few runs separate their effects.")
     sizes = {tuple(sorted(set(cell["size"]))) for _, cell in frame.groupby("encoder")}
     if len(sizes) > 1:
-        said.append(
+        sentences.append(
             "Encoders were not all trained on the same sizes, so what data do and what parameters do with data lean on the shape of the model."
         )
     if "params" in logs and cluster == "series":
-        said.append(
+        sentences.append(
             f"Parameters take {len(np.unique(logs['params']))} values, one an encoder; what an encoder has of its own beyond its size is "
             f"counted as size."
         )
-    return tuple(said)
+    return tuple(sentences)

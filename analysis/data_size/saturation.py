@@ -16,7 +16,7 @@ from analysis.data_size.run_error import RunError, run_error
 from analysis.data_size.trend import trend_within
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
-from analysis.formatting import level_of, p_value, percent
+from analysis.formatting import format_setting, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.student import t_quantile
@@ -56,21 +56,22 @@ class Saturation:
         """Each trend in words, after one sentence on the cells."""
         name = self.outcome_title
         censored = int(self.table["censored"].sum())
-        said = [
-            f"At a margin of {self.margin:g} {name}, data pay no more from {level_of(self.table['saturates_at'].min())} to "
-            f"{level_of(self.table['saturates_at'].max())} images on, by cell; in {censored} of {len(self.table)} cells the largest size still pays."
+        sentences = [
+            f"At a margin of {self.margin:g} {name}, data pay no more from {format_setting(self.table['saturates_at'].min())} to "
+            f"{format_setting(self.table['saturates_at'].max())} images on, by cell; in {censored} of {len(self.table)} cells the largest "
+            f"size still pays."
         ]
         for row in list[Any](self.trends.itertuples()):
             what = "longer training" if row.trend == "length" else "bigger models"
             if np.isnan(row.p):
-                said.append(f"Whether saturation moves with {what} cannot be told ({row.sizes}): {row.note}.")
+                sentences.append(f"Whether saturation moves with {what} cannot be determined ({row.sizes}): {row.note}.")
             else:
                 verdict = "moves" if row.p < 1.0 - self.level else "is not shown to move"
                 note = f"; {row.note}" if row.note else ""
-                said.append(
+                sentences.append(
                     f"Saturation {verdict} with {what} ({row.sizes}): {row.doublings:+.2f} doublings of data per doubling, {p_value(row.p)}{note}."
                 )
-        return said
+        return sentences
 
 
 def saturation(
@@ -109,18 +110,18 @@ def saturation(
     error: RunError | None
     try:
         error = run_error(runs, grid, run_sd=run_sd)
-        said = error.source
+        source = error.source
     except AnalysisError as problem:
         if run_sd is not None:
             raise
-        error, said = None, str(problem)
+        error, source = None, str(problem)
     rows = []
     for key, cell in grid.frame.groupby(grid.cells, sort=True, dropna=False):
         values = cell.groupby("size")["y"].agg(["mean", "size"])
         if len(values) > 1:
             sizes = values.index.to_numpy(float)
             rows.append(
-                (*key, len(sizes), *_of_cell(sizes, sign * values["mean"].to_numpy(), values["size"].to_numpy(float), margin, error, level, said))
+                (*key, len(sizes), *_of_cell(sizes, sign * values["mean"].to_numpy(), values["size"].to_numpy(float), margin, error, level, source))
             )
     if not rows:
         raise AnalysisError(f"no two data sizes share an encoder and a {length}: name another column in length=, or run the missing cells.")
@@ -131,7 +132,7 @@ def saturation(
         outcome_title=title_of(outcome, runs),
         margin=margin,
         level=level,
-        error=said,
+        error=source,
         table=table,
         trends=_trends(runs, grid, table, sign, margin),
     )
@@ -145,12 +146,12 @@ def point_of(y: Array, margin: float) -> int:
 
 
 def _of_cell(
-    sizes: Array, y: Array, counts: Array, margin: float, error: RunError | None, level: float, said: str
+    sizes: Array, y: Array, counts: Array, margin: float, error: RunError | None, level: float, source: str
 ) -> tuple[float, float, float, float, tuple[float, ...], bool, str]:
     place, last = point_of(y, margin), len(y) - 1
     gain = float(np.max(y[place + 1 :]) - y[place]) if place < last else float("nan")
     if error is None:
-        return sizes[place], gain, np.nan, np.nan, (), place == last, said
+        return sizes[place], gain, np.nan, np.nan, (), place == last, source
     kept = []
     for one in range(len(y)):
         gains, spread = y[one + 1 :] - y[one], error.sd * np.sqrt(1.0 / counts[one + 1 :] + 1.0 / counts[one])
@@ -162,7 +163,7 @@ def _of_cell(
             paid_off = bool(np.all(before + t_quantile(level, error.degrees) * spread < margin))
         if not pays_still and not paid_off:
             kept.append(float(sizes[one]))
-    note = f"{percent(level)} set, judged by {said}"
+    note = f"{percent(level)} set, judged by {source}"
     low, high = (kept[0], kept[-1]) if kept else (np.nan, np.nan)
     return sizes[place], gain, low, high, tuple(kept), place == last, note
 

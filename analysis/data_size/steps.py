@@ -16,7 +16,7 @@ from analysis.data_size.pooling import by_regime, over_cells
 from analysis.data_size.run_error import RunError, run_error
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
-from analysis.formatting import level_of, p_value, percent
+from analysis.formatting import format_setting, p_value, percent
 from analysis.overfitting.split import FALLING, OverfittingSplit
 from analysis.runs.groups import groups_of_seeds
 from analysis.runs.outcomes import outcome_of, title_of
@@ -68,21 +68,22 @@ class MoreDataEffects:
         """The pooled rows over all lengths, then the regimes, in words."""
         name = self.outcome_title
         rows = self.pooled[self.pooled["length"] == "all"]
-        said = [
-            f"{level_of(row.larger)} rather than {level_of(row.smaller)} images change {name} by {row.difference:+.5f} over {row.n_cells} cells of "
+        sentences = [
+            f"{format_setting(row.larger)} rather than {format_setting(row.smaller)} images change {name} by {row.difference:+.5f} over "
+            f"{row.n_cells} cells of "
             f"{self._units(row)}{self._tail(row.low, row.high, row.p_holm, row.p_equivalent, row.note, ' after Holm')}."
             for row in list[Any](rows.itertuples())
         ]
         for row in list[Any](self.regimes[self.regimes["measure"] == "step"].itertuples()):
             tail = self._tail(row.low, row.high, row.p, row.p_equivalent, row.note, "")
             if row.regime == "difference":
-                said.append(f"The next larger size adds {row.difference:+.5f} more where the smaller one overfits than where it does not{tail}.")
+                sentences.append(f"The next larger size adds {row.difference:+.5f} more where the smaller one overfits than where it does not{tail}.")
             else:
                 where = "overfits" if row.regime == "overfitting" else "does not overfit"
-                said.append(
+                sentences.append(
                     f"Where the smaller size {where}, the next larger one changes {name} by {row.difference:+.5f} ({row.n_cells} cells){tail}."
                 )
-        return said
+        return sentences
 
     def _units(self, row: Any) -> str:
         return f"{row.n_units} {row.unit}{'s' if row.n_units != 1 else ''}"
@@ -90,11 +91,11 @@ class MoreDataEffects:
     def _tail(self, low: float, high: float, p: float, equivalent: float, note: str, family: str) -> str:
         if np.isnan(low):
             return f" (no interval: {note})"
-        said = f" ({percent(self.level)} interval {low:+.5f} to {high:+.5f}, {p_value(p)}{family}"
+        text = f" ({percent(self.level)} interval {low:+.5f} to {high:+.5f}, {p_value(p)}{family}"
         if self.margin is not None and np.isfinite(equivalent):
             verdict = "equivalent" if equivalent < 1.0 - self.level else "not shown to be equivalent"
-            said += f"; {verdict} within +-{self.margin:g}, {p_value(equivalent)}"
-        return said + (f"; {note})" if note else ")")
+            text += f"; {verdict} within +-{self.margin:g}, {p_value(equivalent)}"
+        return text + (f"; {note})" if note else ")")
 
 
 def more_data_effects(
@@ -173,15 +174,15 @@ def _pairs_of_sizes(grid: SizeGrid) -> pd.DataFrame:
     """
     found: list[tuple[Any, ...]] = []
     for key, cell in grid.frame.groupby(grid.cells, sort=True, dropna=False):
-        arms: dict[Any, dict[Any, float]] = {}
+        by_size: dict[Any, dict[Any, float]] = {}
         first: dict[Any, int] = {}
         for size, seed, y, row in zip(*(cell[name].tolist() for name in ("size", "seed", "y", "row")), strict=True):
-            arms.setdefault(size, {})[seed] = y
+            by_size.setdefault(size, {})[seed] = y
             first.setdefault(size, row)
-        sizes = sorted(arms)
+        sizes = sorted(by_size)
         for place, small in enumerate(sizes[:-1]):
             for large in {sizes[place + 1], sizes[-1]}:
-                gaps = {seed: arms[large][seed] - y for seed, y in arms[small].items() if seed in arms[large]}
+                gaps = {seed: by_size[large][seed] - y for seed, y in by_size[small].items() if seed in by_size[large]}
                 if gaps:
                     mean = sum(gaps.values()) / len(gaps)
                     found.append((*key, small, large, large == sizes[place + 1], large == sizes[-1], len(gaps), mean, first[small], gaps))

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level, numbers
-from analysis.formatting import level_of, p_value
+from analysis.formatting import format_setting, p_value
 
 Array = NDArray[np.float64]
 FEWEST = 6
@@ -57,10 +57,16 @@ class ChangePoint:
     def sentence(self) -> str:
         """The finding in words."""
         if self.overfitting:
-            return f"The held-out loss rises from step {level_of(self.step)} on, by {self.rise:.4g} up to the end ({p_value(self.p)}, n = {self.n})."
+            return (
+                f"The held-out loss rises from step {format_setting(self.step)} on, by {self.rise:.4g} up to the end ({p_value(self.p)}, "
+                f"n = {self.n})."
+            )
         if np.isnan(self.p):
-            return f"Whether the held-out loss rises cannot be told: {self.note}."
-        return f"The held-out loss shows no rise beyond its noise ({p_value(self.p)}, n = {self.n}); it is least at step {level_of(self.least_step)}."
+            return f"Whether the held-out loss rises cannot be determined: {self.note}."
+        return (
+            f"The held-out loss shows no rise beyond its noise ({p_value(self.p)}, n = {self.n}); it is least at step "
+            f"{format_setting(self.least_step)}."
+        )
 
 
 def change_point(
@@ -101,9 +107,9 @@ def change_point(
     order = np.argsort(at[there], kind="stable")
     at, loss = at[there][order], loss[there][order]
     if len(np.unique(at)) < len(at):
-        raise AnalysisError(f"step {level_of(at[:-1][np.diff(at) == 0][0])} occurs twice: give one loss per step, such as the mean.")
+        raise AnalysisError(f"step {format_setting(at[:-1][np.diff(at) == 0][0])} occurs twice: give one loss per step, such as the mean.")
     if len(at) < FEWEST:
-        note = f"{len(at)} measurements, and noise cannot be told from a rise with fewer than {FEWEST}"
+        note = f"{len(at)} measurements, and noise cannot be distinguished from a rise with fewer than {FEWEST}"
         least = float(at[np.argmin(loss)]) if len(at) else float("nan")
         return _answer(False, float("nan"), least, at, loss, float("nan"), note)
     at, loss, noise_sd, note = _blocks(at, loss, noise_sd)

@@ -44,7 +44,7 @@ class PhaseRelations:
     level: float
     """Nominal coverage of the intervals."""
     adjusted_for: tuple[str, ...]
-    """Columns whose level combinations have an intercept of their own."""
+    """Columns whose combinations of values have an intercept of their own."""
     table: pd.DataFrame
     """One row for 'all', 'falling', 'overfitting' and 'difference' (overfitting - falling): phase,
     n (runs), clusters (settings), r (Pearson; for the difference, of r), r_low, r_high, slope (unit
@@ -57,27 +57,27 @@ class PhaseRelations:
         """Each phase and the difference, in words."""
         rows = self.table.set_index("phase")
         outcome = self.outcome_title
-        said = []
+        sentences = []
         for name, where in (("all", "Over all runs"), (FALLING, self._where(FALLING)), (OVERFITTING, self._where(OVERFITTING))):
             row: dict[Any, Any] = rows.loc[name].to_dict()
             if np.isnan(row["r"]):
-                said.append(f"{where} no relation of {self.x} with {outcome} can be told: {row['note']}.")
+                sentences.append(f"{where} no relation of {self.x} with {outcome} can be determined: {row['note']}.")
                 continue
             slope = "no interval: " + row["note"] if np.isnan(row["low"]) else ""
             interval = slope or f"{percent(self.level)} interval {row['low']:+.3g} to {row['high']:+.3g}"
             correlation = f" ({row['r_low']:+.3f} to {row['r_high']:+.3f})" if np.isfinite(row["r_low"]) else ""
-            said.append(
+            sentences.append(
                 f"{where} {self.x} and {outcome} correlate with r = {row['r']:+.3f}{correlation}; {outcome} changes by {row['slope']:+.3g} "
                 f"per unit of loss "
                 f"({interval}; n = {row['n']} runs of {row['clusters']} series)."
             )
         gap: dict[Any, Any] = rows.loc["difference"].to_dict()
         if np.isnan(gap["low"]):
-            return [*said, f"Whether the slopes of the two phases differ cannot be told: {gap['note']}."]
+            return [*sentences, f"Whether the slopes of the two phases differ cannot be determined: {gap['note']}."]
         verdict = "differ" if gap["p"] < 1.0 - self.level else "are not shown to differ"
         interval = with_interval(float(gap["slope"]), float(gap["low"]), float(gap["high"]), level=self.level)
         note = f"; {gap['note']}" if gap["note"] else ""
-        return [*said, f"The slopes of the two phases {verdict}: overfitting minus falling is {interval}, {p_value(gap['p'])}{note}."]
+        return [*sentences, f"The slopes of the two phases {verdict}: overfitting minus falling is {interval}, {p_value(gap['p'])}{note}."]
 
     def _where(self, phase: str) -> str:
         if self.by == "phase":
@@ -97,7 +97,7 @@ def phase_relations(
 ) -> PhaseRelations:
     """Pearson correlation and slope of y on x in each phase of `split`, and their differences.
 
-    Every level combination of `within` that varies has its own intercept, so that numbers of labels
+    Every combination of values of `within` that varies has its own intercept, so that numbers of labels
     and label subsets do not pose as an effect of the loss; correlations are of what is left. All
     pre-trainings of a setting (a series and its seeds) are one cluster. Slopes: ordinary least
     squares with CR2 and Satterthwaite's degrees of freedom. Correlations: delete-one-cluster
@@ -153,7 +153,7 @@ def _relation(phase: str, x: Array, y: Array, levels: NDArray[np.int64], cluster
     without = (cluster[None] != np.unique(cluster)[:, None]).astype(np.float64)
     low, high = correlation_interval("pearson", pearson(x_left, y_left, np.vstack([np.ones(len(x)), without])), level=level)
     found = ClusteredDesign(design, cluster).fit(y).contrast(np.eye(design.shape[1])[-1], level=level)
-    return phase, len(x), clusters, r, low, high, *_told(found), _few(found)
+    return phase, len(x), clusters, r, low, high, *_numbers(found), _few(found)
 
 
 def _difference(
@@ -170,10 +170,10 @@ def _difference(
     design = np.column_stack([_intercepts(labels_of(pd.DataFrame({"a": levels, "b": over}), ["a", "b"])), x, np.where(over, x, 0.0)])
     found = ClusteredDesign(design, cluster).fit(y).contrast(np.eye(design.shape[1])[-1], level=level)
     gap = float(high[3]) - float(low[3])  # type: ignore[arg-type]
-    return "difference", len(x), clusters, gap, float("nan"), float("nan"), *_told(found), _few(found)
+    return "difference", len(x), clusters, gap, float("nan"), float("nan"), *_numbers(found), _few(found)
 
 
-def _told(found: Combination) -> tuple[float, ...]:
+def _numbers(found: Combination) -> tuple[float, ...]:
     return found.estimate, found.low, found.high, found.p, found.degrees, found.naive_low, found.naive_high, found.naive_p
 
 

@@ -43,12 +43,12 @@ class OverfittingSplit:
     """One row per series: the columns that tell series apart, n_lengths, n_runs, least_at (length
     with the least loss), change_point (that length if the series overfits, else NaN), least_loss,
     rise (largest loss after least_at minus the least; 0 if it is the last), allowed_rise, label
-    ('falling', 'overfitting', or missing where it cannot be told), note.
+    ('falling', 'overfitting', or missing where nothing can be determined), note.
     """
     runs: pd.DataFrame
     """One row per run, index as in the table given: series (row of `series`, -1 without a loss),
     label of its series, phase of the run ('falling' up to the change point, 'overfitting' after it,
-    missing where it cannot be told).
+    missing where nothing can be determined).
     """
 
     @property
@@ -65,12 +65,12 @@ class OverfittingSplit:
         after = int((self.runs["phase"] == OVERFITTING).sum())
         if self.rule == "falling":
             how = "falls at every step to a longer training" + (f", or rises by less than {self.tolerance:g}" if self.tolerance else "")
-            said = f"In {falling} of {falling + over} series ({self._runs_of(FALLING)} runs) the held-out loss {how}; "
-            said += f"the other {over} count as overfitting"
+            text = f"In {falling} of {falling + over} series ({self._runs_of(FALLING)} runs) the held-out loss {how}; "
+            text += f"the other {over} count as overfitting"
         else:
-            said = f"In {over} of {falling + over} series the held-out loss rises after its least value by more than {self._allowed()}"
-        said += f", and {after} of their {self._runs_of(OVERFITTING)} runs lie after the length with the least loss." if over else "."
-        return said + (f" {unknown} series have one length only, where it cannot be told." if unknown else "")
+            text = f"In {over} of {falling + over} series the held-out loss rises after its least value by more than {self._allowed()}"
+        text += f", and {after} of their {self._runs_of(OVERFITTING)} runs lie after the length with the least loss." if over else "."
+        return text + (f" {unknown} series have one length only, where nothing can be determined." if unknown else "")
 
     def _runs_of(self, label: str) -> int:
         return int((self.runs["label"] == label).sum())
@@ -161,7 +161,7 @@ def _judged(at: np.ndarray, values: np.ndarray, rule: str, allowed: float) -> tu
     least = int(np.argmin(values))
     rise = float(values[least:].max() - values[least])
     if len(at) < 2:
-        return at[least], np.nan, values[least], np.nan, allowed, None, "one length only, so whether the loss rises cannot be told"
+        return at[least], np.nan, values[least], np.nan, allowed, None, "one length only, so whether the loss rises cannot be determined"
     if rule == "falling":  # in a strictly falling series each step is below zero, hence < and not <=
         steps = np.diff(values)
         over = bool(np.any((steps >= allowed) if allowed == 0.0 else (steps > allowed)))
@@ -197,7 +197,7 @@ def _of_runs(runs: pd.DataFrame, kept: pd.DataFrame, there: np.ndarray, table: p
     label[there] = table["label"].to_numpy(dtype=object)[series[there]]
     change = table["change_point"].to_numpy(float)[series[there]]
     after = kept[length].to_numpy() > np.where(np.isnan(change), np.inf, change)
-    told = there.copy()
-    told[there] = ~pd.isna(label[there])
-    phase[told] = np.where(after[told[there]], OVERFITTING, FALLING)
+    known = there.copy()
+    known[there] = ~pd.isna(label[there])
+    phase[known] = np.where(after[known[there]], OVERFITTING, FALLING)
     return pd.DataFrame({"series": series, "label": label, "phase": phase}, index=runs.index)

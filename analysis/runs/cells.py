@@ -15,7 +15,7 @@ from analysis.runs.table import numeric_column, require_columns
 
 
 def summarise_cells(runs: pd.DataFrame, *, by: str | Sequence[str], outcome: str | None = None, level: float = 0.90) -> pd.DataFrame:
-    """One row per level combination of `by`: those columns, n, mean, sd, low, high, note; outcome
+    """One row per combination of values of `by`: those columns, n, mean, sd, low, high, note; outcome
     in its own unit.
 
     low and high are Student's t interval for the mean over runs, as if they were independent; NaN

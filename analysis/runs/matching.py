@@ -11,12 +11,12 @@ from typing import Any, Final
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 
 PRETRAIN: Final = ("pretrain_source", "pretrain_images", "pretrain_recipe", "pretrain_length", "pretrain_sampling")
 INTERMEDIATE: Final = ("intermediate", "intermediate_source", "intermediate_images", "intermediate_steps", "intermediate_recipe")
 FINETUNE: Final = ("finetune_source", "finetune_task", "finetune_images", "finetune_recipe", "finetune_steps")
-# What a run was told to do. Steps of the pre-training are not among them: they follow from its
+# The settings of a run. Steps of the pre-training are not among them: they follow from its
 # length and images.
 SETTINGS: Final = ("seed", "encoder", *PRETRAIN, *INTERMEDIATE, *FINETUNE)
 # Steps follow from these where a length is stated in epochs, so pairs that differ in them need not
@@ -30,23 +30,23 @@ STEPS_FOLLOW: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
-    """Positions in the runs table of the two arms of each pair."""
+    """Positions in the runs table of the two runs of each pair."""
 
     treatment: list[int]
     """Shape (pairs,)."""
     baseline: list[int]
     """Shape (pairs,); one baseline run may stand in several pairs."""
     matched_on: tuple[str, ...]
-    """Columns in which the arms are equal."""
+    """Columns in which the two runs of a pair are equal."""
     unmatched_treatment: int
     """Treatment runs without a partner."""
-    baseline_arm: frozenset[int]
+    baseline_runs: frozenset[int]
     """All baseline runs, matched or not."""
 
 
-def match_columns(columns: Sequence[str], *, factor: str, levels: Sequence[Any]) -> tuple[str, ...]:
+def match_columns(columns: Sequence[str], *, factor: str, values: Sequence[Any]) -> tuple[str, ...]:
     """The settings among `columns` in which two runs that differ in `factor` between these two
-    levels must agree.
+    values must agree.
 
     Against a run without pre-training (0 images, or a missing source, recipe or length) nothing
     that describes the pre-training can be matched; between two pre-trainings all of it must be, but
@@ -54,66 +54,66 @@ def match_columns(columns: Sequence[str], *, factor: str, levels: Sequence[Any])
     """
     freed = {factor, STEPS_FOLLOW.get(factor, factor)}
     for family in (PRETRAIN, INTERMEDIATE):
-        if factor in family and any(pd.isna(level) or level in (0, "none") for level in levels):
+        if factor in family and any(pd.isna(value) or value in (0, "none") for value in values):
             freed |= set(family)
     return tuple(name for name in SETTINGS if name in columns and name not in freed)
 
 
 def match_runs(runs: pd.DataFrame, *, factor: str, baseline: Any, treatment: Any, match: Sequence[str] | None) -> Matches:
     """Pair the runs. Raises AnalysisError where two runs are equal in all settings."""
-    on = match_columns(list(runs.columns), factor=factor, levels=(baseline, treatment)) if match is None else tuple(match)
-    arms = {level: _positions(runs, factor, level) for level in (baseline, treatment)}
+    on = match_columns(list(runs.columns), factor=factor, values=(baseline, treatment)) if match is None else tuple(match)
+    positions = {value: _positions(runs, factor, value) for value in (baseline, treatment)}
     keys = _keys(runs, on)
     partner: dict[Hashable, int] = {}
-    for position in arms[baseline]:
+    for position in positions[baseline]:
         if keys[position] in partner:
             raise AnalysisError(
-                f"two runs with {factor} = {level_of(baseline)} are equal in all settings ({_told(on, keys[position])}): keep one of them, "
+                f"two runs with {factor} = {format_setting(baseline)} are equal in all settings ({_format_key(on, keys[position])}): keep one of them, "
                 f"or name in match= the columns that must agree."
             )
         partner[keys[position]] = position
     whole = _keys(runs, tuple(dict.fromkeys((*on, *(name for name in SETTINGS if name in runs.columns)))))
     seen: set[Hashable] = set()
-    for position in arms[treatment]:
+    for position in positions[treatment]:
         if whole[position] in seen:
             raise AnalysisError(
-                f"two runs with {factor} = {level_of(treatment)} are equal in all settings ({_told(on, keys[position])}): keep one of "
+                f"two runs with {factor} = {format_setting(treatment)} are equal in all settings ({_format_key(on, keys[position])}): keep one of "
                 f"them, or name in match= the columns that must agree."
             )
         seen.add(whole[position])
-    found = [position for position in arms[treatment] if keys[position] in partner]
+    found = [position for position in positions[treatment] if keys[position] in partner]
     return Matches(
         treatment=found,
         baseline=[partner[keys[position]] for position in found],
         matched_on=on,
-        unmatched_treatment=len(arms[treatment]) - len(found),
-        baseline_arm=frozenset(arms[baseline]),
+        unmatched_treatment=len(positions[treatment]) - len(found),
+        baseline_runs=frozenset(positions[baseline]),
     )
 
 
-def check_level_exists(runs: pd.DataFrame, with_outcome: pd.DataFrame, *, factor: str, level: Any, outcome: str) -> None:
-    """Raises AnalysisError where no run, or no run that has the outcome, is at this level of the
+def check_value_exists(runs: pd.DataFrame, with_outcome: pd.DataFrame, *, factor: str, value: Any, outcome: str) -> None:
+    """Raises AnalysisError where no run, or no run that has the outcome, has this value of the
     factor.
     """
-    if not _positions(runs, factor, level):
-        there = sorted(runs[factor].dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
-        raise AnalysisError(f"no run has {factor} = {level_of(level)}: its levels are {', '.join(map(level_of, there)) or 'all missing'}.")
-    if not _positions(with_outcome, factor, level):
-        raise AnalysisError(f"no run with {factor} = {level_of(level)} has '{outcome}' yet: finish one, or name another outcome.")
+    if not _positions(runs, factor, value):
+        there = sorted(runs[factor].dropna().unique().tolist(), key=lambda one: (isinstance(one, str), one))
+        raise AnalysisError(f"no run has {factor} = {format_setting(value)}: its values are {', '.join(map(format_setting, there)) or 'all missing'}.")
+    if not _positions(with_outcome, factor, value):
+        raise AnalysisError(f"no run with {factor} = {format_setting(value)} has '{outcome}' yet: finish one, or name another outcome.")
 
 
 def why_none(runs: pd.DataFrame, *, factor: str, baseline: Any, treatment: Any, on: Sequence[str]) -> str:
-    """A clause that names the settings in which the two arms never agree."""
-    sides = [runs.iloc[_positions(runs, factor, level)] for level in (treatment, baseline)]
+    """A clause that names the settings in which the runs of the two sides never agree."""
+    sides = [runs.iloc[_positions(runs, factor, value)] for value in (treatment, baseline)]
     for name in on:
-        values = [sorted({level_of(value) for value in side[name].dropna()}) or ["missing"] for side in sides]
+        values = [sorted({format_setting(value) for value in side[name].dropna()}) or ["missing"] for side in sides]
         if not set(values[0]) & set(values[1]):
             return f"they never agree in '{name}' ({', '.join(values[0][:3])} against {', '.join(values[1][:3])})"
     return f"they agree in each of {', '.join(on)}, but never in all of them at once"
 
 
-def _positions(runs: pd.DataFrame, factor: str, level: Any) -> list[int]:
-    return [position for position, value in enumerate(runs[factor].tolist()) if value == level]
+def _positions(runs: pd.DataFrame, factor: str, value: Any) -> list[int]:
+    return [position for position, one in enumerate(runs[factor].tolist()) if one == value]
 
 
 def _keys(runs: pd.DataFrame, on: Sequence[str]) -> list[tuple[Hashable, ...]]:
@@ -121,7 +121,7 @@ def _keys(runs: pd.DataFrame, on: Sequence[str]) -> list[tuple[Hashable, ...]]:
     return list(zip(*columns, strict=True)) if columns else [()] * len(runs)
 
 
-def _told(on: Sequence[str], key: Hashable) -> str:
+def _format_key(on: Sequence[str], key: Hashable) -> str:
     assert isinstance(key, tuple)
-    shown = [f"{name} {level_of(value)}" for name, value in zip(on, key, strict=True) if value is not None]
+    shown = [f"{name} {format_setting(value)}" for name, value in zip(on, key, strict=True) if value is not None]
     return ", ".join(shown[:6]) or "there are none"

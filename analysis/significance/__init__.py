@@ -1,1 +1,1 @@
-"""Whether an arm has an effect, how large it is, and how sure that is."""
+"""Tests of whether a treatment has an effect, how large it is, and how certain that is."""

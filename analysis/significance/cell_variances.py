@@ -31,7 +31,7 @@ class CellVariances:
     df: Array
     """Degrees of freedom of each, shape (cells,)."""
     prior_df: Array
-    """d0: degrees of freedom that the cell borrows from the others of its arm, shape (cells,); 0
+    """d0: degrees of freedom that the cell borrows from the others of its side, shape (cells,); 0
     for Welch, inf if variances look equal.
     """
 
@@ -55,7 +55,7 @@ class CellVariances:
         return total, total**power / float((parts**power / self.df[used]).sum())
 
 
-def cell_variances(variance: Array, df: Array, *, how: Variance, arm: NDArray[np.int64] | None = None) -> CellVariances:
+def cell_variances(variance: Array, df: Array, *, how: Variance, side: NDArray[np.int64] | None = None) -> CellVariances:
     """Take the cells' own variances, one for all, or each drawn towards the common one as far as
     the cells agree.
 
@@ -65,25 +65,25 @@ def cell_variances(variance: Array, df: Array, *, how: Variance, arm: NDArray[np
         df: runs - 1, shape (cells,).
         how: 'welch', 'pooled' (over all cells) or 'moderated': (d0 s0^2 + d s^2) / (d0 + d) on d0 +
             d degrees of freedom, with d0 and s0^2 from the mean and scatter of log s^2 over the
-            cells of an arm (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), sections 3 and 6.2).
-        arm: integer label of the cells that lend to one another, shape (cells,); all of them if
+            cells of a side (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), sections 3 and 6.2).
+        side: integer label, of treatments and baseline, of the cells that lend to one another, shape (cells,); all of them if
             None.
     """
     usable = np.isfinite(variance) & (variance > 0.0) & (df > 0.0)
     drawn, drawn_df = np.where(usable, variance, np.nan), np.where(usable, df, 0.0)
     prior_df = np.zeros(len(variance))
-    arms = np.zeros(len(variance), dtype=np.int64) if arm is None or how == "pooled" else arm
-    for one in np.unique(arms):
-        of_arm = np.flatnonzero(usable & (arms == one))
-        own, own_df = variance[of_arm], df[of_arm]
-        if how == "welch" or len(of_arm) < (2 if how == "pooled" else FEWEST_CELLS):
+    sides = np.zeros(len(variance), dtype=np.int64) if side is None or how == "pooled" else side
+    for one in np.unique(sides):
+        of_side = np.flatnonzero(usable & (sides == one))
+        own, own_df = variance[of_side], df[of_side]
+        if how == "welch" or len(of_side) < (2 if how == "pooled" else FEWEST_CELLS):
             continue
         d0, s0_squared = _prior(own, own_df) if how == "moderated" else (np.inf, 0.0)
-        prior_df[of_arm] = d0
+        prior_df[of_side] = d0
         if np.isinf(d0):
-            drawn[of_arm], drawn_df[of_arm] = (own_df * own).sum() / own_df.sum(), own_df.sum()
+            drawn[of_side], drawn_df[of_side] = (own_df * own).sum() / own_df.sum(), own_df.sum()
         else:
-            drawn[of_arm], drawn_df[of_arm] = (d0 * s0_squared + own_df * own) / (d0 + own_df), np.minimum(d0 + own_df, own_df.sum())
+            drawn[of_side], drawn_df[of_side] = (d0 * s0_squared + own_df * own) / (d0 + own_df), np.minimum(d0 + own_df, own_df.sum())
     return CellVariances(how=how, variance=drawn, df=drawn_df, prior_df=prior_df)
 
 

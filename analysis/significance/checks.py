@@ -1,5 +1,5 @@
 """Whether a row of paired effects can be trusted: the assumptions of its t test, each checked and
-said in a sentence.
+text in a sentence.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def checks(effects: PairedEffects, row: int | pd.Series) -> tuple[Check, ...]:
 
 def _normality(means: NDArray[np.float64]) -> Check:
     if len(means) < FEWEST_FOR_NORMALITY:
-        said = f"{len(means)} groups are too few to check that their differences are normal (at least {FEWEST_FOR_NORMALITY})"
-        return Check(name="normality", passed=None, sentence=said)
+        text = f"{len(means)} groups are too few to check that their differences are normal (at least {FEWEST_FOR_NORMALITY})"
+        return Check(name="normality", passed=None, sentence=text)
     from scipy.stats import shapiro
 
     p = float(shapiro((means - means.mean()) / means.std()).pvalue)
@@ -89,8 +89,8 @@ def _influence(means: NDArray[np.float64]) -> Check:
         ends = f"to between {after.min():.3f} and {after.max():.3f}"
         # one group fewer also costs a degree of freedom, so a p that crosses is a warning and no
         # fault of that group
-        said = f"leaving out one group keeps the sign but carries p across {ALPHA:g} ({across} of {n} groups do so, {p_value(before)} {ends})"
-        return Check(name=name, passed=False, sentence=said)
+        text = f"leaving out one group keeps the sign but carries p across {ALPHA:g} ({across} of {n} groups do so, {p_value(before)} {ends})"
+        return Check(name=name, passed=False, sentence=text)
     return Check(name=name, passed=True, sentence=f"leaving out any one of {n} groups keeps the sign and the side of p = {ALPHA:g}")
 
 
@@ -98,8 +98,8 @@ def _balance(counts: NDArray[np.int64]) -> Check:
     if len(set(counts.tolist())) == 1:
         noun = "pair" if counts[0] == 1 else "pairs"
         return Check(name="balance", passed=True, sentence=f"each of {len(counts)} groups has {counts[0]} {noun}")
-    said = f"groups have {counts.min()} to {counts.max()} pairs and count alike: their means are not over the same cells"
-    return Check(name="balance", passed=False, sentence=said)
+    text = f"groups have {counts.min()} to {counts.max()} pairs and count alike: their means are not over the same cells"
+    return Check(name="balance", passed=False, sentence=text)
 
 
 def _agreement(effects: PairedEffects, row: pd.Series, means: NDArray[np.float64]) -> Check:
@@ -111,12 +111,12 @@ def _agreement(effects: PairedEffects, row: pd.Series, means: NDArray[np.float64
         mixed = mixed_effect(alone, cells="fixed")
         if not np.isnan(mixed.p):
             found["mixed model"] = mixed.p
-    told = ", ".join(f"{name} {p_value(p)}" for name, p in found.items())
+    compared = ", ".join(f"{name} {p_value(p)}" for name, p in found.items())
     few = "" if "permutation" in found else f" (permutation cannot reach {ALPHA:g} with {len(means)} groups)"
     if len(found) == 1:
-        return Check(name="agreement", passed=None, sentence=f"nothing to compare the paired t with{few}: {told}")
+        return Check(name="agreement", passed=None, sentence=f"nothing to compare the paired t with{few}: {compared}")
     alike = len({p <= ALPHA for p in found.values()}) == 1
-    return Check(name="agreement", passed=alike, sentence=f"the tests {'agree' if alike else 'disagree'} at {ALPHA:g}{few}: {told}")
+    return Check(name="agreement", passed=alike, sentence=f"the tests {'agree' if alike else 'disagree'} at {ALPHA:g}{few}: {compared}")
 
 
 def _t_p(means: NDArray[np.float64]) -> float:

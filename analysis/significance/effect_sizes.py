@@ -23,13 +23,13 @@ def effect_sizes(effects: PairedEffects, *, level: float | None = None) -> pd.Da
 
     g_z: mean difference / SD of the groups' differences. It says how regular the effect is from
     seed to seed, and grows as pairing removes noise. g_av: mean difference / root mean of the two
-    arms' variances over groups. It says how large the effect is beside the spread of such runs, and
+    sides' variances over groups. It says how large the effect is beside the spread of such runs, and
     is the one to compare with studies that did not pair (Lakens 2013, Front. Psychol. 4:863). Both
     are multiplied by `small_sample_factor`, on groups - 1 degrees of freedom for g_z and 2 (groups
-    - 1) / (1 + r^2) for g_av, r the arms' correlation (Cousineau 2020, TQMP 16:418).
+    - 1) / (1 + r^2) for g_av, r the correlation of the two sides (Cousineau 2020, TQMP 16:418).
 
     The interval of g_z is exact under normality (noncentral t); that of g_av scales it by SD of
-    differences / SD of arms (Algina and Keselman 2003), which is approximate (with three groups it
+    differences / SD of sides (Algina and Keselman 2003), which is approximate (with three groups it
     covered 92 to 94%, and g_av up to a sixth too small). Both hold the population value and are not
     shrunk by the factor. NaN, with the row's note, where groups have no spread.
     """
@@ -55,10 +55,10 @@ def noncentrality_interval(statistic: float, degrees_of_freedom: float, level: f
 def _sizes(units: pd.DataFrame, level: float) -> tuple[float, ...]:
     n = len(units)
     mean, spread = float(units["difference"].mean()), float(units["difference"].std(ddof=1))
-    arms = math.sqrt((float(units["baseline_value"].var(ddof=1)) + float(units["treatment_value"].var(ddof=1))) / 2.0)
+    own = math.sqrt((float(units["baseline_value"].var(ddof=1)) + float(units["treatment_value"].var(ddof=1))) / 2.0)
     factor = small_sample_factor(n - 1)
     low, high = (one / math.sqrt(n) for one in noncentrality_interval(mean / spread * math.sqrt(n), n - 1, level))
-    ratio = spread / arms if arms > 0 else float("nan")
+    ratio = spread / own if own > 0 else float("nan")
     d = mean / spread
     r = (
         float(np.corrcoef(units["baseline_value"], units["treatment_value"])[0, 1])

@@ -65,7 +65,7 @@ class EffectGrowth:
     slope is biased.
     """
     n_cells: int
-    """Cells with all three arms."""
+    """Cells with all three kinds of runs."""
     n_seeds: int
     """Seeds that have all of them; 0 from a table of means."""
     points: pd.DataFrame
@@ -82,14 +82,14 @@ class EffectGrowth:
         tail = f"least squares, which mistakes shared noise for a relation, gives {self.naive_slope:+.2f}"
         tail = tail if np.isfinite(self.naive_slope) else "least squares gives none either"
         if not np.isfinite(self.slope):
-            return f"{start} has no slope{held} that can be told: the gains do not differ beyond noise ({counted}; {tail})."
+            return f"{start} has no slope{held} that can be determined: the gains do not differ beyond noise ({counted}; {tail})."
         if np.isnan(self.p):
             return f"{start} changes by {self.slope:+.2f} points{held} (no interval: {self.note}; {counted})."
         interval = "unbounded" if np.isinf([self.low, self.high]).all() else f"{self.low:+.2f} to {self.high:+.2f}"
         sure = self.p < 1.0 - self.level
         verdict = ("grows with the gain" if self.slope > 0 else "falls as the gain grows") if sure else "is not shown to depend on the gain"
-        told = f"{percent(self.level)} interval {interval}, {p_value(self.p)}; {counted}; {tail}"
-        return f"{start} changes by {self.slope:+.2f} points{held} ({told}): it {verdict}."
+        details = f"{percent(self.level)} interval {interval}, {p_value(self.p)}; {counted}; {tail}"
+        return f"{start} changes by {self.slope:+.2f} points{held} ({details}): it {verdict}."
 
 
 def effect_growth(
@@ -128,7 +128,7 @@ def effect_growth(
     data: SeedCells | MeanCells
     if "seed" in table.columns:
         data = seed_cells(table, stage=stage, outcome=outcome)
-        with_stage, trained, scratch = data.arms.mean(axis=1)
+        with_stage, trained, scratch = data.outcomes.mean(axis=1)
     else:
         data = mean_cells(table, stage=stage, outcome=outcome, spread=spread, n=n)
         with_stage, trained, scratch = data.means[data.place]
@@ -140,7 +140,7 @@ def effect_growth(
     if count < 2:
         raise AnalysisError(f"{len(gain)} cells leave no comparison once {given or 'their mean'} is held fixed: run more cells, or give no given=.")
     if isinstance(data, SeedCells):
-        moment = moment_from_seeds(data.arms[0] - data.arms[1], data.arms[1] - data.arms[2], strata)
+        moment = moment_from_seeds(data.outcomes[0] - data.outcomes[1], data.outcomes[1] - data.outcomes[2], strata)
     else:
         unit = np.eye(len(data.means))[data.place]
         moment = moment_from_variances(unit[0] - unit[1], unit[1] - unit[2], data.means, data.variance, data.df, strata)
@@ -173,7 +173,7 @@ def effect_growth(
         naive_r=naive_r,
         signal=found.signal,
         n_cells=len(gain),
-        n_seeds=data.arms.shape[1] if isinstance(data, SeedCells) else 0,
+        n_seeds=data.outcomes.shape[1] if isinstance(data, SeedCells) else 0,
         points=data.cells.assign(gain=gain, effect=effect),
         note="; ".join(one for one in notes if one),
     )

@@ -1,4 +1,4 @@
-"""An arm's mean effect over cells by a linear mixed model of the paired differences, with shared
+"""The mean effect of a treatment over cells by a linear mixed model of the paired differences, with shared
 stages, seeds and cells as random effects.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
-from analysis.formatting import level_of, p_value, percent
+from analysis.formatting import format_setting, p_value, percent
 from analysis.significance.component_levels import ComponentLevels
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.reml import Reml, fit_reml
@@ -50,7 +50,7 @@ class MixedEffect:
     outcome_title: str
     """What sentences call it."""
     treatment: object
-    """The factor's level that was tested."""
+    """The factor's value that was tested."""
     cells: str
     """'random': the mean over cells like these; 'fixed': the mean over exactly these cells."""
     seeds: str
@@ -104,7 +104,7 @@ def mixed_effect(
     single pair, fitted by REML.
 
     Interval and p are Student's with Satterthwaite's degrees of freedom (Biometrics Bulletin 2,
-    1946). Cells are the level combinations of `effects.by`; a baseline run that stands in several
+    1946). Cells are the combinations of values of `effects.by`; a baseline run that stands in several
     pairs is a component too. A shared component that is estimated as zero still counts in the
     standard error and in its degrees of freedom, which keeps the error rate (see `reml`); that of
     cells does not. In a balanced grid with cells fixed and seeds random this is exactly the paired
@@ -112,7 +112,7 @@ def mixed_effect(
     unless something is assumed: `seeds='cancel'` assumes that a seed adds the same to both runs of
     a pair, so that each pre-training or intermediate stage is a draw of its own. If that is false
     the error rate is far too high (measured in benchmarks/statistics/effects.py), so a seed
-    component that shows in the data is said in the note.
+    component that shows in the data is named in the note.
 
     A component that the data cannot tell apart from others is joined with them, and the note says
     so; one that all pairs share, or that goes with the cells when those are fixed, makes the result
@@ -176,32 +176,32 @@ def _checked(effects: PairedEffects, treatment: Any, cells: str, seeds: str) -> 
     for name, given, known in (("cells", cells, ("random", "fixed")), ("seeds", seeds, ("random", "cancel"))):
         if given not in known:
             raise AnalysisError(f"{name} = '{given}' is unknown: give '{known[0]}' or '{known[1]}'.")
-    there = ", ".join(map(level_of, effects.treatments))
+    there = ", ".join(map(format_setting, effects.treatments))
     if treatment is None:
         if len(effects.treatments) > 1:
             raise AnalysisError(f"these effects have {len(effects.treatments)} treatments ({there}): name one in treatment=.")
         return effects.treatments[0]
     if not (effects.pairs["treatment"] == treatment).any():
-        raise AnalysisError(f"no pair has treatment {level_of(treatment)}: there are {there}.")
+        raise AnalysisError(f"no pair has treatment {format_setting(treatment)}: there are {there}.")
     return treatment
 
 
 def _sources(pairs: pd.DataFrame, seeds: str) -> dict[str, Labels]:
-    """Level of each pair in what pairs share, -1 where it has none: seed, stages of either arm, and
+    """Level of each pair in what pairs share, -1 where it has none: seed, stages of either side, and
     the baseline run.
     """
     found: dict[str, Labels] = {}
     if "seed" in pairs.columns and seeds == "random":
         found["seed"] = pd.factorize(pairs["seed"])[0].astype(np.int64)
     for stage, column, trunk in (("intermediate stage", "intermediate_id", ""), ("pre-training", "pretrain_id", "trunk_id")):
-        for arm in ("treatment", "baseline"):
-            ids = pairs.get(f"{arm}_{trunk}") if trunk else None  # a trunk's branches are one pre-training
-            own = pairs.get(f"{arm}_{column}")
+        for side in ("treatment", "baseline"):
+            ids = pairs.get(f"{side}_{trunk}") if trunk else None  # a trunk's branches are one pre-training
+            own = pairs.get(f"{side}_{column}")
             if own is not None and ids is not None:
                 ids = ids.where(ids.notna(), own)
             ids = own if ids is None else ids
             if ids is not None and ids.notna().any():
-                found[stage if arm == "treatment" else f"baseline's {stage}"] = pd.factorize(ids)[0].astype(np.int64)
+                found[stage if side == "treatment" else f"baseline's {stage}"] = pd.factorize(ids)[0].astype(np.int64)
     found["baseline run"] = pd.factorize(pairs["baseline_row"])[0].astype(np.int64)
     return found
 
@@ -211,7 +211,7 @@ def _is_shared(name: str) -> bool:
 
 
 def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple[dict[str, Labels], list[str]]:
-    """The components that the design can estimate, and what is said about the others.
+    """The components that the design can estimate, and notes on the others.
 
     A component counts if its covariance matrix, after the fixed effects are projected out, is no
     combination of those kept before it.
@@ -248,7 +248,7 @@ def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple
         rest = gram[-1, -1] - gram[-1, :-1] @ np.linalg.solve(gram[:-1, :-1], gram[:-1, -1]) if len(gram) > 1 else 1.0
         if rest < 1e-9:
             if len(np.unique(label[label >= 0])) < n or name == "cell":
-                notes.append(f"{name} cannot be told apart from {' and '.join(kept) or 'the single pair'}")
+                notes.append(f"{name} cannot be separated from {' and '.join(kept) or 'the single pair'}")
             continue
         held.append((own, size))
         kept[name] = label
@@ -288,7 +288,7 @@ def _seed_note(y: NDArray[np.float64], fixed: NDArray[np.float64], kept: dict[st
         return []
     with_seed, _ = _told_apart({"seed": pd.factorize(pairs["seed"])[0].astype(np.int64)} | kept, fixed)
     if len(with_seed) == len(kept):
-        return ["seeds cannot be told apart from the stages, so nothing was gained by assuming that they cancel"]
+        return ["seeds cannot be separated from the stages, so nothing was gained by assuming that they cancel"]
     from scipy.special import chdtrc
 
     fuller = fit_reml(y, fixed, list(with_seed.values()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.formatting import level_of, p_value, percent
+from analysis.formatting import format_setting, p_value, percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,15 @@ class PairedEffects:
     factor: str
     """The column whose change is studied."""
     baseline: object
-    """Its level in the runs that are compared against."""
+    """Its value in the runs that are compared against."""
     treatments: tuple[object, ...]
-    """Its other levels, in the order of the table."""
+    """Its other values, in the order of the table."""
     outcome: str
     """The column that is compared, in its own unit."""
     outcome_title: str
     """What sentences call it."""
     by: tuple[str, ...]
-    """Columns whose every level combination has a row: those asked for, then settings that vary and
+    """Columns of whose values every combination has a row: those asked for, then settings that vary and
     must not be mixed.
     """
     level: float
@@ -36,14 +36,14 @@ class PairedEffects:
     matched_on: tuple[str, ...]
     """Columns in which the two runs of a pair are equal."""
     table: pd.DataFrame
-    """One row per treatment and level combination: factor, baseline, treatment, the columns of
+    """One row per treatment and combination of values: factor, baseline, treatment, the columns of
     `by`, n_pairs, n_groups (independent groups of runs), n_seeds, baseline_mean, treatment_mean,
     difference (treatment - baseline, mean over groups), low, high (NaN where there is no interval),
     p (two-sided t test over groups), p_holm and p_bh (p after Holm, and after Benjamini-Hochberg,
     over the rows of this table), note (empty, or what qualifies the row).
     """
     overall: pd.DataFrame
-    """One row per treatment over all level combinations, with the same columns but those of `by`;
+    """One row per treatment over all combination of valuess, with the same columns but those of `by`;
     corrected over its own rows.
     """
     pairs: pd.DataFrame
@@ -59,7 +59,7 @@ class PairedEffects:
     n_unmatched_baseline: int
     """Baseline runs that no treatment run matched."""
     n_without_outcome: int
-    """Runs of either arm left out because their outcome is missing."""
+    """Runs of either side left out because their outcome is missing."""
 
     def rows(self) -> list[pd.Series]:
         """Every row of `table`, then every row of `overall`."""
@@ -109,19 +109,19 @@ class PairedEffects:
         return [self.sentence(position) for position in range(len(self.table))]
 
     def matching(self) -> str:
-        """How many runs found a partner, in words: what was left out is said."""
-        said = f"{len(self.pairs)} pairs of runs equal in {', '.join(self.matched_on) or 'nothing but the factor'}"
+        """How many runs found a partner, in words: what was left out is text."""
+        text = f"{len(self.pairs)} pairs of runs equal in {', '.join(self.matched_on) or 'nothing but the factor'}"
         left = [
             (self.n_unmatched_treatment, "treatment runs without a baseline run"),
             (self.n_unmatched_baseline, "baseline runs without a treatment run"),
             (self.n_without_outcome, f"runs without {self.outcome}"),
         ]
         parts = [f"{count} {what}" for count, what in left if count]
-        return said + (f"; left out: {', '.join(parts)}" if parts else "; none left out")
+        return text + (f"; left out: {', '.join(parts)}" if parts else "; none left out")
 
     def subject(self, treatment: object) -> str:
         """The treatment, as a sentence begins."""
-        new, old = level_of(treatment), level_of(self.baseline)
+        new, old = format_setting(treatment), format_setting(self.baseline)
         if self.factor == "pretrain_images":
             return f"Pre-training on {new} images" if self.baseline == 0 else f"Pre-training on {new} rather than {old} images"
         if self.factor == "intermediate" and self.baseline == "none":
@@ -140,9 +140,9 @@ def _units(cells: pd.Series) -> str:
 
 def _condition(name: str, value: object) -> str:
     if name == "finetune_images":
-        return f"at {level_of(value)} labels"
+        return f"at {format_setting(value)} labels"
     if name == "pretrain_images":
-        return "without pre-training" if value == 0 else f"after pre-training on {level_of(value)} images"
+        return "without pre-training" if value == 0 else f"after pre-training on {format_setting(value)} images"
     if name == "intermediate":
         return "without an intermediate stage" if value == "none" else f"after intermediate {value}"
-    return f"with {name} {level_of(value)}"
+    return f"with {name} {format_setting(value)}"

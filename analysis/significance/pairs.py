@@ -15,9 +15,9 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.runs.groups import SHARED, connected
-from analysis.runs.matching import SETTINGS, check_level_exists, match_runs, why_none
+from analysis.runs.matching import SETTINGS, check_value_exists, match_runs, why_none
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 from analysis.significance.multiplicity import adjust, holm
@@ -117,21 +117,22 @@ def _effects(
     require_columns(runs, [factor, outcome, *by, *(match or ())], where=WHERE)
     if factor == "seed" or factor in by or baseline in treatments:
         raise AnalysisError(
-            f"factor '{factor}' from {level_of(baseline)} to {', '.join(map(level_of, treatments))} cannot be paired: the factor must be a "
-            f"setting other than the seed and the columns of by, and its two levels must differ."
+            f"factor '{factor}' from {format_setting(baseline)} to {', '.join(map(format_setting, treatments))} cannot be paired: the "
+            f"factor must be a "
+            f"setting other than the seed and the columns of by, and its two values must differ."
         )
     values = numeric_column(runs, outcome, where=WHERE)
     concerned = runs[factor].isin([baseline, *treatments])
     kept = runs[concerned & values.notna()].reset_index(drop=True)
     for one in (baseline, *treatments):
-        check_level_exists(runs, kept, factor=factor, level=one, outcome=outcome)
+        check_value_exists(runs, kept, factor=factor, value=one, outcome=outcome)
     matches = [match_runs(kept, factor=factor, baseline=baseline, treatment=treatment, match=match) for treatment in treatments]
     pairs = pd.concat([_pairs(kept, outcome, one.treatment, one.baseline) for one in matches], ignore_index=True)
     if pairs.empty:
         reason = why_none(kept, factor=factor, baseline=baseline, treatment=treatments[0], on=matches[0].matched_on)
         raise AnalysisError(
-            f"no run with {factor} = {', '.join(map(level_of, treatments))} has a partner with {level_of(baseline)} that is equal in all "
-            f"other settings: {reason}. Run the missing arm, or name in match= the columns that must agree."
+            f"no run with {factor} = {', '.join(map(format_setting, treatments))} has a partner with {format_setting(baseline)} that is equal in all "
+            f"other settings: {reason}. Run the missing treatment, or name in match= the columns that must agree."
         )
     pairs.insert(0, "treatment", pairs[factor])
     by = _extended(pairs, by, factor)
@@ -161,7 +162,7 @@ def _effects(
         overall=_tested(pairs, ("treatment",), "overall_", factor, baseline, level),
         pairs=pairs[shown],
         n_unmatched_treatment=sum(one.unmatched_treatment for one in matches),
-        n_unmatched_baseline=len(matches[0].baseline_arm.difference(*(one.baseline for one in matches))),
+        n_unmatched_baseline=len(matches[0].baseline_runs.difference(*(one.baseline for one in matches))),
         n_without_outcome=int((concerned & values.isna()).sum()),
     )
 

@@ -18,12 +18,12 @@ MOST_SEEDS = 1_000_000.0
 
 def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, design: Design = "paired", tests: int = 1) -> float:
     """Probability that a two-sided t test at 1 - level finds `effect` with that many seeds (in each
-    arm).
+    group).
 
     Args:
         effect: true mean difference, in the unit of `sd`; its sign does not matter.
-        sd: 'paired': standard deviation over seeds of the differences between the arms;
-            'independent': of single runs within an arm.
+        sd: 'paired': standard deviation over seeds of the differences between treatment and baseline;
+            'independent': of single runs within a group.
         seeds: at least 2; need not be whole.
         level: nominal coverage; the test is at 1 - level, or (1 - level) / tests with several tests
             (Bonferroni, which Holm's first step equals).
@@ -39,7 +39,7 @@ def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, des
 
 
 def seeds_needed(effect: float, *, sd: float, power: float = 0.8, level: float = 0.95, design: Design = "paired", tests: int = 1) -> int:
-    """The fewest seeds (in each arm) with which `effect` is found with probability `power`;
+    """The fewest seeds (in each group) with which `effect` is found with probability `power`;
     arguments as in `power_of`, at least 2.
 
     Raises AnalysisError, also where more than a million would be needed.
@@ -66,7 +66,7 @@ def fractional_seeds(effect: float, *, sd: float, power: float = 0.8, level: flo
 
 
 def smallest_effect(seeds: float, *, sd: float, power: float = 0.8, level: float = 0.95, design: Design = "paired", tests: int = 1) -> float:
-    """The smallest effect, in the unit of `sd`, that so many seeds (in each arm) show with
+    """The smallest effect, in the unit of `sd`, that so many seeds (in each group) show with
     probability `power`; arguments as in `power_of`.
     """
     from scipy.optimize import brentq
@@ -95,7 +95,7 @@ def _checked(*, effect: float, sd: float, level: float, design: str, tests: int,
     if not (sd > 0.0 and math.isfinite(sd)):
         raise AnalysisError(f"sd is {sd:g}: give a standard deviation above zero; without spread any effect shows at once.")
     if design not in ("paired", "independent"):
-        raise AnalysisError(f"design is '{design}': choose 'paired' (arms share seeds) or 'independent'.")
+        raise AnalysisError(f"design is '{design}': choose 'paired' (treatment and baseline share seeds) or 'independent'.")
     if not (tests >= 1 and int(tests) == tests):
         raise AnalysisError(f"tests is {tests}: give the number of tests in the family, 1 or more.")
     if not 1.0 - level < power < 1.0:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.formatting import level_of, percent
+from analysis.formatting import format_setting, percent
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.power import MOST_SEEDS, power_of, seeds_needed, smallest_effect
 
@@ -46,10 +46,10 @@ class SeedPlan:
         """One row in plain words."""
         cells = self.table.iloc[row]
         outcome = self.outcome_title
-        where = ", ".join(f"{name} {level_of(cells[name])}" for name in self.table.columns[: list(self.table.columns).index("units")])
+        where = ", ".join(f"{name} {format_setting(cells[name])}" for name in self.table.columns[: list(self.table.columns).index("units")])
         start = f"To find a change of {self.effect:.3g} in {outcome} with probability {percent(self.power)} ({where})"
         if pd.isna(cells["seeds"]):
-            return f"{start}: no number of seeds can be told ({cells['note']})"
+            return f"{start}: no number of seeds can be determined ({cells['note']})"
         low, high = (f"{cells[name]:,.0f}" if np.isfinite(cells[name]) else "over a million" for name in ("seeds_low", "seeds_high"))
         note = f"; {cells['note']}" if cells["note"] else ""
         return f"{start}: {cells['seeds']:,.0f} seeds; {low} to {high} given how poorly {cells['units']} units tell the SD{note}"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.fitting.points import checked_level
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from analysis.runs.matching import SETTINGS, match_columns
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
@@ -53,17 +53,17 @@ def summary_effects(
         variance: 'welch' uses each cell's own spread (Welch 1947; equal to
             scipy.stats.ttest_ind_from_stats with equal_var=False), safe in each cell but with 3
             runs nearly without power after Holm; 'moderated' (the default) draws each cell's
-            variance towards those of the other cells of its arm (Smyth 2004), which keeps the error
+            variance towards those of the other cells of its side (Smyth 2004), which keeps the error
             rate at 3.6-5.9% on average over cells and below 5% after Holm, while a cell that truly
-            scatters far more than the rest of its arm may reject in 11%
+            scatters far more than the rest of its side may reject in 11%
             (benchmarks/statistics/summaries.py); 'pooled' takes one variance for all, right only
             where all cells scatter alike.
 
-    Runs of the two arms are taken as independent: if they share seeds or pre-trainings, which a
+    Runs of treatment and baseline are taken as independent: if they share seeds or pre-trainings, which a
     table of means cannot show, the intervals are too wide rather than too narrow for the difference
-    between arms, and say nothing about another pre-training. Cells with one run or a spread of zero
+    between the two, and say nothing about another pre-training. Cells with one run or a spread of zero
     give a difference without an interval. Raises AnalysisError for a missing column or level, text
-    where numbers belong, a negative spread, n below 1, two rows of one cell, or arms that share no
+    where numbers belong, a negative spread, n below 1, two rows of one cell, or sides that share no
     setting.
     """
     outcome = outcome_of(cells, outcome)
@@ -71,10 +71,10 @@ def summary_effects(
     require_columns(cells, (factor, *by), where=WHERE)
     for one in (baseline, *treatments):
         if not (cells[factor] == one).any():
-            there = ", ".join(sorted({level_of(value) for value in cells[factor].dropna()}))
-            raise AnalysisError(f"no cell has {factor} = {level_of(one)}: its levels are {there or 'all missing'}.")
-    arms = (cells[factor] == baseline, [cells[factor] == one for one in treatments])
-    return _compared(cells, factor, baseline, treatments, arms, outcome, spread, by, level, n, variance, "")
+            there = ", ".join(sorted({format_setting(value) for value in cells[factor].dropna()}))
+            raise AnalysisError(f"no cell has {factor} = {format_setting(one)}: its values are {there or 'all missing'}.")
+    sides = (cells[factor] == baseline, [cells[factor] == one for one in treatments])
+    return _compared(cells, factor, baseline, treatments, sides, outcome, spread, by, level, n, variance, "")
 
 
 def summary_pretraining_effects(
@@ -102,9 +102,9 @@ def summary_pretraining_effects(
     if not amounts or not scratch.any():
         missing = f"is pre-trained with intermediate = {intermediate}" if not amounts else "is trained from scratch"
         raise AnalysisError(f"no cell {missing}: there is no effect of pre-training to test.")
-    arms = (scratch, [(cells["pretrain_images"] == one) & (stage == intermediate) for one in amounts])
-    said = "" if intermediate == "none" else intermediate
-    return _compared(cells, "pretrain_images", 0, amounts, arms, outcome, spread, ("finetune_images",), level, n, variance, said)
+    sides = (scratch, [(cells["pretrain_images"] == one) & (stage == intermediate) for one in amounts])
+    after = "" if intermediate == "none" else intermediate
+    return _compared(cells, "pretrain_images", 0, amounts, sides, outcome, spread, ("finetune_images",), level, n, variance, after)
 
 
 def summary_intermediate_effects(
@@ -157,7 +157,7 @@ def _compared(
     factor: str,
     baseline: Any,
     treatments: tuple[Any, ...],
-    arms: tuple[pd.Series, list[pd.Series]],
+    sides: tuple[pd.Series, list[pd.Series]],
     outcome: str,
     spread: Spread,
     by: Sequence[str],
@@ -168,16 +168,16 @@ def _compared(
 ) -> SummaryEffects:
     checked_level(level)
     if baseline in treatments:
-        raise AnalysisError(f"the treatment {level_of(baseline)} is the baseline: compare two different levels of {factor}.")
+        raise AnalysisError(f"the treatment {format_setting(baseline)} is the baseline: compare two different values of {factor}.")
     if variance not in ("welch", "pooled", "moderated"):
         raise AnalysisError(f"variance is '{variance}': choose 'welch', 'pooled' or 'moderated'.")
     mean, sd, runs = checked_spreads(cells, outcome=outcome, spread=spread, n=n)
     freed = set() if not stage else {name for name in SETTINGS if name.startswith("intermediate")}
-    on = [[m for m in match_columns(list(cells.columns), factor=factor, levels=(baseline, one)) if m not in freed] for one in treatments]
+    on = [[m for m in match_columns(list(cells.columns), factor=factor, values=(baseline, one)) if m not in freed] for one in treatments]
     pairs, keys = [], []
-    for one, chosen, names in zip(treatments, arms[1], on, strict=True):
-        partner = _by_key(cells, np.flatnonzero(arms[0]), names, "baseline")
-        for key, position in _by_key(cells, np.flatnonzero(chosen), names, level_of(one)).items():
+    for one, chosen, names in zip(treatments, sides[1], on, strict=True):
+        partner = _by_key(cells, np.flatnonzero(sides[0]), names, "baseline")
+        for key, position in _by_key(cells, np.flatnonzero(chosen), names, format_setting(one)).items():
             if key in partner:
                 pairs.append((one, position, partner[key]))
                 keys.append(dict(zip(names, key, strict=True)))
@@ -188,8 +188,8 @@ def _compared(
     new, old = (np.array([pair[side] for pair in pairs]) for side in (1, 2))
     shown = pd.DataFrame(keys, dtype="object").infer_objects()
     order = (*by, *(name for name in shown.columns if name not in by and shown[name].nunique(dropna=False) > 1))
-    concerned = np.logical_or.reduce([arms[0].to_numpy(), *(one.to_numpy() for one in arms[1])])
-    lent = cell_variances(np.where(concerned, sd**2, np.nan), runs - 1.0, how=variance, arm=arms[0].to_numpy().astype(np.int64))
+    concerned = np.logical_or.reduce([sides[0].to_numpy(), *(one.to_numpy() for one in sides[1])])
+    lent = cell_variances(np.where(concerned, sd**2, np.nan), runs - 1.0, how=variance, side=sides[0].to_numpy().astype(np.int64))
     rows = [_row(mean, sd, runs, lent, int(a), int(b), level) for a, b in zip(new, old, strict=True)]
     table = pd.DataFrame(rows)
     for place, name in enumerate(order):
@@ -217,12 +217,12 @@ def _compared(
     )
 
 
-def _by_key(cells: pd.DataFrame, positions: Any, names: Sequence[str], arm: str) -> dict[tuple[Any, ...], int]:
+def _by_key(cells: pd.DataFrame, positions: Any, names: Sequence[str], side: str) -> dict[tuple[Any, ...], int]:
     found: dict[tuple[Any, ...], int] = {}
     for position in positions:
         key = tuple(None if pd.isna(value) else value for value in (cells[name].iloc[position] for name in names))
         if key in found:
-            raise AnalysisError(f"rows {found[key]} and {position} of {WHERE} ({arm}) are equal in all settings: keep one of them.")
+            raise AnalysisError(f"rows {found[key]} and {position} of {WHERE} ({side}) are equal in all settings: keep one of them.")
         found[key] = int(position)
     return found
 

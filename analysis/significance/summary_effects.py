@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.formatting import level_of, p_value, percent
+from analysis.formatting import format_setting, p_value, percent
 from analysis.significance.paired_effects import _condition as condition
 
 
@@ -21,15 +21,15 @@ class SummaryEffects:
     factor: str
     """The column whose change is studied."""
     baseline: object
-    """Its level in the cells that are compared against."""
+    """Its value in the cells that are compared against."""
     treatments: tuple[object, ...]
-    """Its other levels."""
+    """Its other values."""
     outcome: str
     """The column of means, in its own unit."""
     outcome_title: str
     """What sentences call it."""
     by: tuple[str, ...]
-    """Columns whose every level combination has a row."""
+    """Columns of whose values every combination has a row."""
     level: float
     """Nominal coverage of the intervals."""
     spread: str
@@ -37,7 +37,7 @@ class SummaryEffects:
     variance: str
     """'welch', 'pooled' or 'moderated'."""
     treatment_stage: str
-    """The intermediate stage that only the treatment cells have had; empty where the two arms
+    """The intermediate stage that only the treatment cells have had; empty where the two sides
     differ in the factor alone.
     """
     table: pd.DataFrame
@@ -56,7 +56,7 @@ class SummaryEffects:
     takes them together.
     """
     n_unmatched: int
-    """Cells of either arm that found no partner."""
+    """Cells of either side that found no partner."""
 
     def sentence(self, row: int | pd.Series) -> str:
         """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
@@ -107,7 +107,7 @@ class SummaryEffects:
         )
 
     def _subject(self, treatment: object) -> str:
-        new, old = level_of(treatment), level_of(self.baseline)
+        new, old = format_setting(treatment), format_setting(self.baseline)
         if self.factor == "pretrain_images" and self.baseline == 0:
             amount = "Pre-training" if new == "all" else f"Pre-training on {new} images"
             return f"{amount} and an intermediate {self.treatment_stage} stage" if self.treatment_stage else amount

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, PairedEffects, paired_effects
-from analysis.formatting import level_of
+from analysis.formatting import format_setting
 from reports.comparison.pair import Pair
 from reports.theme import NO_PRETRAINING, count
 from reports.wording import joined, sentence
@@ -96,5 +96,5 @@ def _label(row: pd.Series, by: tuple[str, ...]) -> str:
     parts += [f"intermediate {stage}"] if stage != NO_PRETRAINING else []
     parts += [f"{count(row['finetune_images'])} labels"]
     usual = ("pretrain_images", "intermediate", "finetune_images")
-    parts += [f"{name.replace('_', ' ')} {level_of(row[name])}" for name in by if name not in usual and not pd.isna(row[name])]
+    parts += [f"{name.replace('_', ' ')} {format_setting(row[name])}" for name in by if name not in usual and not pd.isna(row[name])]
     return ", ".join(parts)

@@ -4,7 +4,7 @@ makes the studies two treatments.
 
 from __future__ import annotations
 
-from analysis.formatting import level_of, percent
+from analysis.formatting import format_setting, percent
 from reports.charts.forest import ALPHA
 from reports.comparison.effects import Differences
 from reports.comparison.pair import Pair
@@ -92,7 +92,7 @@ def told_apart_words(pair: Pair) -> str:
     if not pair.told_apart:
         return "No setting is one value in the one study and another in the other, so both are of the same series."
     said = [
-        f"{name.replace('_', ' ')} ({level_of(old)} in {pair.names[0]}, {level_of(new)} in {pair.names[1]})"
+        f"{name.replace('_', ' ')} ({format_setting(old)} in {pair.names[0]}, {format_setting(new)} in {pair.names[1]})"
         for name, (old, new) in pair.told_apart.items()
     ]
     noun = "This setting makes" if len(said) == 1 else "These settings make"

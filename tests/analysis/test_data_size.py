@@ -167,7 +167,7 @@ def test_a_study_of_one_encoder_has_no_terms_with_parameters() -> None:
     assert found.table["term"].tolist() == ["data", "length", "data x length"]
 
 
-def test_confounded_grids_are_told(published) -> None:
+def test_confounded_grids_are_named(published) -> None:
     assert "Encoders were not all trained on the same sizes" in " ".join(data_interaction(published, outcome="accuracy").confounded)
     assert not any("same sizes" in one for one in data_interaction(grid()).confounded)
 
@@ -224,7 +224,7 @@ def test_a_trend_is_judged_by_all_arrangements() -> None:
         (lambda runs: saturation(runs, margin=0.1, outcome="score"), "has no column 'score'"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(call, sentence) -> None:
+def test_mistakes_are_refused_in_a_sentence(call, sentence) -> None:
     with pytest.raises(AnalysisError) as error:
         call(grid(seeds=1))
     assert sentence in str(error.value)

@@ -80,7 +80,7 @@ def test_the_closer_loss_is_named_where_the_two_differ_and_only_there() -> None:
     assert apart.sentence.endswith("40 independent pre-trainings): val_mim_loss goes with mIoU more closely.")
     alike = compare_correlations(study(pretrainings=40, train_slope=-2.0, random_seed=1))
     assert alike.p > 0.05
-    assert alike.sentence.endswith("which does not tell the two apart.")
+    assert alike.sentence.endswith("which does not distinguish the two.")
 
 
 def test_other_columns_can_be_held_fixed() -> None:

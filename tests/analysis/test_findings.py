@@ -152,7 +152,7 @@ def test_the_stage_harms_most_where_the_gain_was_most_beyond_regression_to_the_m
         assert found.estimate.high < 0
 
 
-def test_returns_shrink_and_no_floor_is_told(returns: Findings) -> None:
+def test_returns_shrink_and_no_floor_is_determined(returns: Findings) -> None:
     assert returns["returns-shrink-pretrain"].verdict == "supported"
     assert returns["last-doubling-pretrain"].verdict == "supported"
     assert returns["worth-in-labels"].verdict == "supported"

@@ -101,7 +101,7 @@ def test_gains_that_do_not_differ_give_no_slope_and_say_so() -> None:
     assert none
     assert some
     assert none[0].note == "the gains do not differ beyond noise, so there is no slope to tell"
-    assert "has no slope that can be told: the gains do not differ beyond noise" in none[0].sentence()
+    assert "has no slope that can be determined: the gains do not differ beyond noise" in none[0].sentence()
     assert sum(np.isinf(one.low) for one in results) >= 6
 
 
@@ -109,7 +109,7 @@ def test_missing_runs_cost_the_fewest_cells_and_the_note_counts_them(runs) -> No
     gone = (runs["seed"] == 0) & (runs["pretrain_images"] == 45_000) & (runs["finetune_images"] == 250) & (runs["intermediate"] == "none")
     found = effect_growth(runs[~gone])
     assert (found.n_cells, found.n_seeds) == (17, 3)
-    assert found.note == "0 seeds and 1 cells without all arms in the others left out"
+    assert found.note == "0 seeds and 1 cells without all kinds in the others left out"
     half = (runs["seed"] == 2) & (runs["intermediate"] != "none") & (runs["finetune_images"] > 250)
     assert effect_growth(runs[~half]).n_seeds == 2
 
@@ -142,11 +142,11 @@ def test_mistakes_are_answered_in_a_sentence(runs) -> None:
         with pytest.raises(AnalysisError, match=match):
             effect_growth(table, **options)
 
-    refused("only 1 seeds have 18 cells with all three arms in common", runs[runs["seed"] == 0])
+    refused("only 1 seeds have 18 cells with all three kinds of runs in common", runs[runs["seed"] == 0])
     refused("intermediate= is not given, and the table's stages are none", runs[runs["intermediate"] == "none"])
     refused("intermediate is 'spatial', and the table's stages are classification", runs, intermediate="spatial")
     refused("give the runs of one setting of encoder at a time", pd.concat([runs, runs.assign(encoder="base/16@128")]))
     refused("given is 'seed': choose", runs, given="seed")
     refused("has no column 'finetune_images'", runs.drop(columns="finetune_images"))
-    refused("cells with all three arms in common", runs[runs["pretrain_images"] > 0])
-    refused("only 0 cells have all three arms", means_of(runs).assign(n_runs=1))
+    refused("cells with all three kinds of runs in common", runs[runs["pretrain_images"] > 0])
+    refused("only 0 cells have all three kinds of runs", means_of(runs).assign(n_runs=1))

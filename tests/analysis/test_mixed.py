@@ -142,7 +142,7 @@ def test_what_cannot_be_concluded_is_said(study) -> None:
     one_seed = intermediate_effects(study(seeds=1))
     assert "each cell has a single pair" in mixed_effect(one_seed, cells="fixed").note
     assert "conditional on this one seed" in mixed_effect(one_seed).note
-    assert "cell cannot be told apart from" in mixed_effect(one_seed).note
+    assert "cell cannot be separated from" in mixed_effect(one_seed).note
     equal = study(labels=(60,)).assign(miou=lambda table: 0.3 + 0.125 * (table["intermediate"] != "none"))
     assert mixed_effect(intermediate_effects(equal)).note == "all 15 differences are the same, so their spread says nothing"
 

@@ -1,4 +1,4 @@
-"""Overfitting told from held-out losses: the published split, known curves, and independent
+"""Overfitting detected from held-out losses: the published split, known curves, and independent
 implementations.
 """
 
@@ -116,7 +116,7 @@ def test_one_length_is_said_to_tell_nothing_and_a_run_from_scratch_is_left_out()
     runs = pd.concat([series_of([0.5]), series_of([np.nan]).assign(pretrain_images=0)], ignore_index=True)
     split = split_by_overfitting(runs)
     assert split.series["label"].isna().all()
-    assert "cannot be told" in split.series.loc[0, "note"]
+    assert "cannot be determined" in split.series.loc[0, "note"]
     assert split.n_without_loss == 1
     assert split.runs["series"].tolist() == [0, -1]
 
@@ -150,7 +150,7 @@ def test_seeds_that_share_a_pretraining_are_one_series() -> None:
         ({"loss": "val_loss"}, "has no column 'val_loss' (did you mean 'val_mim_loss'?)"),
     ],
 )
-def test_mistakes_of_a_split_are_told_in_a_sentence(call, sentence) -> None:
+def test_mistakes_of_a_split_are_refused_in_a_sentence(call, sentence) -> None:
     with pytest.raises(AnalysisError) as error:
         split_by_overfitting(series_of([0.5, 0.4, 0.3]), **call)
     assert sentence in str(error.value)
@@ -167,7 +167,7 @@ def test_a_phase_without_enough_series_says_so_and_the_other_comes_out(published
     rows = found.table.set_index("phase")
     assert rows.loc["overfitting", "note"] == "2 series, and an interval needs 5"
     assert np.isfinite(rows.loc["falling", "low"])
-    assert found.sentences()[-1].startswith("Whether the slopes of the two phases differ cannot be told")
+    assert found.sentences()[-1].startswith("Whether the slopes of the two phases differ cannot be determined")
 
 
 def test_labels_and_seeds_do_not_pose_as_an_effect_of_the_loss(published) -> None:
@@ -204,7 +204,7 @@ def test_a_curve_is_read_in_order_of_step_and_twice_alike() -> None:
     assert change_point(np.arange(8), losses, tolerance=10.0).overfitting is False
 
 
-def test_short_noise_free_and_wrong_curves_are_told_apart() -> None:
+def test_short_noise_free_and_wrong_curves_are_distinguished() -> None:
     assert "fewer than 6" in change_point([0, 1, 2], [3.0, 2.0, np.nan]).sentence
     assert change_point(range(8), [1.0] * 8).note == "the losses show no noise, so every rise counts"
     with pytest.raises(AnalysisError, match="step 1 occurs twice: give one loss per step, such as the mean"):

@@ -153,14 +153,14 @@ def test_what_cannot_be_paired_is_refused_in_a_sentence(study) -> None:
     options = {"factor": "pretrain_images", "baseline": 0, "treatment": 20_000}
     with pytest.raises(AnalysisError, match=r"two runs with pretrain_images = 0 are equal in all settings \(seed 0, encoder tiny/4@32"):
         paired_effects(pd.concat([runs, runs], ignore_index=True), **options)
-    with pytest.raises(AnalysisError, match=r"no run has pretrain_images = 7: its levels are 0, 2,000, 20,000\."):
+    with pytest.raises(AnalysisError, match=r"no run has pretrain_images = 7: its values are 0, 2,000, 20,000\."):
         paired_effects(runs, factor="pretrain_images", baseline=0, treatment=7)
     with pytest.raises(AnalysisError, match=r"has no column 'pretrain_image' \(did you mean 'pretrain_images'\?\)"):
         paired_effects(runs, factor="pretrain_image", baseline=0, treatment=7)
     with pytest.raises(AnalysisError, match="no run with pretrain_images = 20,000 has 'miou' yet: finish one, or name another outcome"):
         paired_effects(runs.assign(miou=runs["miou"].where(runs["pretrain_images"] != 20_000)), **options)
     apart = runs.assign(finetune_recipe=np.where(runs["pretrain_images"] == 0, "slow", "fast"))
-    with pytest.raises(AnalysisError, match=r"they never agree in 'finetune_recipe' \(fast against slow\)\. Run the missing arm"):
+    with pytest.raises(AnalysisError, match=r"they never agree in 'finetune_recipe' \(fast against slow\)\. Run the missing treatment"):
         paired_effects(apart, **options)
     with pytest.raises(AnalysisError, match="cannot be paired: the factor must be a setting other than the seed"):
         paired_effects(runs, factor="seed", baseline=0, treatment=1)

@@ -70,7 +70,7 @@ def test_a_plan_says_where_there_is_no_spread(study) -> None:
     effects = paired_effects(study(seeds=1, objectives=("none",)), factor="pretrain_images", baseline=0, treatment=20_000)
     plan = plan_seeds(effects, 0.01)
     assert plan.table["seeds"].isna().all()
-    assert "no number of seeds can be told (a single pair, which has no spread)" in plan.sentence(0)
+    assert "no number of seeds can be determined (a single pair, which has no spread)" in plan.sentence(0)
     shared = paired_effects(study(objectives=("none",), shared_pretraining=True), factor="pretrain_images", baseline=0, treatment=20_000)
     assert "conditional on this one pre-training" in plan_seeds(shared, 0.01).sentence(0)
 

@@ -104,7 +104,7 @@ def test_what_leaves_no_choice_is_refused_in_a_sentence() -> None:
         proxy_quality(runs, within=())
     alone = single([1.0, 2.0], [1.0, 2.0], finetune_images=[1, 2])
     assert proxy_quality(alone).sentences == (
-        "No two runs of different pre-trainings can be compared at equal finetune_images: nothing can be said about choosing by val_mim_loss.",
+        "No two runs of different pre-trainings can be compared at equal finetune_images: choosing by val_mim_loss cannot be judged.",
     )
     with pytest.raises(AnalysisError, match="has no column 'flops'"):
         proxy_quality(runs, within=(), proxies={"most compute": "flops"})
