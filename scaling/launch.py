@@ -1,6 +1,6 @@
 """Run a study: train every stage that a grid needs, each once; write the tables and the report.
 
-    python -m scaling.launch grids/quickstart.yaml           about 4 minutes on 2 CPU cores
+    python -m scaling.launch grids/quickstart.yaml           4 minutes on 2 cores, no download
     python -m scaling.launch grids/quickstart.yaml --plan    show what would run, and run nothing
 
 The same command resumes a study. Exit status: 0 complete, 1 some stages failed or were blocked,

@@ -1,5 +1,5 @@
-"""A cluster that is there already: which one is meant, what its nodes offer, and what each lacks,
-named before anything starts.
+"""Running on an existing cluster: its address, its resources, and faults of its nodes, which are
+reported before anything starts.
 """
 
 from __future__ import annotations

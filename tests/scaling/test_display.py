@@ -109,7 +109,7 @@ def test_a_log_gets_no_control_characters_and_a_heartbeat_names_what_runs(plan: 
     assert output.endswith(f"; {len(plan.stages) - 4} more\n")
 
 
-def test_no_color_is_heeded(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_turns_colours_off(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     on = console(80)
     display = Display(plan, Study(tmp_path), forecast_of(plan), on)

@@ -1,6 +1,4 @@
-"""What a plan takes: played through on a machine, counted in arithmetic and bytes, in the order
-that a grid asks for.
-"""
+"""What a plan costs: simulated on a machine, in operations and bytes, in the order of the grid."""
 
 from __future__ import annotations
 

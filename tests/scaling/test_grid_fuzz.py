@@ -1,4 +1,4 @@
-"""Malformed grids: whatever is done to the YAML, it is either a grid or one sentence that says
+"""Malformed grids: changed YAML is either read as a grid or refused in one sentence that says
 where, never a traceback.
 
     # as many as a release should see

@@ -1,4 +1,4 @@
-"""One launch a study: the second refuses, the dead are passed over, and no clock decides."""
+"""One launch per study: a second one refuses, a dead one is ignored, and no clock decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans: every stage once, shared as the grid allows, with ids that outlive an edited grid."""
+"""Plans: every stage once, shared as the grid allows; editing a grid does not change ids."""
 
 from __future__ import annotations
 

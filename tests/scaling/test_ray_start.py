@@ -28,7 +28,7 @@ def test_a_ray_that_starts_at_the_second_attempt_is_as_good(monkeypatch: pytest.
     assert tuner._own_ray() == "context"
 
 
-def test_a_ray_that_never_starts_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_never_starts_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def init() -> Any:
         raise Exception("The current node timed out during startup. This could happen because ...")
 

@@ -47,7 +47,7 @@ def board_of(planned: tuple[Plan, Study], **more: object) -> ReadyQueue:
 
 
 def run_all(queue: ReadyQueue, plan: Plan) -> list[str]:
-    """Run everything that can be, one stage at a time."""
+    """Run everything that can run, one stage at a time."""
     order = []
     while (name := queue.take(ONE)) is not None:
         order.append(name)
@@ -161,7 +161,7 @@ def test_what_was_cut_off_with_ray_counts_no_attempt(planned: tuple[Plan, Study]
     assert not queue.errors
 
 
-def test_told_to_stop_it_gives_out_nothing(planned: tuple[Plan, Study]) -> None:
+def test_a_stopped_queue_gives_out_nothing(planned: tuple[Plan, Study]) -> None:
     queue = board_of(planned)
     first = queue.take(ONE)
     assert first is not None

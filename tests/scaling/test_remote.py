@@ -1,5 +1,5 @@
-"""A study in a remote store: files are whole or absent, hiccups are waited out, a killed stage goes
-on, and one launch at a time holds it.
+"""A study in a remote store: files are complete or absent, requests are retried, a killed stage
+resumes, and one launch at a time holds the study.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def remote(tmp_path: Path) -> Remote:
     return Remote(f"file://{tmp_path}/store/runs/study")
 
 
-def test_an_address_is_told_from_a_folder() -> None:
+def test_an_address_is_distinguished_from_a_folder() -> None:
     assert all(map(is_remote, ("s3://bucket/runs", "gs://bucket/runs", "memory://runs", "file:///runs")))
     assert not any(map(is_remote, ("runs/study", "/runs/study", "C:/runs", "runs/a:b")))
     with pytest.raises(InputError, match=r"^nosuch://x cannot be opened \(pyarrow: .*; fsspec: .*\): use s3://, gs:// or abfs://"):
@@ -189,7 +189,7 @@ def test_a_mirror_holds_the_small_files_and_believes_the_store(remote: Remote, t
     assert not (folder / "stages/a/checkpoint").exists()
 
 
-def test_a_lease_that_beats_keeps_others_out_and_a_stale_one_does_not(remote: Remote) -> None:
+def test_a_renewed_lease_keeps_other_launches_out_and_an_expired_one_does_not(remote: Remote) -> None:
     with (
         leased(remote, heartbeat_s=0.05, settle_s=0.0),
         pytest.raises(InputError, match=r"^Another launch is working on file://.*: wait for it, or stop it first\.$"),
@@ -291,7 +291,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.stop()
 
 
-def test_a_store_that_speaks_s3(s3_server: str) -> None:
+def test_a_store_with_the_s3_protocol(s3_server: str) -> None:
     remote = Remote(f"s3://bucket/runs/study?{s3_server}")
     assert remote.name == "s3://bucket/runs/study"
     check_writable(remote, "node")

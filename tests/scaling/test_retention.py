@@ -1,4 +1,4 @@
-"""What may be let go once nothing needs it, and what must be made anew when a grid grows."""
+"""Which checkpoints are deleted, and which stages a grown grid trains again."""
 
 from __future__ import annotations
 

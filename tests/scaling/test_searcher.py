@@ -1,6 +1,4 @@
-"""Workers are opened where there is room, closed where something better waits, and given one stage
-after another.
-"""
+"""Workers are opened where they fit, closed if a better stage waits, and run stage after stage."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The grids that ship: they are read, planned as their papers need, and known to the schema that
-editors check them with.
-"""
+"""The grids in the repository can be read, give the plans of their papers, and pass the schema."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Trackers get every line of a stage once, also of a stage that went on later, and never stop a
-study.
-"""
+"""Trackers get every line of a stage once, also of a resumed stage, and never stop a study."""
 
 from __future__ import annotations
 
@@ -149,7 +147,7 @@ def test_tensorboard_gets_one_readable_run_a_stage_with_every_line_once(planned:
     plan, study = planned
     name = next(name for name, stage in plan.stages.items() if stage.spec.kind == "finetune")
     train(study, name, 3, done=True)
-    for _ in range(2):  # again is no harm
+    for _ in range(2):  # running it again changes nothing
         assert main([str(study.folder), "--to", "tensorboard"]) == 0
     assert f"tensorboard: 1 of {len(plan.stages)} stages logged" in capsys.readouterr().out
     (file,) = (study.folder / "tensorboard").rglob("events.out.tfevents.*")

@@ -1,4 +1,4 @@
-"""Trunks in the plan: what lengths share is planned once, and the ids of pre-trainings do not tell."""
+"""Trunks: steps that several lengths share are planned once; ids of pre-trainings do not change."""
 
 from __future__ import annotations
 
