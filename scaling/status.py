@@ -26,7 +26,7 @@ from rich.table import Table
 from scaling.cluster.address import is_remote, without_secrets
 from scaling.formatting import count, duration
 from scaling.monitoring.measures import NEWEST
-from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, seconds_left, stage_states
+from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, no_plan, seconds_left, stage_states
 from trials.errors import InputError
 
 EVERY_S = 5.0
@@ -125,9 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
             except (OSError, ValueError, KeyError, TypeError):
                 if not launch:
                     place = without_secrets(options.folder) if is_remote(options.folder) else options.folder
-                    print(
-                        f"{place} holds no plan.json that can be read: name a folder that a launch wrote, such as runs/quickstart.", file=sys.stderr
-                    )
+                    print(no_plan(place), file=sys.stderr)
                     return 2
                 stages = []  # the launch still prepares its images
             if options.json:

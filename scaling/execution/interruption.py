@@ -15,6 +15,7 @@ from typing import Any
 # cut off, and resume from their last one. Slurm and Kubernetes kill 30 s after SIGTERM, and the
 # tables are still to be written.
 STOP_S = 10.0
+STOPPING = "stopping: running stages write a checkpoint; press Ctrl-C again to stop at once"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -55,7 +56,7 @@ class Interruption:
             raise KeyboardInterrupt
         self.ask()
         with contextlib.suppress(OSError):  # not print: the signal may have come in the middle of one
-            os.write(2, b"\nstopping: running stages write a checkpoint; press Ctrl-C again to stop at once\n")
+            os.write(2, f"\n{STOPPING}\n".encode())
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from scaling.cluster.capacity import Cluster, Shape, too_large
 from scaling.execution.attempts import Outcome
 from scaling.execution.ready_queue import ReadyQueue
 from scaling.execution.worker import Assignment, WorkerReport
-from scaling.monitoring.watcher import Watcher
+from scaling.monitoring.watcher import NotPickled, Watcher
 
 IDLE_CLOSE_S = 30.0  # an idle worker waits this long for stages that may become ready; a new one takes seconds to start
 POLL_S = 5.0  # between two queries of what the cluster has
@@ -55,14 +55,6 @@ class _Unplaced:
     def would_use(self, held: Shape) -> bool:
         """Whether it lacks a resource that a worker of this shape holds."""
         return (self.lacks_cpus and held.cpus > 0) or (self.lacks_gpus and held.gpus > 0)
-
-
-class Unpickled:
-    """An object that Tune pickles for a restore that we never make: it pickles as empty."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
 
 class WorkerPool:
@@ -221,7 +213,7 @@ class WorkerPool:
         self.queue.put_back(self.queue.running)
 
 
-class ReadyStages(Unpickled, Searcher):
+class ReadyStages(NotPickled, Searcher):
     """Suggests a worker for each ready stage that fits; FINISHED once no stage runs or is left."""
 
     def __init__(self, pool: WorkerPool) -> None:
@@ -247,7 +239,7 @@ class ReadyStages(Unpickled, Searcher):
         """Nothing: the study folder is the record."""
 
 
-class Assigning(Unpickled, FIFOScheduler):
+class Assigning(NotPickled, FIFOScheduler):
     """Answers a worker's report with its next stage, or closes it."""
 
     def __init__(self, pool: WorkerPool) -> None:

@@ -12,9 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scaling.execution.interruption import STOPPING
 from scaling.formatting import count, duration
 from scaling.monitoring.measures import NEWEST, RESULTS
-from scaling.monitoring.progress_counts import Progress, ProgressCounts, RunningStage
+from scaling.monitoring.progress_counts import STATES, Progress, ProgressCounts, RunningStage
+from scaling.monitoring.watcher import NotPickled
 from scaling.plan.forecast import Forecast, Range
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
@@ -28,7 +30,7 @@ _RATE_COLUMNS, _LOSS_COLUMNS, _TITLE_COLUMNS = 90, 60, 70
 _STYLES = {"done": "green", "running": "cyan", "waiting": "", "retrying": "yellow", "failed": "red", "blocked": "red"}
 
 
-class Display:
+class Display(NotPickled):
     """A watcher that shows how many stages are done, the running ones, and the time left.
 
     Args:
@@ -44,10 +46,6 @@ class Display:
         self._live = Live(get_renderable=self.picture, console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
         self._over = threading.Event()
         self._heartbeats = threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles us for a restore that is never made, and a terminal cannot be."""
-        return {}
 
     def __enter__(self) -> Display:
         if self._live:
@@ -92,7 +90,7 @@ class Display:
         width, height = self._console.size
         parts: list[Any] = [self._bar(now, width), self._counts(now)]
         if self._stopping():
-            parts.append(Text("stopping: running stages write a checkpoint; press Ctrl-C again to stop at once", style="bold yellow"))
+            parts.append(Text(STOPPING, style="bold yellow"))
         rows = max(1, height - len(parts) - 3)  # less the table's head, the line that counts the rest, the cursor's line
         if now.running:
             parts.append(self._table(now.running[:rows], width))
@@ -109,7 +107,7 @@ class Display:
         return line
 
     def _counts(self, now: Progress) -> Text:
-        parts = [Text(f"{number:,} {state}", style=style) for state, style in _STYLES.items() if (number := now.number(state))]
+        parts = [Text(f"{number:,} {state}", style=_STYLES[state]) for state in STATES if (number := now.number(state))]
         if sum(now.retries.values()):
             parts.append(Text(f"{sum(now.retries.values()):,} tried again", style="yellow"))
         if now.images_per_s:
@@ -143,7 +141,7 @@ class Display:
         return f"silent for {duration(silent_s)}" if silent_s > _SILENT_S else duration(self.counts.left_s(one))
 
     def _whole(self, now: Progress) -> str:
-        states = ", ".join(f"{number:,} {state}" for state in _STYLES if (number := now.number(state)))
+        states = ", ".join(f"{number:,} {state}" for state in STATES if (number := now.number(state)))
         return f"{self._plan.study}: {states}; {_left(now.left_s)}"
 
     def _print(self, line: str) -> None:

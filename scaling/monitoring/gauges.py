@@ -18,6 +18,7 @@ from ray.util.metrics import Gauge
 from scaling.cluster.machine import Granted
 from scaling.monitoring.measures import HELD_OUT_LOSSES, RESULTS, SCORES, TRAINING_LOSSES, best
 from scaling.monitoring.progress_counts import STATES, Progress, ProgressCounts, RunningStage
+from scaling.monitoring.watcher import NotPickled
 from scaling.plan.forecast import Forecast
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
@@ -59,7 +60,7 @@ def ray_gauge(name: str) -> Set:
     return to
 
 
-class Gauges:
+class Gauges(NotPickled):
     """A watcher that sets the metrics, from `with` to its end; it needs a running Ray.
 
     Args:
@@ -81,10 +82,6 @@ class Gauges:
         self._cpu_s: dict[str, float] = defaultdict(float)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="gauges", daemon=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles us for a restore that is never made, and a thread cannot be."""
-        return {}
 
     def __enter__(self) -> Gauges:
         self._thread.start()

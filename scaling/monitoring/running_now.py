@@ -9,13 +9,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from scaling.monitoring.watcher import NotPickled
 from scaling.plan.plan import Plan
 from scaling.study.remote_study import RUNNING, Mirror
 
 EVERY_S = 10.0
 
 
-class RunningNow:
+class RunningNow(NotPickled):
     """A watcher that writes the newest values of all running stages to the mirror and to the store.
 
     Args:
@@ -29,10 +30,6 @@ class RunningNow:
         self._attempts: dict[str, int] = {}
         self._over = threading.Event()
         self._writer = threading.Thread(target=self._keep_writing, name="running", daemon=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles us for a restore that is never made."""
-        return {}
 
     def __enter__(self) -> RunningNow:
         self._writer.start()

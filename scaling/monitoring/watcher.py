@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
+class NotPickled:
+    """An object that Tune pickles for a restore that we never make: it pickles as empty.
+
+    What it really holds, such as a thread or a terminal, cannot be pickled.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
 class Watcher(Protocol):
     """Gets an event for every change of a stage.
 

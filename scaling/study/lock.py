@@ -100,12 +100,12 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise InputError(f"Another launch is working on {folder}{_by(read_owner(path))}: wait for it, or stop it first.") from None
+                raise another_launch(str(folder), read_owner(path)) from None
             locks = False  # ENOLCK, ENOTSUP: this file system has none
         left = read_owner(path)
         alive = left.is_alive() if left else False
         if alive:
-            raise InputError(f"Another launch is working on {folder}{_by(left)}: wait for it, or stop it first.")
+            raise another_launch(str(folder), left)
         if alive is None:
             raise InputError(
                 f"{folder} was left locked{_by(left)}, and from here it cannot be seen whether that launch still runs: if it does not, "
@@ -117,9 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
             if not locks:
                 time.sleep(SETTLE_S)
                 if read_owner(path) != mine:
-                    raise InputError(
-                        f"Another launch began to work on {folder} in the same moment{_by(read_owner(path))}: wait for it, or stop it first."
-                    )
+                    raise another_launch(str(folder), read_owner(path))
         except OSError as error:
             raise InputError(f"The study folder {folder} cannot be written ({error.strerror}): make room, or choose another with --out.") from None
         try:
@@ -128,6 +126,11 @@ def locked(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 if read_owner(path) == mine:
                     os.truncate(path, 0)
+
+
+def another_launch(place: str, owner: Owner | None) -> InputError:
+    """The error of a launch on a study that another launch works on."""
+    return InputError(f"Another launch is working on {place}{_by(owner)}: wait for it, or stop it first.")
 
 
 def _by(owner: Owner | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.cluster.address import without_secrets
-from scaling.study.lock import Owner, owner_of
+from scaling.study.lock import Owner, another_launch, owner_of
 from scaling.study.remote import Remote
 from scaling.study.remote_stage import scratch_folder
 from scaling.study.retention import SET_ASIDE
@@ -226,7 +226,7 @@ def leased(
     _write(remote, mine, 0)
     sleep(settle_s)
     if _token(_read(remote)) != mine["token"]:
-        raise InputError(f"Another launch began to work on {remote.name} in the same moment: wait for it, or stop it first.")
+        raise another_launch(remote.name, owner_of(_read(remote) or b""))
     ended = threading.Event()
 
     def renew() -> None:
@@ -273,7 +273,7 @@ def _wait_for_other_launch(remote: Remote, stale_s: float, look_s: float, sleep:
         if now is None:
             return
         if now != first:
-            raise InputError(f"Another launch is working on {remote.name}{f' ({owner})' if owner else ''}: wait for it, or stop it first.")
+            raise another_launch(remote.name, owner)
 
 
 def _write(remote: Remote, mine: dict[str, Any], heartbeat: int) -> None:

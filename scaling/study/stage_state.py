@@ -46,6 +46,11 @@ class StageState:
     """`running`, `retrying` and `failed`: how many times it was started; 0 if unknown."""
 
 
+def no_plan(place: str, why: str = "") -> str:
+    """The message about a folder without a plan."""
+    return f"{place} holds no plan.json that can be read{f' ({why})' if why else ''}: name a folder that a launch wrote, such as runs/quickstart."
+
+
 def stage_states(folder: Path) -> list[StageState]:
     """The state of every stage of the plan; what a stage needs comes before it.
 

@@ -16,6 +16,7 @@ from rich.progress import track
 
 from scaling.plan.plan import Plan, Stage
 from scaling.study.folder import Study
+from scaling.study.stage_state import no_plan
 from scaling.tracking.live import follow
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import refusal, tracked
@@ -34,9 +35,7 @@ def read_plan(folder: Path) -> Plan:
             stages[stage["id"]] = Stage(id=stage["id"], spec=spec, runs=stage["runs"], trunk_image_passes=before)
         return Plan(study=values["study"], stages=stages, runs=values["runs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder} holds no plan.json that can be read ({error}): name a folder that a launch wrote, such as runs/quickstart."
-        ) from None
+        raise InputError(no_plan(str(folder), str(error))) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

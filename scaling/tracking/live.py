@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scaling.monitoring.watcher import NotPickled
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from scaling.tracking.tracker import TrackedRun, TrackedStage, Tracker, numbers, refusal, tracked
@@ -17,7 +18,7 @@ RETRY_S = 60.0  # until a tracker that failed is tried again
 FINISH_S = 30.0  # at the end of a launch, to log what is left
 
 
-class LiveTracking:
+class LiveTracking(NotPickled):
     """A watcher that sends the metrics of running stages to a tracker, from `with` to its end.
 
     Args:
@@ -35,10 +36,6 @@ class LiveTracking:
         self._warned, self._not_before_s = False, float("-inf")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"tracking {tracker.name}", daemon=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles us for a restore that is never made, and a thread cannot be."""
-        return {}
 
     def __enter__(self) -> LiveTracking:
         self._thread.start()
