@@ -1,6 +1,4 @@
-"""The one error that analysis raises, the sentence about a name that does not exist, and None for a
-number that does not.
-"""
+"""The error that analysis raises, and helpers for its messages."""
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ from collections.abc import Iterable
 
 
 class AnalysisError(ValueError):
-    """Something about the data or the call makes the answer impossible; the message says where,
-    what, and what to do next.
+    """The data or the call make the answer impossible; the message says where, what, and what to
+    do.
     """
 
 

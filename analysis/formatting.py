@@ -1,4 +1,4 @@
-"""How a number, its interval and its p-value are put into words: everywhere the same."""
+"""Formats numbers, intervals and p-values alike everywhere."""
 
 from __future__ import annotations
 

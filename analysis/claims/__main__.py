@@ -1,4 +1,4 @@
-"""What a table supports, refutes and leaves open, from a shell.
+"""Test the claims about a table, and print which are supported, refuted or left open.
 
     # a study folder, a .csv or a .parquet file
     python -m analysis.claims runs/quickstart
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def formatted(found: Findings, width: int = 120) -> str:
-    """Every finding under its topic, then what could not be answered."""
+    """Format all findings by topic, then the questions that could not be answered."""
     lines: list[str] = []
     topic = ""
     for one in found:

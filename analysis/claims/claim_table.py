@@ -68,7 +68,7 @@ class ClaimTable:
 
     @property
     def outcome_name(self) -> str:
-        """What sentences call the outcome."""
+        """The outcome's title, as used in sentences."""
         return self.column.title
 
     @property
@@ -102,7 +102,7 @@ class ClaimTable:
 
     @property
     def _is_share(self) -> bool:
-        """Whether the outcome is a share of 1 (or in percent), as it is where nothing is documented."""
+        """True if the outcome is a share of 1 (or in percent); an undocumented one counts as such."""
         return self.column.highest == 1.0 or self.column.role != "score"
 
     @property
@@ -131,8 +131,9 @@ class ClaimTable:
         return np.asarray(sums / np.bincount(self.cell, minlength=len(self.cells)))
 
     def variances(self, spread: Spread) -> tuple[Array, Array]:
-        """Variance of each cell's mean and its degrees of freedom, shapes (cells,); NaN where the
-        table does not tell. Cells only.
+        """Variance of each cell's mean and its degrees of freedom, shapes (cells,). Cells only.
+
+        NaN where a cell is of one run or its spread is zero.
         """
         printed = numeric_column(self.table, f"{self.outcome}_spread", where=WHERE).to_numpy()
         n = numeric_column(self.table, "n_runs", where=WHERE).to_numpy()
@@ -141,7 +142,7 @@ class ClaimTable:
         return np.where(known, error**2, np.nan), np.where(known, n - 1, np.nan)
 
     def find(self, **wanted: Hashable) -> int | None:
-        """The number of the one cell with these settings; None where none or several have them."""
+        """The number of the one cell with these settings; None if no cell or several have them."""
         there = np.ones(len(self.cells), dtype=bool)
         for name, value in wanted.items():
             column = self.cells[name]
@@ -193,8 +194,10 @@ def prepare(
 
 
 def _default_margin(table: pd.DataFrame, outcome: str) -> float:
-    """A hundredth of the range that the outcome is documented to have, else of 1 (of 100 in
-    percent); of a score without bounds a hundredth of its largest size.
+    """The margin where none is stated: a hundredth of the score's documented range.
+
+    Without documentation the range is 1, or 100 in percent; of a score without bounds it is its
+    largest absolute value.
     """
     column = column_of(table, outcome)
     if column.role != "score" or column.highest == 1.0:
@@ -205,7 +208,7 @@ def _default_margin(table: pd.DataFrame, outcome: str) -> float:
 
 
 def is_percent(values: pd.Series) -> bool:
-    """Whether scores are in percent rather than shares of 1."""
+    """True if scores are in percent rather than shares of 1."""
     return bool(values.max() > 1.5)
 
 
@@ -223,8 +226,8 @@ def _first_outcome(table: pd.DataFrame) -> str:
 
 
 def _plain_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy whose counts are numbers, whose names are plain text, and whose seeds are whole;
-    absent stages are 0 images and 'none'.
+    """Copies the table with counts as numbers, names as plain text and whole seeds; an absent stage
+    is 0 images or 'none'.
 
     Raises AnalysisError for two columns of one name, text among counts, or a seed that is missing
     in some rows alone.
@@ -255,8 +258,9 @@ def _plain_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_spreads(cells: pd.DataFrame, outcome: str) -> None:
-    """Raises AnalysisError where cells do not say how many runs they are of, or a spread or number
-    of runs cannot be.
+    """Checks the spreads and numbers of runs of a table of means.
+
+    Raises AnalysisError where a cell does not say of how many runs it is, or a value is impossible.
     """
     spread = f"{outcome}_spread"
     if "n_runs" not in cells.columns:
@@ -273,7 +277,9 @@ def _check_spreads(cells: pd.DataFrame, outcome: str) -> None:
 
 
 def _check_distinct(table: pd.DataFrame, cell: NDArray[np.int64], kind: str, settings: list[str]) -> None:
-    """Raises AnalysisError where two rows stand for one cell, or two runs for one cell and seed."""
+    """Raises AnalysisError where two rows describe the same cell, or two runs the same cell and
+    seed.
+    """
     keys = pd.DataFrame({"cell": cell})
     if kind == "runs" and "seed" not in table.columns:
         return  # runs of a cell without seeds are its repetitions

@@ -1,5 +1,5 @@
-"""Weighted sums of cell means, such as 'the first doubling brings more than the last', with an
-interval that respects what runs share.
+"""Contrasts: weighted sums of cell means, such as the first doubling's gain minus the last's. Their
+intervals account for what runs share.
 
 From runs: the sum is taken within each seed, whose runs of all cells belong together, and Student's
 t over groups of seeds that share nothing. From printed means: cells are independent, and the
@@ -47,7 +47,7 @@ class Contrast:
 
 
 def contrast(study: ClaimTable, weights: Weights, *, spread: Spread) -> Contrast:
-    """The sum over cells of weight x mean, with an interval; `weights` by number of the cell."""
+    """Estimates the sum over cells of weight x mean, with its interval; `weights` by cell number."""
     if study.kind == "cells":
         return _of_cells(study, weights, spread)
     wanted = list(weights)
@@ -58,8 +58,8 @@ def contrast(study: ClaimTable, weights: Weights, *, spread: Spread) -> Contrast
 
 
 def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: float = 0.0) -> Contrast:
-    """Mean of one value a seed (indexed by seed), with Student's t over groups of seeds that share
-    nothing.
+    """Mean of one value per seed (indexed by seed), with Student's t over independent groups of
+    seeds.
 
     Where all seeds share pre-trainings they are one group, and t is over the seeds instead: the
     result is conditional on these pre-trainings, and says so. `size` is the scale on which
@@ -107,8 +107,9 @@ def _of_cells(study: ClaimTable, weights: Weights, spread: Spread) -> Contrast:
 
 
 def contrast_rows(study: ClaimTable, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:
-    """A contrast for each name, as the rows of a finding (Holm and Benjamini-Hochberg over them),
-    and that of their mean.
+    """Estimates one contrast per name and their mean; returns the rows of a finding and the mean.
+
+    Holm's and Benjamini and Hochberg's corrections are over the rows.
     """
     found = [(label, contrast(study, weights, spread=spread)) for label, weights in named]
     p = np.array([one.p for _, one in found], dtype=float)

@@ -1,5 +1,5 @@
-"""The data-size questions: do more data help, also where nothing overfits, and more with longer
-training or bigger models; where do they stop?
+"""Claims about more pre-training data: they help, also without overfitting; they help more with
+longer training and bigger models; and where they stop paying.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ CVPR = "Xie et al., CVPR 2023 abstract: it cannot benefit from more data without
 
 
 def data_findings(study: ClaimTable) -> list[Finding]:
-    """Claims on steps to more data. Raises AnalysisError where no two sizes share an encoder and a
-    length.
+    """Tests the claims about steps to more data.
+
+    Raises AnalysisError where no two sizes share an encoder and a length.
     """
     if LENGTH not in study.table.columns:
         raise AnalysisError(f"the table has no column '{LENGTH}': record the length of every pre-training.")
@@ -48,7 +49,7 @@ def data_findings(study: ClaimTable) -> list[Finding]:
 
 
 def _unit(found: MoreDataEffects) -> str:
-    """Encoders where several stand for others like them, else seeds."""
+    """'encoder' where several encoders give an interval, else 'seed' where seeds do."""
     units = found.pooled[found.pooled["low"].notna()]["unit"]
     return "encoder" if (units == "encoder").any() else "seed" if (units == "seed").any() else "encoder"
 
@@ -112,14 +113,14 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
 
 
 def _conditions(table: pd.DataFrame) -> str:
-    """What the rows' notes say of pre-trainings that seeds share."""
+    """What the rows' notes report about pre-trainings that seeds share."""
     shared = dict.fromkeys(part for note in table["note"] for part in str(note or "").split("; ") if "share" in part)
     return "".join(f"; {part}" for part in shared)
 
 
 def _last_step(study: ClaimTable, found: MoreDataEffects) -> Finding | None:
-    """At the longest training, the largest data against the next: the claim that it brings nothing,
-    by equivalence.
+    """Tests by equivalence that at the longest training the step to the largest data brings
+    nothing.
     """
     lengths = [length for length in found.pooled["length"].unique() if length != "all"]
     table = _next(found, max(lengths)) if lengths else pd.DataFrame()
@@ -153,8 +154,9 @@ def _last_step(study: ClaimTable, found: MoreDataEffects) -> Finding | None:
 
 
 def interaction_findings(study: ClaimTable) -> list[Finding]:
-    """That more data are worth more with longer training, and to bigger models. Raises
-    AnalysisError where the grid is too small.
+    """Tests that more data are worth more with longer training, and to bigger models.
+
+    Raises AnalysisError where the grid is too small.
     """
     found = data_interaction(study.table, outcome=study.outcome, level=study.level)
     table = found.table.set_index("term")
@@ -198,8 +200,9 @@ def interaction_findings(study: ClaimTable) -> list[Finding]:
 
 
 def saturation_findings(study: ClaimTable) -> list[Finding]:
-    """That the point where data stop paying moves with length and model size. Raises AnalysisError
-    as `saturation` does.
+    """Tests that data pay to larger sizes with longer training, and with bigger models.
+
+    Raises AnalysisError as `saturation` does.
     """
     found = saturation(study.table, outcome=study.outcome, margin=study.margin, higher_is_better=study.better > 0, level=study.level)
     made: list[Finding] = []
@@ -235,7 +238,7 @@ def saturation_findings(study: ClaimTable) -> list[Finding]:
 
 
 def _by_regime(study: ClaimTable, found: MoreDataEffects, by_phase: MoreDataEffects) -> list[Finding]:
-    """The two papers' claims against one another: nothing without overfitting, something with it.
+    """Tests both statements of Xie et al.: no benefit without overfitting, some benefit with it.
 
     A series may be answers to overfit as a whole, or from the length on where its loss is least; a
     claim stands only if both ways of saying it agree.

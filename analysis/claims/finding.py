@@ -1,6 +1,4 @@
-"""What a finding is: a claim, what the data say to it, and everything that stands behind the
-sentence.
-"""
+"""Results of the tests of claims: a claim, its verdict, the sentence, and the tests behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ Verdict = Literal["supported", "refuted", "open"]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """One number with its interval."""
+    """A number with its confidence interval."""
 
     what: str
     """What it measures, such as 'mean difference in mIoU'."""
@@ -37,13 +35,13 @@ class Estimate:
 
 
 def estimate_of(row: Any, name: str, *, what: str, level: float, unit: str = "", low: str = "low", high: str = "high") -> Estimate:
-    """An estimate from a row of a table: its columns `name`, `low` and `high`."""
+    """Makes an estimate from a table row: its columns `name`, `low` and `high`."""
     return Estimate(what=what, value=float(row[name]), low=float(row[low]), high=float(row[high]), level=level, unit=unit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A claim and what the data say to it."""
+    """A claim, its verdict and the evidence for it."""
 
     identity: str
     """Names the claim within its study, such as 'intermediate-hurts'."""
@@ -79,7 +77,7 @@ class Finding:
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without `rows`; numbers that do not exist are None."""
+        """Plain values for JSON, without `rows`; NaN becomes None."""
         estimate = self.estimate
         return {
             "identity": self.identity,
@@ -119,9 +117,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The findings of one study, in the order in which a reader asks. Make them with
-    `analysis.findings`.
-    """
+    """All findings of one study, in reading order. Make them with `analysis.findings`."""
 
     study: str
     """Name of the study."""
@@ -153,11 +149,11 @@ class Findings:
         return [f"[{one.verdict}] {one.sentence}" for one in self.statements]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a finding, all columns of `Finding` but `rows`."""
+        """One row per finding, with all columns of `Finding` but `rows`."""
         return pd.DataFrame([one.to_dict() for one in self.statements])
 
     def to_json(self) -> str:
-        """The same as JSON, with what is unanswered and the notes."""
+        """All findings as JSON, with the unanswered questions and the notes."""
         content = {
             "study": self.study,
             "outcome": self.outcome,
@@ -168,8 +164,9 @@ class Findings:
         return json.dumps(content, indent=2, allow_nan=False)
 
     def tests(self) -> pd.DataFrame:
-        """Every single test behind the findings, for a forest plot: finding, topic, label,
-        estimate, low, high, p, p_holm, p_bh, n, note.
+        """All single tests behind the findings, one per row, for a forest plot.
+
+        Columns: finding, topic, reading, label, estimate, low, high, p, p_holm, p_bh, n, note.
         """
         parts = [one.rows.assign(finding=one.identity, topic=one.topic) for one in self.statements if len(one.rows)]
         columns = ["finding", "topic", "reading", "label", "estimate", "low", "high", "p", "p_holm", "p_bh", "n", "note"]

@@ -98,7 +98,9 @@ def _plain(table: ClaimTable) -> ClaimTable:
 
 
 def _adjusted(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Fills in p_adjusted over all findings that have a p, and opens those that it takes past 5%."""
+    """Sets p_adjusted of all findings that have a p; a verdict that loses significance becomes
+    'open'.
+    """
     p = adjust(np.array([one.p for one in found], dtype=float), method="bh")
     return tuple(_opened(replace(one, p_adjusted=float(value)), len(found)) for one, value in zip(found, p, strict=True))
 

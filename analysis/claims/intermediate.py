@@ -26,9 +26,7 @@ TOPIC = "The intermediate stage"
 
 
 def objectives(study: ClaimTable) -> Sequence[str]:
-    """The objectives of the intermediate stages in the table. Raises AnalysisError where there is
-    none.
-    """
+    """Objectives of the intermediate stages in the table. Raises AnalysisError where there is none."""
     found = sorted(str(one) for one in study.cells["intermediate"].dropna().unique() if one != "none")
     if not found:
         raise AnalysisError("no run has an intermediate stage: add one to the grid.")
@@ -36,8 +34,9 @@ def objectives(study: ClaimTable) -> Sequence[str]:
 
 
 def against_none(study: ClaimTable, objective: str) -> TreatmentEffects:
-    """One objective against no intermediate stage, all else equal. Raises AnalysisError where no
-    run matches.
+    """Effects of one objective against no intermediate stage, all else equal.
+
+    Raises AnalysisError where no run matches.
     """
     table = study.table.loc[study.table["intermediate"].isin(["none", objective])].reset_index(drop=True)
     require_columns(table, ("finetune_images",), where=WHERE)
@@ -48,8 +47,9 @@ def against_none(study: ClaimTable, objective: str) -> TreatmentEffects:
 
 
 def against_scratch(study: ClaimTable, objective: str) -> TreatmentEffects:
-    """Pre-training and the intermediate stage against neither, at equal labels. Raises
-    AnalysisError where no run matches.
+    """Effects of pre-training plus intermediate stage against neither, at equal labels.
+
+    Raises AnalysisError where no run matches.
     """
     if study.kind == "cells":
         asked: dict[str, Any] = {"intermediate": objective, "outcome": study.outcome, "level": study.level}
@@ -70,7 +70,7 @@ def against_scratch(study: ClaimTable, objective: str) -> TreatmentEffects:
 
 
 def intermediate_findings(study: ClaimTable) -> list[Finding]:
-    """For each objective: 'it lowers the outcome in every cell', 'on average'."""
+    """Tests for each objective that it makes the outcome worse: on average, and in every cell."""
     found = objectives(study)
     made: list[Finding] = []
     for objective in found:
@@ -88,8 +88,8 @@ def intermediate_findings(study: ClaimTable) -> list[Finding]:
 
 
 def negation_findings(study: ClaimTable) -> list[Finding]:
-    """'It negates the gain from pre-training': with both stages the outcome is not above scratch in
-    any cell.
+    """Tests that the stage negates the gain from pre-training: with both, no cell is better than
+    scratch.
     """
     side = "below" if study.better > 0 else "above"
     return [
@@ -107,8 +107,10 @@ def negation_findings(study: ClaimTable) -> list[Finding]:
 
 
 def growth_findings(study: ClaimTable) -> list[Finding]:
-    """For each objective, that the stage harms more per unit of gain, over all cells and at equal
-    labels. Raises AnalysisError if none can.
+    """Tests for each objective that it harms more per unit of gain, over all cells and at equal
+    labels.
+
+    Raises AnalysisError if no objective can be tested.
     """
     made: list[Finding] = []
     for objective in objectives(study):
@@ -122,7 +124,7 @@ def growth_findings(study: ClaimTable) -> list[Finding]:
 
 def _growth(study: ClaimTable, objective: str, given: Literal["", "finetune_images"]) -> Finding:
     if study.kind == "cells" and not np.isfinite(study.variances("sd")[0]).all():
-        raise AnalysisError("a cell is of one run, or its spread is zero: how much of the relation is shared noise cannot be told.")
+        raise AnalysisError("a cell is of one run, or its spread is zero: how much of the relation is shared noise cannot be determined.")
     found = [
         (spread, effect_growth(study.table, intermediate=objective, outcome=study.outcome, given=given, spread=spread, level=study.level))
         for spread in study.readings

@@ -1,5 +1,5 @@
-"""The law behind the returns: what a pre-training is worth in labels, and whether a floor can be
-told.
+"""Claims from a fitted law: what pre-training is worth in labels, and whether the error has a
+floor.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ BOOTSTRAP = 200
 
 
 def law_findings(study: ClaimTable) -> list[Finding]:
-    """Two claims by the law of effective data transferred: its worth in labels grows less than in
-    proportion, and errors have a floor above zero.
+    """Tests by the law of effective data transferred that the worth of pre-training in labels grows
+    less than in proportion; reports the floor of the error.
 
     One law for error = 1 - outcome over pre-training images P and labels F: E + A (F + k P^alpha
     F^beta)^-b. The floor lies beyond all data and is reported, with that of a second law
@@ -47,7 +47,7 @@ def _worth(study: ClaimTable, fitted: SurfaceFit) -> Finding:
         f"({2**low:.2f} to {2**high:.2f}; {_counted(study, fitted)}{deviation})"
     )
     if fitted.status != "converged":
-        sentence = f"The law of effective data does not tell what pre-training is worth in labels: {fitted.status}: {fitted.status_detail}"
+        sentence = f"The law of effective data does not determine what pre-training is worth in labels: {fitted.status}: {fitted.status_detail}"
     return Finding(
         identity="worth-in-labels",
         topic=TOPIC,
@@ -102,8 +102,9 @@ def _counted(study: ClaimTable, fitted: SurfaceFit) -> str:
 
 
 def surface(study: ClaimTable, law: str = LAW) -> SurfaceFit:
-    """A law fitted over all cells without an intermediate stage. Raises AnalysisError as
-    `law_findings` does.
+    """Fits a law over all cells without an intermediate stage.
+
+    Raises AnalysisError as `law_findings` does.
     """
     if "finetune_images" not in study.cells.columns:
         raise AnalysisError("the table has no column 'finetune_images': add the number of labels of every run.")
@@ -132,8 +133,8 @@ def _plain(study: ClaimTable) -> list[int]:
 
 
 def _groups(rows: pd.DataFrame) -> NDArray[np.object_] | None:
-    """What the bootstrap draws: pre-trainings, and the seeds of runs from scratch; None (single
-    runs) where the table names neither.
+    """What the bootstrap draws: pre-trainings, and seeds of runs from scratch; None if the table
+    names neither.
     """
     if "pretrain_id" not in rows.columns or "seed" not in rows.columns:
         return None
@@ -145,7 +146,7 @@ def _groups(rows: pd.DataFrame) -> NDArray[np.object_] | None:
 def _taken(study: ClaimTable) -> str:
     named = study.kind == "runs" and _groups(study.table) is not None
     drawn = "pre-trainings" if named else "runs" if study.kind == "runs" else "cells, weighted alike"
-    return f"the interval is a bootstrap over {drawn}, and takes the law for true"
+    return f"the interval is a bootstrap over {drawn}, and assumes that the law is correct"
 
 
 QUESTIONS = (Question("What is pre-training worth in labels, and is there a floor?", law_findings),)

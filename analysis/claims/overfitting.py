@@ -1,4 +1,4 @@
-"""What overfitting does to the validation loss as a proxy."""
+"""Claims about the validation loss as a proxy where pre-training overfits."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ LENGTH = "pretrain_steps"
 
 
 def split_of(study: ClaimTable) -> OverfittingSplit:
-    """The series of the study, by the rule 'falling'. Raises AnalysisError without losses or with
-    one length only.
+    """Splits the study's series by the rule 'falling'.
+
+    Raises AnalysisError without losses or with one length only.
     """
     if LOSS not in study.table.columns or LENGTH not in study.table.columns:
         missing = LOSS if LOSS not in study.table.columns else LENGTH
         raise AnalysisError(f"the table has no column '{missing}': record it for every pre-training.")
     split = split_by_overfitting(study.table, loss=LOSS, length=LENGTH, rule="falling")
     if not split.series["label"].notna().any():
-        raise AnalysisError("every series has one length of pre-training only, so none can be told to overfit: run a second length.")
+        raise AnalysisError("every series has one length of pre-training only, so overfitting cannot be detected: run a second length.")
     return split
 
 
 def overfitting_findings(study: ClaimTable) -> list[Finding]:
-    """That the loss predicts the score in both phases with one sign, and with one slope. Raises
-    AnalysisError as `split_of` does.
+    """Tests that the loss predicts the score in falling and in overfitting series, and with equal
+    slopes.
+
+    Raises AnalysisError as `split_of` does.
     """
     split = split_of(study)
     found = phase_relations(study.table, split, y=study.outcome, x=LOSS, level=study.level)

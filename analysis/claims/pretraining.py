@@ -16,8 +16,9 @@ CLAIMED = "Bridge, Sun et al."
 
 
 def pretraining_against_none(study: ClaimTable) -> TreatmentEffects:
-    """Every amount of pre-training against none, without an intermediate stage. Raises
-    AnalysisError where no run matches.
+    """Effects of every amount of pre-training against none, without an intermediate stage.
+
+    Raises AnalysisError where no run matches.
     """
     require_columns(study.table, ("finetune_images",), where=WHERE)
     if study.kind == "runs":
@@ -29,7 +30,7 @@ def pretraining_against_none(study: ClaimTable) -> TreatmentEffects:
 
 
 def pretraining_findings(study: ClaimTable) -> list[Finding]:
-    """'Pre-training helps in every cell' and 'on average'."""
+    """Tests that pre-training helps on average, and in every cell."""
     compared = pretraining_against_none(study)
     shared: dict[str, Any] = {"topic": TOPIC, "direction": study.better, "subject": "Pre-training", "source": CLAIMED}
     return [

@@ -1,5 +1,5 @@
-"""Does the validation loss of the pre-training predict the score: over all runs, within data sizes,
-when overfitting, and better than rivals?
+"""Claims about the validation loss of pre-training as a predictor of the score: over all runs,
+within data sizes, and against rivals.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ LOSS = "val_mim_loss"
 
 
 def clusters_of(runs: pd.DataFrame) -> str | tuple[str, ...]:
-    """What shares a loss: the pre-training; where each has one run and several lengths make a
-    series, the series.
+    """The columns that define clusters of runs with related losses.
+
+    That is the pre-training, or the series where each pre-training has one run and several lengths
+    make a series.
     """
     if "pretrain_id" not in runs.columns:
         return "pretrain_id"
@@ -40,8 +42,9 @@ def clusters_of(runs: pd.DataFrame) -> str | tuple[str, ...]:
 
 
 def proxy_findings(study: ClaimTable) -> list[Finding]:
-    """That the loss predicts the score over all runs, and within every data size. Raises
-    AnalysisError without a loss.
+    """Tests that the loss predicts the score over all runs, and within every data size.
+
+    Raises AnalysisError without a loss.
     """
     if LOSS not in study.table.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
@@ -86,7 +89,7 @@ def _pooled(study: ClaimTable, found: Correlation) -> Finding:
 
 
 def _pooled_sentence(study: ClaimTable, found: Correlation, estimate: Estimate, row: Any) -> str:
-    """The correlation that decides first, with its p; then what `correlate` says of all runs."""
+    """The correlation that decides, with its p, then the sentence of `correlate` on all runs."""
     if not len(found.within_groups):
         return found.sentence
     first = f"With the means of each number of labels removed, validation loss and {study.outcome_name} correlate with r = "
@@ -95,9 +98,7 @@ def _pooled_sentence(study: ClaimTable, found: Correlation, estimate: Estimate, 
 
 
 def _inside(study: ClaimTable, found: Correlation) -> Finding:
-    """Within each data size: by groups where labels do not vary, else with the labels' means
-    removed as well.
-    """
+    """Within each data size; where numbers of labels vary, within each combination of the two."""
     pearson = found.table[(found.table["method"] == "pearson") & (found.table["group"] != "all")]
     rows = _rows(pearson, found.within)
     side = -study.better
@@ -154,8 +155,9 @@ def _counted(row: pd.Series) -> str:
 
 
 def rival_finding(study: ClaimTable) -> Finding:
-    """That validation loss correlates with the score more closely than training loss. Raises
-    AnalysisError without both losses.
+    """Tests that validation loss correlates with the score more closely than training loss does.
+
+    Raises AnalysisError without both losses.
     """
     runs = study.table
     missing = [name for name in ("train_mim_loss", LOSS) if name not in runs.columns]
@@ -186,8 +188,9 @@ def rival_finding(study: ClaimTable) -> Finding:
 
 
 def choice_findings(study: ClaimTable) -> list[Finding]:
-    """That choosing by the loss beats chance, and beats choosing the largest data. Raises
-    AnalysisError where there is nothing to choose.
+    """Tests that choosing by the loss is better than chance and than each trivial rule.
+
+    Raises AnalysisError where there is nothing to choose.
     """
     runs = study.table
     if LOSS not in runs.columns:
@@ -244,7 +247,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
 
 
 def _p_of(value: float, low: float, high: float, level: float, df: int) -> float:
-    """p of zero, from a Student interval that is symmetric about its value."""
+    """p of a zero difference, from a symmetric Student's t interval."""
     error = (high - low) / 2.0 / t_quantile(level, df) if df > 0 else float("nan")
     return t_p_value(value / error, df) if error > 0.0 else float("nan")
 

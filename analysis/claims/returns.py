@@ -1,6 +1,4 @@
-"""Diminishing returns: does each doubling bring less than the one before, does the last one still
-pay, and what law says so?
-"""
+"""Claims about diminishing returns: later doublings bring less, and the last one still pays."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ FOLLOWS = {"finetune_images": ("finetune_steps",), "pretrain_images": ()}
 
 
 def shrinking(study: ClaimTable, factor: str) -> Finding:
-    """Claim: a doubling of the factor brings less at the last step than at the first; per cell, the
-    first step's gain per doubling minus the last's.
+    """Tests that a doubling of the factor brings less at the last step than at the first.
+
+    Per cell: the first step's gain per doubling minus the last's.
 
     Raises AnalysisError where fewer than three sizes above zero agree in all else.
     """
@@ -55,8 +54,9 @@ def _less(study: ClaimTable) -> str:
 
 
 def last_doubling(study: ClaimTable, factor: str) -> Finding:
-    """Claim: the last doubling of the factor that was measured still helps; per cell, the last
-    step's gain per doubling.
+    """Tests that the last measured doubling of the factor still helps.
+
+    Per cell: the last step's gain per doubling.
 
     Raises AnalysisError where fewer than two sizes above zero agree in all else.
     """
@@ -81,8 +81,9 @@ def last_doubling(study: ClaimTable, factor: str) -> Finding:
 
 
 def gain_by_labels(study: ClaimTable) -> Finding:
-    """Claim: pre-training helps less the more labels there are; per pre-training, the slope of its
-    gain over scratch by log2 of the labels.
+    """Tests that pre-training helps less the more labels there are.
+
+    Per pre-training: the slope of its gain over scratch by log2 of the labels.
 
     Raises AnalysisError where no pre-training and its scratch share two numbers of labels.
     """
@@ -127,8 +128,9 @@ def _claimed(
     sentence_of: Callable[[str, str], str],
     noun: str = "cell",
 ) -> Finding:
-    """A claim on the mean of contrasts, decided by its sign under every reading; `sentence_of` makes the
-    sentence of the number and the tally.
+    """Decides a claim by the sign of the mean of contrasts under every reading of the spread.
+
+    `sentence_of` makes the sentence from the formatted mean and the tally.
     """
     by_reading: list[tuple[Spread, pd.DataFrame, Contrast]] = [(spread, *contrast_rows(study, named, spread=spread)) for spread in study.readings]
     rows, mean = by_reading[0][1], by_reading[0][2]
@@ -156,7 +158,7 @@ def _claimed(
 
 
 def scratch_of(study: ClaimTable, cell: int) -> int | None:
-    """The cell from scratch, without an intermediate stage, that equals this one in all else."""
+    """The cell from scratch, without an intermediate stage, that has the same other settings."""
     wanted: dict[str, Hashable] = {}
     for name in study.cells.columns:
         if name not in PRETRAIN and not name.startswith("intermediate"):
@@ -165,8 +167,10 @@ def scratch_of(study: ClaimTable, cell: int) -> int | None:
 
 
 def _series(study: ClaimTable, factor: str) -> Iterator[list[tuple[float, int]]]:
-    """Sizes above zero and their cells, ascending, for each combination of all other settings;
-    without an intermediate stage.
+    """Yields ascending sizes above zero with their cells, for each combination of the other
+    settings.
+
+    Only cells without an intermediate stage.
     """
     if factor not in study.cells.columns:
         raise AnalysisError(f"the table has no column '{factor}': add it.")
@@ -178,9 +182,7 @@ def _series(study: ClaimTable, factor: str) -> Iterator[list[tuple[float, int]]]
 
 
 def _step(series: Sequence[tuple[float, int]], place: int) -> Weights:
-    """Weights of the gain per doubling from one size to the next; place may count from the end, as
-    for `series[place]`.
-    """
+    """Weights of the gain per doubling from one size to the next; `place` may count from the end."""
     (low, before), (high, after) = series[place], series[place + 1]
     doublings = float(np.log2(high / low))
     return {after: 1.0 / doublings, before: -1.0 / doublings}

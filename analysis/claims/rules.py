@@ -1,5 +1,4 @@
-"""From tests to a verdict: when a claim about every cell, or about a mean, is supported, refuted or
-left open.
+"""Rules that turn tests into verdicts: supported, refuted or open.
 
 A claim about every cell ("pre-training helps in every cell") is supported if every cell differs in
 its direction, refuted if at least one differs in the other, both at 5% after Holm over its cells. A
@@ -24,7 +23,9 @@ ROW_COLUMNS = ("label", "estimate", "low", "high", "p", "p_holm", "p_bh", "n", "
 
 
 def rows_of(table: pd.DataFrame, label: Callable[[pd.Series], str], counted: Callable[[pd.Series], str]) -> pd.DataFrame:
-    """A table of effects (difference, low, high, p, p_holm, p_bh, note) as the rows of a finding."""
+    """Turns a table of effects (difference, low, high, p, p_holm, p_bh, note) into rows of a
+    finding.
+    """
     rows = [
         (
             label(row),
@@ -66,23 +67,25 @@ def for_one(estimate: float, p: float, direction: int) -> Verdict:
 
 
 def within_margin(estimate: Estimate, df: float, margin: float) -> float:
-    """p of two one-sided t tests that a number lies within +-margin (Schuirmann 1987, J.
-    Pharmacokinet. Biopharm. 15, 657-680); 1 without a test.
+    """p of two one-sided t tests that a number lies within +-margin; 1 without a test.
+
+    Schuirmann 1987, J. Pharmacokinet. Biopharm. 15, 657-680.
     """
     error = (estimate.high - estimate.low) / 2.0 / t_quantile(estimate.level, df) if np.isfinite(estimate.low) and df > 0 else float("nan")
     return tost(estimate.value, error, df, margin=margin).p_tost if error > 0.0 else 1.0
 
 
 def beyond_margin(p_equivalent: float) -> float:
-    """Two-sided p that a number lies within the margin, from the p of its equivalence: small where
-    it lies wholly beyond, on either side.
+    """Two-sided p that a number lies within the margin, from its p of equivalence.
+
+    It is small where the number lies wholly beyond the margin, on either side.
     """
     return min(1.0, 2.0 * (1.0 - p_equivalent)) if np.isfinite(p_equivalent) else float("nan")
 
 
 def tally(rows: pd.DataFrame, direction: int) -> str:
-    """How many cells stand for and against: '15 of 18 cells are below zero after Holm, none above,
-    and 3 cannot be told'.
+    """Counts the cells for and against: '15 of 18 cells are below zero after Holm, none above, 3
+    uncertain'.
     """
     signed = rows["estimate"].to_numpy(dtype=float)
     sure = rows["p_holm"].to_numpy(dtype=float) < ALPHA
@@ -94,12 +97,12 @@ def tally(rows: pd.DataFrame, direction: int) -> str:
     unsure = total - up - down
     parts = [f"{ahead[1]} of {total} {noun} {verb} {ahead[0]} zero after Holm", f"{behind[1] or 'none'} {behind[0]}"]
     if unsure:
-        parts.append(f"{unsure} cannot be told")
+        parts.append(f"{unsure} uncertain")
     return ", ".join(parts)
 
 
 def format_estimate(estimate: Estimate, p: float, *, places: int = 3, extra: Sequence[str] = ()) -> str:
-    """'+0.031 mIoU (95% interval +0.025 to +0.037, p < 0.001, 3 seeds)'."""
+    """Formats an estimate as '+0.031 mIoU (95% interval +0.025 to +0.037, p < 0.001, 3 seeds)'."""
     unit = f" {estimate.unit}" if estimate.unit else ""
     inside = []
     if np.isfinite(estimate.low) and np.isfinite(estimate.high):

@@ -27,20 +27,20 @@ Effects = PairedEffects | SummaryEffects
 
 @dataclass(frozen=True, kw_only=True)
 class TreatmentEffects:
-    """A treatment's effects under each reading of the spread."""
+    """Effects of a treatment under each reading of the spread."""
 
     study: ClaimTable
     effects: tuple[tuple[Spread, Effects], ...]
 
     @property
     def first(self) -> Effects:
-        """The effects that estimates are of: the only ones, or those with the spread read as SD."""
+        """The effects that estimates come from: the only ones, or those with the spread read as SD."""
         return self.effects[0][1]
 
     @cached_property
     def checked(self) -> tuple[Check, ...]:
-        """The assumption checks of the effects over all cells: of one or two treatments all, of
-        more those of the least sure.
+        """Checks of the assumptions of the overall effects; with more than two treatments only of
+        the least certain.
         """
         effects = self.first
         if not isinstance(effects, PairedEffects):
@@ -58,8 +58,8 @@ class TreatmentEffects:
         return pd.concat(parts, ignore_index=True)
 
     def mean(self, effects: Effects) -> tuple[Estimate, float, float, str, str]:
-        """The effect over all treatments and cells: estimate, p, degrees of freedom, what was
-        counted, and what it is conditional on.
+        """Effect over all treatments and cells: estimate, p, degrees of freedom, n, and what it is
+        conditional on.
         """
         unit, what = self.study.outcome_name, f"mean difference in {self.study.outcome_name}"
         if isinstance(effects, PairedEffects):
@@ -72,8 +72,9 @@ class TreatmentEffects:
 
 
 def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
-    """Mean difference over all treatments and cells: cells weigh alike within a seed, and t is over
-    seeds that share nothing.
+    """Mean difference over all treatments and cells.
+
+    Cells weigh alike within a seed, and t is over independent groups of seeds.
     """
     pairs = effects.pairs
     if len(effects.overall) == 1 or "seed" not in pairs.columns:
@@ -94,7 +95,7 @@ def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
 
 
 def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
-    """The claim that the treatment differs from its baseline in this direction in every cell."""
+    """Tests that the treatment differs from its baseline in this direction in every cell."""
     rows = treatment.rows()
     decided = []
     for place, (spread, _) in enumerate(treatment.effects):
@@ -130,7 +131,9 @@ def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
 
 
 def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
-    """The claim that the treatment differs from its baseline in this direction on average over its cells."""
+    """Tests that the treatment differs from its baseline in this direction on average over its
+    cells.
+    """
     found = [(spread, *treatment.mean(effects)) for spread, effects in treatment.effects]
     decided = [_decided(one, p, df, direction, treatment.study.margin) for _, one, p, df, *_ in found]
     verdict, reading, agreed = both_readings(
@@ -162,8 +165,8 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
 
 
 def _decided(estimate: Estimate, p: float, df: float, direction: int, margin: float) -> tuple[Verdict, float]:
-    """The sign where it is told; where it is not, an effect shown to lie within the margin bears no
-    claim of one.
+    """The verdict by the sign where it is significant; else 'refuted' where the effect lies within
+    the margin.
     """
     verdict = for_one(estimate.value, p, direction)
     within = within_margin(estimate, df, margin)
@@ -171,8 +174,9 @@ def _decided(estimate: Estimate, p: float, df: float, direction: int, margin: fl
 
 
 def _most_against(rows: pd.DataFrame, direction: int) -> pd.Series:
-    """The row of the least evidence for the claim: of those on the other side the surest, else of
-    those on its side the least sure.
+    """The row with the most evidence against the claim.
+
+    Of rows on the other side the most certain one, else the least certain one.
     """
     signed = rows["estimate"].to_numpy(dtype=float) * direction
     p = rows["p"].fillna(1.0).to_numpy(dtype=float)
@@ -187,16 +191,15 @@ def _one(row: pd.Series, level: float) -> str:
 
 
 def _worst(effects: PairedEffects) -> tuple[Check, ...]:
-    """Of many treatments, the checks of the one whose p is largest: where they pass, the others are
-    the safer.
-    """
+    """The checks of the treatment with the largest p, where there are many treatments."""
     p = effects.overall["p"].fillna(1.0).to_numpy()
     return checks(effects, effects.overall.iloc[int(np.argmax(p))])
 
 
 def _overall(treatment: TreatmentEffects) -> pd.DataFrame:
-    """The mean over cells of each treatment; of runs also by the mixed model, for cells like these,
-    up to MOST_PAIRS_MIXED pairs.
+    """The mean over cells of each treatment.
+
+    Of runs also by the mixed model, for cells like these, up to MOST_PAIRS_MIXED pairs.
     """
     parts = []
     for spread, effects in treatment.effects:
@@ -232,7 +235,7 @@ def _treatment(effects: Effects, treatment: object) -> str:
 
 
 def _label(effects: Effects, row: pd.Series) -> str:
-    """The treatment and the cell of a row, in words; what does not vary is left out."""
+    """The treatment and the cell of a row, without settings that do not vary."""
     parts = []
     if len(effects.treatments) > 1 or not _varying(effects):
         parts.append(_treatment(effects, row["treatment"]))

@@ -1,4 +1,4 @@
-"""Words that several questions share."""
+"""Wording that several claims share."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ COLUMNS = {"equal finetune_images": "equal numbers of labels", **{name: column.t
 
 
 def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = ()) -> str:
-    """A cell's settings, those that tell cells apart and are not in `without`: '45,000 pre-training
-    images, 250 labels'.
+    """A cell's distinguishing settings that are not in `without`: '45,000 pre-training images, 250
+    labels'.
     """
     parts = []
     for name in distinguishing_settings(cells):
@@ -43,8 +43,10 @@ def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = (
 
 
 def distinguishing_settings(cells: pd.DataFrame) -> list[str]:
-    """The settings that tell cells apart: not those that never vary where they are given, nor those
-    that follow from one already named.
+    """The settings that distinguish cells.
+
+    Leaves out those that never vary where they are given, and those that follow from one already
+    named.
     """
     chosen: list[str] = []
     for name in sorted(cells.columns, key=lambda column: ORDER.index(column) if column in ORDER else len(ORDER)):
@@ -59,8 +61,9 @@ def distinguishing_settings(cells: pd.DataFrame) -> list[str]:
 
 
 def both_readings(verdicts: Sequence[tuple[str, Verdict]], study: ClaimTable) -> tuple[Verdict, str, str]:
-    """One verdict from those under each reading of the spread, the reading that the numbers are of,
-    and a clause on the other reading.
+    """Combines the verdicts under each reading of the spread.
+
+    Returns the verdict, the reading that the numbers use, and a clause on the other reading.
 
     Where the readings disagree the claim is open: the table does not say which of them is meant.
     """
@@ -74,7 +77,7 @@ def both_readings(verdicts: Sequence[tuple[str, Verdict]], study: ClaimTable) ->
 
 
 def cleaned(text: str) -> str:
-    """Columns in words, one space between words, one full stop at the end."""
+    """Replaces column names by titles, and fixes spaces and the full stop."""
     for column, title in COLUMNS.items():
         text = re.sub(rf"\b{column}\b", title, text)
     return re.sub(r"\s+", " ", text.replace("+-", "±")).strip().rstrip(".") + "."

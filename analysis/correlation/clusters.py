@@ -1,4 +1,4 @@
-"""Which runs move together: clusters of runs, and what all runs of a cluster have in common."""
+"""Clusters of runs: the runs of one pre-training, or of one series."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def cluster_columns(cluster: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def cluster_labels(runs: pd.DataFrame, cluster: str | Sequence[str]) -> tuple[Labels, NDArray[np.object_]]:
-    """Cluster label of each run from 0 (joined by trunk), and the id of its pre-training; a run
-    without an id stands alone.
+    """Cluster label of each run from 0 (joined by trunk), and the id of its pre-training.
+
+    A run without an id is a cluster of its own.
     """
     names = cluster_columns(cluster)
     alone = [f"row {position}" for position in range(len(runs))]
@@ -37,8 +38,9 @@ def cluster_labels(runs: pd.DataFrame, cluster: str | Sequence[str]) -> tuple[La
 
 
 def value_of_each(x: Array, cluster: Labels) -> Array | None:
-    """The one x of each cluster, shape (clusters,), for x and labels from 0 of shape (n,); None
-    where some cluster holds several values.
+    """The x of each cluster, shape (clusters,); None if x varies within one.
+
+    x and the labels, from 0, have shape (n,).
     """
     first = np.empty(int(cluster.max()) + 1)
     first[cluster[::-1]] = x[::-1]
@@ -46,9 +48,7 @@ def value_of_each(x: Array, cluster: Labels) -> Array | None:
 
 
 def constant_inside(values: NDArray[np.object_] | pd.Series, cluster: Labels) -> Labels | None:
-    """Code of each cluster's one value, shape (clusters,); None where some cluster holds several
-    values.
-    """
+    """Code of each cluster's value, shape (clusters,); None if the values vary within one."""
     codes = np.asarray(pd.factorize(np.asarray(values, dtype=object), use_na_sentinel=False)[0], dtype=np.int64)
     first = np.empty(int(cluster.max()) + 1, dtype=np.int64)
     first[cluster[::-1]] = codes[::-1]

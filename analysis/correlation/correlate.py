@@ -1,5 +1,5 @@
-"""Does a cheap number predict an expensive one: Pearson, Spearman and Kendall, pooled and within
-levels, clustered on the pre-training.
+"""Correlation of two columns, pooled and within groups, with inference clustered on the
+pre-training.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def correlate(
     level: float = 0.95,
     seed: int = 0,
 ) -> Correlation:
-    """Correlation of two columns over runs, pooled and within each combination of values of `within`;
-    partial where columns are `given`.
+    """Correlates two columns over runs: pooled, and within each combination of values of `within`.
+
+    Partial where columns are `given`.
 
     Runs of one pre-training share their x, so intervals leave out whole pre-trainings (column
     `cluster`, or the combinations of values of several, such as ("encoder", "pretrain_images") for a

@@ -1,6 +1,4 @@
-"""What is held fixed in a partial correlation: other columns of the runs table, as the columns of a
-linear regression.
-"""
+"""Columns held fixed in a partial correlation, as the design of a linear regression."""
 
 from __future__ import annotations
 
@@ -34,8 +32,9 @@ class Covariates:
 
 
 def complete(runs: pd.DataFrame, given: Sequence[str]) -> pd.Series:
-    """Whether each run has all the columns that are held fixed, shape (n,). Raises AnalysisError
-    for a missing column.
+    """True for each run that has all the columns held fixed, shape (n,).
+
+    Raises AnalysisError for a missing column.
     """
     require_columns(runs, given, where=WHERE)
     there = runs[list(given)].notna().all(axis=1)
@@ -46,9 +45,11 @@ def complete(runs: pd.DataFrame, given: Sequence[str]) -> pd.Series:
 
 
 def covariates_of(runs: pd.DataFrame, given: Sequence[str]) -> Covariates | None:
-    """The design of `given`: a number is linear, in logarithms where it is positive and spans a
-    decade (its rank for Spearman), anything else one column for each category. None where nothing
-    is given. Constant columns are named, and take nothing away.
+    """The design of `given`; None where nothing is given.
+
+    A number is linear, in logarithms where it is positive and spans a decade (its rank for
+    Spearman); anything else is one column per category. Constant columns are named and have no
+    effect.
     """
     if not given:
         return None

@@ -1,6 +1,4 @@
-"""Which of two losses goes with the score more closely: two correlations that share the score, from
-runs that share pre-trainings.
-"""
+"""Compares two correlations that share the score: which of two losses goes with it more closely."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ NOTHING = float("nan")
 
 @dataclass(frozen=True, kw_only=True)
 class CorrelationDifference:
-    """Two correlations that share y, and their difference. Make one with
-    `analysis.compare_correlations`.
-    """
+    """Two correlations that share y, and their difference. From `analysis.compare_correlations`."""
 
     x: tuple[str, str]
     """The two columns that are compared."""
@@ -81,7 +77,7 @@ def compare_correlations(
     method: str = "pearson",
     level: float = 0.95,
 ) -> CorrelationDifference:
-    """Compare the correlation of y with two columns, over the same runs.
+    """Compares the correlations of y with two columns, over the same runs.
 
     Where each run is a cluster of its own (and for Pearson, with nothing held fixed) p is that of
     Williams' t and the interval Zou's; they take rows as independent and normal. Else whole

@@ -1,5 +1,4 @@
-"""Pearson's, Spearman's and Kendall's correlation, also given other columns, for the whole sample
-and without each cluster in turn.
+"""Pearson's, Spearman's and Kendall's correlation, of all runs and without each cluster in turn.
 
 Ranks are mid-ranks; Kendall's is tau-b. A partial correlation is that of the residuals of two
 linear regressions on the design; Spearman's is that of the ranks, on a design of ranks (as
@@ -56,8 +55,9 @@ def basis(design: Array | None, n: int) -> Array:
 
 
 def residual(values: Array, orthonormal: Array) -> Array:
-    """What the columns of `orthonormal`, shape (n, k), leave of the values, shape (n,); zeros where
-    they leave rounding errors alone.
+    """Residuals of values, shape (n,), on the columns of `orthonormal`, shape (n, k).
+
+    Zeros where only rounding errors are left.
     """
     rest = values - orthonormal @ (orthonormal.T @ values)
     spread = values - values.mean()

@@ -1,5 +1,4 @@
-"""Intervals where runs come in clusters: a jackknife that leaves out whole clusters, never single
-runs.
+"""Intervals of correlations: the jackknife over clusters, on a suitable scale.
 
 Student's t on clusters - 2, on the scale on which the estimate is most nearly normal: Fisher's z
 for Pearson, r itself for Spearman and Kendall (on z they cover too much: 0.97-0.98 at a nominal
@@ -26,8 +25,9 @@ def fisher_z(r: Array) -> Array:
 
 
 def correlation_interval(method: str, replicates: Array, *, level: float) -> tuple[float, float]:
-    """Interval from the estimate of all runs followed by those without each cluster, shape (1 +
-    clusters,). NaN where it is undefined without some cluster, or all replicates are equal.
+    """Interval from the estimate of all runs and those without each cluster, shape (1 + clusters,).
+
+    NaN where one of them is undefined, or all are equal.
     """
     if method == "pearson":
         low, high, _ = t_interval(fisher_z(replicates), level=level)

@@ -1,5 +1,4 @@
-"""Choosing between two runs by a proxy: how often it picks the better one, and what it loses where
-it does not.
+"""Choosing between two runs by a proxy: how often it picks the better one, and the cost of errors.
 
 Only pairs from different pre-trainings count, as a loss cannot choose between runs of one. A tie in
 the proxy, or in the score, is half right. Over such pairs the accuracy is (1 - tau) / 2, tau being
@@ -28,8 +27,9 @@ class PairChoices:
 
 
 def pair_choices(goodness: Array, score: Array, *, cluster: Labels, pretraining: Labels, group: Labels) -> PairChoices:
-    """Choices by the higher `goodness` among pairs of runs in one group and of two pre-trainings;
-    all arrays have shape (n,).
+    """Choices by the higher `goodness` among pairs of runs in one group and of two pre-trainings.
+
+    All arrays have shape (n,).
     """
     clusters = int(cluster.max()) + 1
     member = np.eye(clusters)[cluster]

@@ -1,5 +1,5 @@
-"""Is there any association? The losses of whole pre-trainings change places; the scores, and all
-that they share, stay where they are.
+"""Permutation test of no association: the losses of whole pre-trainings change places, the scores
+stay.
 
 If the losses have nothing to do with the scores, any placing of them is as likely as the one seen,
 whatever seeds, stages or trunks the scores have in common, as long as losses that change places are
@@ -28,8 +28,10 @@ CELLS = 4_000_000  # numbers held at once: 32 MB
 def p_of_placings(
     method: str, x: Array, y: Array, cluster: Labels, source: Labels, *, strata: Labels | None = None, design: Array | None = None
 ) -> float:
-    """Two-sided p: the share of placings, shape (placings, clusters), whose correlation is at least
-    as far from zero as the first one's.
+    """Two-sided p: the share of placings whose correlation is at least as far from zero as the
+    first.
+
+    `source` has shape (placings, clusters).
 
     x has shape (clusters,), y and cluster (n,), strata and design as in `estimates`. For Spearman
     the clusters are ranked, which is the same where all hold equally many runs. NaN where nothing
@@ -44,8 +46,9 @@ def p_of_placings(
 
 
 def residual_of(x: Array, cluster: Labels, design: Array) -> Array:
-    """What the mean design of each cluster leaves of its x, shape (clusters,): for exchanging where
-    no two clusters are alike in the design.
+    """Residual of each cluster's x on its mean design, shape (clusters,).
+
+    For exchanging clusters where no two have the same design.
     """
     mean = np.stack([design[cluster == one].mean(axis=0) for one in range(len(x))])
     return residual(x - x.mean(), basis(mean, len(x)))
@@ -72,8 +75,9 @@ def _linear(method: str, x: Array, y: Array, cluster: Labels, source: Labels, st
 
 
 def _ranked(x: Array, y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array]:
-    """Ranks of x (inside strata where each cluster lies in one), less their mean, and of y (inside
-    strata).
+    """Ranks of x less their mean, and ranks of y, inside strata.
+
+    x is ranked inside strata only where each cluster lies in one.
     """
     own = None if strata is None else constant_inside(strata.astype(object), cluster)
     value = ranks(x) if own is None else ranks_inside(x, own)
@@ -102,8 +106,8 @@ def _kendall(x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels
 
 
 def _pairs_of_clusters(y: Array, cluster: Labels, strata: Labels | None) -> tuple[Array, Array, float]:
-    """Sums of sign(y_i - y_j), and pairs, inside strata and by cluster, shape (clusters, clusters);
-    and how many pairs are untied in y.
+    """Sums of sign(y_i - y_j) and numbers of pairs, inside strata and by cluster, shape (clusters,
+    clusters); and the number of pairs untied in y.
     """
     inside = np.zeros(len(y), dtype=np.int64) if strata is None else strata
     clusters = int(cluster.max()) + 1

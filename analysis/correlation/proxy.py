@@ -1,4 +1,4 @@
-"""What does choosing by a loss cost, against the best run and against trivial rules?"""
+"""The cost of choosing a run by its loss, against the best run and against trivial rules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAXIMUM = "no interval of the top-1 regret: a best of few has none that holds; p
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyQuality:
-    """How good a choice by loss is. Make one with `analysis.proxy_quality`."""
+    """How well a choice by loss does. Make one with `analysis.proxy_quality`."""
 
     loss: str
     """The column whose lowest value chooses."""
@@ -51,9 +51,9 @@ class ProxyQuality:
     (of runs from two pre-trainings), accuracy (share ordered rightly, ties half), low, high, p (of
     no association with the score, losses change places; for the loss alone), ahead, ahead_low,
     ahead_high (accuracy of the loss less that of this proxy), best and chosen (scores of the best
-    and of the chosen run), regret (how much worse the chosen one is: top-1 regret), pair_regret, pair_low, pair_high
-    (mean loss of score of a choice between two), note. Scores and regrets are in the unit of the
-    score.
+    and of the chosen run), regret (how much worse the chosen one is: top-1 regret), pair_regret,
+    pair_low, pair_high (mean loss of score of a choice between two), note. Scores and regrets are
+    in the unit of the score.
     """
     sentences: tuple[str, ...]
     """What a paper would print: accuracy, regret, and the comparison with trivial rules."""
@@ -70,8 +70,8 @@ def proxy_quality(
     level: float = 0.95,
     seed: int = 0,
 ) -> ProxyQuality:
-    """Top-1 regret and pairwise ranking accuracy of choosing the run with the lowest loss, pooled
-    and inside each group.
+    """Top-1 regret and pairwise accuracy of choosing the run with the lowest loss, pooled and by
+    group.
 
     Beside it stand choosing at random, by the largest data size, the longest training and the
     largest model, where the table has `pretrain_images`, `pretrain_steps` and `encoder_params` and
@@ -152,18 +152,14 @@ class _Data:
 
 
 def _own_ids(kept: pd.DataFrame) -> np.ndarray:
-    """Id of each run's pre-training, whatever the clusters are: a series of lengths is several
-    pre-trainings.
-    """
+    """Id of each run's pre-training, whatever the clusters are."""
     if "pretrain_id" not in kept.columns:
         return np.arange(len(kept)).astype(object)
     return np.array([f"row {place}" if pd.isna(one) else one for place, one in enumerate(kept["pretrain_id"].tolist())], dtype=object)
 
 
 def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, seed: int) -> list[dict[str, Hashable]]:
-    """A row for each proxy, over the runs `inside`, where only runs of one `group`, shape
-    (len(inside),), are compared.
-    """
+    """A row for each proxy over the runs `inside`; only runs of one `group` are compared."""
     cluster = pd.factorize(data.cluster[inside])[0].astype(np.int64)
     out, own, score = left_out(cluster), data.pretraining[inside], data.score[inside]
     clusters = int(cluster.max()) + 1

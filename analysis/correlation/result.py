@@ -1,4 +1,4 @@
-"""What `correlate` returns, and its sentence."""
+"""The result of `correlate`, and its sentence."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ class Correlation:
 
 
 def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Groups whose Pearson correlation has another sign than the pooled one, in words; and the
-    names of those that have it beyond doubt.
+    """Groups whose Pearson correlation has another sign than the pooled one.
+
+    Returns them formatted, and the names of those whose interval excludes zero.
     """
     rows = table[table["method"] == "pearson"]
     pooled = rows.iloc[0]
@@ -79,7 +80,7 @@ def format_sentence(
     level: float,
     cluster: str | None,
 ) -> str:
-    """The sentence: pooled, then where signs turn, then with the groups' means removed."""
+    """The sentence: pooled, then groups of opposite sign, then with the groups' means removed."""
     pooled = table.iloc[0]
     held = f" given {', '.join(adjusted)}" if adjusted else ""
     if not np.isfinite(pooled["r"]):

@@ -1,4 +1,4 @@
-"""One row of a table of correlations: estimate, interval, p and what qualifies them."""
+"""One row of a table of correlations: estimate, interval, p and notes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTHING = float("nan")
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Runs whose correlation is asked for; all arrays have shape (n,)."""
+    """Runs to correlate; all arrays have shape (n,)."""
 
     x: Array
     y: Array
@@ -45,7 +45,7 @@ class Sample:
 
 
 def estimate_row(sample: Sample, method: str, *, level: float, seed: int) -> dict[str, Hashable]:
-    """r, low, high, p, n, pretrainings, clusters, note and p_note."""
+    """Computes r, low, high, p, n, pretrainings, clusters, note and p_note."""
     pretrainings, clusters = len(pd.unique(sample.ids)), int(sample.cluster.max()) + 1
     row: dict[str, Hashable] = {"r": NOTHING, "low": NOTHING, "high": NOTHING, "p": NOTHING}
     row |= {"n": len(sample.x), "pretrainings": pretrainings, "clusters": clusters, "note": "", "p_note": ""}
@@ -77,8 +77,9 @@ def _interval(method: str, replicates: Array, pretrainings: int, clusters: int, 
 
 
 def chance_of(sample: Sample, method: str, design: Array | None, replicates: Array, seed: int) -> tuple[float, str]:
-    """Two-sided p of no association, and what it counts; NaN where no two clusters can change
-    places, or there are too few for a t test.
+    """Two-sided p of no association, and how it was obtained.
+
+    NaN where no two clusters can change places, or there are too few for a t test.
 
     `replicates`, shape (1 + clusters,), serve where x varies inside clusters.
     """
@@ -104,9 +105,7 @@ def _counted(placed: Placings) -> str:
 
 
 def _exchange(sample: Sample, x: Array, design: Array | None) -> tuple[Array, Labels, str]:
-    """The x of each cluster, which clusters may change places (a stratum for each), and that in
-    words.
-    """
+    """The x of each cluster, the stratum in which it may change places, and a description."""
     anywhere = np.zeros(int(sample.cluster.max()) + 1, dtype=np.int64)
     held = []
     for table in (None if sample.covariates is None else sample.covariates.table, sample.levels):

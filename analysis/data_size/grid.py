@@ -1,6 +1,4 @@
-"""The runs of a table laid out by encoder, length, data size and seed, as questions about data size
-read them.
-"""
+"""Arranges the runs of a table by encoder, length, data size and seed."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ class SizeGrid:
 
     @property
     def seeds(self) -> int:
-        """Distinct seeds."""
+        """Number of distinct seeds."""
         return int(self.frame["seed"].nunique())
 
     @property
@@ -47,8 +45,10 @@ class SizeGrid:
 
 
 def size_grid(runs: pd.DataFrame, *, outcome: str, length: str) -> SizeGrid:
-    """Lay the runs out. Raises AnalysisError for a missing column, fewer than two data sizes, or
-    two runs that are equal in all settings.
+    """Arranges the runs.
+
+    Raises AnalysisError for a missing column, fewer than two data sizes, or two runs with equal
+    settings.
     """
     require_columns(runs, [outcome, length, "pretrain_images"], where=WHERE)
     values, sizes, lengths = (numeric_column(runs, name, where=WHERE) for name in (outcome, "pretrain_images", length))
@@ -85,8 +85,9 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 def log_parameters(runs: pd.DataFrame, grid: SizeGrid) -> np.ndarray | None:
-    """log2 of encoder_params of each row of the grid; None where the column is absent, incomplete
-    or not above zero.
+    """log2 of encoder_params of each row of the grid.
+
+    None where the column is absent, incomplete or not above zero.
     """
     if "encoder_params" not in runs.columns:
         return None

@@ -1,5 +1,5 @@
-"""Does the value of more data grow with the length of training and with the size of the model: a
-regression on logs with all interactions.
+"""Regression on logs with interactions: does the value of more data grow with length and model
+size?
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FEWEST_CLUSTERS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class DataInteraction:
-    """Regression of the outcome on data size, length, parameters and their products. Make one with
+    """Regression of the outcome on data size, length, parameters and products. From
     `data_interaction`.
     """
 
@@ -65,7 +65,7 @@ class DataInteraction:
     """Sentences: what the grid cannot tell apart."""
 
     def sentences(self) -> list[str]:
-        """The interactions with data in words, then what is confounded."""
+        """Sentences on the interactions with data, then on what is confounded."""
         name = self.outcome_title
         sentences = []
         for row in list[Any](self.table[self.table["term"].isin(["data x length", "data x params", "data x length x params"])].itertuples()):
@@ -101,9 +101,10 @@ def data_interaction(
     cluster: str = "series",
     level: float = 0.95,
 ) -> DataInteraction:
-    """Ordinary least squares on centred logs (base 2) of data size, length and parameters, their
-    products in twos and all three, and (if `curvature`) their squares; variables with one level, or
-    absent, are left out with their products.
+    """Regresses the outcome on logs (base 2) of data size, length and parameters.
+
+    The logs are centred; all products of two and three enter, and (if `curvature`) squares.
+    Variables with one value, or absent, are left out with their products.
 
     Squares stand in for saturation, which without them would pose as an interaction wherever sizes
     are not the same for all models. Every combination of the other settings that vary, with the
@@ -176,9 +177,7 @@ def _logs(runs: pd.DataFrame, grid: SizeGrid) -> dict[str, Array]:
 
 
 def _intercepts(runs: pd.DataFrame, grid: SizeGrid, absorb: Sequence[str]) -> tuple[Array, str]:
-    """Intercepts by context and seed, and by each absorbed column, independent of each other; shape
-    (n, .).
-    """
+    """Independent intercepts by context and seed, and by each absorbed column; shape (n, .)."""
     frame = grid.frame
     blocks = [labels_of(frame, ["context", "seed"])]
     blocks += [labels_of(runs.iloc[frame["row"].to_numpy()], [name]) for name in absorb]
@@ -192,9 +191,7 @@ def _intercepts(runs: pd.DataFrame, grid: SizeGrid, absorb: Sequence[str]) -> tu
 
 
 def _terms(logs: dict[str, Array], intercepts: Array, curvature: bool) -> tuple[Array, list[str], list[str]]:
-    """Columns of the terms, their names, and the names of those that the intercepts and earlier
-    terms explain wholly.
-    """
+    """Columns of the terms, their names, and the names of terms that the others explain wholly."""
     found: dict[str, Array] = dict(logs)
     for name, values in logs.items() if curvature else ():
         found[f"{name}^2"] = values**2

@@ -1,6 +1,4 @@
-"""What more data adds on average over cells, where the cells of one encoder are not independent;
-and equivalence within a margin.
-"""
+"""Mean effect of more data over cells, where cells of one encoder are dependent; and equivalence."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ NAN = float("nan")
 
 
 def over_cells(grid: SizeGrid, pairs: pd.DataFrame, *, groups: pd.Series | None, margin: float | None, level: float) -> pd.DataFrame:
-    """Table `pooled` of MoreDataEffects; `groups` has the independent group of each seed."""
+    """The table `pooled` of MoreDataEffects; `groups` is the independent group of each seed."""
     rows = []
     units = ["encoder", *(["seed"] if grid.seeds > 1 else [])]
     for (small, large), every in pairs.groupby(["smaller", "larger"], sort=True):
@@ -58,7 +56,7 @@ def over_cells(grid: SizeGrid, pairs: pd.DataFrame, *, groups: pd.Series | None,
 
 
 def by_regime(table: pd.DataFrame, regime: str | None, *, margin: float | None, level: float) -> pd.DataFrame:
-    """Table `regimes` of MoreDataEffects: steps to the next size, by whether the smaller one
+    """The table `regimes` of MoreDataEffects: steps to the next size, by whether the smaller
     overfits.
     """
     columns = ["regime", "measure", "n_cells", "n_encoders", "difference", "low", "high", "p", "p_equivalent", "note"]
@@ -82,8 +80,8 @@ def by_regime(table: pd.DataFrame, regime: str | None, *, margin: float | None, 
 
 
 def mean_over(values: Array, unit: str, *, margin: float | None, level: float) -> tuple[float, float, float, float, float, str]:
-    """Mean, low, high, p, p of equivalence, and a note: Student's t over units that are
-    independent, values of shape (units,).
+    """Mean, low, high, p, p of equivalence and note, by Student's t over independent units,
+    (units,).
     """
     n = len(values)
     if n == 0:

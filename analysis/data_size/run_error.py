@@ -1,6 +1,4 @@
-"""How far one run lies from the truth of its setting: what a difference of two single runs is
-judged by.
-"""
+"""The standard deviation of a single run, by which differences of single runs are judged."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class RunError:
-    """Standard deviation of one run, and where it is from."""
+    """Standard deviation of one run, and its source."""
 
     sd: float
     """In the unit of the outcome; what the runs of one pre-training series share is included."""
@@ -31,7 +29,8 @@ class RunError:
 
 
 def run_error(runs: pd.DataFrame, grid: SizeGrid, *, run_sd: float | None = None, smooth: NDArray[np.bool_] | None = None) -> RunError:
-    """The error of one run: as stated, else from seeds, else from what a smooth surface leaves.
+    """The error of one run: as stated, else from seeds, else from the residuals of a smooth
+    surface.
 
     From seeds: deviations from cell means, once each seed has its mean at each context (a label
     subset moves all sizes alike); degrees of freedom count pre-training series, not runs. From a

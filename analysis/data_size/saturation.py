@@ -1,5 +1,5 @@
-"""From which data size on does more data bring less than a stated margin, and does that point move
-with length and model size?
+"""The data size from which more data bring less than a margin, and how it moves with length and
+model size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Saturation:
-    """Where more data stop paying, cell by cell. Make one with `saturation`."""
+    """The data size where more data stop paying, by cell. Make one with `saturation`."""
 
     outcome: str
     """The column that is compared."""
@@ -53,7 +53,7 @@ class Saturation:
     """
 
     def sentences(self) -> list[str]:
-        """Each trend in words, after one sentence on the cells."""
+        """One sentence on the cells, then one on each trend."""
         name = self.outcome_title
         censored = int(self.table["censored"].sum())
         sentences = [
@@ -84,8 +84,9 @@ def saturation(
     higher_is_better: bool | None = None,
     level: float = 0.95,
 ) -> Saturation:
-    """In each cell (encoder, length, other settings that vary) the smallest size s such that no
-    larger size gains `margin` or more over s.
+    """Finds in each cell the smallest size s over which no larger size gains `margin` or more.
+
+    A cell is an encoder, a length and the other settings that vary.
 
     A size is excluded if some larger one is shown to gain more than the margin over it (one-sided
     t, Bonferroni over the larger sizes), or if already the size before it is shown to gain less
@@ -93,8 +94,9 @@ def saturation(
     the set of sizes left holds the true one with probability `level` at least; with the margin far
     from every gain it is nearly always right, and covers more. The error of a run is `run_sd`, or
     estimated (see `run_error`). Whether higher values are better is read from the documentation of
-    the outcome where `higher_is_better` does not say. Trends are exact permutation tests of the point estimates: lengths
-    are permuted within an encoder, whose series they share; parameters are permuted over encoders.
+    the outcome where `higher_is_better` does not say. Trends are exact permutation tests of the
+    point estimates: lengths are permuted within an encoder, whose series they share; parameters are
+    permuted over encoders.
 
     Raises AnalysisError for a margin that is not above zero, a missing column, or fewer than two
     sizes.
@@ -139,8 +141,8 @@ def saturation(
 
 
 def point_of(y: Array, margin: float) -> int:
-    """Position of the first of the values y (by size, larger is better) over which no later one
-    gains the margin.
+    """Position of the first of the values y (by size, larger is better) over which no later gains
+    the margin.
     """
     return next(place for place in range(len(y)) if place == len(y) - 1 or np.max(y[place + 1 :]) - y[place] < margin)
 
@@ -169,9 +171,7 @@ def _of_cell(
 
 
 def _trends(runs: pd.DataFrame, grid: SizeGrid, table: pd.DataFrame, sign: float, margin: float) -> pd.DataFrame:
-    """Trends of the point estimates over length (within encoders) and over parameters (between
-    encoders).
-    """
+    """Trends of the point estimates over length (within encoders) and parameters (over encoders)."""
     logs = log_parameters(runs, grid)
     by_encoder = {} if logs is None else dict(zip(grid.frame["encoder"], logs, strict=True))
     cells = [set(cell["size"]) for _, cell in grid.frame.groupby(grid.cells, dropna=False)]

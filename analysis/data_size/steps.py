@@ -1,6 +1,4 @@
-"""Does more data help: each size of pre-training data against the one before it, and the largest
-against each, all else equal.
-"""
+"""Compares each size of pre-training data with the next, and with the largest, all else equal."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ class MoreDataEffects:
     """Runs without pre-training, outcome or length."""
 
     def sentences(self) -> list[str]:
-        """The pooled rows over all lengths, then the regimes, in words."""
+        """Sentences on the pooled rows over all lengths, then on the regimes."""
         name = self.outcome_title
         rows = self.pooled[self.pooled["length"] == "all"]
         sentences = [
@@ -109,8 +107,7 @@ def more_data_effects(
     run_sd: float | None = None,
     level: float = 0.95,
 ) -> MoreDataEffects:
-    """Compare data sizes at each encoder, length and combination of the other settings that vary;
-    then pooled over cells.
+    """Compares data sizes in each cell (encoder, length, other settings that vary), and over cells.
 
     With several seeds a cell's interval is that of `paired_effects` over seeds. With one run a cell
     it is difference +- t * sqrt(2) * SD of one run, from `run_sd` if stated, else from what a
@@ -169,8 +166,9 @@ def more_data_effects(
 
 
 def _pairs_of_sizes(grid: SizeGrid) -> pd.DataFrame:
-    """One row per cell and compared pair of sizes; y of the two as the mean over common seeds; row
-    = a run of the smaller size.
+    """One row per cell and compared pair of sizes.
+
+    y of the two is the mean over common seeds; row is a run of the smaller size.
     """
     found: list[tuple[Any, ...]] = []
     for key, cell in grid.frame.groupby(grid.cells, sort=True, dropna=False):
@@ -211,7 +209,7 @@ def _single(pairs: pd.DataFrame, error: RunError | str, level: float) -> pd.Data
 
 
 def _over_seeds(runs: pd.DataFrame, grid: SizeGrid, pairs: pd.DataFrame, outcome: str, level: float) -> pd.DataFrame:
-    """The table of paired_effects, one call per pair of sizes."""
+    """The table of paired_effects, by one call per pair of sizes."""
     here = runs.iloc[grid.frame["row"].to_numpy()]
     match = [name for name in ("encoder", grid.length, *grid.contexts, "seed") if name in runs.columns]
     by = [name for name in match if name != "seed"]

@@ -1,6 +1,4 @@
-"""A trend within groups, tested by permuting inside each group: exact where the values of a group
-are exchangeable if there is no trend.
-"""
+"""Permutation test of a trend within groups."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ TIED = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """Common slope within groups, and its permutation p."""
+    """Common slope within groups, with its permutation p."""
 
     slope: float
     """Least squares with one intercept a group: unit of y per unit of x; NaN where x or y never
@@ -36,8 +34,9 @@ class Trend:
 
 
 def trend_within(group: NDArray[np.generic], x: Array, y: Array, *, seed: int = 0) -> Trend:
-    """Trend of y on x, both (n,), within the groups (n,). All arrangements are listed if there are
-    at most 200,000, else 19,999 are drawn by `seed`.
+    """Trend of y on x, both (n,), within the groups (n,).
+
+    Counts all arrangements up to 200,000; beyond, draws 19,999 by `seed`.
     """
     nothing = float("nan")
     parts = [(x[group == one], y[group == one]) for one in np.unique(group)]

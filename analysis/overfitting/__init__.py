@@ -1,9 +1,9 @@
-"""Overfitting told from the held-out loss: over lengths of training, along one training, and what
-it does to the loss as a proxy of the score.
+"""Overfitting detected from the held-out loss, and what it does to the loss as a proxy of the
+score.
 
 from analysis.overfitting import phase_relations, split_by_overfitting
 split = split_by_overfitting(runs)
-print(split.sentence, *phase_relations(runs, split, y="miou").sentences(), sep="\\n")
+print(split.sentence, *phase_relations(runs, split, y="miou").sentences(), sep="\n")
 """
 
 from analysis.overfitting.change_point import ChangePoint, change_point

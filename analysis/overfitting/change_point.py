@@ -1,5 +1,4 @@
-"""Where does a held-out loss that was measured along one training begin to rise, and is the rise
-more than noise?
+"""Finds where the held-out loss of one training begins to rise, and tests the rise against noise.
 
 The hypothesis is that the true curve never rises. The statistic is the largest rise between the
 means of two windows of equal width, the later after the earlier, over all places and over widths 2,
@@ -30,7 +29,7 @@ NORMAL_MEDIAN = 0.6744897501960817  # median of |N(0, 1)|
 
 @dataclass(frozen=True, kw_only=True)
 class ChangePoint:
-    """What a curve of held-out loss over training steps shows. Make one with `change_point`."""
+    """Overfitting of one learning curve. Make one with `change_point`."""
 
     overfitting: bool
     """Whether the loss rises by more than noise and tolerance explain."""
@@ -55,7 +54,7 @@ class ChangePoint:
 
     @property
     def sentence(self) -> str:
-        """The finding in words."""
+        """The result in a sentence."""
         if self.overfitting:
             return (
                 f"The held-out loss rises from step {format_setting(self.step)} on, by {self.rise:.4g} up to the end ({p_value(self.p)}, "
@@ -78,8 +77,9 @@ def change_point(
     noise_sd: float | None = None,
     autocorrelation: float = 0.0,
 ) -> ChangePoint:
-    """Test one learning curve for overfitting: steps and losses of shape (n,), in any order;
-    missing losses are left out.
+    """Tests a learning curve for overfitting; steps and losses have shape (n,), in any order.
+
+    Missing losses are left out.
 
     Args:
         level: 1 - the rate at which curves that never rise may be called overfitting.
@@ -144,9 +144,10 @@ def _blocks(at: Array, loss: Array, noise_sd: float | None) -> tuple[Array, Arra
 
 
 def _noise(losses: Array) -> Array:
-    """Noise SD of each row of (m, n), from second differences: their median, because where a curve
-    bends early they are large, or their root mean square over the last two thirds if that is
-    larger, because noise with heavy tails has a small median.
+    """Noise SD of each row of (m, n), from second differences.
+
+    Their median, because they are large where a curve bends early; or their root mean square over
+    the last two thirds if that is larger, because noise with heavy tails has a small median.
     """
     bends = np.diff(losses, n=2, axis=1)
     median = np.median(np.abs(bends), axis=1) / NORMAL_MEDIAN
@@ -170,9 +171,7 @@ def _rise(losses: Array, sd: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def _flat(n: int, autocorrelation: float, estimated: bool) -> Array:
-    """The statistic on flat curves of n points, shape (DRAWS,); the same for every call, so that
-    one curve has one p.
-    """
+    """The statistic on flat curves of n points, shape (DRAWS,); the same draws at every call."""
     losses = np.random.default_rng(n).standard_normal((DRAWS, n))
     for index in range(1, n) if autocorrelation else ():
         losses[:, index] = autocorrelation * losses[:, index - 1] + (1.0 - autocorrelation**2) ** 0.5 * losses[:, index]
@@ -180,9 +179,7 @@ def _flat(n: int, autocorrelation: float, estimated: bool) -> Array:
 
 
 def _falls_then_rises(loss: Array) -> tuple[int, Array]:
-    """Bottom (an index) and values of the least-squares curve that falls to the bottom and rises
-    after it.
-    """
+    """Bottom (an index) and values of the least-squares curve that falls, then rises."""
     from scipy.optimize import isotonic_regression
 
     best: tuple[float, int, Array] | None = None

@@ -1,6 +1,4 @@
-"""Does a lower held-out loss mean a better score in each phase alike: correlation and slope where
-the loss falls, and where it overfits.
-"""
+"""Correlation and slope of score on held-out loss, where the loss falls and where it overfits."""
 
 from __future__ import annotations
 
@@ -54,7 +52,7 @@ class PhaseRelations:
     """
 
     def sentences(self) -> list[str]:
-        """Each phase and the difference, in words."""
+        """A sentence on each phase, and one on the difference."""
         rows = self.table.set_index("phase")
         outcome = self.outcome_title
         sentences = []
@@ -97,9 +95,9 @@ def phase_relations(
 ) -> PhaseRelations:
     """Pearson correlation and slope of y on x in each phase of `split`, and their differences.
 
-    Every combination of values of `within` that varies has its own intercept, so that numbers of labels
-    and label subsets do not pose as an effect of the loss; correlations are of what is left. All
-    pre-trainings of a setting (a series and its seeds) are one cluster. Slopes: ordinary least
+    Every combination of values of `within` that varies has its own intercept, so that numbers of
+    labels and label subsets do not pose as an effect of the loss; correlations are of what is left.
+    All pre-trainings of a setting (a series and its seeds) are one cluster. Slopes: ordinary least
     squares with CR2 and Satterthwaite's degrees of freedom. Correlations: delete-one-cluster
     jackknife of Fisher's z. A shared encoder is not accounted for: add 'encoder' to `within` to
     compare within encoders.
@@ -159,7 +157,7 @@ def _relation(phase: str, x: Array, y: Array, levels: NDArray[np.int64], cluster
 def _difference(
     arrays: tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]], over: NDArray[np.bool_], rows: list[tuple[object, ...]], level: float
 ) -> tuple[object, ...]:
-    """Overfitting minus falling: every phase has intercepts and a slope of its own."""
+    """Overfitting minus falling; each phase has its own intercepts and slope."""
     x, y, levels, cluster = arrays
     numbers = {str(row[0]): row for row in rows}
     low, high = numbers[FALLING], numbers[OVERFITTING]

@@ -1,4 +1,4 @@
-"""Which runs belong to one series: pre-trainings that differ in their length alone."""
+"""Series of runs: pre-trainings that differ in their length alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ SERIES: Final = ("encoder", "pretrain_source", "pretrain_images", "pretrain_reci
 
 
 def series_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns that tell settings apart (without seed), as far as the table has them."""
+    """The columns of the table that distinguish settings, without the seed."""
     return [name for name in SERIES if name in runs.columns]
 
 
 def setting_labels(runs: pd.DataFrame) -> NDArray[np.int64]:
-    """Integer label of each run's setting: its series, with all seeds joined. Shape (n,), from 0 in
-    order of appearance.
+    """Integer label of each run's setting (its series, all seeds joined), from 0, shape (n,).
 
     Seeds are joined because they share what a straight line or a smooth surface misses at their
     setting.
@@ -27,7 +26,7 @@ def setting_labels(runs: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def labels_of(runs: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
-    """Integer label of each combination of levels, missing values a level of their own; shape (n,)."""
+    """Integer label of each combination of values, shape (n,); missing is a value of its own."""
     if not columns:
         return np.zeros(len(runs), dtype=np.int64)
     keys = list(zip(*([None if pd.isna(value) else value for value in runs[name].tolist()] for name in columns), strict=True))
@@ -36,9 +35,7 @@ def labels_of(runs: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
 
 
 def seeds_are_series(runs: pd.DataFrame, length: str) -> bool:
-    """Whether each seed has a pre-training of its own; if one pre-training serves several seeds,
-    they are one series.
-    """
+    """True if each seed has its own pre-training; seeds that share one are one series."""
     if "seed" not in runs.columns:
         return False
     if "pretrain_id" not in runs.columns:

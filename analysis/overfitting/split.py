@@ -1,4 +1,4 @@
-"""Which runs and series overfit, told from their held-out loss alone by a stated rule."""
+"""Labels runs and series as overfitting from their held-out loss, by a stated rule."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class OverfittingSplit:
 
     @property
     def sentence(self) -> str:
-        """The rule and what it gives, in words."""
+        """The rule and its result in a sentence."""
         counts = self.series["label"].value_counts()
         falling, over = int(counts.get(FALLING, 0)), int(counts.get(OVERFITTING, 0))
         unknown = len(self.series) - falling - over
@@ -90,7 +90,7 @@ def split_by_overfitting(
     tolerance: float | None = None,
     level: float = 0.95,
 ) -> OverfittingSplit:
-    """Label every series, the pre-trainings that differ in length alone, and every run in it.
+    """Labels every series (pre-trainings that differ in length alone) and every run in it.
 
     Rule 'falling': a series is falling if and only if its loss falls at every step to a longer
     training (a step counts as a fall if it rises by less than `tolerance`, 0 by default). Rule
@@ -155,8 +155,9 @@ def split_by_overfitting(
 
 
 def _judged(at: np.ndarray, values: np.ndarray, rule: str, allowed: float) -> tuple[Any, ...]:
-    """least_at, change_point, least_loss, rise, allowed_rise, label and note of one series, sorted
-    by length.
+    """Labels one series, sorted by length.
+
+    Returns least_at, change_point, least_loss, rise, allowed_rise, label and note.
     """
     least = int(np.argmin(values))
     rise = float(values[least:].max() - values[least])
@@ -174,8 +175,9 @@ def _judged(at: np.ndarray, values: np.ndarray, rule: str, allowed: float) -> tu
 
 
 def _noise_between_seeds(kept: pd.DataFrame, curves: pd.Series, length: str) -> tuple[float, int]:
-    """Pooled SD of one loss, and its degrees of freedom: residuals of seed + length within each
-    setting, over the lengths that all its seeds have.
+    """Pooled SD of one loss and its degrees of freedom.
+
+    From residuals of seed + length within each setting, over the lengths that all its seeds have.
     """
     settings = kept.groupby("series")[series_columns(kept)].first()
     squares, degrees = 0.0, 0

@@ -230,8 +230,9 @@ def documented(runs: Mapping[str, Column] = RUN_COLUMNS, stages: Mapping[str, Co
 
 
 def read_columns(folder: Path, part: Literal["runs", "stages"]) -> dict[str, dict[str, Any]]:
-    """The columns that a study folder documents in `columns.json` and this module does not, or not
-    equally: name to fields. Empty where the folder has no such file.
+    """Reads the columns that a study folder's `columns.json` documents and this module does not.
+
+    Returns name to fields; empty where the folder has no such file.
 
     Raises AnalysisError where the file is not JSON of that form.
     """
@@ -247,7 +248,7 @@ def read_columns(folder: Path, part: Literal["runs", "stages"]) -> dict[str, dic
 
 
 def _column(name: str, entry: Mapping[str, Any]) -> Column:
-    """A column from its entry in `columns.json`; fields that we do not know are left out."""
+    """A column from its entry in `columns.json`; unknown fields are ignored."""
     for field, choices in _CHOICES.items():
         if field in entry and entry[field] not in choices:
             raise ValueError(f"{field} of '{name}' is {entry[field]!r}, and not one of {', '.join(map(repr, choices))}")
@@ -256,9 +257,7 @@ def _column(name: str, entry: Mapping[str, Any]) -> Column:
 
 
 def column_of(runs: Any, name: str) -> Column:
-    """The documentation of a column: the study's own, else the standard one; of an unknown column
-    only its name.
-    """
+    """The documentation of a column: the study's own, else the standard one, else just its name."""
     own = getattr(runs, "attrs", {}).get("columns", {})
     if name in own:
         return _column(name, own[name])
@@ -266,14 +265,14 @@ def column_of(runs: Any, name: str) -> Column:
 
 
 def documented_scores(runs: Any) -> list[Column]:
-    """Every score that is documented, MAIN_SCORES first, the study's own last."""
+    """All documented scores: MAIN_SCORES first, the study's own last."""
     own = getattr(runs, "attrs", {}).get("columns", {})
     names = dict.fromkeys((*MAIN_SCORES, *RUN_COLUMNS, *own))
     return [column for column in (column_of(runs, name) for name in names) if column.role == "score"]
 
 
 def score_columns(runs: pd.DataFrame) -> list[Column]:
-    """The documented scores of which the table holds at least one finite value, in the order of
+    """The documented scores that the table has a finite value of, ordered as in
     `documented_scores`.
     """
     return list(_with_values(runs, documented_scores(runs)))

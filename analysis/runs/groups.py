@@ -1,5 +1,5 @@
-"""Which runs are independent: two runs that share a pre-training, a trunk, an intermediate stage or
-a seed are not.
+"""Independent groups of runs: runs that share a pre-training, a trunk, an intermediate stage or a
+seed are dependent.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def independent_groups(runs: pd.DataFrame) -> pd.Series:
 
 
 def groups_of_seeds(runs: pd.DataFrame) -> pd.Series:
-    """Independent group of each seed, from 0, indexed by seed: seeds whose runs share a
-    pre-training, a trunk or an intermediate stage are one group.
+    """Independent group of each seed, from 0, indexed by seed.
+
+    Seeds whose runs share a pre-training, a trunk or an intermediate stage are one group.
 
     `runs` must have a column seed. With one pre-training for each seed every seed is a group of its
     own; with fewer pre-trainings than seeds, as `seeds: {pretrain: 2, finetune: 6}` makes them,

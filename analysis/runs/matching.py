@@ -1,6 +1,4 @@
-"""Find, for each treatment run, the baseline run that equals it in every setting but the factor
-studied.
-"""
+"""Pairs each treatment run with the baseline run that has the same settings but the factor studied."""
 
 from __future__ import annotations
 
@@ -45,8 +43,8 @@ class Matches:
 
 
 def match_columns(columns: Sequence[str], *, factor: str, values: Sequence[Any]) -> tuple[str, ...]:
-    """The settings among `columns` in which two runs that differ in `factor` between these two
-    values must agree.
+    """The settings among `columns` that two runs must share if they differ in `factor` by these
+    values.
 
     Against a run without pre-training (0 images, or a missing source, recipe or length) nothing
     that describes the pre-training can be matched; between two pre-trainings all of it must be, but
@@ -60,7 +58,7 @@ def match_columns(columns: Sequence[str], *, factor: str, values: Sequence[Any])
 
 
 def match_runs(runs: pd.DataFrame, *, factor: str, baseline: Any, treatment: Any, match: Sequence[str] | None) -> Matches:
-    """Pair the runs. Raises AnalysisError where two runs are equal in all settings."""
+    """Pairs the runs. Raises AnalysisError where two runs are equal in all settings."""
     on = match_columns(list(runs.columns), factor=factor, values=(baseline, treatment)) if match is None else tuple(match)
     positions = {value: _positions(runs, factor, value) for value in (baseline, treatment)}
     keys = _keys(runs, on)
@@ -92,9 +90,7 @@ def match_runs(runs: pd.DataFrame, *, factor: str, baseline: Any, treatment: Any
 
 
 def check_value_exists(runs: pd.DataFrame, with_outcome: pd.DataFrame, *, factor: str, value: Any, outcome: str) -> None:
-    """Raises AnalysisError where no run, or no run that has the outcome, has this value of the
-    factor.
-    """
+    """Raises AnalysisError where no run with the outcome has this value of the factor."""
     if not _positions(runs, factor, value):
         there = sorted(runs[factor].dropna().unique().tolist(), key=lambda one: (isinstance(one, str), one))
         raise AnalysisError(f"no run has {factor} = {format_setting(value)}: its values are {', '.join(map(format_setting, there)) or 'all missing'}.")
@@ -103,7 +99,7 @@ def check_value_exists(runs: pd.DataFrame, with_outcome: pd.DataFrame, *, factor
 
 
 def why_none(runs: pd.DataFrame, *, factor: str, baseline: Any, treatment: Any, on: Sequence[str]) -> str:
-    """A clause that names the settings in which the runs of the two sides never agree."""
+    """A clause that names the settings in which no treatment run equals a baseline run."""
     sides = [runs.iloc[_positions(runs, factor, value)] for value in (treatment, baseline)]
     for name in on:
         values = [sorted({format_setting(value) for value in side[name].dropna()}) or ["missing"] for side in sides]

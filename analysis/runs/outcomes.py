@@ -1,4 +1,4 @@
-"""Which score a table is about where none is named, and what it is called."""
+"""The score that an analysis is about by default, and its title."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from analysis.runs.columns import MAIN_SCORES, column_of, documented_scores, fir
 
 
 def outcome_of(table: Any, named: str | None = None) -> str:
-    """The score that a table is about: `named` if it is given, else the first documented score that
-    has numbers, else the first that has a column, else miou.
+    """The score to analyse: `named` if given, else the first documented score that has numbers.
+
+    Without numbers the first that has a column, else miou.
     """
     if named is not None:
         return named
@@ -24,5 +25,5 @@ def outcome_of(table: Any, named: str | None = None) -> str:
 
 
 def title_of(name: str, table: Any = None) -> str:
-    """What sentences call a column: its documented title, else its name."""
+    """A column's documented title, else its name."""
     return column_of(table, name).title

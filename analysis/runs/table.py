@@ -1,4 +1,4 @@
-"""Read the runs table of a study, or anyone's CSV or Parquet file, into one normal form.
+"""Read the runs table of a study, or any CSV or Parquet file, into one normal form.
 
 The same table read from CSV and from Parquet comes out equal: text columns are pandas `str` with
 NaN where missing, whole-number columns are int64 (float64 if any value is missing), all other
@@ -64,9 +64,7 @@ def require_columns(table: pd.DataFrame, needed: Sequence[str], *, where: str) -
 
 
 def numeric_column(table: pd.DataFrame, name: str, *, where: str) -> pd.Series:
-    """A column as float64, missing values as NaN. Raises AnalysisError where it is absent or holds
-    text.
-    """
+    """A column as float64, missing values as NaN. Raises AnalysisError if it is absent or text."""
     require_columns(table, (name,), where=where)
     return _as_numbers(table[name], where=where, places=[f"row {position}" for position in range(len(table))]).astype("float64")
 
@@ -97,8 +95,9 @@ def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any
 
 
 def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
-    """All cells as text (an empty cell is missing), and the line each row ends on: so 'NA' in a
-    text column stays text.
+    """Reads all cells as text (an empty cell is missing), with the line that each row ends on.
+
+    So 'NA' in a text column stays text.
     """
     rows: list[list[str | None]] = []
     places: list[str] = []
@@ -167,7 +166,7 @@ def _as_numbers(column: pd.Series, *, where: str, places: Sequence[str]) -> pd.S
 
 
 def _inferred(column: pd.Series, places: Sequence[str]) -> pd.Series:
-    """A column that we do not know: numbers if every cell is one, else text."""
+    """An undocumented column: as numbers if every cell is one, else as text."""
     try:
         numbers = _as_numbers(column, where="", places=places)
     except AnalysisError:

@@ -1,6 +1,4 @@
-"""How far single runs of a cell scatter, when three runs tell it poorly: by itself, pooled, or
-borrowed from the other cells.
-"""
+"""Variance of single runs in each cell: its own, pooled, or shrunk towards that of the other cells."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ CAUTION = 0.6  # standard errors by which the scatter of log variances is taken 
 
 @dataclass(frozen=True, kw_only=True)
 class CellVariances:
-    """The variance of one run in each cell, and how well it is known. Make one with
-    `cell_variances`.
-    """
+    """The variance of one run in each cell, and its degrees of freedom. From `cell_variances`."""
 
     how: Variance
     """What was done."""
@@ -36,8 +32,10 @@ class CellVariances:
     """
 
     def of_combination(self, weights: Array, n: Array) -> tuple[float, float]:
-        """Variance of sum(weights * cell means) over independent cells of n runs, all of shape
-        (cells,), and its degrees of freedom.
+        """Variance of sum(weights * cell means) over independent cells of n runs, and its degrees
+        of freedom.
+
+        All arguments have shape (cells,).
 
         Welch's are Satterthwaite's. Those of moderated variances are the mean of the cells' own,
         weighted by their share: a borrowed variance is uncertain as a posterior is, whose t has
@@ -56,8 +54,7 @@ class CellVariances:
 
 
 def cell_variances(variance: Array, df: Array, *, how: Variance, side: NDArray[np.int64] | None = None) -> CellVariances:
-    """Take the cells' own variances, one for all, or each drawn towards the common one as far as
-    the cells agree.
+    """Estimates each cell's variance: its own, one for all, or shrunk towards the common one.
 
     Args:
         variance: sample variance of the runs of each cell, shape (cells,); NaN or zero where there
@@ -66,7 +63,8 @@ def cell_variances(variance: Array, df: Array, *, how: Variance, side: NDArray[n
         how: 'welch', 'pooled' (over all cells) or 'moderated': (d0 s0^2 + d s^2) / (d0 + d) on d0 +
             d degrees of freedom, with d0 and s0^2 from the mean and scatter of log s^2 over the
             cells of a side (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), sections 3 and 6.2).
-        side: integer label, of treatments and baseline, of the cells that lend to one another, shape (cells,); all of them if
+        side: integer label, of treatments and baseline, of the cells that lend to one another,
+        shape (cells,); all of them if
             None.
     """
     usable = np.isfinite(variance) & (variance > 0.0) & (df > 0.0)
@@ -88,8 +86,9 @@ def cell_variances(variance: Array, df: Array, *, how: Variance, side: NDArray[n
 
 
 def _prior(variance: Array, df: Array) -> tuple[float, float]:
-    """d0 and s0^2 by the moments of log s^2; d0 is inf where the variances scatter clearly less
-    than chi-square does.
+    """d0 and s0^2 by the moments of log s^2.
+
+    d0 is inf where the variances scatter clearly less than chi-square does.
     """
     from scipy.special import digamma, polygamma
 
@@ -104,9 +103,7 @@ def _prior(variance: Array, df: Array) -> tuple[float, float]:
 
 
 def _inverse_trigamma(value: float) -> float:
-    """x with trigamma(x) = value > 0, by Newton's method on 1 / trigamma, which is convex (Smyth
-    2004, appendix).
-    """
+    """x with trigamma(x) = value > 0, by Newton's method on 1 / trigamma (Smyth 2004, appendix)."""
     from scipy.special import polygamma
 
     x = 0.5 + 1.0 / value

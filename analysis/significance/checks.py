@@ -1,6 +1,4 @@
-"""Whether a row of paired effects can be trusted: the assumptions of its t test, each checked and
-text in a sentence.
-"""
+"""Checks of the assumptions behind the t test of a row of paired effects."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ RESAMPLES = 9999
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One assumption."""
+    """The check of one assumption."""
 
     name: str
     """'normality', 'influence', 'balance' or 'agreement'."""
@@ -39,8 +37,7 @@ class Check:
 
 
 def checks(effects: PairedEffects, row: int | pd.Series) -> tuple[Check, ...]:
-    """The checks of one row of `effects.table` (an integer is a position there) or of
-    `effects.overall`, in a fixed order.
+    """Checks one row of `effects.table` (an integer is a position there) or of `effects.overall`.
 
     normality: Shapiro and Wilk's test of the groups' differences at 5%, from eight groups on (with
     fewer it sees next to nothing). influence: no single group, left out, turns the sign or carries

@@ -1,5 +1,4 @@
-"""Inference for any estimate where rows come in clusters: leave whole clusters out, or let whole
-clusters change places.
+"""Inference for any estimate where rows come in clusters: leave clusters out, or exchange them.
 
 Intervals: the delete-one-cluster jackknife with Student's t. Its variance is centred on the estimate
 of all rows, which is CRV3 of MacKinnon, Nielsen and Webb 2023 (J. Econometrics 232, 272-299). Tests
@@ -26,24 +25,24 @@ DRAWN = 4999
 
 
 def left_out(cluster: Labels) -> Labels:
-    """Labels of what is left out at a time: the clusters, or 100 groups into which more are dealt,
-    shape (n,).
+    """Labels of the groups that are left out in turn, shape (n,).
+
+    These are the clusters; more than 100 are dealt into 100 groups.
     """
     return cluster % MOST if int(cluster.max()) >= MOST else cluster
 
 
 def jackknife_sd(replicates: Array, full: Array) -> Array:
-    """Standard error of estimates: `replicates` has shape (clusters, m), `full` shape (m,); the
-    result has shape (m,).
-    """
+    """Standard errors, shape (m,), from `replicates`, shape (clusters, m), and `full`, shape (m,)."""
     clusters = len(replicates)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.sqrt((clusters - 1) / clusters * np.sum((replicates - full) ** 2, axis=0))
 
 
 def t_interval(replicates: Array, *, level: float) -> tuple[float, float, float]:
-    """Low, high and two-sided p of zero, on clusters - 2 degrees of freedom, from replicates of
-    shape (1 + clusters,).
+    """Low, high and two-sided p of zero, on clusters - 2 degrees of freedom.
+
+    `replicates` has shape (1 + clusters,): of all rows, then without each cluster.
     """
     clusters = len(replicates) - 1
     error = float(jackknife_sd(replicates[1:, None], replicates[:1])[0])
@@ -56,7 +55,7 @@ def t_interval(replicates: Array, *, level: float) -> tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Placings:
-    """Which cluster's value stands in each cluster, the placing seen being the first."""
+    """Ways to assign the clusters' values to the clusters, the observed one first."""
 
     source: Labels
     """Shape (placings, clusters)."""
@@ -67,12 +66,12 @@ class Placings:
 
 
 def count_placings(strata: Labels) -> int:
-    """Ways to exchange clusters that lie in one stratum; strata has shape (clusters,)."""
+    """Number of ways to exchange clusters within strata; strata has shape (clusters,)."""
     return math.prod(math.factorial(int(count)) for count in np.unique(strata, return_counts=True)[1])
 
 
 def placings(strata: Labels, *, seed: int) -> Placings:
-    """All placings, or 4,999 drawn ones after the one seen."""
+    """All placings, or the observed one and 4,999 drawn ones."""
     classes = [one for one in (np.flatnonzero(strata == code) for code in np.unique(strata)) if len(one) > 1]
     total = count_placings(strata)
     exact = total <= EXACT

@@ -102,8 +102,9 @@ class ClusteredDesign:
         return ClusteredFit(parent=self, beta=beta, covariance=scores.T @ scores, variance=variance)
 
     def products(self, combinations: Array) -> Array:
-        """Covariances of the clusters' scores when errors are independent, for combinations (q, k):
-        shape (q, q, clusters, clusters).
+        """Covariances of the clusters' scores under independent errors, for combinations (q, k).
+
+        Shape (q, q, clusters, clusters).
         """
         weights = [block @ (self.bread @ combinations.T) for block in self.adjusted]
         own = np.array([one.T @ one for one in weights])
@@ -120,9 +121,7 @@ class ClusteredDesign:
         return float(np.trace(products) ** 2 / spread) if spread > 0 else 0.0
 
     def joint_degrees(self, combinations: Array) -> float:
-        """eta of Tipton and Pustejovsky 2015, from which the denominator's degrees of freedom are
-        eta - q + 1.
-        """
+        """eta of Tipton and Pustejovsky 2015; the denominator has eta - q + 1 degrees of freedom."""
         q = len(combinations)
         values, vectors = np.linalg.eigh(combinations @ self.bread @ combinations.T)
         products = self.products((vectors * values**-0.5) @ vectors.T @ combinations)
@@ -133,7 +132,7 @@ class ClusteredDesign:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusteredFit:
-    """Coefficients of one y."""
+    """The fitted coefficients for one y."""
 
     parent: ClusteredDesign
     """Where the design and its clusters are kept."""
@@ -145,8 +144,9 @@ class ClusteredFit:
     """Residual variance of ordinary least squares, unit of y squared."""
 
     def contrast(self, combination: Array, *, level: float, degrees: float | None = None) -> Combination:
-        """Inference on combination @ beta, combination of shape (k,); `degrees` spares working them
-        out again.
+        """Interval and p of combination @ beta; combination has shape (k,).
+
+        `degrees` saves computing them again.
         """
         estimate = float(combination @ self.beta)
         error = max(0.0, float(combination @ self.covariance @ combination)) ** 0.5
@@ -169,8 +169,9 @@ class ClusteredFit:
         )
 
     def joint(self, combinations: Array, *, eta: float | None = None) -> JointTest:
-        """HTZ test that all combinations (q, k) of the coefficients are zero; `eta` spares working
-        it out again.
+        """HTZ test that all combinations (q, k) of the coefficients are zero.
+
+        `eta` saves computing it again.
         """
         from scipy.special import fdtrc
 

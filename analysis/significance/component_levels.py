@@ -1,5 +1,5 @@
-"""Covariance matrices of random effects as vectors: their lengths and angles from counts by level,
-without an n x n matrix.
+"""Inner products of covariance matrices of random effects, from counts by level and without n x n
+matrices.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentLevels:
-    """One component: the covariance matrix P Z Z^T P of indicators Z, P being what the fixed
-    effects leave.
+    """One component: the covariance matrix P Z Z^T P of indicators Z.
+
+    P projects out the fixed effects.
     """
 
     label: Labels
@@ -25,7 +26,7 @@ class ComponentLevels:
 
     @staticmethod
     def of(label: Labels, q: NDArray[np.float64]) -> ComponentLevels:
-        """The component of a label, q being an orthonormal basis of the fixed effects, shape (n,
+        """The component of a label; q is an orthonormal basis of the fixed effects, shape (n,
         rank).
         """
         sums = np.zeros((int(label.max()) + 1, q.shape[1]))
@@ -38,8 +39,9 @@ class ComponentLevels:
         return float((self.label >= 0).sum() - np.sum(self.sums**2))
 
     def inner(self, other: ComponentLevels) -> float:
-        """Inner product of the two covariance matrices: the sum of squares of Z^T P W, whose Z^T W
-        has few cells that are not zero.
+        """Inner product of two covariance matrices: the sum of squares of Z^T P W.
+
+        Z^T W has few cells that are not zero.
         """
         both = (self.label >= 0) & (other.label >= 0)
         width = other.sums.shape[1]

@@ -1,6 +1,4 @@
-"""Standardised effects of paired groups: the mean difference in units of a stated standard
-deviation, with small-sample correction and interval.
-"""
+"""Standardised effects of paired groups, with small-sample correction and interval."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ COLUMNS = ("groups", "g_z", "g_z_low", "g_z_high", "g_av", "g_av_low", "g_av_hig
 
 
 def effect_sizes(effects: PairedEffects, *, level: float | None = None) -> pd.DataFrame:
-    """Hedges' g of every row of `effects.table` and then of `effects.overall` (missing in the
-    columns of `by`), over the row's independent groups.
+    """Hedges' g of every row of `effects.table`, then of `effects.overall`, over independent
+    groups.
 
     g_z: mean difference / SD of the groups' differences. It says how regular the effect is from
     seed to seed, and grows as pairing removes noise. g_av: mean difference / root mean of the two
@@ -45,7 +43,7 @@ def effect_sizes(effects: PairedEffects, *, level: float | None = None) -> pd.Da
 
 
 def noncentrality_interval(statistic: float, degrees_of_freedom: float, level: float) -> tuple[float, float]:
-    """The noncentralities of Student's t between which the statistic is not extreme, by exact
+    """The noncentralities of Student's t under which the statistic is not extreme, by exact
     inversion.
     """
     low, high = (noncentrality(statistic, degrees_of_freedom, probability) for probability in (0.5 + level / 2.0, 0.5 - level / 2.0))

@@ -1,6 +1,4 @@
-"""Is an effect too small to matter: two one-sided t tests against a margin that is stated
-beforehand.
-"""
+"""Equivalence: two one-sided t tests of an effect against a margin stated beforehand."""
 
 from __future__ import annotations
 
@@ -42,8 +40,9 @@ class Tost:
 
 
 def tost(estimate: float, standard_error: float, degrees_of_freedom: float, *, margin: float, alpha: float = 0.05) -> Tost:
-    """Two one-sided t tests (Schuirmann 1987, J. Pharmacokin. Biopharm. 15) of an estimate against
-    -margin and +margin, in its own unit.
+    """Two one-sided t tests of an estimate against -margin and +margin, in its own unit.
+
+    Schuirmann 1987, J. Pharmacokin. Biopharm. 15.
 
     'equivalent' is claimed wrongly with probability at most alpha, and so is 'differs', which says
     more than that the effect is not zero: that it exceeds the margin. Degrees of freedom may be
@@ -66,8 +65,7 @@ def tost(estimate: float, standard_error: float, degrees_of_freedom: float, *, m
 
 
 def equivalence(effects: PairedEffects | MixedEffect | pd.DataFrame, *, margin: float, alpha: float = 0.05) -> pd.DataFrame:
-    """`tost` of every row: of a paired table and then its overall rows, of a mixed model, or of any
-    table of estimates.
+    """Applies `tost` to every row of paired effects, to a mixed model, or to a table of estimates.
 
     A DataFrame needs the columns estimate, standard_error and degrees_of_freedom (or difference, se
     and df); its others are kept. Adds margin, p_lower, p_upper, p_tost, low and high (the 1 - 2

@@ -1,5 +1,5 @@
-"""Does a later stage do more (or harm more) where pre-training has gained more, or is that
-regression to the mean?
+"""Does the effect of a later stage grow with the gain from pre-training, beyond regression to the
+mean?
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ INDEPENDENT = "errors of different means taken as independent, so what the runs 
 
 @dataclass(frozen=True, kw_only=True)
 class EffectGrowth:
-    """Slope of a stage's effect on the gain from pre-training, over cells. Make one with
-    `analysis.effect_growth`.
-    """
+    """Slope of a stage's effect on the gain from pre-training. From `analysis.effect_growth`."""
 
     intermediate: str
     """The stage."""
@@ -74,7 +72,7 @@ class EffectGrowth:
     """What qualifies the result; empty if nothing."""
 
     def sentence(self) -> str:
-        """The result in plain words."""
+        """The result in a sentence."""
         outcome = self.outcome_title
         held = f" at equal {self.given}" if self.given else ""
         start = f"Per point of {outcome} gained by pre-training, the effect of the intermediate {self.intermediate} stage"
@@ -102,8 +100,9 @@ def effect_growth(
     n: str = "n_runs",
     level: float = 0.95,
 ) -> EffectGrowth:
-    """Slope of effect (I - P) on gain (P - S) over cells of equal pre-training and labels,
-    controlled for regression to the mean.
+    """Slope of effect (I - P) on gain (P - S) over cells, corrected for regression to the mean.
+
+    Cells have equal pre-training and labels.
 
     I, P and S are a cell's means with the stage, pre-trained only, and from scratch. P's noise
     enters both differences with opposite signs, so least squares finds a slope below zero where

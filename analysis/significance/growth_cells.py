@@ -1,6 +1,4 @@
-"""Cells that have all three kinds of runs: intermediate, pre-trained only and from scratch: from raw runs by
-seed, or from a table of means.
-"""
+"""Cells with runs from scratch, pre-trained, and with the stage: from raw runs or a table of means."""
 
 from __future__ import annotations
 
@@ -65,8 +63,10 @@ def chosen_stage(table: pd.DataFrame, intermediate: str | None) -> str:
 
 
 def seed_cells(runs: pd.DataFrame, *, stage: str, outcome: str) -> SeedCells:
-    """Raises AnalysisError where several runs stand for one cell and seed, or fewer than two seeds
-    have three cells in common.
+    """Collects the cells from raw runs.
+
+    Raises AnalysisError where several runs have one cell and seed, or fewer than two seeds have
+    three cells in common.
     """
     values = numeric_column(runs, outcome, where="the runs table")
     kinds = [_wide(runs.assign(**{outcome: values}), kind, outcome) for kind in _kinds(runs, stage)]
@@ -97,7 +97,10 @@ def seed_cells(runs: pd.DataFrame, *, stage: str, outcome: str) -> SeedCells:
 
 
 def mean_cells(cells: pd.DataFrame, *, stage: str, outcome: str, spread: Spread, n: str) -> MeanCells:
-    """Raises AnalysisError where fewer than three cells have all three kinds of runs with a spread."""
+    """Collects the cells from a table of means.
+
+    Raises AnalysisError where fewer than three cells have all three kinds of runs with a spread.
+    """
     mean, sd, runs = checked_spreads(cells, outcome=outcome, spread=spread, n=n)
     kinds = [_positions(cells[kind], np.flatnonzero(kind)) for kind in _kinds(cells, stage)]
     scratch = {label: position for (_, label), position in kinds[2].items()}
@@ -155,8 +158,9 @@ def _format_cell(row: pd.Series) -> str:
 
 
 def _block(complete: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    """The seeds and cells of the largest complete block that takes the fullest seeds first, by
-    cells x (seeds - 1).
+    """Seeds and cells of the largest complete block, by cells x (seeds - 1).
+
+    Considers the seeds with the most cells first.
     """
     order = np.argsort(-complete.sum(axis=1), kind="stable")
     choices = [(np.sort(order[:k]), np.flatnonzero(complete[order[:k]].all(axis=0))) for k in range(2, len(order) + 1)]

@@ -1,5 +1,5 @@
-"""Slope of effect on gain when both are measured with noise that they share: moments freed of the
-noise, and an interval by inversion.
+"""Slope of effect on gain, both measured with shared noise: corrected moments, interval by
+inversion.
 
 Effect E = I - P and gain G = P - S share P, so over cells sum(E G) holds -var(P) and sum(G G) holds
 var(P) + var(S) even if nothing is related. For a slope b put r = E - b G; then T(b) = sum(r G) less
@@ -24,7 +24,7 @@ Moment = tuple[float, float, float]  # T, its variance, degrees of freedom of th
 
 @dataclass(frozen=True, kw_only=True)
 class Slope:
-    """The corrected slope."""
+    """The corrected slope, with interval and p."""
 
     slope: float
     """NaN where the gains do not differ beyond noise."""
@@ -41,8 +41,8 @@ class Slope:
 
 
 def directions(size: NDArray[np.int64], label: NDArray[np.int64], removed: Array) -> list[Array]:
-    """Orthonormal contrasts of the cells once the columns `removed` are taken out: between sizes,
-    between labels, and the rest.
+    """Orthonormal contrasts of the cells without the columns `removed`: between sizes, between
+    labels, rest.
 
     Args:
         size, label: integer labels, shape (cells,).
@@ -65,8 +65,9 @@ def directions(size: NDArray[np.int64], label: NDArray[np.int64], removed: Array
 
 
 def moment_from_seeds(effect: Array, gain: Array, strata: list[Array]) -> Callable[[float], Moment]:
-    """T as a function of the slope, from effects and gains by seed, shape (seeds, cells): the noise
-    is what differs between seeds.
+    """T as a function of the slope, from effects and gains by seed, shape (seeds, cells).
+
+    The noise is what differs between seeds.
 
     T is then the mean over pairs of different seeds of sum(r of one, G of the other): cross-fitting
     in closed form.
@@ -128,8 +129,8 @@ def moment_from_variances(effect: Array, gain: Array, means: Array, variance: Ar
 
 
 def _finished(total: float, second: float, fit: float, norm: float, count: int, pieces: list[tuple[float, float]]) -> Moment:
-    """Add what cells scatter about the line beyond noise: the slope is meant for cells like these,
-    not for these alone.
+    """Adds the scatter of cells about the line beyond noise, so that the slope holds for cells like
+    these.
 
     Without it zero was rejected in 16% of simulated grids whose effects scatter by 0.008 from cell
     to cell, with it in 5.5%. It is added only where it exceeds its own standard error under no
@@ -147,8 +148,9 @@ def _finished(total: float, second: float, fit: float, norm: float, count: int, 
 
 
 def solve_slope(moment: Callable[[float], Moment], spread: float, *, level: float) -> Slope:
-    """Estimate, test and interval from T; `spread` is the sum of squares of the measured gains
-    along the contrasts.
+    """Estimate, test and interval from T.
+
+    `spread` is the sum of squares of the measured gains along the contrasts.
     """
     at_zero, variance, df = moment(0.0)
     divisor = at_zero - moment(1.0)[0]

@@ -1,5 +1,6 @@
-"""The mean effect of a treatment over cells by a linear mixed model of the paired differences, with shared
-stages, seeds and cells as random effects.
+"""Mean effect of a treatment over cells, by a linear mixed model of the paired differences.
+
+Shared stages, seeds and cells are random effects.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True)
 class MixedEffect:
-    """The mean effect of one treatment over all cells. Make one with
-    `analysis.significance.mixed.mixed_effect`.
-    """
+    """Mean effect of one treatment over all cells. Make one with `analysis.mixed_effect`."""
 
     subject: str
     """The treatment, as a sentence begins."""
@@ -81,7 +80,7 @@ class MixedEffect:
     """What qualifies the result, or why there is no interval; may be empty."""
 
     def sentence(self) -> str:
-        """The result in plain words."""
+        """The result in a sentence."""
         outcome = self.outcome_title
         over = f"over cells like these {self.n_cells}" if self.cells == "random" else f"over these {self.n_cells} cells"
         claim = f"{self.subject} changes {outcome} by {self.estimate:+.3f} on average {over}"
@@ -100,8 +99,8 @@ def mixed_effect(
     seeds: Literal["random", "cancel"] = "random",
     level: float | None = None,
 ) -> MixedEffect:
-    """The mean effect over cells of one treatment, from d = mean + cell + seed + shared stages +
-    single pair, fitted by REML.
+    """Mean effect of one treatment over cells, by REML of d = mean + cell + seed + shared stages +
+    pair.
 
     Interval and p are Student's with Satterthwaite's degrees of freedom (Biometrics Bulletin 2,
     1946). Cells are the combinations of values of `effects.by`; a baseline run that stands in several
@@ -128,7 +127,7 @@ def mixed_effect(
     fixed = (cell[:, None] == np.arange(n_cells)).astype(np.float64) if cells == "fixed" else np.ones((len(y), 1))
     contrast = np.full(fixed.shape[1], 1.0 / fixed.shape[1])
     sources = _sources(pairs, seeds)
-    kept, notes = _told_apart(sources | ({"cell": cell} if cells == "random" else {}), fixed)
+    kept, notes = _identifiable(sources | ({"cell": cell} if cells == "random" else {}), fixed)
     estimate = float(contrast @ np.linalg.lstsq(fixed, y, rcond=None)[0])
     low = high = p = error = degrees = likelihood = NONE
     components: tuple[Component, ...] = ()
@@ -187,8 +186,9 @@ def _checked(effects: PairedEffects, treatment: Any, cells: str, seeds: str) -> 
 
 
 def _sources(pairs: pd.DataFrame, seeds: str) -> dict[str, Labels]:
-    """Level of each pair in what pairs share, -1 where it has none: seed, stages of either side, and
-    the baseline run.
+    """Level of each pair in each shared source, -1 where it has none.
+
+    Sources are the seed, the stages of either side, and the baseline run.
     """
     found: dict[str, Labels] = {}
     if "seed" in pairs.columns and seeds == "random":
@@ -210,7 +210,7 @@ def _is_shared(name: str) -> bool:
     return name not in ("cell", "baseline run")
 
 
-def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple[dict[str, Labels], list[str]]:
+def _identifiable(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple[dict[str, Labels], list[str]]:
     """The components that the design can estimate, and notes on the others.
 
     A component counts if its covariance matrix, after the fixed effects are projected out, is no
@@ -256,7 +256,7 @@ def _told_apart(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tuple
 
 
 def _same(one: Labels, other: Labels) -> bool:
-    """Whether two groupings agree where both act, and one acts wherever the other does."""
+    """True if two groupings agree where both act, and one acts wherever the other does."""
     both = (one >= 0) & (other >= 0)
     if both.sum() < min((one >= 0).sum(), (other >= 0).sum()) or not both.any():
         return False
@@ -281,12 +281,13 @@ def _components(kept: dict[str, Labels], fit: Reml, n: int) -> tuple[Component, 
 
 
 def _seed_note(y: NDArray[np.float64], fixed: NDArray[np.float64], kept: dict[str, Labels], fit: Reml, pairs: pd.DataFrame) -> list[str]:
-    """What the likelihood says about the assumption that seeds cancel: a ratio test of one variance
-    at its bound (Self and Liang 1987).
+    """A note on whether seeds cancel, by a likelihood ratio test of one variance at its bound.
+
+    Self and Liang 1987.
     """
     if "seed" not in pairs.columns:
         return []
-    with_seed, _ = _told_apart({"seed": pd.factorize(pairs["seed"])[0].astype(np.int64)} | kept, fixed)
+    with_seed, _ = _identifiable({"seed": pd.factorize(pairs["seed"])[0].astype(np.int64)} | kept, fixed)
     if len(with_seed) == len(kept):
         return ["seeds cannot be separated from the stages, so nothing was gained by assuming that they cancel"]
     from scipy.special import chdtrc

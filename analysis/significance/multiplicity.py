@@ -1,4 +1,4 @@
-"""Many tests at once: p-values corrected for the family they belong to.
+"""Corrects p-values for the number of tests in their family.
 
 Benjamini and Hochberg's is SciPy's. Holm's is the same as that of statsmodels' multipletests, which
 SciPy lacks; statsmodels collects garbage at every call (30 ms and more for eight p-values), and
@@ -17,8 +17,7 @@ METHODS = ("holm", "bh")
 
 
 def adjust(p: Any, method: Literal["holm", "bh"] = "holm") -> Any:
-    """p-values corrected for their family, shape (m,); NaN stays NaN and does not count in the
-    family.
+    """Corrected p-values, shape (m,); NaN stays NaN and does not count in the family.
 
     'holm' bounds the chance of any false claim (Holm 1979, Scand. J. Stat. 6); 'bh' bounds the
     expected share of false ones among the claims (Benjamini and Hochberg 1995, J. R. Stat. Soc. B
@@ -39,5 +38,5 @@ def adjust(p: Any, method: Literal["holm", "bh"] = "holm") -> Any:
 
 
 def holm(p: Any) -> Any:
-    """`adjust` by Holm."""
+    """Applies `adjust` with Holm's method."""
     return adjust(p, "holm")

@@ -1,5 +1,6 @@
-"""The noncentral t distribution by quadrature: SciPy's own gives NaN for the large noncentralities
-that tiny spreads lead to.
+"""The noncentral t distribution by quadrature.
+
+SciPy's gives NaN for the large noncentralities that tiny spreads lead to.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 
 def noncentral_t_below(t: float, df: float, noncentrality: float) -> float:
-    """P(T < t) for T = (Z + noncentrality) / s with s^2 = chi-square(df) / df: the normal
-    probability, averaged over s.
+    """P(T < t) for T = (Z + noncentrality) / s with s^2 = chi-square(df) / df.
+
+    The normal probability, averaged over s.
 
     Composite Gauss-Legendre with panels narrower than the normal's step in s, 10 / |t|; agrees with
     SciPy to 1e-10 where SciPy gives a number. Johnson & Welch 1940, Biometrika 31.

@@ -1,6 +1,4 @@
-"""What paired comparisons return: a table of effects with intervals, the pairs themselves, and a
-plain sentence for each row.
-"""
+"""The result of paired comparisons: effects with intervals, the pairs, and a sentence for each row."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from analysis.formatting import format_setting, p_value, percent
 
 @dataclass(frozen=True, kw_only=True)
 class PairedEffects:
-    """Differences between runs that are equal in all but one factor. Make one with
-    `analysis.paired_effects`.
-    """
+    """Differences between runs that are equal but for one factor. From `analysis.paired_effects`."""
 
     factor: str
     """The column whose change is studied."""
@@ -28,8 +24,8 @@ class PairedEffects:
     outcome_title: str
     """What sentences call it."""
     by: tuple[str, ...]
-    """Columns of whose values every combination has a row: those asked for, then settings that vary and
-    must not be mixed.
+    """Columns of whose values every combination has a row: those asked for, then settings that vary
+    and must not be mixed.
     """
     level: float
     """Nominal coverage of the intervals."""
@@ -80,9 +76,10 @@ class PairedEffects:
         return replace(self, treatments=(cells["treatment"],), pairs=self.in_cell(cells))
 
     def units(self, row: int | pd.Series) -> pd.DataFrame:
-        """What the row's t test counts: one row per independent group of pairs (or per seed, where
-        the row's note says that it is conditional), with the means baseline_value, treatment_value
-        and difference, and n_pairs.
+        """The independent units that the row's t test counts, with the mean of each.
+
+        One row per independent group of pairs (or per seed, where the row's note says that it is
+        conditional): baseline_value, treatment_value, difference and n_pairs.
         """
         cells = self.table.iloc[row] if isinstance(row, int) else row
         within = any(name in cells.index for name in self.by) or not self.by
@@ -91,7 +88,7 @@ class PairedEffects:
         return means.assign(n_pairs=grouped.size()).reset_index(drop=True)
 
     def sentence(self, row: int | pd.Series) -> str:
-        """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
+        """One row of `table` (or of `overall`) as a sentence; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
         where = "".join(f" {_condition(name, cells[name])}" for name in self.by if name in cells.index)
         outcome = self.outcome_title
@@ -105,11 +102,11 @@ class PairedEffects:
         return f"{claim} ({interval}, {p_value(cells['p_holm'])}{holm}, {_units(cells)}{note})"
 
     def sentences(self) -> list[str]:
-        """Every row of `table` in plain words."""
+        """Every row of `table` as a sentence."""
         return [self.sentence(position) for position in range(len(self.table))]
 
     def matching(self) -> str:
-        """How many runs found a partner, in words: what was left out is text."""
+        """A sentence on how many runs were paired, and how many were left out."""
         text = f"{len(self.pairs)} pairs of runs equal in {', '.join(self.matched_on) or 'nothing but the factor'}"
         left = [
             (self.n_unmatched_treatment, "treatment runs without a baseline run"),
@@ -120,7 +117,7 @@ class PairedEffects:
         return text + (f"; left out: {', '.join(parts)}" if parts else "; none left out")
 
     def subject(self, treatment: object) -> str:
-        """The treatment, as a sentence begins."""
+        """The treatment as the subject of a sentence."""
         new, old = format_setting(treatment), format_setting(self.baseline)
         if self.factor == "pretrain_images":
             return f"Pre-training on {new} images" if self.baseline == 0 else f"Pre-training on {new} rather than {old} images"

@@ -1,5 +1,4 @@
-"""Paired comparisons: what a factor changes, all else equal, tested on independent groups of runs
-and corrected by Holm.
+"""Paired comparisons of runs that differ in one factor, tested over independent groups of runs.
 
 Two runs that share a pre-training or a seed count once: differences are averaged within each
 independent group, and Student's t is taken over groups.
@@ -39,8 +38,8 @@ def paired_effects(
     level: float = 0.95,
     match: Sequence[str] | None = None,
 ) -> PairedEffects:
-    """How `outcome` changes when `factor` goes from `baseline` to `treatment`, at each level
-    combination of `by`.
+    """Compares `outcome` at `treatment` and `baseline` of `factor`, for each combination of values
+    of `by`.
 
     Each treatment run is paired with the baseline run that equals it in all other settings (in the
     columns `match` if given). `by` is extended by any other setting that varies, so that no row
@@ -65,8 +64,9 @@ def paired_effects(
 
 
 def pretraining_effects(runs: pd.DataFrame, *, outcome: str | None = None, level: float = 0.95) -> PairedEffects:
-    """Every amount of pre-training against none, at each number of labels, among runs without an
-    intermediate stage.
+    """Effects of every amount of pre-training against none, at each number of labels.
+
+    Only runs without an intermediate stage.
 
     All rows of the table are one Holm family. Raises AnalysisError as paired_effects does.
     """
@@ -87,8 +87,7 @@ def pretraining_effects(runs: pd.DataFrame, *, outcome: str | None = None, level
 
 
 def intermediate_effects(runs: pd.DataFrame, *, outcome: str | None = None, level: float = 0.95) -> PairedEffects:
-    """Every intermediate objective against 'none', at each number of pre-training images and of
-    labels.
+    """Effects of every intermediate objective against 'none', by pre-training images and labels.
 
     All rows of the table are one Holm family. Raises AnalysisError as paired_effects does.
     """
@@ -180,7 +179,7 @@ def _pairs(runs: pd.DataFrame, outcome: str, treatment: Sequence[int], baseline:
 
 
 def _extended(pairs: pd.DataFrame, by: tuple[str, ...], factor: str) -> tuple[str, ...]:
-    """`by`, and any other setting that takes several values within one of its rows."""
+    """`by`, extended by any other setting that varies within one of its rows."""
     for name in SETTINGS:
         if name in pairs.columns and name not in (*by, factor, "seed"):
             cells = pairs.groupby(["treatment", *by], dropna=False, sort=False)[name]
@@ -190,15 +189,17 @@ def _extended(pairs: pd.DataFrame, by: tuple[str, ...], factor: str) -> tuple[st
 
 
 def _of_objects(pairs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Those of the columns that are there, once each, as objects: taking rows of text that Arrow
-    holds is slow, and is done for every cell.
+    """The columns that exist, once each, as objects.
+
+    Taking rows of text that Arrow holds is slow, and is done for every cell.
     """
     return pairs[[name for name in dict.fromkeys(names) if name in pairs.columns]].astype("object")
 
 
 def _groups(pairs: pd.DataFrame) -> Any:
-    """Independent group of each pair: pairs that share a run, a pre-training, an intermediate stage
-    or a seed are joined.
+    """Independent group of each pair.
+
+    Pairs that share a run, a pre-training, an intermediate stage or a seed are one group.
     """
     links = []
     for names in (*SHARED, ("treatment_row",), ("baseline_row",)):
@@ -209,7 +210,7 @@ def _groups(pairs: pd.DataFrame) -> Any:
 
 
 def _units(pairs: pd.DataFrame, group: Any) -> Any:
-    """What the test counts of each pair: its independent group, or its seed where all pairs are one
+    """The unit that the test counts of each pair: its group, or its seed if all pairs are one
     group.
     """
     if group.max() > 0:

@@ -1,6 +1,4 @@
-"""A test of no effect that assumes no distribution: the signs of whole independent groups of
-differences are flipped.
-"""
+"""Sign-flip permutation test of no effect, over independent groups."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""How many seeds show an effect of a stated size: power by the noncentral t, for paired and for
-independent seeds.
-"""
+"""Power and numbers of seeds, by the noncentral t, for paired and for independent seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ MOST_SEEDS = 1_000_000.0
 
 
 def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, design: Design = "paired", tests: int = 1) -> float:
-    """Probability that a two-sided t test at 1 - level finds `effect` with that many seeds (in each
+    """Probability that a two-sided t test at 1 - level finds `effect` with so many seeds (in each
     group).
 
     Args:
@@ -39,8 +37,9 @@ def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, des
 
 
 def seeds_needed(effect: float, *, sd: float, power: float = 0.8, level: float = 0.95, design: Design = "paired", tests: int = 1) -> int:
-    """The fewest seeds (in each group) with which `effect` is found with probability `power`;
-    arguments as in `power_of`, at least 2.
+    """The fewest seeds (in each group), at least 2, that find `effect` with probability `power`.
+
+    Arguments as in `power_of`.
 
     Raises AnalysisError, also where more than a million would be needed.
     """
@@ -66,8 +65,9 @@ def fractional_seeds(effect: float, *, sd: float, power: float = 0.8, level: flo
 
 
 def smallest_effect(seeds: float, *, sd: float, power: float = 0.8, level: float = 0.95, design: Design = "paired", tests: int = 1) -> float:
-    """The smallest effect, in the unit of `sd`, that so many seeds (in each group) show with
-    probability `power`; arguments as in `power_of`.
+    """The smallest effect that so many seeds (in each group) find with probability `power`.
+
+    In the unit of `sd`; arguments as in `power_of`.
     """
     from scipy.optimize import brentq
 
@@ -81,7 +81,7 @@ def smallest_effect(seeds: float, *, sd: float, power: float = 0.8, level: float
 
 
 def _power(size: float, seeds: float, level: float, design: Design, tests: int) -> float:
-    """`size` is the effect in standard deviations."""
+    """Power; `size` is the effect in standard deviations."""
     df = seeds - 1.0 if design == "paired" else 2.0 * (seeds - 1.0)
     noncentrality = size * math.sqrt(seeds if design == "paired" else seeds / 2.0)
     critical = t_quantile(1.0 - (1.0 - level) / tests, df)

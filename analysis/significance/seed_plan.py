@@ -1,6 +1,4 @@
-"""How many seeds the next study needs, from the spread over the seeds of a finished one, and how
-poorly that spread is known.
-"""
+"""How many seeds the next study needs, from the spread over the seeds of a finished one."""
 
 from __future__ import annotations
 
@@ -43,7 +41,7 @@ class SeedPlan:
     """
 
     def sentence(self, row: int = 0) -> str:
-        """One row in plain words."""
+        """One row as a sentence."""
         cells = self.table.iloc[row]
         outcome = self.outcome_title
         where = ", ".join(f"{name} {format_setting(cells[name])}" for name in self.table.columns[: list(self.table.columns).index("units")])
@@ -55,13 +53,14 @@ class SeedPlan:
         return f"{start}: {cells['seeds']:,.0f} seeds; {low} to {high} given how poorly {cells['units']} units tell the SD{note}"
 
     def sentences(self) -> list[str]:
-        """Every row in plain words."""
+        """Every row as a sentence."""
         return [self.sentence(row) for row in range(len(self.table))]
 
 
 def plan_seeds(effects: PairedEffects, effect: float, *, power: float = 0.8, tests: int = 1) -> SeedPlan:
-    """How many seeds, each with its own pre-training, a study needs to find `effect` in each row of
-    a finished one, at the finished one's level.
+    """How many seeds a study needs to find `effect` in each row of a finished one, at its level.
+
+    Each seed has its own pre-training.
 
     The SD is that of the mean differences of independent groups of runs; its interval, from (units
     - 1) sd^2 / chi-square, carries over to the number of seeds. Where all runs share a pre-training
@@ -87,7 +86,7 @@ def plan_seeds(effects: PairedEffects, effect: float, *, power: float = 0.8, tes
 
 
 def _units(pairs: pd.DataFrame, key: dict[str, object]) -> pd.Series:
-    """Mean difference of each independent unit of a row."""
+    """Mean difference of each independent unit in a row."""
     inside = np.ones(len(pairs), dtype=bool)
     for name, value in key.items():
         inside &= (pairs[name].isna() if pd.isna(value) else pairs[name] == value).to_numpy()  # type: ignore[call-overload]

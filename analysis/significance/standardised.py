@@ -1,6 +1,4 @@
-"""Hedges' g of two cells from their means and standard deviations, with the interval that the
-noncentral t gives.
-"""
+"""Hedges' g of two cells from their means and standard deviations, with an exact interval."""
 
 from __future__ import annotations
 
@@ -16,8 +14,10 @@ def small_sample_factor(degrees_of_freedom: float) -> float:
 
 
 def hedges_g(difference: float, sd: float, other_sd: float, n: float, other_n: float, *, level: float = 0.95) -> tuple[float, float, float]:
-    """g, low, high: the difference in units of the pooled SD, without small-sample bias, and its
-    exact interval under normal runs of one variance.
+    """Hedges' g of a difference, with the ends of its exact interval under normal runs of one
+    variance.
+
+    The difference is in units of the pooled SD, without small-sample bias.
 
     g = J d with J = gamma(m/2) / (sqrt(m/2) gamma((m-1)/2)), m = n + other_n - 2 (Hedges 1981, J.
     Educ. Stat. 6, eq. 6e); the ends are J times those noncentralities under which the observed t

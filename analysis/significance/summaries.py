@@ -1,6 +1,4 @@
-"""Tests on published tables: cells of which only a mean, a spread and the number of runs are known,
-no raw run.
-"""
+"""Tests on published tables: cells with a mean, a spread and a number of runs, and no raw runs."""
 
 from __future__ import annotations
 
@@ -40,8 +38,9 @@ def summary_effects(
     n: str = "n_runs",
     variance: Variance = "moderated",
 ) -> SummaryEffects:
-    """How the mean of `outcome` changes when `factor` goes from `baseline` to `treatment` (one
-    level, or a list of them), cell by cell.
+    """Compares the means of `outcome` at `treatment` and `baseline` of `factor`, cell by cell.
+
+    `treatment` is one value, or a list of them.
 
     Args:
         cells: one row a cell: settings columns, the mean `outcome`, its spread `{outcome}_spread`
@@ -59,12 +58,12 @@ def summary_effects(
             (benchmarks/statistics/summaries.py); 'pooled' takes one variance for all, right only
             where all cells scatter alike.
 
-    Runs of treatment and baseline are taken as independent: if they share seeds or pre-trainings, which a
-    table of means cannot show, the intervals are too wide rather than too narrow for the difference
-    between the two, and say nothing about another pre-training. Cells with one run or a spread of zero
-    give a difference without an interval. Raises AnalysisError for a missing column or level, text
-    where numbers belong, a negative spread, n below 1, two rows of one cell, or sides that share no
-    setting.
+    Runs of treatment and baseline are taken as independent: if they share seeds or pre-trainings,
+    which a table of means cannot show, the intervals are too wide rather than too narrow for the
+    difference between the two, and say nothing about another pre-training. Cells with one run or a
+    spread of zero give a difference without an interval. Raises AnalysisError for a missing column
+    or level, text where numbers belong, a negative spread, n below 1, two rows of one cell, or
+    sides that share no setting.
     """
     outcome = outcome_of(cells, outcome)
     treatments = tuple(treatment) if isinstance(treatment, (list, tuple, np.ndarray)) else (treatment,)
@@ -87,8 +86,9 @@ def summary_pretraining_effects(
     n: str = "n_runs",
     variance: Variance = "moderated",
 ) -> SummaryEffects:
-    """Every amount of pre-training against training from scratch, at each number of labels, all
-    rows one Holm family.
+    """Effects of every amount of pre-training against scratch, at each number of labels.
+
+    All rows are one Holm family.
 
     With `intermediate` other than 'none' the treatment cells have had that stage after pre-training
     and the baseline stays scratch alone: whether the stage negates the gains of pre-training.
@@ -116,8 +116,9 @@ def summary_intermediate_effects(
     n: str = "n_runs",
     variance: Variance = "moderated",
 ) -> SummaryEffects:
-    """Every intermediate objective against 'none' at equal pre-training and labels, all rows one
-    Holm family; as `summary_effects`.
+    """Effects of every intermediate objective against 'none' at equal pre-training and labels.
+
+    All rows are one Holm family; as `summary_effects`.
     """
     require_columns(cells, ("intermediate",), where=WHERE)
     objectives = sorted(one for one in cells["intermediate"].dropna().unique().tolist() if one != "none")
@@ -140,7 +141,8 @@ def summary_intermediate_effects(
 
 def checked_spreads(cells: pd.DataFrame, *, outcome: str, spread: Spread, n: str) -> tuple[Array, Array, Array]:
     """Means, SDs of single runs (NaN where unknown) and runs of every cell, each of shape (cells,).
-    Raises AnalysisError.
+
+    Raises AnalysisError for impossible values.
     """
     if spread not in ("sd", "se"):
         raise AnalysisError(f"spread is '{spread}': say 'sd' if it is of single runs, 'se' if it is of their mean.")
@@ -268,8 +270,9 @@ def _row(mean: Array, sd: Array, runs: Array, lent: CellVariances, new: int, old
 
 
 def _overall(table: pd.DataFrame, mean: Array, sd: Array, runs: Array, new: Any, old: Any, cells: pd.DataFrame, level: float) -> pd.DataFrame:
-    """The mean over cells: own variances, whose sum over many cells is known well enough without
-    borrowing.
+    """The mean over cells, from the cells' own variances.
+
+    Their sum over many cells is precise enough without shrinkage.
     """
     own = cell_variances(sd**2, runs - 1.0, how="welch")
     treatments = table["treatment"].unique().tolist()

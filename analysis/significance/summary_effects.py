@@ -1,6 +1,4 @@
-"""What comparisons of published means return: effects with intervals, their mean over cells, and a
-plain sentence for each.
-"""
+"""The result of comparisons of published means: effects with intervals, and their mean over cells."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from analysis.significance.paired_effects import _condition as condition
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryEffects:
-    """Differences between cells of which only mean, spread and number of runs are known. Make one
-    with `analysis.summary_effects`.
-    """
+    """Differences between cells with only mean, spread and number of runs. From `summary_effects`."""
 
     factor: str
     """The column whose change is studied."""
@@ -59,7 +55,7 @@ class SummaryEffects:
     """Cells of either side that found no partner."""
 
     def sentence(self, row: int | pd.Series) -> str:
-        """One row of `table` (or of `overall`) in plain words; an integer is a position in `table`."""
+        """One row of `table` (or of `overall`) as a sentence; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
         outcome = self.outcome_title
         alone = "p_holm" in cells.index
@@ -79,7 +75,7 @@ class SummaryEffects:
         return f"{claim} ({interval}, {p_value(cells['p_holm'])}{holm}, {runs}, spread read as {self.spread.upper()}{note})"
 
     def sentences(self) -> list[str]:
-        """Every row of `table` in plain words."""
+        """Every row of `table` as a sentence."""
         return [self.sentence(position) for position in range(len(self.table))]
 
     def counts(self) -> dict[str, int]:
