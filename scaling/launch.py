@@ -28,13 +28,13 @@ from scaling.conclusion import COMPLETE, INCOMPLETE, INTERRUPTED, WRONG, Ending,
 from scaling.execution.gpu_share import measured_packing, packed
 from scaling.execution.interruption import graceful, sigterm_is_ctrl_c
 from scaling.formatting import duration
-from scaling.grid.settings import load_grid
+from scaling.grid.reader import load_grid
 from scaling.launch_context import LaunchContext
 from scaling.monitoring.display import Display
 from scaling.monitoring.watcher import Watcher
 from scaling.plan.budget import budget, check_disk, check_ray_disk
 from scaling.plan.forecast import Forecast, forecast, ranks
-from scaling.plan.plan import make_plan
+from scaling.plan.planner import make_plan
 from scaling.plan.preview import print_plan
 from scaling.preparation import prepare_stores
 from scaling.study.folder import Study

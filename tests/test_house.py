@@ -53,8 +53,6 @@ def test_imports_point_one_way(package: str) -> None:
 
 # circles of modules that import one another inside functions, until their owners have opened them
 KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset({"scaling.grid.reader", "scaling.grid.settings"}),
-    frozenset({"scaling.plan.plan", "scaling.plan.planner"}),
     frozenset({"trials.objectives.classification", "trials.objectives.intermediate"}),
 }
 

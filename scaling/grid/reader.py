@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling.grid.arms import split_arms
 from scaling.grid.axes import AXES, Axes, read_excluded, read_zipped
-from scaling.grid.settings import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS, Execution, Grid, RecipeChoice, Resources, StageGrid
+from scaling.grid.settings import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS, ExecutionSettings, Grid, RecipeChoice, Resources, StageGrid
 from scaling.grid.yaml_lines import Located, load_yaml, override
 from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
@@ -31,10 +31,18 @@ _KEYS = {
 _RESOURCE_KEYS = ("cpus", "gpus", "workers")
 
 
-def read_grid(path: Path, settings: list[str]) -> Grid:
-    """As `scaling.grid.settings.load_grid`."""
+def load_grid(path: Path, settings: list[str] | None = None) -> Grid:
+    """Read a grid and check it.
+
+    Args:
+        path: the YAML file.
+        settings: `KEY=VALUE` with a dotted key, as `--set` takes them.
+
+    Raises:
+        InputError: something in the grid is wrong; the message names file and line.
+    """
     located = load_yaml(path)
-    for setting in settings:
+    for setting in settings or []:
         override(located, setting)
     arms = [(name, _Reader(one).grid()) for name, one in split_arms(located)]
     first = arms[0][1]
@@ -236,7 +244,7 @@ class _Reader:
             result[kind] = Resources(cpus=cpus, gpus=None if gpus == "auto" else float(gpus), workers=workers)
         return result
 
-    def _execution(self) -> Execution:
+    def _execution(self) -> ExecutionSettings:
         held = self.values.get("resources") or {}
 
         def one_of(path: str, value: Any, known: tuple[str, ...]) -> str:
@@ -244,7 +252,7 @@ class _Reader:
                 raise self.fail(path, f"{path} must be one of {', '.join(known)}, not {str(value)[:40]!r}.")
             return str(value)
 
-        return Execution(
+        return ExecutionSettings(
             order=one_of("order", self.values.get("order", "deepest"), ORDERS),
             keep=one_of("keep", self.values.get("keep", "weights"), KEEPS),
             broken_images="skip" if one_of("broken_images", self.values.get("broken_images", "refuse"), ("refuse", "skip")) == "skip" else "refuse",

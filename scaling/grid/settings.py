@@ -6,7 +6,6 @@ Every value that may be an axis takes one value or a list; the study is the prod
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from scaling.grid.axes import Axes
@@ -72,7 +71,7 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution:
+class ExecutionSettings:
     """How stages are run; none of it decides a stage's numbers."""
 
     order: str
@@ -113,22 +112,8 @@ class Grid:
     seeds: dict[str, int]
     """How many seeds each kind of stage has; run s uses seed s modulo that."""
     resources: dict[str, Resources]
-    execution: Execution
+    execution: ExecutionSettings
     where: dict[str, str] = field(compare=False)
     """File and line of each key, for messages, such as {'finetune.images': 'grid.yaml line 12'}."""
     text: str = field(compare=False)
     """The YAML as launched, with --set applied."""
-
-
-def load_grid(path: Path, settings: list[str] | None = None) -> Grid:
-    """Read and check a grid.
-
-    Args:
-        path: the YAML file. settings: `KEY=VALUE` with a dotted key, as --set takes them.
-
-    Raises:
-        InputError: with file and line, if anything in it cannot be.
-    """
-    from scaling.grid.reader import read_grid
-
-    return read_grid(path, settings or [])

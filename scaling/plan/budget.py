@@ -44,7 +44,7 @@ def budget(plan: Plan, folder: Path, granted: dict[str, Granted], keep: str) -> 
 
     Args:
         folder: the study folder, which need not exist. keep: as in
-            `scaling.grid.settings.Execution`.
+            `scaling.grid.settings.ExecutionSettings`.
     """
     costs: dict[tuple[object, ...], StageCost] = {}
 

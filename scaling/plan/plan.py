@@ -7,10 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from scaling.grid.settings import Grid
 from trials.spec import StageSpec
 
 FORMAT = 1
@@ -93,18 +91,3 @@ class Plan:
             for s in self.stages.values()
         ]
         return {"format": FORMAT, "study": self.study, "stages": stages, "runs": self.runs}
-
-
-def make_plan(grid: Grid, data: Path, *, skipping: Path | None = None) -> Plan:
-    """Plan a grid on the data in a folder, reading listings alone.
-
-    Args:
-        skipping: root of image stores that were prepared without images that cannot be decoded;
-            these do not count then.
-
-    Raises:
-        InputError: data are missing, or a subset is larger than the data.
-    """
-    from scaling.plan.planner import Planner
-
-    return Planner(grid, data, skipping).plan()

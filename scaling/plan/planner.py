@@ -33,8 +33,22 @@ def _encoder_params(name: str) -> int:
         return count_parameters(build_encoder(name))
 
 
-class Planner:
-    """Plans one grid; what many runs share is looked up once."""
+def make_plan(grid: Grid, data: Path, *, skipping: Path | None = None) -> Plan:
+    """Plan a grid: which stages to train and which runs use them. Reads only listings of the data.
+
+    Args:
+        data: the folder of the data sets.
+        skipping: root of image stores that were prepared without images that cannot be decoded;
+            then those images do not count.
+
+    Raises:
+        InputError: data are missing, or a subset is larger than the data.
+    """
+    return _Planner(grid, data, skipping).plan()
+
+
+class _Planner:
+    """Plans one grid. What many runs share is looked up once."""
 
     def __init__(self, grid: Grid, data: Path, skipping: Path | None = None) -> None:
         self.whole, self.grid, self.data, self.skipping = grid, grid, data, skipping
