@@ -116,6 +116,15 @@ def test_public_names_are_listed_once_and_exist(package: str) -> None:
         assert getattr(module, name) is not None
 
 
+def test_a_class_name_has_one_meaning() -> None:
+    found: dict[str, list[str]] = {}
+    for name, path in _modules().items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(name)
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_files_are_short_and_named_for_what_they_hold(package: str) -> None:
     for path in _python_files(package):

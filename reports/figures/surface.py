@@ -29,7 +29,7 @@ NAMES = {LAW: "effective data transferred", SECOND_LAW: "multiplicative law"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class SurfaceGrid:
     """The cells of both sizes that agree in all else, with the laws of their error."""
 
     score: str
@@ -106,22 +106,22 @@ def _parts(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame]]:
             yield ", ".join(one for one in (panel, rest) if one), runs.loc[scratch | (kinds == rest)]
 
 
-def _grid(name: str, runs: pd.DataFrame, score: Score) -> Grid:
+def _grid(name: str, runs: pd.DataFrame, score: Score) -> SurfaceGrid:
     grouped = runs.groupby(["pretrain_images", "finetune_images"], sort=True)[score.column]
     cells = pd.DataFrame({"mean": grouped.mean(), "n": grouped.size()}).reset_index()
     laws, reasons = {}, []
     material = prepare(runs.drop(columns=["series", "panel"]), outcome=score.column, level=LEVEL, margin=MARGIN)
     if (runs["intermediate"] != "none").all():
-        return Grid(score=score.title, name=name, cells=cells, laws={}, reason="The law is asked of the runs without an intermediate stage.")
+        return SurfaceGrid(score=score.title, name=name, cells=cells, laws={}, reason="The law is asked of the runs without an intermediate stage.")
     for law in (LAW, SECOND_LAW):
         try:
             laws[law] = surface(material, law)
         except AnalysisError as error:
             reasons.append(str(error))
-    return Grid(score=score.title, name=name, cells=cells, laws=laws, reason="" if laws else sentence(reasons[0]))
+    return SurfaceGrid(score=score.title, name=name, cells=cells, laws=laws, reason="" if laws else sentence(reasons[0]))
 
 
-def drawn_law(grid: Grid) -> SurfaceFit | None:
+def drawn_law(grid: SurfaceGrid) -> SurfaceFit | None:
     """The first law that converged, else the first that the data can tell at all; None where there
     is none.
     """
@@ -132,7 +132,7 @@ def drawn_law(grid: Grid) -> SurfaceFit | None:
     return None
 
 
-def residuals(grid: Grid, law: SurfaceFit) -> pd.DataFrame:
+def residuals(grid: SurfaceGrid, law: SurfaceFit) -> pd.DataFrame:
     """Each cell's mean beside what the law says: pretrain_images, finetune_images, mean, law, low,
     high, residual, all of them scores.
     """
@@ -147,7 +147,7 @@ def parameters(law: SurfaceFit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["parameter", "value", "low", "high", "status"])
 
 
-def _notes(grid: Grid, where: str) -> list[str]:
+def _notes(grid: SurfaceGrid, where: str) -> list[str]:
     if not grid.laws:
         return [sentence(f"No law of both sizes{where}: {grid.reason}")]
     notes = []
@@ -157,7 +157,7 @@ def _notes(grid: Grid, where: str) -> list[str]:
     return notes
 
 
-def _claim(grid: Grid) -> str:
+def _claim(grid: SurfaceGrid) -> str:
     """The corners of the first grid: what the most pre-training and the most labels bring, alone
     and together.
     """
@@ -176,7 +176,7 @@ def _claim(grid: Grid) -> str:
     )
 
 
-def _smallest(grid: Grid) -> float:
+def _smallest(grid: SurfaceGrid) -> float:
     """The mean of the cell with the least pre-training and the fewest labels, from which the claim
     counts; NaN where no run has both.
     """
@@ -193,7 +193,7 @@ def _counted(runs: pd.Series) -> str:
     return "one run" if high == "1" else f"{high} runs" if low == high else f"{low} to {high} runs"
 
 
-def _described(grid: Grid, heading: str) -> str:
+def _described(grid: SurfaceGrid, heading: str) -> str:
     rows = []
     for size, part in grid.cells.groupby("pretrain_images", sort=True):
         values = ", ".join(f"{decimals(row['mean'])} at {count(row['finetune_images'])} labels" for _, row in part.iterrows())

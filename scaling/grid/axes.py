@@ -46,7 +46,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Combination:
+class GridCell:
     """One cell of a grid. A stage that is not in it is None, so that two cells which differ in that
     stage's settings alone are one.
     """
@@ -70,7 +70,7 @@ class Axes:
     excluded: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
     """A combination is left out where all axes of an entry have one of the entry's values."""
 
-    def combinations(self) -> Iterator[Combination]:
+    def combinations(self) -> Iterator[GridCell]:
         """Every cell once, in the order of the product, the first axis slowest."""
         seen = set()
         for places in itertools.product(*(range(len(self.values[name])) for name in AXES)):
@@ -84,7 +84,7 @@ class Axes:
                 chosen |= dict.fromkeys(("intermediate.source", "intermediate.images", "intermediate.length", "intermediate.recipe"))
             if any(all(chosen[name] in values for name, values in entry.items()) for entry in self.excluded):
                 continue
-            one = Combination(
+            one = GridCell(
                 encoder=chosen["encoder"],
                 pretrain=self._choice("pretrain", chosen, "simmim", chosen["pretrain.sampling"]) if chosen["pretrain.images"] else None,
                 intermediate=self._choice("intermediate", chosen, chosen["intermediate.objective"], self.sampling["intermediate"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scaling.grid.axes import Choice, Combination
+from scaling.grid.axes import Choice, GridCell
 from scaling.grid.settings import Grid, StageGrid
 from scaling.plan.plan import Plan, Stage
 from scaling.plan.shared_trunks import share_trunks
@@ -99,7 +99,7 @@ class _Planner:
             name = specs[name].trunk
         return name
 
-    def _run(self, one: Combination, seed: int) -> dict[str, Any]:
+    def _run(self, one: GridCell, seed: int) -> dict[str, Any]:
         grid, encoder = self.grid, parse_encoder(one.encoder).canonical
         parent: str | None = None
         pretrain = intermediate = None
