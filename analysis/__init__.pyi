@@ -2,6 +2,7 @@
 
 from .claims.finding import Finding as Finding
 from .claims.finding import Findings as Findings
+from .claims.finding import Question as Question
 from .claims.findings import findings as findings
 from .correlation import Correlation as Correlation
 from .correlation import CorrelationDifference as CorrelationDifference

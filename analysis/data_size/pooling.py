@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from analysis.data_size.grid import SizeGrid
 from analysis.overfitting.split import FALLING, OVERFITTING
+from analysis.significance.equivalence import tost
 from analysis.significance.multiplicity import holm
 from analysis.student import t_p_value, t_quantile
 
@@ -94,16 +95,7 @@ def mean_over(values: Array, unit: str, *, margin: float | None, level: float) -
         return mean, NAN, NAN, NAN, NAN, f"all {n} {unit}s show the same difference, so their spread says nothing"
     half = t_quantile(level, n - 1) * error
     p = t_p_value(mean / error, n - 1)
-    return mean, mean - half, mean + half, p, NAN if margin is None else equivalence_p(mean, error, n - 1, margin), ""
-
-
-def equivalence_p(estimate: float, error: float, degrees: float, margin: float) -> float:
-    """p of two one-sided t tests that the truth lies outside (-margin, margin). Schuirmann 1987 (J.
-    Pharmacokinet. Biopharm. 15, 657-680).
-    """
-    from scipy.special import stdtr
-
-    return float(max(stdtr(degrees, (estimate - margin) / error), stdtr(degrees, -(estimate + margin) / error)))
+    return mean, mean - half, mean + half, p, NAN if margin is None else tost(mean, error, n - 1, margin=margin).p_tost, ""
 
 
 def _encoder_means(cells: pd.DataFrame) -> tuple[Array, str]:

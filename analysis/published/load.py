@@ -92,8 +92,7 @@ def _diminishing_returns() -> Published:
             "printed_in": "Table " + printed["table"].astype(str),
         }
     )
-    # Whether one checkpoint served all three runs is not said; that each size has its own is
-    # certain.
+    # Each size certainly has its own checkpoint; whether one served all three runs is not stated.
     named = "pretrain-" + table["pretrain_images"].astype("str")
     table["pretrain_id"] = named.where(table["pretrain_images"] > 0)
     return Published(
@@ -105,7 +104,7 @@ def _diminishing_returns() -> Published:
         margin=0.01,
         table=table,
         notes=(
-            "Each cell is the mean of 3 runs; whether the printed spread is a standard deviation (SD) or a standard error (SE) is not said, "
+            "Each cell is the mean of 3 runs; whether the printed spread is a standard deviation (SD) or a standard error (SE) is not stated, "
             "so both readings are tested.",
             "mIoU is the paper's own: per image, divided by 3, an absent class scoring 0. It may be compared with `miou_ucl` alone.",
             "The test images change with the number of labels, so curves over labels mix the labels' effect with the test set's.",
@@ -150,7 +149,7 @@ def _data_scaling() -> Published:
         table=table,
         notes=(
             "One run a cell: nothing in the table says how far two runs of one cell differ, so intervals come from what differs between models.",
-            "Runs of different lengths share the first phase of their training; whether these very runs did is not said.",
+            "Runs of different lengths share the first phase of their training; whether these very runs did is not stated.",
             "Training losses are not published; the loss here is on held-out images, in target-normalised units.",
             f"ImageNet-22K is taken as {IMAGENET_22K:,} images; shares of ImageNet-1K are uniform per class.",
         ),

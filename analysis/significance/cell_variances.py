@@ -63,9 +63,8 @@ def cell_variances(variance: Array, df: Array, *, how: Variance, side: NDArray[n
         how: 'welch', 'pooled' (over all cells) or 'moderated': (d0 s0^2 + d s^2) / (d0 + d) on d0 +
             d degrees of freedom, with d0 and s0^2 from the mean and scatter of log s^2 over the
             cells of a side (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1), sections 3 and 6.2).
-        side: integer label, of treatments and baseline, of the cells that lend to one another,
-        shape (cells,); all of them if
-            None.
+        side: integer label of treatment or baseline, shape (cells,); cells of one side lend to one
+            another. All cells are one side if None.
     """
     usable = np.isfinite(variance) & (variance > 0.0) & (df > 0.0)
     drawn, drawn_df = np.where(usable, variance, np.nan), np.where(usable, df, 0.0)

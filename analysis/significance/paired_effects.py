@@ -90,7 +90,7 @@ class PairedEffects:
     def sentence(self, row: int | pd.Series) -> str:
         """One row of `table` (or of `overall`) as a sentence; an integer is a position in `table`."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
-        where = "".join(f" {_condition(name, cells[name])}" for name in self.by if name in cells.index)
+        where = "".join(f" {condition(name, cells[name])}" for name in self.by if name in cells.index)
         outcome = self.outcome_title
         claim = f"{self.subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+.3f}"
         if pd.isna(cells["low"]):
@@ -135,7 +135,7 @@ def _units(cells: pd.Series) -> str:
     return f"{cells['n_groups']} independent {noun}"
 
 
-def _condition(name: str, value: object) -> str:
+def condition(name: str, value: object) -> str:
     if name == "finetune_images":
         return f"at {format_setting(value)} labels"
     if name == "pretrain_images":

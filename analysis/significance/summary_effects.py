@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.formatting import format_setting, p_value, percent
-from analysis.significance.paired_effects import _condition as condition
+from analysis.significance.paired_effects import condition
 
 
 @dataclass(frozen=True, kw_only=True)

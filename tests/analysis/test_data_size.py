@@ -13,10 +13,11 @@ from scipy.stats import ttest_1samp
 from analysis import AnalysisError, paired_effects
 from analysis.data_size import data_interaction, more_data_effects, saturation
 from analysis.data_size.grid import size_grid
-from analysis.data_size.pooling import equivalence_p, mean_over
+from analysis.data_size.pooling import mean_over
 from analysis.data_size.run_error import run_error
 from analysis.data_size.trend import trend_within
 from analysis.overfitting import split_by_overfitting
+from analysis.significance.equivalence import tost
 
 PARAMETERS = {"49M": 48.96e6, "87M": 86.89e6, "195M": 195.20e6, "655M": 655.21e6, "1.06B": 1060.98e6}
 IMAGES = {"ImageNet-1K 10%": 128_117, "ImageNet-1K 20%": 256_233, "ImageNet-1K 50%": 640_584, "ImageNet-1K": 1_281_167, "ImageNet-22K": 14_197_122}
@@ -110,7 +111,7 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     values = np.array([0.001, 0.002, -0.001, 0.0005])
     oracle = max(ttest_1samp(values, 0.004, alternative="less").pvalue, ttest_1samp(values, -0.004, alternative="greater").pvalue)
     assert mean_over(values, "encoder", margin=0.004, level=0.95)[4] == pytest.approx(oracle, abs=1e-12)
-    assert equivalence_p(0.0, 1.0, 5, 100.0) < 1e-8
+    assert tost(0.0, 1.0, 5, margin=100.0).p_tost < 1e-8
 
 
 def test_equal_differences_and_one_encoder_give_no_interval_and_say_why() -> None:

@@ -13,8 +13,11 @@ import pytest
 
 from analysis import AnalysisError, findings, load_published
 from analysis.claims.__main__ import main
-from analysis.claims.finding import Finding, Findings
-from analysis.claims.rules import for_every_cell
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.contrasts import contrast_rows
+from analysis.claims.finding import Estimate, Finding, Findings, Question
+from analysis.claims.findings import all_questions
+from analysis.claims.rules import for_every_cell, for_one
 from benchmarks.statistics.grids import Noise, simulate_grid
 
 QUIET = Noise(seed=0.001, pretraining=0.001, intermediate=0.001, run=0.001)
@@ -296,3 +299,34 @@ def test_the_command_answers_a_mistake_in_one_sentence(arguments: list[str], mes
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_a_claim_of_ones_own_is_asked_like_any_other(study) -> None:
+    def gain_of_labels(table: ClaimTable) -> list[Finding]:
+        few, many = (table.find(pretrain_images=0, intermediate="none", finetune_images=size) for size in (60, 600))
+        if few is None or many is None:
+            raise AnalysisError("the table lacks one of the two numbers of labels: run it.")
+        rows, mean = contrast_rows(table, [("from 60 to 600", {many: 1.0, few: -1.0})], spread="sd")
+        estimate = Estimate(what="gain", value=mean.value, low=mean.low, high=mean.high, level=table.level, unit=table.outcome_name)
+        return [
+            Finding(
+                identity="labels-help",
+                topic="Labels",
+                claim="More labels help.",
+                source="",
+                verdict=for_one(mean.value, mean.p, table.better),
+                sentence="More labels help.",
+                estimate=estimate,
+                p=mean.p,
+                p_adjusted=np.nan,
+                n=mean.n,
+                rows=rows,
+            )
+        ]
+
+    mine = Question("Do labels help?", gain_of_labels)
+    found = findings(study(), questions=(*all_questions(), mine))
+    assert found["labels-help"].verdict == "supported"
+    assert len(found) == len(findings(study())) + 1
+    alone = findings(study(labels=(60,)), questions=(mine,))
+    assert alone.unanswered == (("Do labels help?", "the table lacks one of the two numbers of labels: run it."),)
