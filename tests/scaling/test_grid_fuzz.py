@@ -95,11 +95,11 @@ def test_whatever_is_done_to_a_grid_it_is_one_sentence_or_a_grid(grid_file: Path
                 make_plan(grid, small_data)
             seen["planned"] += 1
         except InputError as error:
-            said = str(error)
-            assert said.strip()
-            assert "\n" not in said
-            assert len(said) < 900
-            assert "grid.yaml" in said or "Data for" in said
+            message = str(error)
+            assert message.strip()
+            assert "\n" not in message
+            assert len(message) < 900
+            assert "grid.yaml" in message or "Data for" in message
             seen["refused"] += 1
 
     refuses_or_reads()
@@ -111,8 +111,8 @@ def test_the_command_ends_with_2_and_starts_nothing(grid_file: Path, tmp_path: P
     kept = [line for line in grid_file.read_text().splitlines(keepends=True) if not line.startswith(damage.partition(":")[0] + ":")]
     grid_file.write_text("".join(kept) + damage)
     assert main([str(grid_file), "--out", str(tmp_path / "study"), "--data", str(tmp_path)]) == 2
-    said = capsys.readouterr().err.strip()
-    assert said
-    assert "Traceback" not in said
-    assert "\n" not in said
+    message = capsys.readouterr().err.strip()
+    assert message
+    assert "Traceback" not in message
+    assert "\n" not in message
     assert not (tmp_path / "study").exists()

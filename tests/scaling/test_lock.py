@@ -46,8 +46,8 @@ def test_the_second_launch_refuses_and_names_the_first(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
-        said = f"Another launch is working on .* \\(process {first.pid} on .*, since .*\\): wait for it, or stop it"
-        with pytest.raises(InputError, match=said), locked(tmp_path):
+        message = f"Another launch is working on .* \\(process {first.pid} on .*, since .*\\): wait for it, or stop it"
+        with pytest.raises(InputError, match=message), locked(tmp_path):
             pass
         first.kill()
     with locked(tmp_path):  # the lock went with the process
