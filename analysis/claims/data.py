@@ -210,8 +210,8 @@ def saturation_findings(study: ClaimTable) -> list[Finding]:
     trends: list[tuple[Any, str]] = [(row, text) for (_, row), text in zip(found.trends.iterrows(), sentences, strict=True)]
     for trend, what in (("length", "longer training"), ("params", "bigger models")):
         rows = [(row, text) for row, text in trends if row["trend"] == trend]
-        # Encoders that were not trained on the same sizes move the point by that alone: then only
-        # the sizes that all have can tell.
+        # Encoders trained on different sizes move the point by that alone, so only the sizes that
+        # all of them have are used where there are such.
         clean = [(row, text) for row, text in rows if "differ in the sizes" not in str(row["note"])] or rows
         if not clean:
             continue

@@ -52,7 +52,7 @@ class Finding:
     source: str
     """Who makes the claim and where; '' where nobody does and it is asked of every study."""
     verdict: Verdict
-    """'supported' or 'refuted' by tests at 5% after correction; 'open' where the data cannot tell."""
+    """'supported' or 'refuted' by tests at 5% after correction; 'open' where they do not decide."""
     sentence: str
     """What a paper would print: the effect, its interval, p, and n."""
     estimate: Estimate | None

@@ -75,8 +75,8 @@ def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding
         topic=TOPIC,
         source="",
         claim="The error has a floor above zero that neither more labels nor more pre-training passes.",
-        # Never decided: on data from a law without a floor, bent or logarithmic, both of these laws
-        # saw one for sure, as they know no other end.
+        # Never decided: on simulated data without a floor (bent or logarithmic) both laws found one
+        # with certainty, because they can end in no other way.
         verdict="open",
         sentence=cleaned(
             f"If the law of effective data holds beyond these sizes, the floor of the error is {floors[0]}; by the multiplicative law it is "

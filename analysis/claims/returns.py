@@ -12,7 +12,7 @@ from analysis.claims.contrasts import Contrast, Weights, contrast_rows
 from analysis.claims.finding import Estimate, Finding, Question
 from analysis.claims.pretraining import CLAIMED
 from analysis.claims.rules import for_one, format_estimate, tally
-from analysis.claims.wording import both_readings, cells_in_words, cleaned
+from analysis.claims.wording import both_readings, cleaned, describe_cell
 from analysis.errors import AnalysisError
 from analysis.formatting import format_setting
 from analysis.runs.matching import PRETRAIN
@@ -198,7 +198,7 @@ def _worth(study: ClaimTable, weights: Weights) -> float:
 
 
 def _label(study: ClaimTable, series: Sequence[tuple[float, int]], factor: str) -> str:
-    return cells_in_words(study.cells, series[0][1], without=(factor, *FOLLOWS[factor]))
+    return describe_cell(study.cells, series[0][1], without=(factor, *FOLLOWS[factor]))
 
 
 def _reading(study: ClaimTable, spread: Spread) -> str:

@@ -24,7 +24,7 @@ ORDER = ("encoder", "pretrain_images", "finetune_images", "intermediate")  # nam
 COLUMNS = {"equal finetune_images": "equal numbers of labels", **{name: column.title for name, column in RUN_COLUMNS.items() if "_" in name}}
 
 
-def cells_in_words(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = ()) -> str:
+def describe_cell(cells: pd.DataFrame, cell: int, *, without: Sequence[str] = ()) -> str:
     """A cell's distinguishing settings that are not in `without`: '45,000 pre-training images, 250
     labels'.
     """

@@ -64,7 +64,7 @@ class CorrelationDifference:
     note: str
     """What cannot be concluded, and why; empty where nothing is amiss."""
     sentence: str
-    """The comparison in words."""
+    """The comparison as a sentence."""
 
 
 def compare_correlations(

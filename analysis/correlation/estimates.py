@@ -126,12 +126,22 @@ def _part(design: Array | None, rows: NDArray[np.int64]) -> Array | None:
     return None if design is None else design[rows]
 
 
+def add_by_cluster(total: Array, matrix: Array, cluster: Labels, there: Labels, start: Labels) -> None:
+    """Adds to `total`, (clusters, clusters), what the pairs in `matrix`, (rows, n), sum to by cluster.
+
+    Runs of one cluster stand together, from `start` on for each cluster in `there`, so that sums
+    over clusters are sums of neighbours; a matrix product would cost clusters times more. `cluster`
+    holds the labels of the rows.
+    """
+    summed = np.zeros((matrix.shape[0], len(total)))
+    summed[:, there] = np.add.reduceat(matrix, start, axis=1)
+    np.add.at(total, cluster, summed)
+
+
 def _kendall(x: Array, y: Array, cluster: Labels, strata: Labels) -> Array:
     """Tau-b of all pairs inside one stratum, and of those without each cluster."""
     clusters = int(cluster.max()) + 1
     sums = np.zeros((3, clusters, clusters))  # concordance, pairs untied in x, pairs untied in y
-    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a
-    # matrix product would cost clusters times more.
     order = np.argsort(cluster, kind="stable")
     x, y, strata, cluster = x[order], y[order], strata[order], cluster[order]
     there, start = np.unique(cluster, return_index=True)
@@ -142,9 +152,7 @@ def _kendall(x: Array, y: Array, cluster: Labels, strata: Labels) -> Array:
         of_x = np.sign(x[rows, None] - x[None, :]) * together
         of_y = np.sign(y[rows, None] - y[None, :]) * together
         for place, matrix in enumerate((of_x * of_y, np.abs(of_x), np.abs(of_y))):
-            summed = np.zeros((matrix.shape[0], clusters))
-            summed[:, there] = np.add.reduceat(matrix, start, axis=1)
-            np.add.at(sums[place], cluster[rows], summed)
+            add_by_cluster(sums[place], matrix, cluster[rows], there, start)
     total = sums.sum(axis=(1, 2))
     without = total[:, None] - sums.sum(axis=1) - sums.sum(axis=2) + np.diagonal(sums, axis1=1, axis2=2)
     concordance, untied_x, untied_y = np.column_stack([total, without])

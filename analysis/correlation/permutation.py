@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.correlation.clusters import constant_inside
-from analysis.correlation.estimates import Array, Labels, basis, ranks, ranks_inside, residual
+from analysis.correlation.estimates import Array, Labels, add_by_cluster, basis, ranks, ranks_inside, residual
 
 FEWEST = 20  # placings below which p cannot be under 0.05
 FEWEST_IN_SEED = 100
@@ -112,8 +112,6 @@ def _pairs_of_clusters(y: Array, cluster: Labels, strata: Labels | None) -> tupl
     inside = np.zeros(len(y), dtype=np.int64) if strata is None else strata
     clusters = int(cluster.max()) + 1
     of_y, pairs, untied = np.zeros((clusters,) * 2), np.zeros((clusters,) * 2), 0.0
-    # Runs of one cluster stand together, so that sums over clusters are sums of neighbours; a
-    # matrix product would cost clusters times more.
     order = np.argsort(cluster, kind="stable")
     y, inside, cluster = y[order], inside[order], cluster[order]
     there, start = np.unique(cluster, return_index=True)
@@ -123,8 +121,6 @@ def _pairs_of_clusters(y: Array, cluster: Labels, strata: Labels | None) -> tupl
         together = inside[rows, None] == inside[None, :]
         signs = np.sign(y[rows, None] - y[None, :]) * together
         for total, matrix in ((of_y, signs), (pairs, together.astype(np.float64))):
-            summed = np.zeros((matrix.shape[0], clusters))
-            summed[:, there] = np.add.reduceat(matrix, start, axis=1)
-            np.add.at(total, cluster[rows], summed)
+            add_by_cluster(total, matrix, cluster[rows], there, start)
         untied += float(np.abs(signs).sum())
     return of_y, pairs, untied

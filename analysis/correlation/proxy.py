@@ -33,11 +33,11 @@ class ProxyQuality:
     """How well a choice by loss does. Make one with `analysis.proxy_quality`."""
 
     loss: str
-    """The column whose lowest value chooses."""
+    """The loss: the run with its lowest value is chosen."""
     score: str
     """The column that is to be high, or low where its documentation says that lower is better."""
     within: tuple[str, ...]
-    """Columns inside whose combinations of values runs were compared."""
+    """Only runs with equal values of these columns were compared."""
     level: float
     """Nominal coverage of the intervals."""
     proxies: dict[str, str]

@@ -19,7 +19,7 @@ class Correlation:
     y: str
     """Second column."""
     within: tuple[str, ...]
-    """Columns inside whose combinations of values it was also computed."""
+    """Columns that define groups: it was also computed within each."""
     given: tuple[str, ...]
     """Columns that were held fixed: the correlations are partial."""
     adjusted: tuple[str, ...]
@@ -51,11 +51,12 @@ class Correlation:
     paradox).
     """
     signs_differ_beyond_doubt: tuple[str, ...]
-    """The groups among them whose interval excludes zero, as the pooled one does on its side; not
-    adjusted for the number of groups.
+    """The groups among them whose interval excludes zero, where the pooled one does too.
+
+    Not adjusted for the number of groups.
     """
     sentence: str
-    """The pooled Pearson correlation in words, with a warning where signs differ."""
+    """The pooled Pearson correlation as a sentence, with a warning where signs differ."""
 
 
 def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:

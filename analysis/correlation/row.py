@@ -35,9 +35,9 @@ class Sample:
     """Of the run; None where the table does not say."""
     covariates: Covariates | None
     x_name: str = "the loss"
-    """What x is, in words."""
+    """What notes call x."""
     unit: str = "pre-training"
-    """What a cluster is, in words."""
+    """What notes call a cluster."""
     strata: Labels | None = None
     """Groups whose means are removed, from 0; None for the plain correlation."""
     levels: pd.DataFrame | None = None

@@ -62,7 +62,7 @@ class DataInteraction:
     squares).
     """
     confounded: tuple[str, ...]
-    """Sentences: what the grid cannot tell apart."""
+    """Sentences: what the grid cannot separate."""
 
     def sentences(self) -> list[str]:
         """Sentences on the interactions with data, then on what is confounded."""

@@ -25,7 +25,7 @@ class RunError:
     degrees: float
     """Degrees of freedom; infinite where stated by the caller."""
     source: str
-    """In words."""
+    """Where it comes from, as a clause."""
 
 
 def run_error(runs: pd.DataFrame, grid: SizeGrid, *, run_sd: float | None = None, smooth: NDArray[np.bool_] | None = None) -> RunError:

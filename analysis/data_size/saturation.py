@@ -37,7 +37,7 @@ class Saturation:
     level: float
     """Nominal coverage of the sets."""
     error: str
-    """What the sets rest on, in words."""
+    """Where the error of a run comes from, on which the sets rest."""
     table: pd.DataFrame
     """One row per cell: encoder, length, the other settings that vary, n_sizes, saturates_at
     (smallest size after which no larger one gains the margin; images), gain_left (largest gain of a

@@ -40,7 +40,7 @@ class MoreDataEffects:
     margin: float | None
     """Difference that counts as none, in the unit of the outcome; None if none was stated."""
     error: str
-    """What the intervals of `table` rest on, in words."""
+    """Where the error comes from on which the intervals of `table` rest."""
     table: pd.DataFrame
     """One row per cell and pair of sizes: encoder, length, the other settings that vary, smaller,
     larger (images), is_next (no size between them), is_largest (larger is the cell's largest),

@@ -42,7 +42,7 @@ class PhaseRelations:
     level: float
     """Nominal coverage of the intervals."""
     adjusted_for: tuple[str, ...]
-    """Columns whose combinations of values have an intercept of their own."""
+    """Columns whose every combination of values has its own intercept."""
     table: pd.DataFrame
     """One row for 'all', 'falling', 'overfitting' and 'difference' (overfitting - falling): phase,
     n (runs), clusters (settings), r (Pearson; for the difference, of r), r_low, r_high, slope (unit

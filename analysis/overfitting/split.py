@@ -40,7 +40,7 @@ class OverfittingSplit:
     noise_degrees: int
     """Degrees of freedom of noise_sd."""
     series: pd.DataFrame
-    """One row per series: the columns that tell series apart, n_lengths, n_runs, least_at (length
+    """One row per series: the columns that distinguish series, n_lengths, n_runs, least_at (length
     with the least loss), change_point (that length if the series overfits, else NaN), least_loss,
     rise (largest loss after least_at minus the least; 0 if it is the last), allowed_rise, label
     ('falling', 'overfitting', or missing where nothing can be determined), note.

@@ -243,7 +243,7 @@ def read_columns(folder: Path, part: Literal["runs", "stages"]) -> dict[str, dic
     try:
         read = {name: _column(name, entry) for name, entry in json.loads(file.read_text(encoding="utf-8"))[part].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise AnalysisError(f"{file} does not document columns ({error}): remove it, or let python -m scaling.status write it again.") from None
+        raise AnalysisError(f"{file} does not document columns ({error}): remove it, or launch the study again, which writes it.") from None
     return {name: column.to_dict() for name, column in read.items() if column != standard.get(name)}
 
 

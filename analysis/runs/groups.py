@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# A trunk may be the pre-training of its longest branch, so both columns name things of one kind.
+# A trunk may be the pre-training of its longest branch, so both columns hold the same kind of id.
 SHARED: tuple[tuple[str, ...], ...] = (("pretrain_id", "trunk_id"), ("intermediate_id",), ("seed",))
 
 

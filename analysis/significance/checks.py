@@ -31,9 +31,9 @@ class Check:
     name: str
     """'normality', 'influence', 'balance' or 'agreement'."""
     passed: bool | None
-    """None where there is too little to tell."""
+    """None where there are too few data for the check."""
     sentence: str
-    """What was found, in plain words."""
+    """The result as a sentence."""
 
 
 def checks(effects: PairedEffects, row: int | pd.Series) -> tuple[Check, ...]:
@@ -84,8 +84,8 @@ def _influence(means: NDArray[np.float64]) -> Check:
     across = int(np.sum((after > ALPHA) != (before > ALPHA)))
     if across:
         ends = f"to between {after.min():.3f} and {after.max():.3f}"
-        # one group fewer also costs a degree of freedom, so a p that crosses is a warning and no
-        # fault of that group
+        # leaving a group out also costs a degree of freedom, so a p that crosses 5% is a warning, and
+        # not the fault of that group
         text = f"leaving out one group keeps the sign but carries p across {ALPHA:g} ({across} of {n} groups do so, {p_value(before)} {ends})"
         return Check(name=name, passed=False, sentence=text)
     return Check(name=name, passed=True, sentence=f"leaving out any one of {n} groups keeps the sign and the side of p = {ALPHA:g}")

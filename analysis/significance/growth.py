@@ -29,7 +29,7 @@ class EffectGrowth:
     intermediate: str
     """The stage."""
     outcome: str
-    """The column, whose unit effect and gain have."""
+    """The column; effect and gain are in its unit."""
     outcome_title: str
     """What sentences call it."""
     given: str

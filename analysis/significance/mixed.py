@@ -137,8 +137,8 @@ def mixed_effect(
     else:
         fit = fit_reml(y, fixed, list(kept.values()))
         estimate, likelihood = float(contrast @ fit.coefficients), fit.log_likelihood
-        # what is shared stays uncertain when it is estimated as zero, or three seeds would pass for
-        # seventy independent pairs
+        # A shared component that is estimated as zero stays uncertain; otherwise three seeds would
+        # count as seventy independent pairs.
         counted = (fit.variances > 0.0) | np.array([*map(_is_shared, kept), True])
         degrees = min(fit.degrees_of_freedom(contrast, counted), float(len(y) - fixed.shape[1]))
         error = fit.freed_standard_error(contrast, counted)
@@ -219,8 +219,8 @@ def _identifiable(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tup
     n = len(fixed)
     left, singular, _ = np.linalg.svd(fixed, full_matrices=False)
     q = left[:, singular > 1e-12 * singular[0]]
-    # All that is asked are lengths and angles of covariance matrices, taken as vectors; they come
-    # from counts by level and need no n x n matrix.
+    # Only lengths and angles of covariance matrices, taken as vectors, are needed; they follow from
+    # counts by level without an n x n matrix.
     levels = {name: ComponentLevels.of(label, q) for name, label in sources.items()}
     noise = float(n - q.shape[1]) ** 0.5  # length of the projection itself, the covariance of a single pair
     kept: dict[str, Labels] = {}
@@ -229,7 +229,7 @@ def _identifiable(sources: dict[str, Labels], fixed: NDArray[np.float64]) -> tup
     for name, label in sources.items():
         twin = next((other for other in kept if _same(kept[other], label)), None)
         if twin is not None:
-            # two names of one partition: the one that acts on more pairs stands for both
+            # one partition under two names: keep the one that acts on more pairs
             better = label if (label >= 0).sum() > (kept[twin] >= 0).sum() else kept[twin]
             kept = {(f"{one} and {name}" if one == twin else one): (better if one == twin else old) for one, old in kept.items()}
             continue

@@ -14,7 +14,7 @@ class PairedEffects:
     """Differences between runs that are equal but for one factor. From `analysis.paired_effects`."""
 
     factor: str
-    """The column whose change is studied."""
+    """The column that differs between treatment and baseline."""
     baseline: object
     """Its value in the runs that are compared against."""
     treatments: tuple[object, ...]
@@ -24,8 +24,9 @@ class PairedEffects:
     outcome_title: str
     """What sentences call it."""
     by: tuple[str, ...]
-    """Columns of whose values every combination has a row: those asked for, then settings that vary
-    and must not be mixed.
+    """Columns that define the rows, one per combination of their values.
+
+    Those asked for, then settings that vary and must not be mixed.
     """
     level: float
     """Nominal coverage of the intervals."""

@@ -15,7 +15,7 @@ class SummaryEffects:
     """Differences between cells with only mean, spread and number of runs. From `summary_effects`."""
 
     factor: str
-    """The column whose change is studied."""
+    """The column that differs between treatment and baseline."""
     baseline: object
     """Its value in the cells that are compared against."""
     treatments: tuple[object, ...]
@@ -25,7 +25,7 @@ class SummaryEffects:
     outcome_title: str
     """What sentences call it."""
     by: tuple[str, ...]
-    """Columns of whose values every combination has a row."""
+    """Columns that define the rows: one row per combination of their values."""
     level: float
     """Nominal coverage of the intervals."""
     spread: str

@@ -57,7 +57,7 @@ def test_the_columns_that_a_study_documents_itself_come_with_its_table(study, tm
 def test_a_columns_file_that_cannot_be_read_is_named(study, tmp_path: Path, text: str) -> None:
     study().to_parquet(tmp_path / "runs.parquet")
     (tmp_path / "columns.json").write_text(text)
-    with pytest.raises(AnalysisError, match=r"columns\.json does not document columns \(.*remove it, or let python -m scaling.status write it"):
+    with pytest.raises(AnalysisError, match=r"columns\.json does not document columns \(.*remove it, or launch the study again, which writes it"):
         load_runs(tmp_path)
 
 
