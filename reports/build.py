@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.watch:
             # Each line at once, also into a file or a pipe: one reads them while the watch goes on.
-            watch(options.folder[0], options.out, every_s=options.every, template=options.template, say=partial(print, flush=True))
+            watch(options.folder[0], options.out, every_s=options.every, template=options.template, log=partial(print, flush=True))
             return 0
         if options.figures is not None:
             written = write_figures(_page(options), options.figures, kind=options.format or FORMATS[0])

@@ -11,7 +11,7 @@ from typing import Any
 from reports.pictures import BUDGET_BYTES, RANKS, Gallery, PictureRow, Stage, Tile, bytes_of, found_pictures, source_of
 from reports.theme import decimals
 
-TOLD = {"truth", "prediction", "probability"}
+NEEDED_KEYS = {"truth", "prediction", "probability"}
 MOST_IMAGES = 3
 """Of the same images for every stage: as many as stand side by side, each with its words."""
 
@@ -58,7 +58,7 @@ def _gallery(stages: Iterable[tuple[str, Path]], choose: Any, lead: Any) -> Gall
 
 def _row(stage: Stage, choose: Any, lead: Any) -> PictureRow:
     label, index, folder = stage
-    items = [item for item in index["items"] if set(item) >= TOLD]
+    items = [item for item in index["items"] if set(item) >= NEEDED_KEYS]
     tiles = []
     for item in choose(items):
         caption = f"{lead(item)}{_named(item)}"

@@ -80,11 +80,11 @@ def completeness_sentence(study: ReportData, states: pd.DataFrame) -> str:
     counts = {state: int((states["state"] == state).sum()) for state in STATES}
     if counts["done"] == len(states) > 0:
         return f"Complete: all {len(states)} runs are finished."
-    words = {"failed": "failed", "blocked": "blocked by a stage that failed", "missing": "not run yet"}
-    parts = [f"{counts[state]} {text}" for state, text in words.items() if counts[state]]
-    said = f"Not complete: {counts['done']} of {len(states)} runs are finished; {', '.join(parts)}."
+    labels = {"failed": "failed", "blocked": "blocked by a stage that failed", "missing": "not run yet"}
+    parts = [f"{counts[state]} {text}" for state, text in labels.items() if counts[state]]
+    phrase = f"Not complete: {counts['done']} of {len(states)} runs are finished; {', '.join(parts)}."
     failed = unfinished_reasons(study).loc[lambda table: table["state"] == "failed"]
     if len(failed):
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        said += f" Failed: {failed['stage_id'].iloc[0]}{more}: {failed['reason'].iloc[0]}"
-    return said
+        phrase += f" Failed: {failed['stage_id'].iloc[0]}{more}: {failed['reason'].iloc[0]}"
+    return phrase

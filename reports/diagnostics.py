@@ -91,11 +91,11 @@ def _tables(wanted: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Diagnosti
             continue
         probe = values["probe"] or {}
         cka = values.get("cka", {})
-        told: dict[str, Any] = {name: float(values["measures"][name]) for name in NUMBERS}
-        told |= {"probe": probe.get("test_accuracy"), "probe_se": probe.get("test_accuracy_se")}
-        told |= {"probe_untrained": ((values.get("random") or {}).get("probe") or {}).get("test_accuracy")}
-        told |= {"floor": probe.get("floor"), "place_floor": probe.get("place_floor")}
-        rows.append(place | {"stage_id": identity} | told | {"cka_parent": cka.get("parent"), "cka_random": cka.get("random")})
+        measured: dict[str, Any] = {name: float(values["measures"][name]) for name in NUMBERS}
+        measured |= {"probe": probe.get("test_accuracy"), "probe_se": probe.get("test_accuracy_se")}
+        measured |= {"probe_untrained": ((values.get("random") or {}).get("probe") or {}).get("test_accuracy")}
+        measured |= {"floor": probe.get("floor"), "place_floor": probe.get("place_floor")}
+        rows.append(place | {"stage_id": identity} | measured | {"cka_parent": cka.get("parent"), "cka_random": cka.get("random")})
         similarity += [place | {"distance": int(one["distance"]), "similarity": float(one["similarity"])} for one in values["similarity_by_distance"]]
         uniform = {"uniform": float(values["uniform_attention_distance_px"])}
         attention += [place | {"layer": int(one["layer"]), "distance": float(one["mean"])} | uniform for one in values["attention_distance_px"]]

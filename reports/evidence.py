@@ -166,13 +166,13 @@ def _effects_of(question: Callable[..., PairedEffects], score: Score) -> Callabl
     without points says nothing.
     """
 
-    def asked(runs: pd.DataFrame) -> PairedEffects:
+    def with_pairs(runs: pd.DataFrame) -> PairedEffects:
         effects = question(runs, outcome=score.column)
         if effects.table.empty:
             raise AnalysisError(f"No two finished runs differ in {effects.factor} alone.")
         return effects
 
-    return asked
+    return with_pairs
 
 
 def _parts(runs: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

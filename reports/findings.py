@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FEWEST_HEADLINES = 3
 MOST_HEADLINES = 5
-CHECK_WORDS = {True: "passed", False: "failed", None: "not known"}
+CHECK_LABELS = {True: "passed", False: "failed", None: "not known"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def statement_of(finding: Finding) -> Statement:
         source=finding.source,
         sentence=sentence(finding.sentence),
         facts=tuple((term, value) for term, value in _measures(finding) if value),
-        checks=tuple((CHECK_WORDS[check.passed], sentence(check.sentence)) for check in finding.checks),
+        checks=tuple((CHECK_LABELS[check.passed], sentence(check.sentence)) for check in finding.checks),
     )
 
 
@@ -98,7 +98,7 @@ def topics_of(findings: Findings) -> tuple[Topic, ...]:
     return tuple(Topic(heading=topic, statements=tuple(statement_of(one) for one in findings if one.topic == topic)) for topic in order)
 
 
-def estimate_words(estimate: Estimate) -> str:
+def formatted_estimate(estimate: Estimate) -> str:
     """'+0.031 mIoU (95% interval +0.025 to +0.037)', with the digits that the interval's width
     justifies.
     """
@@ -114,16 +114,16 @@ def estimate_words(estimate: Estimate) -> str:
 
 def _effect(estimate: Estimate) -> tuple[str, str]:
     """('+0.031 mIoU', '95% interval +0.025 to +0.037: mean difference in mIoU'), the words of
-    `estimate_words` in two parts.
+    `formatted_estimate` in two parts.
     """
-    value, interval = estimate_words(estimate).split(" (", 1)
+    value, interval = formatted_estimate(estimate).split(" (", 1)
     return value, f"{interval.removesuffix(')')}: {estimate.what}"
 
 
 def _measures(finding: Finding) -> list[tuple[str, str]]:
     estimate = finding.estimate
     return [
-        (estimate.what.capitalize() if estimate.what.islower() else estimate.what, estimate_words(estimate)) if estimate else ("", ""),
+        (estimate.what.capitalize() if estimate.what.islower() else estimate.what, formatted_estimate(estimate)) if estimate else ("", ""),
         ("p, uncorrected", _p(finding.p) if np.isfinite(finding.p) else "no test"),
         ("p, corrected over all findings", _p(finding.p_adjusted) if np.isfinite(finding.p_adjusted) else ""),
         ("n", finding.n),
@@ -138,5 +138,5 @@ def _p(p: float) -> str:
 def verdict_counts(findings: Findings) -> str:
     """'5 claims supported, 2 refuted, 1 open'."""
     counts = [(word, sum(one.verdict == word for one in findings)) for word in ("supported", "refuted", "open")]
-    said = ", ".join(f"{number} {word}" for word, number in counts if number)
-    return f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {said}." if said else ""
+    text = ", ".join(f"{number} {word}" for word, number in counts if number)
+    return f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {text}." if text else ""

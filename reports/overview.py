@@ -15,10 +15,10 @@ def study_sentence(study: ReportData) -> str:
     if table.empty:
         return f"The study {study.name} plans no run."
     seeds = int(table.groupby("cell_id")["seed"].nunique().max()) if "cell_id" in table.columns else int(table["seed"].nunique())
-    return f"{settings_words(table)}; {seeds} {'seed' if seeds == 1 else 'seeds'} a cell."
+    return f"{settings_phrase(table)}; {seeds} {'seed' if seeds == 1 else 'seeds'} a cell."
 
 
-def settings_words(table: pd.DataFrame) -> str:
+def settings_phrase(table: pd.DataFrame) -> str:
     """What the rows of a table vary: encoders, labels, pre-training, and the intermediate stage."""
     encoders = joined([str(name) for name in table["encoder"].dropna().unique()])
     labels = joined([count(size) for size in sorted(table["finetune_images"].unique())])
@@ -50,9 +50,9 @@ def cost_sentence(study: ReportData) -> str:
     if not done:
         return "Nothing to count yet: no stage is finished."
     parts = []
-    for column, words in (("gpu_hours", "GPU hours"), ("cpu_hours", "CPU core hours")):
+    for column, unit in (("gpu_hours", "GPU hours"), ("cpu_hours", "CPU core hours")):
         if column in stages.columns:
-            parts.append(f"{_hours(float(stages[column].fillna(0).sum()))} {words}")
+            parts.append(f"{_hours(float(stages[column].fillna(0).sum()))} {unit}")
     if "train_s" in stages.columns:
         parts.append(f"{_hours(float(stages['train_s'].fillna(0).sum()) / 3600)} hours if the stages ran one after another")
     return f"{joined(parts)}, for {count(done)} finished {'stage' if done == 1 else 'stages'}."

@@ -98,8 +98,8 @@ def ranked_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
         ReportError: if an examples/index.json is there and cannot be read.
     """
     present, _ = found_pictures(stages, "examples")
-    told = {"rank", "miou", "place", "of"}
-    by_rank = [(label, {item["rank"]: item for item in index["items"] if told <= set(item)}, index, folder) for label, index, folder in present]
+    needed = {"rank", "miou", "place", "of"}
+    by_rank = [(label, {item["rank"]: item for item in index["items"] if needed <= set(item)}, index, folder) for label, index, folder in present]
     rows, without = [], []
     for label, items, index, folder in by_rank:
         if set(RANKS) <= set(items):
@@ -181,7 +181,7 @@ def _rows(present: list[Stage], captions: list[str], shared: tuple[str, ...], ow
     return (*plain, *(PictureRow(label=stage[0], tiles=_tiles(stage, captions, own, f"{own}, {stage[0]}")) for stage in present))
 
 
-def _tiles(stage: Stage, captions: list[str], column: str, words: str) -> tuple[Tile, ...]:
+def _tiles(stage: Stage, captions: list[str], column: str, what: str) -> tuple[Tile, ...]:
     _, index, folder = stage
     columns: list[str] = index["columns"]
     position = 100 * columns.index(column) / max(len(columns) - 1, 1)
@@ -189,7 +189,7 @@ def _tiles(stage: Stage, captions: list[str], column: str, words: str) -> tuple[
     tiles = []
     for caption in captions:
         score = _score(items[caption]) if column == "prediction" else ""
-        tiles.append(Tile(source=source_of(folder, items[caption]), position=position, alternative=f"{caption}: {words}{score}"))
+        tiles.append(Tile(source=source_of(folder, items[caption]), position=position, alternative=f"{caption}: {what}{score}"))
     return tuple(tiles)
 
 

@@ -87,8 +87,8 @@ def of_task(study: ReportData, task: str | None) -> tuple[ReportData, str]:
         return table.loc[table["finetune_task"] == chosen].reset_index(drop=True) if "finetune_task" in table.columns else table
 
     others = [one for one in tasks if one != chosen]
-    said = (
+    text = (
         f"This page is about {chosen}. The study also holds runs of {joined(others)}, which have a score of their own and are left out of findings "
         f"and figures: python -m reports.build runs/{study.folder.resolve().name} --task {others[0]} writes a page about them."
     )
-    return replace(study, runs=part(study.runs), planned=None if study.planned is None else part(study.planned)), said
+    return replace(study, runs=part(study.runs), planned=None if study.planned is None else part(study.planned)), text

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ PANEL_SETTINGS = (
     "finetune_source",
     "finetune_recipe",
 )
-PANEL_WORDS = {
+PANEL_TITLES = {
     "encoder": "encoder",
     "intermediate": "intermediate stage",
     "intermediate_source": "intermediate data",
@@ -41,22 +42,22 @@ def varying(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column in table.columns and table[column].nunique(dropna=True) > 1]
 
 
-def telling(whole: pd.DataFrame) -> list[str]:
+def separating_settings(whole: pd.DataFrame) -> list[str]:
     """The settings that tell apart the series and panels of `whole`; those that merely follow from
     another are left out.
     """
     pretrained = whole.loc[whole["pretrain_images"] > 0]
     staged = whole.loc[whole["intermediate"] != "none"]
-    told = ["pretrain_images"] if whole["pretrain_images"].nunique() > 1 else []
+    settings = ["pretrain_images"] if whole["pretrain_images"].nunique() > 1 else []
     sizes = pretrained["pretrain_images"].nunique()
     for name in varying(pretrained, [name for name in SERIES_SETTINGS if name != "pretrain_images"]):
         # One length for each size, say, tells no two series apart.
         if len(pretrained[["pretrain_images", name]].drop_duplicates()) > sizes:
-            told.append(name)
+            settings.append(name)
     # The data of an intermediate stage are missing or 0 for 'none', which is no second value.
     own = ("intermediate_source", "intermediate_images", "intermediate_recipe")
-    told += varying(whole, [name for name in PANEL_SETTINGS if name not in own])
-    return told + varying(staged, own)
+    settings += varying(whole, [name for name in PANEL_SETTINGS if name not in own])
+    return settings + varying(staged, own)
 
 
 def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
     else of the pre-training varies; `panel` is '' where nothing but series, labels and seeds varies.
     The grid's own arms are told apart as `_place_of_arms` says.
     """
-    settings = telling(whole)
+    settings = separating_settings(whole)
     extra = [name for name in settings if name in SERIES_SETTINGS and name != "pretrain_images"]
     split = [name for name in settings if name in PANEL_SETTINGS]
     place = _place_of_arms(whole, ["pretrain_images", *extra], split) if "arm" in table.columns else ""
@@ -142,20 +143,23 @@ def _series_name(row: Mapping[Hashable, Any], extra: Sequence[str]) -> str:
     images = float(str(row["pretrain_images"]))
     if images == 0:
         return NO_PRETRAINING
-    return ", ".join([count(images), *(str(row[column]) for column in extra if not _is_missing(row.get(column)))])
+    return ", ".join([count(images), *(_formatted(row[column]) for column in extra if not _is_missing(row.get(column)))])
 
 
 def _panel(row: Mapping[Hashable, Any], split: Sequence[str]) -> str:
-    told = [(column, row[column]) for column in split if column in row]
-    return ", ".join(f"{PANEL_WORDS[column]}: {_said(value)}" for column, value in told if not _is_missing(value))
+    settings = [(column, row[column]) for column in split if column in row]
+    return ", ".join(f"{PANEL_TITLES[column]}: {_formatted(value)}" for column, value in settings if not _is_missing(value))
 
 
 def _is_missing(value: object) -> bool:
     return value is None or value != value  # NaN is the one value unequal to itself
 
 
-def _said(value: object) -> str:
-    return count(value) if isinstance(value, (int, float)) else str(value)
+def _formatted(value: object) -> str:
+    """The value as text, numbers in it with separators: '100,000 images'."""
+    if isinstance(value, (int, float)):
+        return count(value)
+    return re.sub(r"(?<![\w.])\d{4,}(?![\w.])", lambda found: count(int(found[0])), str(value))
 
 
 def effects_with_series(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -190,7 +194,7 @@ def spread_out(names: Sequence[str], most: int) -> list[str]:
     return [names[round(place * (len(names) - 1) / (most - 1))] for place in range(most)]
 
 
-def in_words(series: str) -> str:
+def series_phrase(series: str) -> str:
     """A series in running text: 'without pre-training', 'after pre-training on 2,000 images'."""
     if series == NO_PRETRAINING:
         return "without pre-training"

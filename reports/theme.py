@@ -179,6 +179,13 @@ def size_axis(title: str, sizes: pd.Series) -> alt.Axis:
     return alt.Axis(title=title, values=sorted({float(size) for size in sizes}), format="~s", labelOverlap="greedy")
 
 
+def value_scale(domain: tuple[float, float] | None, *, zero: bool = False) -> alt.Scale:
+    """A scale over exactly this range, or chosen by Vega where none is given, from zero if `zero`."""
+    if domain is None:
+        return alt.Scale() if zero else alt.Scale(zero=False)
+    return alt.Scale(nice=False, domain=list(domain)) if zero else alt.Scale(zero=False, nice=False, domain=list(domain))
+
+
 def padded_domain(*values: Sequence[float] | np.ndarray | pd.Series) -> tuple[float, float]:
     """The range of all finite values, 5 % wider on each side, for the panels of one figure to
     share.

@@ -31,7 +31,7 @@ def watch(
     *,
     every_s: float = EVERY_S,
     template: Path | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path | None:
     """Build the report whenever the study has changed, until each of its stages is done, failed or
@@ -47,7 +47,7 @@ def watch(
     """
     place = Path(folder)
     seen: Fingerprint | None = None
-    said = ""
+    last = ""
     written: Path | None = None
     try:
         while True:
@@ -56,21 +56,21 @@ def watch(
             over = now != seen and has_ended(place)
             started = time.monotonic()
             if not is_study(place):
-                said = _once(say, f"Waiting for a study in {place}.", said)
+                last = _once(log, f"Waiting for a study in {place}.", last)
             elif now != seen:
                 try:
                     written = build_report(place, out, template=template, reload_s=None if over else max(1, math.ceil(every_s)))
                     seen = now
-                    said = _once(say, f"Wrote {written} ({_ends(place)}).", "")
+                    last = _once(log, f"Wrote {written} ({_ends(place)}).", "")
                 except Exception as error:  # a file read while it is written can fail in any way; the next look finds it whole
-                    said = _once(say, f"Not built, will try again: {_one_line(error)}", said)
+                    last = _once(log, f"Not built, will try again: {_one_line(error)}", last)
                 else:
                     if over:
                         return written
             # A build that takes long must not take a core from the study that it watches.
             sleep(max(every_s, time.monotonic() - started))
     except KeyboardInterrupt:
-        return _last_build(place, out, template, say) or written
+        return _last_build(place, out, template, log) or written
 
 
 def is_study(folder: Path) -> bool:
@@ -105,16 +105,16 @@ def has_ended(folder: Path) -> bool:
     return bool(collected["state"].isin(ENDED).all()) and set(states["stage_id"]) <= set(collected["stage_id"])
 
 
-def _last_build(place: Path, out: str | Path | None, template: Path | None, say: Callable[[str], None]) -> Path | None:
+def _last_build(place: Path, out: str | Path | None, template: Path | None, log: Callable[[str], None]) -> Path | None:
     if not is_study(place):
-        say(f"Stopped; there was no study in {place} yet.")
+        log(f"Stopped; there was no study in {place} yet.")
         return None
     try:
         written = build_report(place, out, template=template)
     except Exception as error:  # as above
-        say(f"Stopped; the last build failed: {_one_line(error)}")
+        log(f"Stopped; the last build failed: {_one_line(error)}")
         return None
-    say(f"Stopped; wrote {written} once more, so that it no longer reloads ({_ends(place)}).")
+    log(f"Stopped; wrote {written} once more, so that it no longer reloads ({_ends(place)}).")
     return written
 
 
@@ -149,10 +149,10 @@ def _ends(folder: Path) -> str:
     return f"{ended} of {len(stages)} stages have ended"
 
 
-def _once(say: Callable[[str], None], line: str, said: str) -> str:
+def _once(log: Callable[[str], None], line: str, last: str) -> str:
     """Say a line unless it is the one that was said last."""
-    if line != said:
-        say(line)
+    if line != last:
+        log(line)
     return line
 
 

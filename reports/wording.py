@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.runs.columns import RUN_COLUMNS
 from reports.theme import count
+
+_COLUMN = re.compile(rf"(?<![\w'/.=])(?:{'|'.join(name for name in RUN_COLUMNS if '_' in name)})(?![\w'/.=])")
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -18,9 +21,10 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter, a full stop, and true minus signs (and ±) before
-    numbers.
+    """The text with a capital first letter, a full stop, true minus signs (and ±) before numbers, and
+    columns by their titles; a column in quotes keeps its name, which a reader has to type.
     """
+    text = _COLUMN.sub(lambda found: RUN_COLUMNS[found[0]].title, text)
     text = re.sub(r"(?<![\w.])-(?=\d)", "−", text.strip().replace("+-", "±"))
     if not text:
         return ""
@@ -38,7 +42,7 @@ def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[s
     return [sentence(f"{lead} {where[reason]}: {reason}") for reason in reasons]
 
 
-def interval_words(method: str) -> str:
+def interval_note(method: str) -> str:
     """How the bands were made, as analysis says it."""
     return sentence(f"bands: 90% intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
 

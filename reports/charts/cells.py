@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import GREY, finish, positive, size_axis, styles, with_columns
+from reports.theme import GREY, finish, positive, size_axis, styles, value_scale, with_columns
 
 READINGS = ("spread read as SD", "spread read as SE")
 WIDTHS = (5.0, 1.5)
@@ -53,7 +53,7 @@ def cell_score_by_labels(
         scale=alt.Scale(type="log", nice=False, domain=[float(reach.min()) * 0.93, float(reach.max()) * 1.07]),
         axis=size_axis("labelled images in fine-tuning", cells["finetune_images"]),
     )
-    y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
+    y_scale = value_scale(y_domain)
     colour = alt.Color("series:N", scale=colours, title=series_title)
     low = alt.Y("low:Q", scale=y_scale, title=y_title)
     mean = alt.Y("mean:Q", scale=y_scale, title=y_title)
@@ -113,7 +113,7 @@ def gain_per_doubling(
     x = alt.X("step:O", sort=order, title=x_title, axis=axis)
     offset = alt.XOffset("series:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
     colour = alt.Color("series:N", scale=colours, title=series_title)
-    y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
+    y_scale = value_scale(y_domain, zero=True)
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5).encode(y=alt.Y("zero:Q", scale=y_scale, title=y_title))
     layers = [zero]
     if noise is not None and np.isfinite(noise):

@@ -36,7 +36,7 @@ def coverage_map(cells: pd.DataFrame, *, series_names: Sequence[str], series_tit
     cells = cells.assign(
         labels=[count(size) for size in cells["finetune_images"]],
         state=worst,
-        said=[f"{SIGNS[state]} {count(done)}/{count(wanted)}" for state, done, wanted in zip(worst, cells["done"], cells["planned"], strict=True)],
+        printed=[f"{SIGNS[state]} {count(done)}/{count(wanted)}" for state, done, wanted in zip(worst, cells["done"], cells["planned"], strict=True)],
     )
     sizes = [count(size) for size in sorted(set(cells["finetune_images"]))]
     present = [series for series in series_names if series in set(cells["series"])]
@@ -49,6 +49,6 @@ def coverage_map(cells: pd.DataFrame, *, series_names: Sequence[str], series_tit
         *(alt.Tooltip(f"{one}:Q") for one in ("planned", *STATES)),
     ]
     tiles = alt.Chart(cells).mark_rect(stroke="white", strokeWidth=1)
-    words = alt.Chart(cells).mark_text(fontSize=11 if len(sizes) < 8 else 9, color="black")
+    text_layer = alt.Chart(cells).mark_text(fontSize=11 if len(sizes) < 8 else 9, color="black")
     coloured = tiles.encode(x=x, y=y, color=alt.Color("state:N", scale=scale, title="worst run"), tooltip=tooltip)
-    return finish([coloured, words.encode(x=x, y=y, text="said:N")], labels=STATES, height=ROW_HEIGHT * len(present) + 10)
+    return finish([coloured, text_layer.encode(x=x, y=y, text="printed:N")], labels=STATES, height=ROW_HEIGHT * len(present) + 10)

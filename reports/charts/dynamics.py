@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import GREY, PALETTE, finish, positive, styles, with_columns
+from reports.theme import GREY, PALETTE, finish, positive, styles, value_scale, with_columns
 
 TRAINING, HELD_OUT = "training images", "held-out images"
 BAND = ["image_passes", "mean", "low", "high"]
@@ -42,7 +42,7 @@ def training_and_held_out(
     looks: dict[str, tuple[str, list[int]]] = {TRAINING: (PALETTE[1], [5, 3]), HELD_OUT: (PALETTE[0], [1, 0])}
     scale = alt.Scale(domain=kinds, range=[looks[kind][0] for kind in kinds])
     x = _passes(x_domain)
-    y = alt.Y("mean:Q", scale=_scale(y_domain), title=y_title)
+    y = alt.Y("mean:Q", scale=value_scale(y_domain), title=y_title)
     colour = alt.Color("kind:N", scale=scale, title="loss on")
     layers = []
     if len(turns):
@@ -82,7 +82,7 @@ def learning_curves(
     present = [series for series in series_names if series in set(curves["series"])]
     colours, shapes = styles(series_names, present)
     x = _passes(None)
-    y = alt.Y("mean:Q", scale=_scale(y_domain), title=y_title)
+    y = alt.Y("mean:Q", scale=value_scale(y_domain), title=y_title)
     colour = alt.Color("series:N", scale=colours, title=series_title)
     layers = [_band(curves, x, colour, y_domain, y_title)]
     if zero_line:
@@ -109,7 +109,7 @@ def _passes(domain: tuple[float, float] | None) -> alt.X:
 
 def _band(curves: pd.DataFrame, x: alt.X, colour: alt.Color, domain: tuple[float, float] | None, title: str) -> alt.Chart:
     area = alt.Chart(curves).mark_area(opacity=0.18, clip=True)
-    return area.encode(x=x, y=alt.Y("low:Q", scale=_scale(domain), title=title), y2="high:Q", color=colour)
+    return area.encode(x=x, y=alt.Y("low:Q", scale=value_scale(domain), title=title), y2="high:Q", color=colour)
 
 
 def _tooltip(title: str) -> list[alt.Tooltip]:
@@ -119,7 +119,3 @@ def _tooltip(title: str) -> list[alt.Tooltip]:
         alt.Tooltip("low:Q", format=".4f", title="least"),
         alt.Tooltip("high:Q", format=".4f", title="most"),
     ]
-
-
-def _scale(domain: tuple[float, float] | None) -> alt.Scale:
-    return alt.Scale(zero=False, nice=False, domain=list(domain)) if domain else alt.Scale(zero=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import GREY, count, finish, styles, which_run, with_columns
+from reports.theme import GREY, count, finish, styles, value_scale, which_run, with_columns
 
 
 def paired_effect(
@@ -36,8 +36,8 @@ def paired_effect(
     effects = with_columns(
         effects, name, columns=["series", "finetune_images", "difference", "low", "high"], finite=["finetune_images", "difference"]
     )
-    told = which_run(pairs)
-    pairs = with_columns(pairs, name, columns=["series", "finetune_images", "difference", *told], finite=["finetune_images", "difference"])
+    run_columns = which_run(pairs)
+    pairs = with_columns(pairs, name, columns=["series", "finetune_images", "difference", *run_columns], finite=["finetune_images", "difference"])
 
     sizes = [count(size) for size in sorted({*effects["finetune_images"], *pairs["finetune_images"]})]
     present = [series for series in series_names if series in set(effects["series"]) | set(pairs["series"])]
@@ -48,7 +48,7 @@ def paired_effect(
     colours, shapes = styles(series_names, present)
     x = alt.X("labels:O", sort=sizes, title="labelled images in fine-tuning", axis=alt.Axis(labelAngle=0, grid=False))
     offset = alt.XOffset("series:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
-    y_scale = alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale()
+    y_scale = value_scale(y_domain, zero=True)
     y = alt.Y("difference:Q", scale=y_scale, title=y_title)
     colour = alt.Color("series:N", scale=colours, title=series_title)
     shape = alt.Shape("series:N", scale=shapes, title=series_title)
@@ -67,7 +67,7 @@ def paired_effect(
         own = [
             alt.Tooltip("series:N", title=series_title),
             alt.Tooltip("difference:Q", format="+.4f"),
-            *(alt.Tooltip(f"{one}:N", title=one) for one in told),
+            *(alt.Tooltip(f"{one}:N", title=one) for one in run_columns),
         ]
         layers.append(dash.encode(x=x, xOffset=offset, y=y, color=colour, tooltip=own))
     tooltip = [

@@ -65,7 +65,7 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
     edges = x_domain or padded_domain(rows["estimate"], rows["low"], rows["high"], [0.0])
     rows = rows.assign(low=rows["low"].clip(lower=edges[0]), high=rows["high"].clip(upper=edges[1]))
     rows = rows.assign(
-        label=_told_apart([str(label) for label in rows["label"]]),
+        label=_unique_labels([str(label) for label in rows["label"]]),
         state=np.select(
             [rows["p_holm"] < ALPHA, rows["p_holm"] >= ALPHA, rows["p"] < ALPHA, rows["p"] >= ALPHA], list(STATES[:-1]), default=UNTESTED
         ),
@@ -114,14 +114,14 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
     return finish(layers, labels=present, height=40 + len(order) * (ROW_HEIGHT + LINE_HEIGHT * (max(lines) - 1)))
 
 
-def _told_apart(labels: list[str]) -> list[str]:
+def _unique_labels(labels: list[str]) -> list[str]:
     """The labels broken into lines; one that comes again gets a number, or two tests would share a
     row.
     """
     seen: dict[str, int] = {}
-    told = []
+    unique = []
     for label in labels:
         seen[label] = seen.get(label, 0) + 1
         again = f" ({seen[label]})" if seen[label] > 1 else ""
-        told.append("\n".join(textwrap.wrap(f"{label}{again}", LETTERS_A_LINE)) or " ")
-    return told
+        unique.append("\n".join(textwrap.wrap(f"{label}{again}", LETTERS_A_LINE)) or " ")
+    return unique

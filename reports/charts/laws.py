@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import GREY, PALETTE, finish, positive, size_axis, styles, with_columns
+from reports.theme import GREY, PALETTE, finish, positive, size_axis, styles, value_scale, with_columns
 
 LAST_VALUE = "last value"
 
@@ -47,7 +47,7 @@ def law_residuals(
     scale = alt.Scale(type="log", nice=False, domain=[float(sizes.min()) * 0.8, float(sizes.max()) * 1.25])
     x = alt.X("at:Q", scale=scale, axis=size_axis("labelled images in fine-tuning", sizes))
     zero = alt.Chart(pd.DataFrame({"residual": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
-    y = alt.Y("residual:Q", title=y_title, scale=alt.Scale(nice=False, domain=list(y_domain)) if y_domain else alt.Scale())
+    y = alt.Y("residual:Q", title=y_title, scale=value_scale(y_domain, zero=True))
     dots = alt.Chart(drawn).mark_point(filled=True, size=40, opacity=0.75)
     tooltip = [
         alt.Tooltip("series:N", title=series_title),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, which_run, with_columns
+from reports.theme import finish, positive, size_axis, styles, value_scale, which_run, with_columns
 
 LOSS_TITLE = "validation MIM loss"
 
@@ -104,8 +104,8 @@ def loss_and_score(
     name = "loss_and_score"
     points = with_columns(points, name, columns=["labels", "val_mim_loss", score, *which_run(points)], finite=["val_mim_loss", score])
     colours, shapes = styles(sizes)
-    x_scale = alt.Scale(zero=False, nice=False, domain=list(x_domain)) if x_domain else alt.Scale(zero=False)
-    y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
+    x_scale = value_scale(x_domain)
+    y_scale = value_scale(y_domain)
     dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
     encoded = dots.encode(
         x=alt.X("val_mim_loss:Q", scale=x_scale, title=LOSS_TITLE, axis=alt.Axis(tickCount=5)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, with_columns
+from reports.theme import finish, positive, size_axis, styles, value_scale, with_columns
 
 LOSS_TITLE = "validation MIM loss"
 FALLS, RISES = "loss falls at every step", "overfitting"
@@ -38,7 +38,7 @@ def score_by_images(
     axis = size_axis("pre-training images", sizes)
     axis.format = ".2~s"
     x = alt.X("pretrain_images:Q", scale=scale, axis=axis)
-    y = alt.Y("score:Q", scale=_scale(y_domain), title=y_title)
+    y = alt.Y("score:Q", scale=value_scale(y_domain), title=y_title)
     colour = alt.Color("length:N", scale=colours, sort=list(lengths), title="length")
     line = alt.Chart(points).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour)
     tooltip = [
@@ -73,7 +73,7 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     steps = points["steps"].astype(float)
     scale = alt.Scale(type="log", nice=False, domain=[steps.min() * 0.85, steps.max() * 1.18])
     x = alt.X("steps:Q", scale=scale, axis=size_axis("pre-training steps", steps))
-    y = alt.Y("val_mim_loss:Q", scale=_scale(y_domain), title=LOSS_TITLE)
+    y = alt.Y("val_mim_loss:Q", scale=value_scale(y_domain), title=LOSS_TITLE)
     colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
     phases = [phase for phase in (FALLS, RISES) if phase in set(points["phase"])]
     dash = alt.StrokeDash("phase:N", scale=alt.Scale(domain=phases, range=[DASHES[phase] for phase in phases]), legend=None)
@@ -117,7 +117,7 @@ def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[
     axis = size_axis("parameters of the encoder", params)
     axis.format = ".2~s"
     x = alt.X("params:Q", scale=scale, axis=axis)
-    y = alt.Y("val_mim_loss:Q", scale=_scale(None), title=LOSS_TITLE)
+    y = alt.Y("val_mim_loss:Q", scale=value_scale(None), title=LOSS_TITLE)
     colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
     shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images")
     tooltip = [
@@ -160,8 +160,8 @@ def loss_against_score(
     points = with_columns(points, name, columns=["group", "run", "val_mim_loss", "score"], finite=["val_mim_loss", "score"])
     lines = with_columns(lines, name, columns=["group", "val_mim_loss", "score"], finite=["val_mim_loss", "score"])
     colours, shapes = styles(groups)
-    x = alt.X("val_mim_loss:Q", scale=_scale(x_domain), title=LOSS_TITLE, axis=alt.Axis(tickCount=5))
-    y = alt.Y("score:Q", scale=_scale(y_domain), title=y_title)
+    x = alt.X("val_mim_loss:Q", scale=value_scale(x_domain), title=LOSS_TITLE, axis=alt.Axis(tickCount=5))
+    y = alt.Y("score:Q", scale=value_scale(y_domain), title=y_title)
     title = group_title or None
     colour = alt.Color("group:N", scale=colours, sort=list(groups), title=title)
     layers = []
@@ -175,7 +175,3 @@ def loss_against_score(
     dots = alt.Chart(points).mark_point(filled=True, size=60, opacity=0.85)
     layers.append(dots.encode(x=x, y=y, color=colour, shape=alt.Shape("group:N", scale=shapes, sort=list(groups), title=title), tooltip=tooltip))
     return finish(layers, labels=groups, height=260)
-
-
-def _scale(domain: Range | None) -> alt.Scale:
-    return alt.Scale(zero=False, nice=False, domain=list(domain)) if domain else alt.Scale(zero=False)

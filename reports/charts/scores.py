@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, which_run, with_columns
+from reports.theme import finish, positive, size_axis, styles, value_scale, which_run, with_columns
 
 
 def score_by_labels(
@@ -53,7 +53,7 @@ def score_by_labels(
         scale=alt.Scale(type="log", nice=False, domain=[float(reach.min()) * 0.93, float(reach.max()) * 1.07]),
         axis=size_axis("labelled images in fine-tuning", points["finetune_images"]),
     )
-    y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain)) if y_domain else alt.Scale(zero=False)
+    y_scale = value_scale(y_domain)
     colour = alt.Color("series:N", scale=colours, title=series_title)
     shape = alt.Shape("series:N", scale=shapes, title=series_title)
     y_mean = alt.Y("mean:Q", scale=y_scale, title=score_title)

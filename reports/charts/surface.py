@@ -47,7 +47,7 @@ def score_surface(
     cells = cells.assign(
         row=[_size(size) for size in cells["pretrain_images"]],
         column=[count(size) for size in cells["finetune_images"]],
-        said=[(signed if is_signed else decimals)(value, places) for value in cells["value"]],
+        printed=[(signed if is_signed else decimals)(value, places) for value in cells["value"]],
         ink=np.where(dark, "black", "white"),
     )
     order = sorted(set(cells["finetune_images"]))
@@ -62,8 +62,8 @@ def score_surface(
     ]
     tiles = alt.Chart(cells).mark_rect().encode(x=x, y=y, color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tooltip)
     ink = alt.Color("ink:N", scale=None, legend=None)
-    words = alt.Chart(cells).mark_text(fontSize=11 if len(order) < 8 else 9).encode(x=x, y=y, text="said:N", color=ink)
-    chart = finish([tiles, words], labels=[], height=ROW_HEIGHT * len(rows) + 10)
+    text_layer = alt.Chart(cells).mark_text(fontSize=11 if len(order) < 8 else 9).encode(x=x, y=y, text="printed:N", color=ink)
+    chart = finish([tiles, text_layer], labels=[], height=ROW_HEIGHT * len(rows) + 10)
     return chart.resolve_scale(color="independent")
 
 

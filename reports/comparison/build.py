@@ -13,9 +13,9 @@ from reports.comparison.differences import grid_difference, setting_differences,
 from reports.comparison.effects import Differences, paired_differences
 from reports.comparison.pair import Pair, read_pair
 from reports.comparison.sections import coverage_section, difference_section, score_section, settings_section
-from reports.comparison.wording import common_words, findings_of, same_words, told_apart_words
+from reports.comparison.wording import common_cells_sentence, differing_settings_sentence, findings_of, same_runs_sentence
 from reports.coverage import completeness_sentence, run_states
-from reports.overview import cost_sentence, settings_words
+from reports.overview import cost_sentence, settings_phrase
 from reports.page import Fact, Page, Section
 from reports.report import write_page
 from reports.report_data import ReportData
@@ -51,11 +51,11 @@ def _compose(pair: Pair) -> Page:
         for name, study, state in both
     ]
     facts += [Fact(term=f"Cost of {name}", text=cost_sentence(study)) for name, study, _ in both]
-    remarks = [told_apart_words(pair), same_words(pair, differences), common_words(pair), *_reasons(differences)]
+    remarks = [differing_settings_sentence(pair), same_runs_sentence(pair, differences), common_cells_sentence(pair), *_reasons(differences)]
     return Page(
         kicker="Comparison of two scaling studies",
         title=f"{pair.names[1]} against {pair.names[0]}",
-        lead=f"Differences are {pair.names[1]} − {pair.names[0]}, in pairs of runs equal in all else. Both: {settings_words(pair.planned)}.",
+        lead=f"Differences are {pair.names[1]} − {pair.names[0]}, in pairs of runs equal in all else. Both: {settings_phrase(pair.planned)}.",
         findings=findings_of(pair, differences),
         remarks=tuple(remark for remark in remarks if remark),
         facts=tuple(facts),

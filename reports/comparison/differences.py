@@ -29,7 +29,7 @@ def setting_differences(pair: Pair) -> pd.DataFrame:
         if name not in NOT_SETTINGS and all(name in table.columns for table in tables):
             values = [set(table[name].dropna()) for table in tables]
             if values[0] != values[1]:
-                rows.append((name, *(_said(one) for one in values)))
+                rows.append((name, *(_formatted(one) for one in values)))
     return pd.DataFrame(rows, columns=["setting", *pair.names])
 
 
@@ -47,7 +47,7 @@ def spec_differences(pair: Pair) -> pd.DataFrame:
         # An entry that only one study has belongs to a kind of stage that the other lacks, or to
         # another version of the code.
         if values[0] != values[1]:
-            rows.append((kind, entry, *(_said(one) for one in values)))
+            rows.append((kind, entry, *(_formatted(one) for one in values)))
     return pd.DataFrame(rows, columns=["stage", "entry", *pair.names])
 
 
@@ -60,7 +60,7 @@ def version_differences(pair: Pair) -> pd.DataFrame:
     rows = []
     for name in names:
         values = [one.get(name, set()) for one in found]
-        rows.append((name, *(_said(one) for one in values), values[0] == values[1]))
+        rows.append((name, *(_formatted(one) for one in values), values[0] == values[1]))
     return pd.DataFrame(rows, columns=["what", *pair.names, "same"])
 
 
@@ -104,7 +104,7 @@ def _environment(provenance: pd.DataFrame) -> dict[str, set[str]]:
     return values
 
 
-def _said(values: set[Any]) -> str:
+def _formatted(values: set[Any]) -> str:
     """The values in order, numbers by size; '–' for none."""
     ordered = sorted(values, key=lambda value: (isinstance(value, str), _number(value), str(value)))
     more = f" and {len(ordered) - MOST_VALUES} more" if len(ordered) > MOST_VALUES else ""

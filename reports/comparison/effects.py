@@ -52,13 +52,13 @@ def paired_differences(pair: Pair) -> Differences:
         return Differences(effects=None, reason=sentence(str(error)), left_out=left_out)
 
 
-def matching_words(pair: Pair, effects: PairedEffects) -> str:
+def matching_sentence(pair: Pair, effects: PairedEffects) -> str:
     """How the pairs were made, and which finished runs of each study have no partner."""
-    told = [name.replace("_", " ") for name in pair.match]
+    settings = [name.replace("_", " ") for name in pair.match]
     unmatched = zip(pair.names, (effects.n_unmatched_baseline, effects.n_unmatched_treatment), strict=True)
     alone = [f"{count(number)} of {name}" for name, number in unmatched if number]
     left = f"; runs without a partner are left out: {joined(alone)}" if alone else "; none is without a partner"
-    return f"{count(len(effects.pairs))} pairs of runs equal in {joined(told)}{left}."
+    return f"{count(len(effects.pairs))} pairs of runs equal in {joined(settings)}{left}."
 
 
 def forest_rows(effects: PairedEffects) -> pd.DataFrame:

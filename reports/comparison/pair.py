@@ -52,7 +52,7 @@ class Pair:
     """
     planned: pd.DataFrame
     """The settings of the runs that either wants, in the same form."""
-    told_apart: dict[str, tuple[object, object]]
+    differing: dict[str, tuple[object, object]]
     """Settings of which each study has one value of its own: the value of the first and of the
     second.
     """
@@ -91,9 +91,9 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
             )
         finite.append(good)
     plans = [study.planned if study.planned is not None and len(study.planned) else runs for study, runs in zip(studies, finite, strict=True)]
-    told = _told_apart(plans[0], plans[1])
-    runs = _together(finite[0], finite[1], names, told)
-    planned = _together(plans[0], plans[1], names, told)
+    differing = _differing(plans[0], plans[1])
+    runs = _together(finite[0], finite[1], names, differing)
+    planned = _together(plans[0], plans[1], names, differing)
     match = _match(planned)
     keys = [set(_keys(runs.loc[runs["study"] == name], match)) for name in names]
     if not keys[0] & keys[1]:
@@ -103,7 +103,7 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
         names=names,
         runs=runs,
         planned=planned,
-        told_apart=told,
+        differing=differing,
         score=score,
         match=match,
         same=_same(finite[0], finite[1], score.column),
@@ -123,8 +123,8 @@ def _names(studies: tuple[ReportData, ReportData]) -> tuple[str, str]:
     return next((names for names in choices if names[0] != names[1]), (f"{studies[0].name} (A)", f"{studies[1].name} (B)"))
 
 
-def _told_apart(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[object, object]]:
-    told: dict[str, tuple[object, object]] = {}
+def _differing(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[object, object]]:
+    differing: dict[str, tuple[object, object]] = {}
     for name in STUDY_SETTINGS:
         if name in first.columns and name in second.columns:
             whole = [_values(table[name]) for table in (first, second)]
@@ -133,17 +133,17 @@ def _told_apart(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[ob
             own = [values - {0, "none", None} for values in whole]
             values = next((two for two in (whole, own) if len(two[0]) == len(two[1]) == 1), None)
             if values is not None and values[0] != values[1]:
-                told[name] = (next(iter(values[0])), next(iter(values[1])))
-    return told
+                differing[name] = (next(iter(values[0])), next(iter(values[1])))
+    return differing
 
 
 def _values(column: pd.Series) -> set[object]:
     return {None if pd.isna(value) else value for value in column.unique()}
 
 
-def _together(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], told: dict[str, tuple[object, object]]) -> pd.DataFrame:
+def _together(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], differing: dict[str, tuple[object, object]]) -> pd.DataFrame:
     first = first.assign(study=names[0])
-    for column, (old, new) in told.items():
+    for column, (old, new) in differing.items():
         alike = [value == old or (old is None and pd.isna(value)) for value in first[column]]
         values = [new if same else value for same, value in zip(alike, first[column], strict=True)]
         first = first.assign(**{column: pd.Series(values, index=first.index)})

@@ -9,12 +9,12 @@ from analysis import PairedEffects, summarise_cells
 from analysis.formatting import percent
 from reports.charts.forest import ALPHA, forest
 from reports.charts.scores import score_by_labels
-from reports.comparison.effects import Differences, forest_rows, matching_words
+from reports.comparison.effects import Differences, forest_rows, matching_sentence
 from reports.comparison.pair import Pair
 from reports.comparison.wording import cell_columns
 from reports.evidence import LEVEL
 from reports.page import Figure, Panel, Section, Table, make_table
-from reports.series import in_words, ordered_panels, ordered_series, with_series
+from reports.series import ordered_panels, ordered_series, series_phrase, with_series
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined, sentence
 
@@ -66,16 +66,18 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
     if effects is None:
         return Section(identity="differences", heading=heading, paragraphs=(differences.reason,))
     if (effects.pairs["difference"] == 0).all():
-        words = f"All {count(len(effects.pairs))} paired differences in {score} are zero, so none is drawn."
-        return Section(identity="differences", heading=heading, paragraphs=(words, matching_words(pair, effects)), tables=(_pairs(effects),))
+        description = f"All {count(len(effects.pairs))} paired differences in {score} are zero, so none is drawn."
+        return Section(identity="differences", heading=heading, paragraphs=(description, matching_sentence(pair, effects)), tables=(_pairs(effects),))
     rows = forest_rows(effects)
     overall, cells = rows.iloc[0], rows.iloc[1:]
     tested = cells["p_holm"].dropna()
     survive = f"; {count(int((tested < ALPHA).sum()))} of {count(len(tested))} cells survive Holm's correction" if len(tested) else ""
     bounds = "" if pd.isna(overall["low"]) else f" ({percent(effects.level)} interval {signed(overall['low'])} to {signed(overall['high'])})"
-    said = [f"{row['label']} {signed(row['estimate'])}" for _, row in cells.iterrows()]
-    words = f"{pair.names[1]} − {pair.names[0]}, mean difference in {score}: {signed(overall['estimate'])}{bounds} over all cells; {'; '.join(said)}."
-    notes = [matching_words(pair, effects)]
+    phrases = [f"{row['label']} {signed(row['estimate'])}" for _, row in cells.iterrows()]
+    description = (
+        f"{pair.names[1]} − {pair.names[0]}, mean difference in {score}: {signed(overall['estimate'])}{bounds} over all cells; {'; '.join(phrases)}."
+    )
+    notes = [matching_sentence(pair, effects)]
     notes += [sentence(f"{where}: {note}") for where, note in _notes(rows)]
     columns = ["label", "n_pairs", "n_groups", "baseline_mean", "treatment_mean", "estimate", "low", "high", "p", "p_holm", "note"]
     drawn = rows.head(1 + MOST_ROWS)
@@ -88,8 +90,8 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
         subtitle=f"One row is one cell: the mean difference of its pairs of runs ({count(len(effects.pairs))} pairs in all) with its "
         f"{percent(effects.level)} interval over independent groups of runs, not corrected. The first row is all cells together. "
         f"{'Right' if pair.score.better == 'higher' else 'Left'} of zero, {pair.names[1]} is better.",
-        description=words,
-        panels=(Panel(identity="differences-0", chart=forest(drawn, x_title=f"difference in {score}", x_domain=domain), alternative=words),),
+        description=description,
+        panels=(Panel(identity="differences-0", chart=forest(drawn, x_title=f"difference in {score}", x_domain=domain), alternative=description),),
         notes=tuple(notes),
         tables=(
             make_table(rows[columns], caption="Differences (the points and bars)", file_name="differences.csv"),
@@ -123,7 +125,7 @@ def score_section(pair: Pair) -> Section:
             score_title=score.title,
             y_domain=domain,
         )
-        heading = in_words(of) + (f"; {where}" if where else "")
+        heading = series_phrase(of) + (f"; {where}" if where else "")
         alternative = f"Mean {score.title} {heading}: {'; '.join(_ends(line, name) for name in pair.names if name in set(line['series']))}."
         panels.append(Panel(identity=f"scores-{len(panels)}", chart=chart, alternative=alternative, heading=heading))
     average = [float(runs.loc[runs["study"] == name, score.column].mean()) for name in pair.names]
@@ -192,5 +194,5 @@ def _notes(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _ends(means: pd.DataFrame, name: str) -> str:
     part = means.loc[means["series"] == name].sort_values("finetune_images")
-    said = [f"{decimals(row['mean'])} at {count(row['finetune_images'])} labels" for _, row in part.iloc[sorted({0, len(part) - 1})].iterrows()]
-    return f"{name} {joined(said)}"
+    phrases = [f"{decimals(row['mean'])} at {count(row['finetune_images'])} labels" for _, row in part.iloc[sorted({0, len(part) - 1})].iterrows()]
+    return f"{name} {joined(phrases)}"

@@ -25,7 +25,7 @@ def findings_of(pair: Pair, differences: Differences) -> tuple[Statement, ...]:
                 verdict="supported" if equal == len(pair.same) else "refuted",
                 claim="Runs that both studies have are equal to the last digit.",
                 source="",
-                sentence=equal_words(pair),
+                sentence=equality_sentence(pair),
             )
         )
     effects = differences.effects
@@ -56,30 +56,30 @@ def findings_of(pair: Pair, differences: Differences) -> tuple[Statement, ...]:
     return tuple(found)
 
 
-def equal_words(pair: Pair) -> str:
+def equality_sentence(pair: Pair) -> str:
     """'40 of 40 runs are equal to the last digit', and how far the others are apart."""
     equal, all_of = int(pair.same["equal"].sum()), len(pair.same)
-    said = f"{count(equal)} of {count(all_of)} {'run is' if all_of == 1 else 'runs are'} equal to the last digit in all that was measured"
+    text = f"{count(equal)} of {count(all_of)} {'run is' if all_of == 1 else 'runs are'} equal to the last digit in all that was measured"
     if equal == all_of:
-        return f"{said}."
+        return f"{text}."
     largest = pair.same["largest_difference"].max()
     apart = f"the largest difference in {pair.score.title} is {largest:.2g}"
-    return f"{said}; {apart}. Equal settings gave other numbers: look at code, versions and device."
+    return f"{text}; {apart}. Equal settings gave other numbers: look at code, versions and device."
 
 
-def same_words(pair: Pair, differences: Differences) -> str:
+def same_runs_sentence(pair: Pair, differences: Differences) -> str:
     """How many runs are one and the same, and what that means for the pairs."""
     if pair.same.empty:
         return "No finished run has the same id in both studies: something that decides numbers differs in each."
-    said = (
+    text = (
         f"{count(len(pair.same))} finished {'run has' if len(pair.same) == 1 else 'runs have'} the same id in both studies, so they are the same run"
     )
     if differences.left_out:
-        return f"{said}. They are left out of the paired differences, because what the studies differ in is not in them."
-    return f"{said}. So the paired differences show how well numbers can be made again, not an effect."
+        return f"{text}. They are left out of the paired differences, because what the studies differ in is not in them."
+    return f"{text}. So the paired differences show how well numbers can be made again, not an effect."
 
 
-def common_words(pair: Pair) -> str:
+def common_cells_sentence(pair: Pair) -> str:
     """How many cells and runs both have finished."""
     cells = [set(pair.runs.loc[pair.runs["study"] == name, list(cell_columns(pair))].astype(str).itertuples(index=False)) for name in pair.names]
     both = len(cells[0] & cells[1])
@@ -87,16 +87,16 @@ def common_words(pair: Pair) -> str:
     return f"Both have finished runs in {count(both)} {'cell' if both == 1 else 'cells'}" + (f"; {joined(own)}." if own else ".")
 
 
-def told_apart_words(pair: Pair) -> str:
+def differing_settings_sentence(pair: Pair) -> str:
     """What makes the studies two treatments, if anything does."""
-    if not pair.told_apart:
-        return "No setting is one value in the one study and another in the other, so both are of the same series."
-    said = [
+    if not pair.differing:
+        return "No setting has one value in one study and another in the other, so the studies are no two treatments."
+    phrases = [
         f"{name.replace('_', ' ')} ({format_setting(old)} in {pair.names[0]}, {format_setting(new)} in {pair.names[1]})"
-        for name, (old, new) in pair.told_apart.items()
+        for name, (old, new) in pair.differing.items()
     ]
-    noun = "This setting makes" if len(said) == 1 else "These settings make"
-    return f"{noun} the studies two treatments, and pairs differ in {'it' if len(said) == 1 else 'them'}: {joined(said)}."
+    noun = "This setting makes" if len(phrases) == 1 else "These settings make"
+    return f"{noun} the studies two treatments, and pairs differ in {'it' if len(phrases) == 1 else 'them'}: {joined(phrases)}."
 
 
 def cell_columns(pair: Pair) -> tuple[str, ...]:

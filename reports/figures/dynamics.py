@@ -15,7 +15,7 @@ from reports.curves import gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import in_words, panels_of, spread_out
+from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import count, decimals, padded_domain, signed
 
 TRAIN, VALIDATION = "train_mim_loss", "val_mim_loss"
@@ -60,22 +60,22 @@ def pretraining_losses(evidence: Evidence) -> Figure | str:
     for number, group in enumerate(shown):
         part, own = drawn.loc[drawn["group"] == group], turned.loc[turned["group"] == group]
         turns = own.loc[own["overfitting"].astype(bool), ["image_passes"]]
-        heading = in_words(group).removeprefix("after ").capitalize()
-        words = f"{heading}: {_ends(part)}; the held-out loss turns up in {len(turns)} of {len(own)} pre-trainings."
+        heading = series_phrase(group).removeprefix("after ").capitalize()
+        description = f"{heading}: {_ends(part)}; the held-out loss turns up in {len(turns)} of {len(own)} pre-trainings."
         chart = training_and_held_out(part, turns, x_domain=x_domain, y_domain=domain)
-        panels.append(Panel(identity=f"dynamics-{number}", chart=chart, alternative=words, heading=heading))
-    told = turned.loc[turned["p"].notna()]
-    over = int(told["overfitting"].sum())
-    claim = f"In {over} of {len(told)} pre-trainings the held-out loss turns up before the end by more than its noise"
-    if not len(told):
-        claim = f"Loss during pre-training goes {_ends(drawn.loc[drawn['group'] == shown[-1]])} ({in_words(shown[-1])})"
+        panels.append(Panel(identity=f"dynamics-{number}", chart=chart, alternative=description, heading=heading))
+    tested = turned.loc[turned["p"].notna()]
+    over = int(tested["overfitting"].sum())
+    claim = f"In {over} of {len(tested)} pre-trainings the held-out loss turns up before the end by more than its noise"
+    if not len(tested):
+        claim = f"Loss during pre-training goes {_ends(drawn.loc[drawn['group'] == shown[-1]])} ({series_phrase(shown[-1])})"
     elif not over:
-        claim = f"In none of {len(told)} pre-trainings does the held-out loss turn up before the end by more than its noise"
+        claim = f"In none of {len(tested)} pre-trainings does the held-out loss turn up before the end by more than its noise"
     notes = [evidence.focus] if evidence.focus else []
     if len(shown) < means["group"].nunique():
         notes.append(f"{len(shown)} of {means['group'].nunique()} kinds of pre-training are drawn; the table has all.")
-    if len(told) < len(turned):
-        notes.append(f"Whether the held-out loss turns cannot be told for {len(turned) - len(told)} pre-trainings with too few measurements.")
+    if len(tested) < len(turned):
+        notes.append(f"Whether the held-out loss turns cannot be told for {len(turned) - len(tested)} pre-trainings with too few measurements.")
     return Figure(
         claim=claim,
         subtitle=f"Lines: mean over the pre-trainings of one kind ({count(len(turned))} in all), at most 60 points each; bands: their range, no "
@@ -185,9 +185,9 @@ def _by_series(
     panels = []
     for number, panel in enumerate(shown):
         part = drawn.loc[drawn["panel"] == panel]
-        words = f"{what.capitalize()} at the end{f' ({panel})' if panel else ''}: {_last(part, plain=True)}."
+        description = f"{what.capitalize()} at the end{f' ({panel})' if panel else ''}: {_last(part, plain=True)}."
         chart = learning_curves(part, series_names=evidence.series_names, y_title=y_title, y_domain=domain)
-        panels.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=words, heading=panel))
+        panels.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=description, heading=panel))
     first = drawn.loc[drawn["panel"] == shown[0]]
     return Figure(
         claim=f"At the end the {what} is {_last(first, plain=True)}" + (f" ({shown[0]})" if shown[0] else ""),
@@ -216,17 +216,17 @@ def _last(means: pd.DataFrame, *, plain: bool = False) -> str:
     if len(last) > 3:
         last = last.sort_values("mean").iloc[[0, -1]]
     written = decimals if plain else signed
-    said = [f"{written(row['mean'])} {in_words(str(row['series']))}" for _, row in last.iterrows()]
-    return " and ".join(said) if len(said) < 3 else f"{', '.join(said[:-1])} and {said[-1]}"
+    phrases = [f"{written(row['mean'])} {series_phrase(str(row['series']))}" for _, row in last.iterrows()]
+    return " and ".join(phrases) if len(phrases) < 3 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
 def _ends(part: pd.DataFrame) -> str:
-    said = []
+    phrases = []
     for kind in (TRAINING, HELD_OUT):
         own = part.loc[part["kind"] == kind].sort_values("image_passes")
         if len(own):
-            said.append(f"from {decimals(own['mean'].iloc[0])} to {decimals(own['mean'].iloc[-1])} on {kind}")
-    return f"{' and '.join(said)}, least {decimals(float(np.min(part['mean'])))}"
+            phrases.append(f"from {decimals(own['mean'].iloc[0])} to {decimals(own['mean'].iloc[-1])} on {kind}")
+    return f"{' and '.join(phrases)}, least {decimals(float(np.min(part['mean'])))}"
 
 
 register(SectionKind(name="dynamics", heading="Training dynamics", place=80, empty="No stage kept two measurements of its course in metrics.jsonl."))

@@ -9,7 +9,7 @@ from reports.charts.effects import paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import effects_with_series, in_words, panels_of
+from reports.series import effects_with_series, panels_of, series_phrase
 from reports.theme import count, padded_domain, signed
 from reports.wording import by_reason, sentence
 
@@ -58,7 +58,7 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
         f"Points: their mean difference in {score}. "
         f"{bars} {evidence.score.better_side} the line at zero, {better}. Sizes are evenly spaced."
     )
-    named = [f"{in_words(row['series'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
+    named = [f"{series_phrase(row['series'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
     left_out = effects.n_unmatched_treatment + effects.n_unmatched_baseline + effects.n_without_outcome
     notes = [sentence(effects.matching())] if left_out else []
     if some.focus:
@@ -90,10 +90,10 @@ def end_rows(effects: PairedEffects, evidence: Evidence) -> pd.DataFrame:
 
 def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
     ends = end_rows(effects, evidence)
-    said = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
-    series = in_words(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    phrases = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
+    series = series_phrase(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
     panel = str(ends["panel"].iloc[0])
-    return f"{series} changes {evidence.score.title} by {' and '.join(said)}" + (f" ({panel})" if panel else "")
+    return f"{series} changes {evidence.score.title} by {' and '.join(phrases)}" + (f" ({panel})" if panel else "")
 
 
 def _verdict(row: pd.Series, level: float) -> str:
@@ -107,15 +107,15 @@ def _verdict(row: pd.Series, level: float) -> str:
 
 def _described(rows: pd.DataFrame, panel: str, score: str) -> str:
     """The panel in words, from its rows."""
-    said = []
+    phrases = []
     for series, part in rows.groupby("series", sort=False):  # the table's own order: by pre-training images
         values = [
             f"{signed(row['difference'])} at {count(row['finetune_images'])} labels"
             + ("" if pd.isna(row["low"]) else f" ({signed(row['low'])} to {signed(row['high'])})")
             for _, row in part.sort_values("finetune_images").iterrows()
         ]
-        said.append(f"{in_words(str(series))} {', '.join(values)}")
-    return f"Mean difference in {score}{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+        phrases.append(f"{series_phrase(str(series))} {', '.join(values)}")
+    return f"Mean difference in {score}{f' ({panel})' if panel else ''}: {'; '.join(phrases)}."
 
 
 for _place, _name, _stage, _build in ((20, "pretraining", "pre-training", pretraining), (60, "intermediate", "the intermediate stage", intermediate)):

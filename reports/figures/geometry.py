@@ -17,7 +17,7 @@ from reports.evidence import LEVEL, Evidence
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import in_words, panels_of
+from reports.series import panels_of, series_phrase
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined
 
@@ -52,8 +52,8 @@ def with_diagnostics(evidence: Evidence, section: Section) -> Section:
     found = _diagnostics(evidence)
     if found is None:
         command = f"python -m trials.diagnose runs/{evidence.study.name} --store data/store"
-        words = f"The encoders have not been measured yet; to do so, run {command} with the store that the study was trained from."
-        return replace(section, paragraphs=(words,))
+        description = f"The encoders have not been measured yet; to do so, run {command} with the store that the study was trained from."
+        return replace(section, paragraphs=(description,))
     paragraphs = [
         f"Measured on {count(found.images)} held-out images of {found.source}, on which no pre-training or intermediate stage was trained, with "
         f"the encoder frozen as the fine-tuning received it. {UNTRAINED} Intervals are {100 * LEVEL:g}% for the mean over seeds."
@@ -82,7 +82,7 @@ def _over(found: Diagnostics) -> str:
 
 def _named(found: Diagnostics, series: str, panel: str) -> str:
     """An encoder in running text."""
-    plain = "untrained" if (panel, series) in found.untrained else in_words(series)
+    plain = "untrained" if (panel, series) in found.untrained else series_phrase(series)
     return plain + (f" ({panel})" if panel else "")
 
 
@@ -97,13 +97,13 @@ def _value_panels(found: Diagnostics, evidence: Evidence, outcome: str, title: s
         part = means.loc[means["panel"] == panel].rename(columns={"series": "encoder"})
         value = dict(zip(part["encoder"].astype(str), part["value"].astype(float), strict=True))
         series_names = [series for series in evidence.series_names if series in value]
-        said = "; ".join(f"{_named(found, series, panel)} {decimals(value[series])}" for series in series_names)
+        text = "; ".join(f"{_named(found, series, panel)} {decimals(value[series])}" for series in series_names)
         line = None if floor is None else float(found.encoders.loc[found.encoders["panel"] == panel, floor].dropna().iloc[0])
         dashed = "" if line is None else f" The dashed line is at {decimals(line)}."
         chart = value_by_encoder(part, encoders=list(evidence.series_names), x_title=title, floor=line, x_domain=domain)
         heading = f"{title}; {panel}" if panel else title
         identity = f"geometry-{outcome.replace('_', '-')}-{number}"
-        panels.append(Panel(identity=identity, chart=chart, alternative=f"{title}: {said}.{dashed}", heading=heading))
+        panels.append(Panel(identity=identity, chart=chart, alternative=f"{title}: {text}.{dashed}", heading=heading))
     return panels
 
 
@@ -118,7 +118,7 @@ def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
         for j, series in enumerate(evidence.series_names)
     }
     places = sorted(range(len(gains)), key=lambda at: order[gains["panel"].iloc[at], gains["series"].iloc[at]])
-    said = [f"{_named(found, str(gains['series'].iloc[at]), str(gains['panel'].iloc[at]))}, {_points(gains.iloc[at])}" for at in places]
+    phrases = [f"{_named(found, str(gains['series'].iloc[at]), str(gains['panel'].iloc[at]))}, {_points(gains.iloc[at])}" for at in places]
     panels = _value_panels(found, evidence, "probe", "patch probe accuracy", floor="place_floor")
     columns = ["panel", "series", "seed", "probe", "probe_se", "probe_untrained", "floor", "place_floor", "stage_id"]
     return Figure(
@@ -128,7 +128,7 @@ def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
         f"{_over(found)}. The dashed line is what knowing a patch's place alone gives ({decimals(by_place)}).",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
-        notes=(f"Against the untrained encoder of the same seed the probe changes, in points of accuracy: {'; '.join(said)}.",) if said else (),
+        notes=(f"Against the untrained encoder of the same seed the probe changes, in points of accuracy: {'; '.join(phrases)}.",) if phrases else (),
         tables=(make_table(table[columns], caption="Patch probe, an encoder a row", file_name="patch_probe.csv"),),
     )
 
@@ -151,17 +151,17 @@ def _similarity(found: Diagnostics, evidence: Evidence) -> Figure:
     panels, ends = [], []
     for number, panel in enumerate(panels_of(means, evidence.panels)):
         part = means.loc[means["panel"] == panel]
-        said = []
+        phrases = []
         for series in evidence.series_names:
             line = part.loc[part["encoder"] == series].sort_values("distance")
             if len(line):
                 near, far = line.iloc[0], line.iloc[-1]
-                said.append(f"{_named(found, series, panel)} {decimals(near['similarity'], 2)} at distance {near['distance']} and "
+                phrases.append(f"{_named(found, series, panel)} {decimals(near['similarity'], 2)} at distance {near['distance']} and "
                             f"{decimals(far['similarity'], 2)} at {far['distance']}")  # fmt: skip
                 ends.append((_named(found, series, panel), float(near["similarity"]) - float(line["similarity"].min())))
         chart = similarity_by_distance(part, encoders=list(evidence.series_names), title=LEGEND, y_domain=domain)
-        words = f"Mean cosine similarity of two patches: {'; '.join(said)}."
-        panels.append(Panel(identity=f"geometry-similarity-{number}", chart=chart, alternative=words, heading=panel))
+        description = f"Mean cosine similarity of two patches: {'; '.join(phrases)}."
+        panels.append(Panel(identity=f"geometry-similarity-{number}", chart=chart, alternative=description, heading=panel))
     least, most = min(ends, key=lambda one: one[1]), max(ends, key=lambda one: one[1])
     claim = f"Similarity of patches falls with distance by {decimals(most[1], 2)} at most, {most[0]}"
     claim += f", and by {decimals(least[1], 2)} at least, {least[0]}" if least != most else ""
@@ -211,13 +211,13 @@ def _attention(found: Diagnostics, evidence: Evidence) -> Figure:
     for number, panel in enumerate(panels_of(means, evidence.panels)):
         part = means.loc[means["panel"] == panel]
         uniform = float(found.attention.loc[found.attention["panel"] == panel, "uniform"].iloc[0])
-        said = []
+        phrases = []
         for series in (series for series in evidence.series_names if (part["encoder"] == series).any()):
             layers = part.loc[part["encoder"] == series].sort_values("layer")["distance"]
-            said.append(f"{_named(found, series, panel)} {', '.join(decimals(value, 1) for value in layers)}")
-        words = f"Mean attention distance in pixels, first layer to last: {'; '.join(said)}. Uniform attention: {decimals(uniform, 1)}."
+            phrases.append(f"{_named(found, series, panel)} {', '.join(decimals(value, 1) for value in layers)}")
+        description = f"Mean attention distance in pixels, first layer to last: {'; '.join(phrases)}. Uniform attention: {decimals(uniform, 1)}."
         chart = attention_by_layer(part, encoders=list(evidence.series_names), uniform=uniform, title=LEGEND)
-        panels.append(Panel(identity=f"geometry-attention-{number}", chart=chart, alternative=words, heading=panel))
+        panels.append(Panel(identity=f"geometry-attention-{number}", chart=chart, alternative=description, heading=panel))
     shortest = means.iloc[int(means["distance"].to_numpy(dtype=float).argmin())]
     reach = float(found.attention.loc[found.attention["panel"] == shortest["panel"], "uniform"].iloc[0])
     return Figure(

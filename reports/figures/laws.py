@@ -12,7 +12,7 @@ from reports.charts.laws import LAST_VALUE, law_backtest, law_residuals
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import in_words, panels_of, spread_out
+from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import by_reason
 
@@ -67,21 +67,21 @@ def residuals(evidence: Evidence) -> Figure | str:
         if part.empty:
             continue
         furthest = part.loc[part["residual"].abs().idxmax()]
-        words = (
+        description = (
             f"Residuals of {part['series'].nunique()} laws{f' ({panel})' if panel else ''}: root mean square "
             f"{decimals(float(np.sqrt((part['residual'] ** 2).mean())))}, furthest {signed(furthest['residual'])} "
-            f"{in_words(str(furthest['series']))} at {count(furthest['finetune_images'])} labels."
+            f"{series_phrase(str(furthest['series']))} at {count(furthest['finetune_images'])} labels."
         )
         panels.append(
             Panel(
                 identity=f"residuals-{number}",
                 chart=law_residuals(part, series_names=evidence.series_names, y_title=title, y_domain=domain),
-                alternative=words,
+                alternative=description,
                 heading=panel,
             )
         )
     missed = [
-        (in_words(law.series) + (f" ({law.panel})" if law.panel else ""), law.fit.lack_of_fit.p)
+        (series_phrase(law.series) + (f" ({law.panel})" if law.panel else ""), law.fit.lack_of_fit.p)
         for law in evidence.laws
         if law.fit is not None and not law.reason and law.fit.lack_of_fit.p is not None
     ]
@@ -127,11 +127,11 @@ def backtest(evidence: Evidence) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
                 )
             choice = choose_law(means.index.to_numpy(dtype=float), means.to_numpy(), y_range=None if low is high is None else (low, high))
         except AnalysisError as error:
-            reasons.append((in_words(series), str(error)))
+            reasons.append((series_phrase(series), str(error)))
             continue
         table = choice.table
         if table["rolling_error"].isna().all():
-            reasons.append((in_words(series), f"{len(means)} sizes leave no later one to predict from enough earlier ones."))
+            reasons.append((series_phrase(series), f"{len(means)} sizes leave no later one to predict from enough earlier ones."))
             continue
         rows.append(table.rename(columns={"rolling_error": "error"}).assign(series=series))
     table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["series", "law", "error"])
@@ -148,13 +148,13 @@ def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, 
         chosen = part.loc[part["chosen"].astype(bool)].iloc[0] if part["chosen"].astype(bool).any() else part.iloc[0]
         is_better = bool(len(last) and chosen["error"] < last.iloc[0])
         better += is_better
-        words = (
-            f"Later sizes {in_words(series)}: {chosen['law']} errs by {_percent(chosen['error'])}"
+        description = (
+            f"Later sizes {series_phrase(series)}: {chosen['law']} errs by {_percent(chosen['error'])}"
             + (f", repeating the last value by {_percent(float(last.iloc[0]))}" if len(last) else "")
             + "."
         )
         chart = law_backtest(part.assign(error=100 * part["error"]), x_title="error at later sizes, % of the score")
-        panels.append(Panel(identity=f"backtest-{number}", chart=chart, alternative=words, heading=in_words(series).capitalize()))
+        panels.append(Panel(identity=f"backtest-{number}", chart=chart, alternative=description, heading=series_phrase(series).capitalize()))
     where = f" ({panel})" if panel else ""
     return Figure(
         claim=f"For {better} of {len(series_names)} series the law chosen predicts later numbers of labels better than repeating the last "

@@ -12,14 +12,13 @@ import pandas as pd
 from analysis import AnalysisError, OverfittingSplit, split_by_overfitting, summarise_cells
 from reports.charts.scaling import FALLS, RISES, loss_by_length, loss_by_model
 from reports.evidence import LEVEL, Evidence
+from reports.figures.phases import LOSS, PHASES
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
 from reports.series import spread_out
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
-LOSS = "val_mim_loss"
-PHASES = {"falling": FALLS, "overfitting": RISES}
 MOST_PANELS = 6
 MOST_SEEDS = 5
 """Lines of one setting that are drawn, one a seed; the table has all."""
@@ -79,11 +78,16 @@ def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
     for number, encoder in enumerate(spread_out(encoders, MOST_PANELS)):
         part = drawn.loc[drawn["encoder"] == encoder].sort_values(["pretrain_images", "steps"], kind="stable")
         over = list(dict.fromkeys(part.loc[part["phase"] == RISES, "size"]))
-        words = f"{encoder}: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}"
-        words += f"; overfitting with {joined(over)} images." if over else "; no series overfits."
+        description = f"{encoder}: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}"
+        description += f"; overfitting with {joined(over)} images." if over else "; no series overfits."
         heading = str(encoder) if len(encoders) > 1 else ""
         panels.append(
-            Panel(identity=f"loss-by-length-{number}", chart=loss_by_length(part, sizes=sizes, y_domain=domain), alternative=words, heading=heading)
+            Panel(
+                identity=f"loss-by-length-{number}",
+                chart=loss_by_length(part, sizes=sizes, y_domain=domain),
+                alternative=description,
+                heading=heading,
+            )
         )
     risen, total = int((split.series["label"] == "overfitting").sum()), int(split.series["label"].notna().sum())
     claim = f"In {risen} of {total} series the validation loss does not fall with every longer pre-training"
@@ -116,21 +120,21 @@ def _by_model(table: pd.DataFrame) -> Figure:
     longest = longest.assign(phase=longest["phase"].fillna(FALLS))
     means = summarise_cells(longest, by=["pretrain_images", "encoder", "params"], outcome=LOSS, level=LEVEL)
     means = means.assign(size=[count(size) for size in means["pretrain_images"]]).rename(columns={"mean": LOSS})
-    said = []
+    phrases = []
     for size in _sizes(longest):
         part = means.loc[means["size"] == size].sort_values("params")
         ends = [f"{decimals(row[LOSS])} for {row['encoder']}" for _, row in part.iloc[[0, -1]].iterrows()]
-        said.append(f"with {size} images mean validation loss is {' and '.join(ends)}")
-    words = sentence("; ".join(said))
+        phrases.append(f"with {size} images mean validation loss is {' and '.join(ends)}")
+    description = sentence("; ".join(phrases))
     over = longest.loc[longest["phase"] == RISES]
     chart = loss_by_model(longest, means, sizes=_sizes(longest))
     return Figure(
-        claim=sentence(said[-1]).rstrip("."),
+        claim=sentence(phrases[-1]).rstrip("."),
         subtitle=f"Each point is one pre-training at the longest length of its data size ({count(len(longest))}); lines join the means over seeds. "
         f"Hollow points: the series overfits ({count(len(over))}). The axis of parameters is logarithmic. No interval is drawn: points are all "
         "there is.",
-        description=words,
-        panels=(Panel(identity="loss-by-model", chart=chart, alternative=words),),
+        description=description,
+        panels=(Panel(identity="loss-by-model", chart=chart, alternative=description),),
         tables=(make_table(means, caption=f"Means and their {100 * LEVEL:g}% intervals over seeds", file_name="loss_by_model.csv"),),
     )
 

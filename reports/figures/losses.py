@@ -15,7 +15,7 @@ from reports.figures.phases import phase_figure
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.report_data import read_validation_curves
-from reports.series import in_words, panels_of, spread_out
+from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import count, decimals, padded_domain
 from reports.wording import joined, sentence
 
@@ -60,11 +60,11 @@ def pretrainings(evidence: Evidence) -> pd.DataFrame:
 
 def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
     means = summarise_cells(trained, by=["pretrain_images", "series"], outcome="val_mim_loss", level=LEVEL)
-    said = [f"{decimals(row['mean'], 4)} {in_words(row['series'])}" for _, row in means.iterrows()]
-    claim = f"Mean validation loss is {joined([said[0], said[-1]])}" if len(said) > 1 else f"Mean validation loss is {said[0]}"
-    words = f"Mean validation loss: {'; '.join(said)}."
+    phrases = [f"{decimals(row['mean'], 4)} {series_phrase(row['series'])}" for _, row in means.iterrows()]
+    claim = f"Mean validation loss is {joined([phrases[0], phrases[-1]])}" if len(phrases) > 1 else f"Mean validation loss is {phrases[0]}"
+    description = f"Mean validation loss: {'; '.join(phrases)}."
     spreads = means["sd"].dropna()
-    caption = words + (f" Largest standard deviation between pre-trainings of one series: {spreads.max():.2g}." if len(spreads) else "")
+    caption = description + (f" Largest standard deviation between pre-trainings of one series: {spreads.max():.2g}." if len(spreads) else "")
     return Figure(
         claim=claim,
         subtitle=f"Each point is one pre-training ({len(trained)} in all): loss of masked image modelling on the same held-out images, "
@@ -74,7 +74,7 @@ def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
             Panel(
                 identity="loss-by-images",
                 chart=validation_loss_by_images(trained, series_names=evidence.series_names),
-                alternative=words,
+                alternative=description,
             ),
         ),
         tables=(
@@ -95,7 +95,7 @@ def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Eviden
     claim = f"{risen} of {len(lowest)} pre-trainings end above their lowest validation loss"
     if risen == 0:
         claim = f"Every one of the {len(lowest)} pre-trainings ends at its lowest validation loss"
-    words = (
+    description = (
         f"Validation loss goes from {decimals(first.min(), 3)}–{decimals(first.max(), 3)} at the first measurement drawn "
         f"to {decimals(last['val_mim_loss'].min(), 3)}–{decimals(last['val_mim_loss'].max(), 3)} at the end, "
         f"{count(ordered['image_passes'].max())} images shown at most."
@@ -105,22 +105,22 @@ def _during_training(drawn: pd.DataFrame, curves: pd.DataFrame, evidence: Eviden
         claim=claim,
         subtitle=f"One line is one pre-training ({len(lowest)} in all), {count(len(drawn))} measurements; horizontal axis "
         "logarithmic, so the measurement before the first step is only in the table. A line has no interval.",
-        description=words,
-        panels=(Panel(identity="loss-during-training", chart=chart, alternative=words),),
+        description=description,
+        panels=(Panel(identity="loss-during-training", chart=chart, alternative=description),),
         tables=(make_table(curves, caption="Validation loss by step", file_name="validation_curves.csv"),),
     )
 
 
-def correlation_words(correlation: Correlation) -> str:
+def correlation_sentence(correlation: Correlation) -> str:
     """The pooled correlation in the words of analysis, and its range within levels, which more
     labels cannot fake.
     """
-    said = sentence(correlation.sentence.replace("val_mim_loss", "validation loss"))
+    text = sentence(correlation.sentence.replace("val_mim_loss", "validation loss"))
     inner = correlation.table.loc[(correlation.table["method"] == "pearson") & (correlation.table["group"] != "all"), "r"].dropna()
     if len(inner) < 2:
-        return said
+        return text
     low, high = (f"{value:+.2f}".replace("-", "−") for value in (inner.min(), inner.max()))
-    return f"{said} Within one number of labels, r lies between {low} and {high}."
+    return f"{text} Within one number of labels, r lies between {low} and {high}."
 
 
 def with_correlations(evidence: Evidence, section: Section) -> Section:
@@ -133,8 +133,8 @@ def with_correlations(evidence: Evidence, section: Section) -> Section:
         caption=f"Correlations of validation loss with {evidence.score.title}, over all runs and within levels",
         file_name="correlations.csv",
     )
-    is_told = any(figure.identity == "figure-correlation" for figure in section.figures)
-    lead = () if is_told else (correlation_words(correlation),)
+    is_stated = any(figure.identity == "figure-correlation" for figure in section.figures)
+    lead = () if is_stated else (correlation_sentence(correlation),)
     return replace(section, paragraphs=(*lead, *section.paragraphs), tables=(table,))
 
 
@@ -156,20 +156,20 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
     for number, panel in enumerate(shown):
         part = runs.loc[runs["panel"] == panel]
-        words = (
+        description = (
             f"{len(part)} {'runs' if counted == len(runs) else 'cells'}{f' ({panel})' if panel else ''}: validation loss "
             f"{decimals(part['val_mim_loss'].min())} to {decimals(part['val_mim_loss'].max())}, {score.title} "
             f"{decimals(part[score.column].min())} to {decimals(part[score.column].max())}."
         )
         chart = loss_and_score(part, sizes=sizes, score=score.column, score_title=score.title, x_domain=domains[0], y_domain=domains[1])
-        panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=words, heading=panel))
+        panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=description, heading=panel))
     turned = ", and the sign turns within levels" if correlation.signs_differ else ""
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
     return Figure(
-        claim=correlation_words(correlation).partition(" (")[0].rstrip(".") + turned,
+        claim=correlation_sentence(correlation).partition(" (")[0].rstrip(".") + turned,
         subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
         f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table below.",
-        description=correlation_words(correlation) + " " + " ".join(panel.alternative for panel in panels),
+        description=correlation_sentence(correlation) + " " + " ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         tables=(make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),),
     )

@@ -52,11 +52,11 @@ def phase_figure(evidence: Evidence) -> Figure | str:
         chart = loss_against_score(
             part, lines_of(part, slopes), groups=groups, y_title=score.title, x_domain=domains[0], y_domain=domains[1]
         )  # fmt: skip
-        words = (
+        description = (
             f"{heading}, {count(len(part))} points: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}, {score.title} "
             f"{decimals(part['score'].min())} to {decimals(part['score'].max())}; {int((part['group'] == RISES).sum())} in overfitting series."
         )
-        panels.append(Panel(identity=f"phases-{number}", chart=chart, alternative=words, heading=heading))
+        panels.append(Panel(identity=f"phases-{number}", chart=chart, alternative=description, heading=heading))
     notes = [sentence(text.replace(LOSS, "validation loss")) for text in relations.sentences()]
     if len(panels) < points["finetune_images"].nunique():
         notes.append(f"{len(panels)} of {points['finetune_images'].nunique()} numbers of labels are drawn; the table has all.")
@@ -111,20 +111,20 @@ def _drawable(points: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def _adjusted(relations: PhaseRelations) -> str:
-    words = {"finetune_images": "number of labels", "seed": "seed"}
+    description = {"finetune_images": "number of labels", "seed": "seed"}
     if not relations.adjusted_for:
         return ""
-    return f" once every {joined([words.get(name, name) for name in relations.adjusted_for])} has its own level"
+    return f" once every {joined([description.get(name, name) for name in relations.adjusted_for])} has its own level"
 
 
 def _claim(relations: PhaseRelations, slopes: dict[str, float], score: str) -> str:
-    said = [f"{decimals(slopes['falling'], 2)} in series where it falls", f"{decimals(slopes['overfitting'], 2)} in those that overfit"]
+    phrases = [f"{decimals(slopes['falling'], 2)} in series where it falls", f"{decimals(slopes['overfitting'], 2)} in those that overfit"]
     row = relations.table.loc[relations.table["phase"] == "difference"].iloc[0]
-    told = ""
+    verdict = ""
     if np.isfinite(float(row["low"])):
         holds = float(row["low"]) <= 0 <= float(row["high"])
-        told = f"; the {percent(relations.level)} interval of the difference {'holds' if holds else 'excludes'} zero"
-    return f"Per unit of validation loss {score} changes by {joined(said)}{told}"
+        verdict = f"; the {percent(relations.level)} interval of the difference {'holds' if holds else 'excludes'} zero"
+    return f"Per unit of validation loss {score} changes by {joined(phrases)}{verdict}"
 
 
 register(

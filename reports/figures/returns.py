@@ -20,7 +20,7 @@ from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, Table, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
-from reports.series import in_words, panels_of, rest_of, spread_out
+from reports.series import panels_of, rest_of, series_phrase, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain, signed
 from reports.wording import joined
 
@@ -120,7 +120,7 @@ def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     if len(stops):
         caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law (90% intervals)"
         tables.append(make_table(stops, caption=caption, file_name="returns_stopping_points.csv"))
-        notes += _stopping_words(stops, noise, evidence.score.title)
+        notes += _stopping_sentences(stops, noise, evidence.score.title)
     return _figure(
         steps,
         noise,
@@ -198,18 +198,18 @@ def _figure(
         if np.isfinite(noise)
         else "Every cell has one run, so what re-running brings is not known and no band is drawn."
     )
-    said = list(notes)
+    phrases = list(notes)
     if len(kept) < len(present) or len(shown) < finite["panel"].nunique():
-        said.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
+        phrases.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
-        said.append(f"Bars are missing where {reason}.")
+        phrases.append(f"Bars are missing where {reason}.")
     return Figure(
         claim=_claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
         f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
         description=" ".join(panel.alternative for panel in made),
         panels=tuple(made),
-        notes=tuple(said),
+        notes=tuple(phrases),
         tables=tuple(tables),
     )
 
@@ -219,22 +219,22 @@ def _claim(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
     last = steps.loc[steps["to"] == steps["to"].max()]
     ends = sorted({signed(last["gain"].min()), signed(last["gain"].max())}, key=lambda text: float(text.replace("−", "-")))
     where = str(steps["panel"].iloc[0])
-    said = f"From {' to '.join(last['step'].iloc[0].split(' → '))} {what} a doubling brings {' to '.join(ends)} {score}"
+    phrase = f"From {' to '.join(last['step'].iloc[0].split(' → '))} {what} a doubling brings {' to '.join(ends)} {score}"
     if np.isfinite(noise):
         less = int((last["gain"].abs() < noise).sum())
         verdict = "less than" if less == len(last) else "more than" if less == 0 else f"in {less} of {len(last)} cases less than"
-        said += f", {verdict} the {decimals(noise)} by which two runs of one cell differ"
-    return said + (f" ({where})" if where else "")
+        phrase += f", {verdict} the {decimals(noise)} by which two runs of one cell differ"
+    return phrase + (f" ({where})" if where else "")
 
 
 def _described(part: pd.DataFrame, what: str, panel: str, score: Score) -> str:
-    said = []
+    phrases = []
     for name, own in part.groupby("series", sort=False):
         first, last = own.iloc[0], own.iloc[-1]
-        who = in_words(str(name)) if what == "labels" else f"at {name} labels"
+        who = series_phrase(str(name)) if what == "labels" else f"at {name} labels"
         text = f"{who} {signed(first['gain'])} from {first['step'].replace(' → ', ' to ')}"
-        said.append(text + (f" and {signed(last['gain'])} from {last['step'].replace(' → ', ' to ')}" if len(own) > 1 else ""))
-    return f"{score.start} per doubling of {what}{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+        phrases.append(text + (f" and {signed(last['gain'])} from {last['step'].replace(' → ', ' to ')}" if len(own) > 1 else ""))
+    return f"{score.start} per doubling of {what}{f' ({panel})' if panel else ''}: {'; '.join(phrases)}."
 
 
 def stopping_points(evidence: Evidence, noise: float) -> pd.DataFrame:
@@ -257,7 +257,7 @@ def stopping_points(evidence: Evidence, noise: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["panel", "series", "status", "labels", "low", "high", "extrapolated", "note"])
 
 
-def _stopping_words(stops: pd.DataFrame, noise: float, score: str) -> list[str]:
+def _stopping_sentences(stops: pd.DataFrame, noise: float, score: str) -> list[str]:
     """What the laws say of scratch and of the largest pre-training in the first panel."""
     part = stops.loc[(stops["panel"] == stops["panel"].iloc[0]) & stops["status"].isin(["found", "already", "never"])]
     series_names = list(part["series"])
@@ -266,7 +266,7 @@ def _stopping_words(stops: pd.DataFrame, noise: float, score: str) -> list[str]:
 
 
 def _stopping_sentence(row: pd.Series, noise: float, score: str) -> Iterator[str]:
-    who = in_words(str(row["series"])).capitalize()
+    who = series_phrase(str(row["series"])).capitalize()
     less = f"another doubling of labels brings less than {decimals(noise)} {score}"
     if row["status"] == "never":
         yield f"{who}, by its law, there is no number of labels from which {less}."

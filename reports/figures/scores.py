@@ -11,9 +11,9 @@ from reports.charts.scores import score_by_labels
 from reports.evidence import MOST_POINTS, REACH, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import in_words, panels_of, spread_out
+from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
-from reports.wording import by_reason, interval_words, joined, measured_on
+from reports.wording import by_reason, interval_note, joined, measured_on
 
 MANY_LAWS = 30
 """From here on laws are drawn through fewer places, for a page that stays small."""
@@ -41,8 +41,8 @@ def scores(evidence: Evidence) -> Figure:
         chart = score_by_labels(
             drawn[0], drawn[1], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.title, y_domain=y_domain
         )
-        words = described(cells.loc[cells["panel"] == panel], score.title)
-        panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
+        description = described(cells.loc[cells["panel"] == panel], score.title)
+        panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=description, heading=panel))
     columns = ["panel", "series", "finetune_images", "seed", score.column, "run_id"]
     tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")] if not is_many else []
     if len(curves):
@@ -108,10 +108,10 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
     series_names = [series for series in there if series == NO_PRETRAINING] + [series for series in there if series != NO_PRETRAINING][-1:]
     if first == last or not series_names:
         values = part.loc[part["finetune_images"] == first]
-        said = [f"{decimals(row['mean'])} {in_words(row['series'])}" for _, row in values.iterrows()]
-        return f"With {count(first)} labelled images, mean {score} is {joined(said)}{where}"
-    said = [f"from {decimals(ends.loc[series, first])} to {decimals(ends.loc[series, last])} {in_words(series)}" for series in series_names]
-    return f"From {count(first)} to {count(last)} labelled images, mean {score} goes {joined(said)}{where}"
+        phrases = [f"{decimals(row['mean'])} {series_phrase(row['series'])}" for _, row in values.iterrows()]
+        return f"With {count(first)} labelled images, mean {score} is {joined(phrases)}{where}"
+    phrases = [f"from {decimals(ends.loc[series, first])} to {decimals(ends.loc[series, last])} {series_phrase(series)}" for series in series_names]
+    return f"From {count(first)} to {count(last)} labelled images, mean {score} goes {joined(phrases)}{where}"
 
 
 def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool) -> str:
@@ -121,7 +121,7 @@ def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
         parts.append("Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured.")
-        parts.append(f"{interval_words(method)} Beyond that size they also allow for the law being wrong.")
+        parts.append(f"{interval_note(method)} Beyond that size they also allow for the law being wrong.")
     if has_means:
         parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
     if NO_PRETRAINING in evidence.series_names:
@@ -131,16 +131,16 @@ def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool
 
 def described(cells: pd.DataFrame, score: str = "mIoU") -> str:
     """The panel in words: each series' mean at its smallest and largest size."""
-    said = []
+    phrases = []
     for series, part in cells.groupby("series", sort=False):
         ends = part.sort_values("finetune_images").iloc[[0, -1]]
         low, high = ends.iloc[0], ends.iloc[-1]
-        text = f"{in_words(str(series))} {decimals(low['mean'])} at {count(low['finetune_images'])} labels"
+        text = f"{series_phrase(str(series))} {decimals(low['mean'])} at {count(low['finetune_images'])} labels"
         if high["finetune_images"] > low["finetune_images"]:
             text += f" and {decimals(high['mean'])} at {count(high['finetune_images'])}"
-        said.append(text)
+        phrases.append(text)
     panel = str(cells["panel"].iloc[0])
-    return f"Mean {score}{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+    return f"Mean {score}{f' ({panel})' if panel else ''}: {'; '.join(phrases)}."
 
 
 def _notes(evidence: Evidence, shown: Sequence[str]) -> list[str]:
@@ -164,7 +164,7 @@ def law_notes(laws: tuple[SeriesLaw, ...]) -> list[str]:
 
 
 def _named(law: SeriesLaw) -> str:
-    return in_words(law.series) + (f" ({law.panel})" if law.panel else "")
+    return series_phrase(law.series) + (f" ({law.panel})" if law.panel else "")
 
 
 register(SectionKind(name="scores", heading="Score by number of labels", place=10))

@@ -79,7 +79,7 @@ def surface_figure(evidence: Evidence) -> Figure | str:
         notes.append(f"{len(grids)} of {len(every)} grids are drawn, the first in the order of the page.")
     cells = pd.concat([one.cells.assign(grid=one.name, over_smallest=one.cells["mean"] - _smallest(one)) for one in grids], ignore_index=True)
     has_law = any(drawn_law(one) is not None for one in grids)
-    law_words = (
+    law_note = (
         f"The law of the error, 1 − {evidence.score.title}, in pre-training images P and labels F is fitted to the runs without an intermediate "
         f"stage; its parameters have {percent(LEVEL)} intervals, a bootstrap over pre-trainings, in the tables below."
         if has_law
@@ -87,7 +87,7 @@ def surface_figure(evidence: Evidence) -> Figure | str:
     )
     return Figure(
         claim=_claim(grids[0]),
-        subtitle=f"Each tile is the mean of one cell ({_counted(cells['n'])}). {law_words} Sizes are evenly spaced.",
+        subtitle=f"Each tile is the mean of one cell ({_counted(cells['n'])}). {law_note} Sizes are evenly spaced.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         notes=tuple(notes),
@@ -136,8 +136,8 @@ def residuals(grid: SurfaceGrid, law: SurfaceFit) -> pd.DataFrame:
     """Each cell's mean beside what the law says: pretrain_images, finetune_images, mean, law, low,
     high, residual, all of them scores.
     """
-    said = law.predict(grid.cells[["pretrain_images", "finetune_images"]].to_numpy(dtype=float))
-    table = grid.cells[["pretrain_images", "finetune_images", "mean"]].assign(law=1.0 - said.mean, low=1.0 - said.high, high=1.0 - said.low)
+    fitted = law.predict(grid.cells[["pretrain_images", "finetune_images"]].to_numpy(dtype=float))
+    table = grid.cells[["pretrain_images", "finetune_images", "mean"]].assign(law=1.0 - fitted.mean, low=1.0 - fitted.high, high=1.0 - fitted.low)
     return table.assign(residual=table["mean"] - table["law"])
 
 

@@ -15,7 +15,7 @@ from reports.charts.worth import worth_in_labels
 from reports.evidence import LEVEL, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import in_words, panels_of, spread_out
+from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals
 from reports.wording import by_reason, joined
 
@@ -40,9 +40,9 @@ def worth(evidence: Evidence) -> Figure | str:
         part = rows.loc[(rows["panel"] == panel) & rows["series"].isin(series_names)]
         if part.empty:
             continue
-        words = _described(part, panel)
+        description = _described(part, panel)
         panels.append(
-            Panel(identity=f"worth-{number}", chart=worth_in_labels(part, series_names=evidence.series_names), alternative=words, heading=panel)
+            Panel(identity=f"worth-{number}", chart=worth_in_labels(part, series_names=evidence.series_names), alternative=description, heading=panel)
         )
     notes = [evidence.focus, *reasons] if evidence.focus else list(reasons)
     if len(series_names) < rows["series"].nunique() or len(shown) < rows["panel"].nunique():
@@ -51,7 +51,7 @@ def worth(evidence: Evidence) -> Figure | str:
             "the table has all."
         )
     lacking = rows.loc[rows["low"].isna() & (rows["note"] != "")]
-    named = [(f"{in_words(row['series'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
+    named = [(f"{series_phrase(row['series'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
     notes += by_reason("There is no interval", named, of=len(rows))
     return Figure(
         claim=_claim(rows, evidence),
@@ -80,12 +80,12 @@ def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
         for series in series_names if near else ():
             law, scratch = laws[panel, series], near[0]
             reason = law.reason or scratch.reason
-            name = in_words(series) + (f" ({panel})" if panel else "")
+            name = series_phrase(series) + (f" ({panel})" if panel else "")
             if reason or law.fit is None or scratch.fit is None:
                 cases.append((name, reason))
                 continue
-            told = law.fit.replicate_kind == scratch.fit.replicate_kind == "jackknife"
-            paired = told and _seeds_in_order(evidence, law) == _seeds_in_order(evidence, scratch)
+            same_kind = law.fit.replicate_kind == scratch.fit.replicate_kind == "jackknife"
+            paired = same_kind and _seeds_in_order(evidence, law) == _seeds_in_order(evidence, scratch)
             sizes = sorted(float(size) for size in set(law.fit.x))
             try:
                 rows += [_row(law, scratch, size, paired, evidence.score.better) for size in sizes]
@@ -130,7 +130,7 @@ def _seeds_in_order(evidence: Evidence, law: SeriesLaw) -> list[tuple[int, ...]]
     return [tuple(sorted(int(seed) for seed in group)) for group in seeds]
 
 
-def _said(row: pd.Series, largest: float) -> str:
+def _formatted(row: pd.Series, largest: float) -> str:
     """'43 more labels (90% interval 20 to 90)', or what there is in its place."""
     if row["status"] == "never":
         return "more than any number of labels, by the law"
@@ -140,9 +140,9 @@ def _said(row: pd.Series, largest: float) -> str:
     interval = (
         "" if pd.isna(row["labels_low"]) else f" ({100 * LEVEL:g}% interval {_end(row['labels_low'] - size)} to {_end(row['labels_high'] - size)})"
     )
-    said = f"{digits(extra)} more labels" if extra >= 0 else f"{digits(-extra)} fewer labels"
+    text = f"{digits(extra)} more labels" if extra >= 0 else f"{digits(-extra)} fewer labels"
     beyond = ", more than any measured" if float(row["labels_from_scratch"]) > largest else ""
-    return f"{said}{interval}{beyond}".replace("-", "−")
+    return f"{text}{interval}{beyond}".replace("-", "−")
 
 
 def _end(value: float) -> str:
@@ -157,9 +157,9 @@ def _claim(rows: pd.DataFrame, evidence: Evidence) -> str:
     ends = part.loc[part["series"] == series].sort_values("finetune_images")
     ends = ends.iloc[[0, -1]] if len(ends) > 1 else ends
     largest = float(evidence.sizes[-1])
-    words = [f"{_said(row, largest)} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
-    who = in_words(series).removeprefix("after ").replace("pre-training", "Pre-training", 1)
-    return f"{who} is worth {joined(words)}" + (f" ({panel})" if panel else "")
+    description = [f"{_formatted(row, largest)} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
+    who = series_phrase(series).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    return f"{who} is worth {joined(description)}" + (f" ({panel})" if panel else "")
 
 
 def _with_more(rows: pd.DataFrame) -> pd.DataFrame:
@@ -172,16 +172,16 @@ def _with_more(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _described(part: pd.DataFrame, panel: str) -> str:
-    said: list[str] = []
+    phrases: list[str] = []
     for series, own in part.groupby("series", sort=False):
         values = [_value(row) + f" at {count(row['finetune_images'])} labels" for _, row in own.iterrows()]
-        said.append(f"{in_words(str(series))} {joined(values)}")
-    return f"Labels from scratch for the same score{f' ({panel})' if panel else ''}: {'; '.join(said)}."
+        phrases.append(f"{series_phrase(str(series))} {joined(values)}")
+    return f"Labels from scratch for the same score{f' ({panel})' if panel else ''}: {'; '.join(phrases)}."
 
 
 def _value(row: pd.Series) -> str:
-    words = {"never": "more than any number", "below": "fewer than any number"}
-    return words.get(str(row["status"])) or f"×{decimals(row['ratio'], 2)}"
+    description = {"never": "more than any number", "below": "fewer than any number"}
+    return description.get(str(row["status"])) or f"×{decimals(row['ratio'], 2)}"
 
 
 register(

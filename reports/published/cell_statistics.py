@@ -133,11 +133,11 @@ def _effects(name: str, claim_table: ClaimTable, table: pd.DataFrame, reasons: d
     """
     from analysis.significance.summaries import summary_intermediate_effects, summary_pretraining_effects
 
-    asked: Callable[..., Any] = summary_pretraining_effects if name == "pretraining" else summary_intermediate_effects
+    question: Callable[..., Any] = summary_pretraining_effects if name == "pretraining" else summary_intermediate_effects
     parts = []
     for spread in claim_table.readings:
         try:
-            found = asked(claim_table.table, outcome=claim_table.outcome, spread=spread, level=LEVEL)
+            found = question(claim_table.table, outcome=claim_table.outcome, spread=spread, level=LEVEL)
         except AnalysisError as error:
             reasons[name] = str(error)
             return None

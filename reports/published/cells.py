@@ -15,7 +15,7 @@ from reports.figures.scores import described, ends_claim, law_curves, law_notes,
 from reports.page import Figure, Panel, Section, make_table
 from reports.published.cell_statistics import LEVEL, CellStatistics, cell_statistics
 from reports.published.geometry import geometry_section
-from reports.series import in_words, panels_of
+from reports.series import panels_of, series_phrase
 from reports.theme import NO_PRETRAINING, count, padded_domain, signed
 from reports.wording import sentence
 
@@ -44,8 +44,8 @@ def _scores(found: CellStatistics) -> Section:
         cells = means.loc[(means["panel"] == panel) | (means["series"] == NO_PRETRAINING)]
         lines = curves.loc[curves["panel"] == panel]
         chart = cell_score_by_labels(cells, lines, series_names=found.series_names, y_domain=y_domain)
-        words = described(once.loc[once["panel"] == panel])
-        panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=words, heading=panel))
+        description = described(once.loc[once["panel"] == panel])
+        panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=description, heading=panel))
     drawn = [law for law in found.laws if law.fit is not None and not law.reason]
     laws = (
         "Lines are power laws with an offset, y = E + A·n⁻ᵇ, fitted to the means with the cells' standard errors as weights (spreads of so few "
@@ -80,11 +80,11 @@ def _effects(name: str, found: CellStatistics) -> Section:
     panels = []
     for number, (reading, part) in enumerate(effects.groupby("reading", sort=False)):
         chart = paired_effect(part, none, series_names=found.series_names, y_domain=domain)
-        words = f"{sentence(str(reading)).rstrip('.')}: {_counted(part)}."
-        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=words, heading=str(reading)))
+        description = f"{sentence(str(reading)).rstrip('.')}: {_counted(part)}."
+        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=description, heading=str(reading)))
     first = effects.loc[effects["reading"] == effects["reading"].iloc[0]]
     low, high = first.loc[first["difference"].idxmin()], first.loc[first["difference"].idxmax()]
-    where = [f"{signed(row['difference'])} ({in_words(str(row['series']))}, {count(row['finetune_images'])} labels)" for row in (low, high)]
+    where = [f"{signed(row['difference'])} ({series_phrase(str(row['series']))}, {count(row['finetune_images'])} labels)" for row in (low, high)]
     stage = "Pre-training" if name == "pretraining" else "The intermediate stage"
     same = "the same labels" if name == "pretraining" else "the same pre-training and labels"
     baseline = f"the cell {'from scratch' if name == 'pretraining' else 'without the intermediate stage'} with {same}"
@@ -107,11 +107,11 @@ def _counted(part: pd.DataFrame) -> str:
     of effects.
     """
     above, below = int((part["low"] > 0).sum()), int((part["high"] < 0).sum())
-    said = f"of {len(part)} differences, {above} have an interval above zero and {below} below"
+    text = f"of {len(part)} differences, {above} have an interval above zero and {below} below"
     if "p_holm" not in part.columns:
-        return said
+        return text
     survive = int((part["p_holm"].astype(float) < 1 - LEVEL).sum())
-    return f"{said}; {survive} survive Holm's correction"
+    return f"{text}; {survive} survive Holm's correction"
 
 
 def _returns(found: CellStatistics) -> Section:
@@ -120,15 +120,17 @@ def _returns(found: CellStatistics) -> Section:
     panels = []
     for number, panel in enumerate(panels_of(steps, found.panels)):
         part = steps.loc[steps["panel"] == panel]
-        said = []
+        phrases = []
         for series, own in part.groupby("series", sort=False):
-            said.append(f"{in_words(str(series))} {signed(own['gain'].iloc[0])} at the first step and {signed(own['gain'].iloc[-1])} at the last")
-        words = f"mIoU per doubling of labels ({panel}): {'; '.join(said)}."
+            phrases.append(
+                f"{series_phrase(str(series))} {signed(own['gain'].iloc[0])} at the first step and {signed(own['gain'].iloc[-1])} at the last"
+            )
+        description = f"mIoU per doubling of labels ({panel}): {'; '.join(phrases)}."
         panels.append(
             Panel(
                 identity=f"returns-{number}",
                 chart=gain_per_doubling(part, series_names=found.series_names, y_domain=domain),
-                alternative=words,
+                alternative=description,
                 heading=panel,
             )
         )

@@ -38,20 +38,20 @@ def _similarity(table: pd.DataFrame) -> Figure:
     long = long.assign(encoder=[_named(name) for name in long["encoder"]], similarity=long["similarity"].astype(float))
     encoders = list(dict.fromkeys(long["encoder"]))
     points = long.rename(columns={"distance_manhattan": "distance"})
-    said = []
+    phrases = []
     for name in encoders:
         part = points.loc[points["encoder"] == name].sort_values("distance")
-        said.append(f"{name}: {decimals(part['similarity'].iloc[0], 2)} at distance {part['distance'].iloc[0]} and "
+        phrases.append(f"{name}: {decimals(part['similarity'].iloc[0], 2)} at distance {part['distance'].iloc[0]} and "
                     f"{decimals(part['similarity'].iloc[-1], 2)} at {part['distance'].iloc[-1]}")  # fmt: skip
     far = points.loc[points["distance"] == points["distance"].max()].sort_values("similarity")
-    words = f"Mean cosine similarity of two patches: {'; '.join(said)}."
+    description = f"Mean cosine similarity of two patches: {'; '.join(phrases)}."
     return Figure(
         identity="figure-similarity",
         claim=f"At distance {far['distance'].iloc[0]}, patches are least alike for {far['encoder'].iloc[0]} "
         f"({decimals(far['similarity'].iloc[0], 2)}) and most for {far['encoder'].iloc[-1]} ({decimals(far['similarity'].iloc[-1], 2)})",
         subtitle="Each point is one published value, read off the paper's figure; no interval can be given.",
-        description=words,
-        panels=(Panel(identity="similarity", chart=similarity_by_distance(points, encoders=encoders), alternative=words),),
+        description=description,
+        panels=(Panel(identity="similarity", chart=similarity_by_distance(points, encoders=encoders), alternative=description),),
         tables=(make_table(points, caption="Similarity by distance", file_name="patch_similarity_by_distance.csv"),),
     )
 
@@ -60,13 +60,13 @@ def _measures(table: pd.DataFrame) -> Figure:
     table = table.assign(encoder=[_named(name) for name in table["encoder"]])
     encoders = list(table["encoder"])
     panels: list[Panel] = []
-    for name, words in MEASURES.items():
+    for name, description in MEASURES.items():
         if name not in table.columns:
             continue
         points = table[["encoder", name]].rename(columns={name: "value"}).astype({"value": float})
-        said = "; ".join(f"{row['encoder']} {row['value']:g}" for _, row in points.iterrows())
-        chart = value_by_encoder(points, encoders=encoders, x_title=words)
-        panels.append(Panel(identity=f"geometry-{len(panels)}", chart=chart, alternative=f"{words}: {said}.", heading=words))
+        text = "; ".join(f"{row['encoder']} {row['value']:g}" for _, row in points.iterrows())
+        chart = value_by_encoder(points, encoders=encoders, x_title=description)
+        panels.append(Panel(identity=f"geometry-{len(panels)}", chart=chart, alternative=f"{description}: {text}.", heading=description))
     largest = table.iloc[int(table["patch_probe_accuracy_pct"].astype(float).argmax())]
     return Figure(
         identity="figure-geometry",

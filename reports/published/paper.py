@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.published.load import Published, load_published
 from analysis.runs.columns import column_of
 from reports.findings import ask, headline_of, verdict_counts
-from reports.overview import settings_words
+from reports.overview import settings_phrase
 from reports.page import Fact, Page, Section
 from reports.published.cells import cell_sections
 from reports.published.runs import run_sections
@@ -61,7 +61,7 @@ def lead_of(published: Published) -> str:
     table, score = published.table, named_score(column_of(published.table, published.outcome)).title
     if published.kind == "cells":
         runs = joined([count(number) for number in sorted(table["n_runs"].unique())])
-        return f"Mean {score} of {count(len(table))} cells of {runs} runs: {settings_words(table)}."
+        return f"Mean {score} of {count(len(table))} cells of {runs} runs: {settings_phrase(table)}."
     sizes = sorted(table["pretrain_images"].unique())
     encoders = table.sort_values("encoder_params")["encoder"].drop_duplicates()
     lengths = table.sort_values("pretrain_steps")["pretrain_length"].drop_duplicates()

@@ -4,20 +4,20 @@ follows the other.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, correlate
 from analysis.formatting import percent
 from analysis.overfitting import PhaseRelations, phase_relations, split_by_overfitting
 from analysis.published.load import Published
+from analysis.runs.columns import column_of
 from reports.charts.scaling import FALLS, RISES, loss_against_score, loss_by_length, score_by_images
+from reports.figures.phases import LOSS, PHASES, lines_of
 from reports.page import Figure, Panel, Section, make_table
+from reports.score import named_score
 from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined, sentence
 
-LOSS = "val_mim_loss"
-PHASES = {"falling": FALLS, "overfitting": RISES}
 LEVEL = 0.95
 NO_LINES = pd.DataFrame(columns=["group", LOSS, "score"])
 
@@ -25,7 +25,7 @@ NO_LINES = pd.DataFrame(columns=["group", LOSS, "score"])
 def run_sections(published: Published) -> list[Section]:
     """All sections with figures, and the table of runs."""
     runs = _prepared(published)
-    score = "top‑1 accuracy" if published.outcome == "accuracy" else published.outcome
+    score = named_score(column_of(published.table, published.outcome)).title
     return [_scores(runs, score), _losses(runs, published), _proxy(runs, published, score), _within(runs, score), _runs(published)]
 
 
@@ -78,12 +78,12 @@ def _scores(runs: pd.DataFrame, score: str) -> Section:
 
 def _ends(part: pd.DataFrame, encoder: str, score: str) -> str:
     """The panel in words: each length at its fewest and at its most images."""
-    said = []
+    phrases = []
     for length, own in part.groupby("length", sort=False):
         ends = own.sort_values("pretrain_images").iloc[[0, -1]]
         values = [f"{decimals(row['score'], 4)} at {count(row['pretrain_images'])} images" for _, row in ends.iterrows()]
-        said.append(f"{length} {' and '.join(values)}")
-    return f"{score[0].upper()}{score[1:]} of {encoder}: {'; '.join(said)}."
+        phrases.append(f"{length} {' and '.join(values)}")
+    return f"{score[0].upper()}{score[1:]} of {encoder}: {'; '.join(phrases)}."
 
 
 def _losses(runs: pd.DataFrame, published: Published) -> Section:
@@ -97,10 +97,10 @@ def _losses(runs: pd.DataFrame, published: Published) -> Section:
     for number, encoder in enumerate(_ordered(drawn, "encoder", "encoder_params")):
         part = drawn.loc[drawn["encoder"] == encoder]
         over = list(dict.fromkeys(part.loc[part["phase"] == RISES, "size"]))
-        words = f"{encoder}: validation loss {decimals(part[LOSS].min(), 4)} to {decimals(part[LOSS].max(), 4)}"
-        words += f"; overfitting with {joined(over)} images." if over else "; no series overfits."
+        description = f"{encoder}: validation loss {decimals(part[LOSS].min(), 4)} to {decimals(part[LOSS].max(), 4)}"
+        description += f"; overfitting with {joined(over)} images." if over else "; no series overfits."
         panels.append(
-            Panel(identity=f"losses-{number}", chart=loss_by_length(part, sizes=sizes, y_domain=domain), alternative=words, heading=encoder)
+            Panel(identity=f"losses-{number}", chart=loss_by_length(part, sizes=sizes, y_domain=domain), alternative=description, heading=encoder)
         )
     risen, total = int((split.series["label"] == "overfitting").sum()), len(split.series)
     figure = Figure(
@@ -128,18 +128,18 @@ def _proxy(runs: pd.DataFrame, published: Published, score: str) -> Section:
     phase = split.runs["label"].map(PHASES)
     points = runs.assign(group=phase.loc[runs.index].to_numpy()).dropna(subset=["group"])
     groups = [name for name in (FALLS, RISES) if name in set(points["group"])]
-    sentences = tuple(sentence(text.replace(LOSS, "validation loss").replace(published.outcome, score)) for text in relations.sentences())
-    words = " ".join(sentences)
+    sentences = tuple(sentence(text.replace(LOSS, "validation loss").replace("top-1", "top‑1")) for text in relations.sentences())
+    description = " ".join(sentences)
     slopes = _slope_of(relations)
-    said = [f"{decimals(slopes['falling'], 2)} in series where it falls", f"{decimals(slopes['overfitting'], 2)} in those that overfit"]
+    phrases = [f"{decimals(slopes['falling'], 2)} in series where it falls", f"{decimals(slopes['overfitting'], 2)} in those that overfit"]
     chart = loss_against_score(points, _slopes(points, relations), groups=groups, y_title=score)
     figure = Figure(
         identity="figure-proxy",
-        claim=f"Per unit of validation loss {score} changes by {' and '.join(said)}",
+        claim=f"Per unit of validation loss {score} changes by {' and '.join(phrases)}",
         subtitle=f"Each point is one run ({count(len(points))}); lines are least-squares lines of each phase over its own losses. "
         f"r, slopes and their {percent(LEVEL)} intervals, clustered on series, stand below. Both axes start above zero.",
-        description=words,
-        panels=(Panel(identity="proxy-0", chart=chart, alternative=words),),
+        description=description,
+        panels=(Panel(identity="proxy-0", chart=chart, alternative=description),),
         notes=sentences,
         tables=(make_table(points[["run", "group", LOSS, "score"]], caption="Runs (the points)", file_name="loss_and_score.csv"),),
     )
@@ -158,14 +158,7 @@ def _slopes(points: pd.DataFrame, relations: PhaseRelations) -> pd.DataFrame:
     """
     if relations.adjusted_for:
         return NO_LINES
-    slopes = _slope_of(relations)
-    lines = []
-    for name, group in PHASES.items():
-        part, slope = points.loc[points["group"] == group], slopes[name]
-        if len(part) and np.isfinite(slope):
-            ends = np.array([part[LOSS].min(), part[LOSS].max()])
-            lines.append(pd.DataFrame({"group": group, LOSS: ends, "score": part["score"].mean() + slope * (ends - part[LOSS].mean())}))
-    return pd.concat(lines, ignore_index=True) if lines else NO_LINES
+    return lines_of(points, _slope_of(relations))
 
 
 def _within(runs: pd.DataFrame, score: str) -> Section:
@@ -182,13 +175,13 @@ def _within(runs: pd.DataFrame, score: str) -> Section:
     panels = []
     for number, size in enumerate(sizes):
         part = runs.loc[runs["size"] == size].assign(group=lambda table: table["encoder"])
-        told = f", r = {signed(r[size], 2)}" if size in r else ""
+        correlation = f", r = {signed(r[size], 2)}" if size in r else ""
         chart = loss_against_score(part, NO_LINES, groups=encoders, y_title=score, x_domain=domains[0], y_domain=domains[1])
-        words = (
+        description = (
             f"{size} images, {len(part)} runs: validation loss {decimals(part[LOSS].min(), 4)} to {decimals(part[LOSS].max(), 4)}, "
-            f"{score} {decimals(part['score'].min(), 4)} to {decimals(part['score'].max(), 4)}{told}."
+            f"{score} {decimals(part['score'].min(), 4)} to {decimals(part['score'].max(), 4)}{correlation}."
         )
-        panels.append(Panel(identity=f"within-{number}", chart=chart, alternative=words, heading=f"{size} images{told}"))
+        panels.append(Panel(identity=f"within-{number}", chart=chart, alternative=description, heading=f"{size} images{correlation}"))
     low, high = (min(r.values()), max(r.values())) if r else (float("nan"), float("nan"))
     figure = Figure(
         identity="figure-within",

@@ -106,13 +106,13 @@ def _claim(tests: pd.DataFrame) -> str:
     tested = tests["p_holm"].astype(float).dropna()
     survive = int((tested < ALPHA).sum())
     alone = tests.loc[tests["p_holm"].isna(), "p"].astype(float).dropna()
-    said = [f"{count(survive)} of {count(len(tested))} tests survive Holm's correction"] if len(tested) else []
+    phrases = [f"{count(survive)} of {count(len(tested))} tests survive Holm's correction"] if len(tested) else []
     if len(alone):
-        said.append(f"{count((alone < ALPHA).sum())} of {count(len(alone))} that were not corrected have p < {ALPHA:g}")
+        phrases.append(f"{count((alone < ALPHA).sum())} of {count(len(alone))} that were not corrected have p < {ALPHA:g}")
     without = len(tests) - len(tested) - len(alone)
     if without:
-        said.append(f"{count(without)} estimates have no test")
-    return "; ".join(said)
+        phrases.append(f"{count(without)} estimates have no test")
+    return "; ".join(phrases)
 
 
 def _described(part: pd.DataFrame) -> str:
@@ -120,9 +120,9 @@ def _described(part: pd.DataFrame) -> str:
     decisive = part["p_holm"].astype(float).fillna(part["p"].astype(float))
     finite = part.loc[np.isfinite(part["estimate"].to_numpy(dtype=float))].sort_values("estimate")
     low, high = finite.iloc[0], finite.iloc[-1]
-    said = f"{int((decisive < ALPHA).sum())} of {len(part)} have p < {ALPHA:g}"
+    text = f"{int((decisive < ALPHA).sum())} of {len(part)} have p < {ALPHA:g}"
     ends = [f"{signed(row['estimate'])} ({row['label']})" for row in (low, high)]
-    return f"{said}; estimates from {ends[0]} to {ends[1]}." if len(finite) > 1 else f"{said}; the estimate is {ends[0]}."
+    return f"{text}; estimates from {ends[0]} to {ends[1]}." if len(finite) > 1 else f"{text}; the estimate is {ends[0]}."
 
 
 register(SectionKind(name="claims", heading="What the data support", place=1, subject=Answer, finish=with_findings))

@@ -13,7 +13,7 @@ from reports.page import PictureBlock, Section
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import SectionKind, register
 from reports.sections.reconstructions import reconstruction_block
-from reports.series import in_words
+from reports.series import series_phrase
 from reports.theme import count
 
 COLOURS = "Orange is the object, dark the background, light its border."
@@ -79,7 +79,7 @@ def _finetuned(evidence: Evidence) -> list[tuple[str, Path]]:
         for series in evidence.series_names:
             there = runs.loc[(runs["panel"] == panel) & (runs["series"] == series)]
             if len(there):
-                label = in_words(series) + (f"; {panel}" if panel else "")
+                label = series_phrase(series) + (f"; {panel}" if panel else "")
                 finetuned.append((label, evidence.study.folder / "stages" / str(there["run_id"].iloc[0])))
     return finetuned
 

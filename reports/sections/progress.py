@@ -18,7 +18,7 @@ from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.registry import FigureKind, SectionKind, register
 from reports.report_data import ReportData, ReportError, read_json, read_validation_curves
-from reports.series import in_words, ordered_series, with_series
+from reports.series import ordered_series, series_phrase, with_series
 from reports.theme import NO_PRETRAINING, count, decimals
 
 COLUMNS = ["stage_id", "kind", "step", "of_steps", "percent", "latest", "loss"]
@@ -53,11 +53,11 @@ def with_stages_under_way(grid: GridState, section: Section) -> Section | None:
     table = under_way(grid.whole)
     if table.empty:
         return None
-    words = "One stage has begun and is" if len(table) == 1 else f"{count(len(table))} stages have begun and are"
+    description = "One stage has begun and is" if len(table) == 1 else f"{count(len(table))} stages have begun and are"
     shown = make_table(
         table.assign(percent=table["percent"].round(1)), caption="Stages under way, at their last line of metrics", file_name="under_way.csv"
     )
-    return replace(section, paragraphs=(f"{words} not finished.",), tables=(shown,))
+    return replace(section, paragraphs=(f"{description} not finished.",), tables=(shown,))
 
 
 def _pretrainings(study: ReportData) -> tuple[pd.DataFrame, list[str]] | None:
@@ -85,18 +85,18 @@ def loss_so_far(grid: GridState) -> Figure | str:
     if drawn.empty:
         return ""
     last = drawn.drop_duplicates("pretrain_id", keep="last")
-    said = [
-        f"{in_words(str(series))} {decimals(part['val_mim_loss'].min())}"
+    phrases = [
+        f"{series_phrase(str(series))} {decimals(part['val_mim_loss'].min())}"
         + ("" if len(part) == 1 else f" to {decimals(part['val_mim_loss'].max())} ({len(part)} pre-trainings)")
         for series, part in last.groupby("series", sort=False)
     ]
-    words = f"Latest validation loss: {'; '.join(said)}."
+    description = f"Latest validation loss: {'; '.join(phrases)}."
     return Figure(
         claim=f"{len(last)} of {len(trained)} pre-trainings have a validation loss so far, the lowest {decimals(last['val_mim_loss'].min())}",
         subtitle=f"One line is one pre-training, finished or under way; {count(len(drawn))} measurements; horizontal axis logarithmic. "
         "A line has no interval.",
-        description=words,
-        panels=(Panel(identity="loss-so-far", chart=validation_loss_during_training(drawn, series_names=series_names), alternative=words),),
+        description=description,
+        panels=(Panel(identity="loss-so-far", chart=validation_loss_during_training(drawn, series_names=series_names), alternative=description),),
         tables=(make_table(curves, caption="Validation loss by step", file_name="validation_curves.csv"),),
     )
 
@@ -115,7 +115,7 @@ def with_reconstructions_so_far(grid: GridState, section: Section) -> Section | 
         for identity in trained.loc[trained["series"] == series].sort_values("seed", kind="stable")["pretrain_id"]:
             folder = study.folder / "stages" / str(identity)
             if (folder / "result.json").exists() and (folder / "examples" / "index.json").exists():
-                folders.append((in_words(series), folder))
+                folders.append((series_phrase(series), folder))
                 break
     if not folders:
         return None

@@ -11,7 +11,7 @@ from analysis import AnalysisError, split_by_overfitting
 from reports.evidence import Evidence
 from reports.page import PictureBlock
 from reports.pictures import gallery
-from reports.series import in_words
+from reports.series import series_phrase
 from reports.theme import count, decimals
 
 PLACES = 4
@@ -38,8 +38,8 @@ def reconstruction_block(evidence: Evidence) -> PictureBlock | None:
 
 def _label(row: pd.Series) -> str:
     loss = float(row["val_mim_loss"])
-    said = f", held-out loss {decimals(loss, PLACES)}" if np.isfinite(loss) else ""
-    return f"{row['said']}{in_words(str(row['series']))}{said}"
+    text = f", held-out loss {decimals(loss, PLACES)}" if np.isfinite(loss) else ""
+    return f"{row['kind']}{series_phrase(str(row['series']))}{text}"
 
 
 def _overfitting_pair(trained: pd.DataFrame) -> tuple[list[pd.Series], str] | None:
@@ -58,31 +58,31 @@ def _overfitting_pair(trained: pd.DataFrame) -> tuple[list[pd.Series], str] | No
         worst = int(rising.index[int(rising["rise"].to_numpy(dtype=float).argmax())])
         best = int(falling.index[int(falling["least_loss"].to_numpy(dtype=float).argmin())])
         pair = []
-        for number, said in ((worst, "overfitting, "), (best, "not overfitting, ")):
+        for number, text in ((worst, "overfitting, "), (best, "not overfitting, ")):
             members = trained.loc[(split.runs["series"] == number).to_numpy()]
             # its longest training: there the one has overfitted most and the other, which falls, is
             # lowest
             member = members.sort_values(["pretrain_steps", "seed"], ascending=[False, True], kind="stable").iloc[0].copy()
-            member["said"] = said
+            member["kind"] = text
             pair.append(member)
         rise = float(rising["rise"].max())
-        words = (
+        description = (
             f"Of {len(series)} series that differ in length alone, the one whose held-out loss rises most with longer training (by "
             f"{decimals(rise, PLACES)} above its least) and, of those that do not overfit, the one with the lowest loss, at their longest training."
         )
-        return pair, words
+        return pair, description
     return None
 
 
 def _extreme_pair(trained: pd.DataFrame) -> tuple[list[pd.Series], str]:
     """The pre-trainings on the fewest and on the most images."""
-    ordered = trained.sort_values(["pretrain_images", "seed"], kind="stable").assign(said="")
+    ordered = trained.sort_values(["pretrain_images", "seed"], kind="stable").assign(kind="")
     fewest = ordered.iloc[0]
     most = ordered.loc[ordered["pretrain_images"] == ordered["pretrain_images"].max()].iloc[0]
     if fewest["pretrain_images"] == most["pretrain_images"]:
         return [fewest], f"All pre-trainings have {count(float(fewest['pretrain_images']))} images, so one is shown."
-    words = (
+    description = (
         f"The pre-trainings on the fewest ({count(float(fewest['pretrain_images']))}) and the most images "
         f"({count(float(most['pretrain_images']))}): no two lengths of training tell one series that overfits from one that does not."
     )
-    return [fewest, most], words
+    return [fewest, most], description

@@ -13,7 +13,7 @@ from reports.evidence import Evidence
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.report_data import read_provenance
-from reports.series import ordered_panels, ordered_series, spread_out, telling
+from reports.series import ordered_panels, ordered_series, separating_settings, spread_out
 
 MOST_SERIES, MOST_PANELS = 24, 6
 ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
@@ -25,7 +25,7 @@ def with_runs(evidence: Evidence, section: Section) -> Section:
     """The section with every finished run, and the mean and spread of each cell."""
     assert evidence.cells is not None  # the page has this section only if a run is finished
     runs = evidence.study.runs
-    varied = [name for name in telling(runs) if name not in ALWAYS_SHOWN]
+    varied = [name for name in separating_settings(runs) if name not in ALWAYS_SHOWN]
     measured = [column.name for column in score_columns(runs) if not column.name.startswith("iou_")]
     measured += [name for name in ALSO_SHOWN if name in runs.columns and runs[name].notna().any()]
     shown = [*varied, *ALWAYS_SHOWN, *measured, "run_id"]
@@ -88,17 +88,17 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
             continue
         counts = ", ".join(f"{int(part[state].sum())} {state}" for state in STATES if part[state].sum())
         where = f" ({panel})" if panel else ""
-        words = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
-        made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, series_names=shown), alternative=words, heading=panel))
+        description = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
+        made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, series_names=shown), alternative=description, heading=panel))
     cut = len(shown) < len(series_names) or len(drawn) < len(panels)
-    told = claim.partition(": ")[2] or claim
+    progress = claim.partition(": ")[2] or claim
     less = (
         f" {len(shown)} of {len(series_names)} series and {len(drawn)} of {len(panels)} panels are drawn, spread evenly; the table has all."
         if cut
         else ""
     )
     return Figure(
-        claim=(told[:1].upper() + told[1:]).rstrip("."),
+        claim=(progress[:1].upper() + progress[1:]).rstrip("."),
         subtitle="Each tile is a cell: how many of its runs are done, of those planned; coloured and signed by its worst run "
         f"(✓ done, … missing, ‖ blocked, ✗ failed).{less}",
         description=" ".join(panel.alternative for panel in made),

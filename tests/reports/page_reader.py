@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 
 
-def one_line(words: Sequence[str]) -> str:
-    return re.sub(r"\s+", " ", " ".join(words))
+def one_line(description: Sequence[str]) -> str:
+    return re.sub(r"\s+", " ", " ".join(description))
 
 
 class Reader(HTMLParser):

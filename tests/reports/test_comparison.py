@@ -67,7 +67,7 @@ def test_one_run_that_came_out_otherwise_is_counted(first: Path, tmp_path: Path)
 
 def test_two_arms_recover_the_difference_between_them(first: Path, second: Path, tmp_path: Path) -> None:
     pair = read_pair(first, second)
-    assert pair.told_apart == {"finetune_recipe": ("adamw", "sgd")}
+    assert pair.differing == {"finetune_recipe": ("adamw", "sgd")}
     effects = paired_differences(pair).effects
     assert effects is not None
     assert len(effects.pairs) == 18
@@ -83,8 +83,8 @@ def test_a_study_with_a_stage_is_compared_with_one_without(write: Callable[..., 
         write(tmp_path / name, finetune_sizes=(100, 300), intermediates=(name,), examples=False) for name in ("none", "classification")
     )
     pair = read_pair(without, with_stage)
-    assert pair.told_apart["intermediate"] == ("none", "classification")
-    assert pair.told_apart["intermediate_source"] == (None, "intel")
+    assert pair.differing["intermediate"] == ("none", "classification")
+    assert pair.differing["intermediate_source"] == (None, "intel")
     effects = paired_differences(pair).effects
     assert effects is not None
     assert len(effects.pairs) == 18

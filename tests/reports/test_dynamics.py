@@ -95,9 +95,9 @@ def test_the_scatter_by_phase_has_the_slopes_of_analysis(evidence: Evidence) -> 
     assert figure.identity == "figure-phases"
     runs = evidence.runs.reset_index(drop=True)
     slopes = phase_relations(runs, split_by_overfitting(runs), y="miou").table.set_index("phase")["slope"]
-    said = [f"{float(slopes[phase]):.2f}".replace("-", "−") for phase in ("falling", "overfitting")]
+    phrases = [f"{float(slopes[phase]):.2f}".replace("-", "−") for phase in ("falling", "overfitting")]
     assert figure.claim.startswith(
-        f"Per unit of validation loss mIoU changes by {said[0]} in series where it falls and {said[1]} in those that overfit"
+        f"Per unit of validation loss mIoU changes by {phrases[0]} in series where it falls and {phrases[1]} in those that overfit"
     )
     spec = specification(figure.panels[0].chart)
     lines = [row for row in spec["datasets"][spec["layer"][0]["data"]["name"]] if row["group"] == "overfitting"]

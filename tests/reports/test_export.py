@@ -53,7 +53,7 @@ def test_each_panel_and_table_is_a_file_with_a_caption(kind: str, begins: bytes,
     assert files[0].read_bytes().startswith(begins)
     assert files[1].read_text(encoding="utf-8") == "a\n1.25\n"
     caption = files[2].read_text(encoding="utf-8")
-    assert all(words in caption for words in ("## It holds", "n = 1", "A note.", f"`tests-0.{kind}`: A heading"))
+    assert all(description in caption for description in ("## It holds", "n = 1", "A note.", f"`tests-0.{kind}`: A heading"))
     if kind != "pdf":  # the writer of PDFs lists its fonts in any order
         first = files[0].read_bytes()
         assert write_figures(page_of(panel), tmp_path, kind=kind)[0].read_bytes() == first

@@ -166,4 +166,9 @@ def test_a_cell_of_the_coverage_map_has_the_worst_state_of_its_runs() -> None:
     )
     spec = specification(coverage_map(cells, series_names=["none", "2,000"]))
     tiles = rows(spec, spec["layer"][0])
-    assert [(tile["state"], tile["said"]) for tile in tiles] == [("done", "✓ 3/3"), ("missing", "… 2/3"), ("failed", "✗ 2/3"), ("blocked", "‖ 0/3")]
+    assert [(tile["state"], tile["printed"]) for tile in tiles] == [
+        ("done", "✓ 3/3"),
+        ("missing", "… 2/3"),
+        ("failed", "✗ 2/3"),
+        ("blocked", "‖ 0/3"),
+    ]

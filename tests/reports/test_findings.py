@@ -16,9 +16,8 @@ from analysis import AnalysisError
 from analysis.claims.finding import Estimate, Finding, Findings, Verdict
 from analysis.significance.checks import Check
 from reports import build_report
-from reports.characters import visible
-from reports.findings import Answer, ask, estimate_words, headlines, topics_of
-from reports.page import SYMBOLS
+from reports.findings import Answer, ask, formatted_estimate, headlines, topics_of
+from reports.page import SYMBOLS, visible
 from reports.registry import compose_section
 from reports.sections.claims import MOST_DRAWN
 from reports.theme import specification
@@ -91,7 +90,7 @@ def test_every_claim_stands_with_its_verdict_in_words_its_sentence_and_its_check
         assert sentence(one.sentence) in claims
         for check in one.checks:
             assert sentence(check.sentence) in claims
-    for words in (
+    for description in (
         "✓ passed",
         "✗ failed",
         "? not known",
@@ -100,7 +99,7 @@ def test_every_claim_stands_with_its_verdict_in_words_its_sentence_and_its_check
         "spread read as SD",
         "One length only",
     ):
-        assert words in claims
+        assert description in claims
     assert "3 claims were tested: 1 supported, 1 refuted, 1 open." in claims
 
 
@@ -113,7 +112,14 @@ def test_every_number_among_the_findings_is_one_of_the_finding(page: Reader) -> 
     given = " ".join(
         text
         for one in FOUND
-        for text in (sentence(one.sentence), one.claim, one.n, one.reading, *(check.sentence for check in one.checks), estimate_words(one.estimate))
+        for text in (
+            sentence(one.sentence),
+            one.claim,
+            one.n,
+            one.reading,
+            *(check.sentence for check in one.checks),
+            formatted_estimate(one.estimate),
+        )
         if one.estimate
     )
     given += " ".join(text for pair in FOUND.unanswered for text in pair)
@@ -161,9 +167,9 @@ def test_findings_stand_under_their_topic_in_order() -> None:
 
 def test_an_estimate_says_that_it_has_no_interval_or_is_not_known() -> None:
     estimate = Estimate(what="r", value=-0.5, low=np.nan, high=np.nan, level=0.95)
-    assert estimate_words(estimate) == "−0.500 (no interval)"
-    assert estimate_words(replace(estimate, low=-0.6, high=-0.4)) == "−0.50 (95% interval −0.60 to −0.40)"
-    assert estimate_words(replace(estimate, value=np.nan)) == "not known"
+    assert formatted_estimate(estimate) == "−0.500 (no interval)"
+    assert formatted_estimate(replace(estimate, low=-0.6, high=-0.4)) == "−0.50 (95% interval −0.60 to −0.40)"
+    assert formatted_estimate(replace(estimate, value=np.nan)) == "not known"
 
 
 def test_where_nothing_can_be_tested_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:

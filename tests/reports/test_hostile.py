@@ -20,9 +20,8 @@ from playwright.sync_api import Browser
 
 from analysis import AnalysisError
 from reports.build import main
-from reports.characters import visible
 from reports.download import GZIP, csv_address
-from reports.page import Page, make_table, render, script_json
+from reports.page import Page, make_table, render, script_json, visible
 from reports.report import build_report
 from reports.report_data import ReportError, read_study, read_validation_curves
 from reports.wording import sentence
@@ -179,9 +178,9 @@ def test_a_plan_without_runs_says_so(tmp_path: Path) -> None:
         ({"stages": [], "runs": [{"run_id": "a"}]}, "lack seed, encoder, pretrain_id"),
     ],
 )
-def test_a_plan_that_is_none_is_one_sentence(tmp_path: Path, plan: object, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_that_is_none_is_one_sentence(tmp_path: Path, plan: object, description: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    with pytest.raises(ReportError, match=words):
+    with pytest.raises(ReportError, match=description):
         read_study(tmp_path)
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -41,9 +41,9 @@ def test_arms_that_share_their_scratch_runs_are_two_series(write: Callable[..., 
     assert section is not None
     means = evidence.runs.loc[evidence.runs["pretrain_images"] > 0].groupby(["series", "finetune_images"])["miou"].mean().unstack(0)
     assert (means["2,000, pooled"] - means["2,000, plain"]).round(6).unique().tolist() == [0.05]
-    words = section.figures[0].panels[0].alternative
-    assert "after pre-training on 2,000 images (plain)" in words
-    assert "after pre-training on 2,000 images (pooled)" in words
+    description = section.figures[0].panels[0].alternative
+    assert "after pre-training on 2,000 images (plain)" in description
+    assert "after pre-training on 2,000 images (pooled)" in description
 
 
 def test_arms_with_scratch_runs_of_their_own_are_two_panels(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from analysis.claims.finding import Findings
 from analysis.overfitting import phase_relations, split_by_overfitting
 from analysis.published.load import PUBLISHED, Published, load_published
 from reports.build import main
-from reports.findings import estimate_words
+from reports.findings import formatted_estimate
 from reports.published import build_published
 from reports.published.cell_statistics import CellStatistics, cell_statistics
 from reports.published.paper import compose_published, lead_of
@@ -93,7 +93,7 @@ def test_no_number_at_the_top_is_typed_by_hand(page: Reader, published: Publishe
         published.source,
         *published.notes,
     ]
-    given += [estimate_words(one.estimate) for one in found if one.estimate is not None]
+    given += [formatted_estimate(one.estimate) for one in found if one.estimate is not None]
     counts = [str(len(found)), *(str(sum(one.verdict == word for one in found)) for word in ("supported", "refuted", "open"))]
     number = re.compile(r"\d[\d,.]*")
     assert set(number.findall(page.text_of("findings"))) <= set(number.findall(" ".join([*given, *counts])))

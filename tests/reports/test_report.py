@@ -306,6 +306,6 @@ def test_every_decimal_in_a_figures_claim_stands_in_its_data(full_study: Path) -
     for figure, shared in figures:
         texts = [base64.b64decode(table.address.partition("base64,")[2]).decode("utf-8") for table in (*figure.tables, *shared)]
         values = [abs(float(cell)) for text in texts for cell in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.])", text)]
-        for said in re.findall(r"\d+\.\d+", figure.claim):
-            places = len(said.partition(".")[2])
-            assert any(f"{value:.{places}f}" == said for value in values), f"{figure.identity}: {said} in {figure.claim!r}"
+        for phrase in re.findall(r"\d+\.\d+", figure.claim):
+            places = len(phrase.partition(".")[2])
+            assert any(f"{value:.{places}f}" == phrase for value in values), f"{figure.identity}: {phrase} in {figure.claim!r}"

@@ -27,11 +27,11 @@ def evidence(full_study: Path) -> Evidence:
 def test_each_tile_prints_its_value_in_an_ink_that_can_be_read() -> None:
     spec = specification(score_surface(CELLS))
     rows = next(iter(spec["datasets"].values()))
-    assert [row["said"] for row in rows] == ["0.200", "0.360", "0.300", "0.600"]
+    assert [row["printed"] for row in rows] == ["0.200", "0.360", "0.300", "0.600"]
     assert [row["ink"] for row in rows] == ["white", "white", "white", "black"]
     assert spec["layer"][0]["encoding"]["y"]["sort"] == ["2,000", "none"]
     signed = specification(score_surface(CELLS.assign(value=[-0.04, 0.0, 2.0, -2.0]), is_signed=True, places=1))
-    assert [row["said"] for row in next(iter(signed["datasets"].values()))] == ["0.0", "0.0", "+2.0", "−2.0"]
+    assert [row["printed"] for row in next(iter(signed["datasets"].values()))] == ["0.0", "0.0", "+2.0", "−2.0"]
     assert signed["layer"][0]["encoding"]["color"]["scale"]["domain"] == [-2.0, 2.0]
     with pytest.raises(FigureError, match="cannot draw 1 of 4 values of 'value'"):
         score_surface(CELLS.assign(value=[np.nan, 0, 0, 0]))

@@ -15,7 +15,7 @@ from analysis.claims.finding import Estimate
 from reports.build import main
 from reports.class_pictures import class_gallery, ranked_class_gallery
 from reports.comparison import compose_comparison
-from reports.findings import estimate_words
+from reports.findings import formatted_estimate
 from reports.report import build_report, compose
 from reports.report_data import ReportError, read_study
 from tests.reports.page_reader import Reader
@@ -61,9 +61,9 @@ def test_a_study_of_classes_has_every_figure_in_its_own_words(classes: Path, tmp
 def test_a_page_of_two_tasks_is_about_the_first_and_says_how_to_get_the_other(write: Callable[..., Path], tmp_path: Path) -> None:
     both = to_classes(write(tmp_path / "both", finetune_sizes=(100, 300), examples=False), keep=True)
     page = compose(read_study(both))
-    said = [text for text in page.remarks if "two" not in text and "This page is about segmentation." in text]
-    assert len(said) == 1
-    assert "--task classification writes a page about them" in said[0]
+    phrases = [text for text in page.remarks if "two" not in text and "This page is about segmentation." in text]
+    assert len(phrases) == 1
+    assert "--task classification writes a page about them" in phrases[0]
     assert any("mIoU" in figure.claim for section in page.sections for figure in section.figures)
     other = compose(read_study(both), task="classification")
     claims = [figure.claim for section in other.sections for figure in section.figures]
@@ -120,5 +120,5 @@ def test_pictures_of_a_classification_say_what_each_was_taken_for(tmp_path: Path
 
 def test_the_hyphen_of_a_scores_name_is_no_minus_sign() -> None:
     estimate = Estimate(what="mean difference", value=-0.0123, low=-0.02, high=0.001, level=0.95, unit="top-1 accuracy")
-    assert estimate_words(estimate).startswith("−0.0")
-    assert "top-1 accuracy (95% interval −0.0" in estimate_words(estimate)
+    assert formatted_estimate(estimate).startswith("−0.0")
+    assert "top-1 accuracy (95% interval −0.0" in formatted_estimate(estimate)

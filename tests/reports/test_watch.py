@@ -61,7 +61,7 @@ def watched(folder: Path, steps: Sequence[Step]) -> list[str]:
             raise KeyboardInterrupt
         step()
 
-    watch(folder, every_s=3, say=lines.append, sleep=sleep)
+    watch(folder, every_s=3, log=lines.append, sleep=sleep)
     return lines
 
 
