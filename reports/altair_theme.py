@@ -1,5 +1,5 @@
-"""The house style for charts of one's own: `reports.altair_theme.enable()` in a notebook, and each
-Altair chart looks like the report's.
+"""An Altair theme for your own charts: after `reports.altair_theme.enable()` they look like the
+report's.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _mistake(options: argparse.Namespace) -> str | None:
-    """What is wrong with the options together, a sentence; None where nothing is."""
+    """Returns a sentence about options that contradict each other, None where none do."""
     if bool(options.folder) == (options.published is not None):
         return "name either a study folder or a published table with --published."
     if len(options.folder) > 2:
@@ -105,7 +105,7 @@ def _build(options: argparse.Namespace) -> Path:
 
 
 def _page(options: argparse.Namespace) -> Page:
-    """The page, as an object, whose figures are wanted."""
+    """Composes the page whose figures are to be written."""
     if options.published is not None:
         return compose_published(load_published(options.published))
     if len(options.folder) == 2:

@@ -1,6 +1,4 @@
-"""Example pictures of a classification: each image with the class that it is of and the one that
-was named.
-"""
+"""Example pictures of a classification: each image with its class and the predicted class."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ MOST_IMAGES = 3
 
 
 def class_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
-    """A row for each stage with the same images, evenly spaced through the test set; under each
-    what it was taken for.
+    """Makes a row for each stage with the same images, evenly spaced through the test set, and
+    their predictions.
 
     Raises:
         ReportError: if an examples/index.json is there and cannot be read.
@@ -34,7 +32,7 @@ def ranked_class_gallery(stages: Iterable[tuple[str, Path]]) -> Gallery:
 
 
 def _spread(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Evenly through those that no outcome chose."""
+    """Picks items evenly among those that were not chosen by their outcome."""
     plain = [item for item in items if "rank" not in item]
     many = min(len(plain), MOST_IMAGES)
     return [plain[number * len(plain) // many] for number in range(many)]

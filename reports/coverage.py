@@ -14,7 +14,7 @@ STATES = ("done", "failed", "blocked", "missing")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GridState:
-    """How far a study is."""
+    """How much of a study is done."""
 
     whole: ReportData
     """The study with the runs of all its tasks."""
@@ -25,8 +25,7 @@ class GridState:
 
 
 def run_states(study: ReportData) -> pd.DataFrame:
-    """Every planned run with its state and the reason: the plan's columns, series, panel, state,
-    reason.
+    """Adds series, panel, state and reason to every planned run.
 
     A run is done if it is in the runs table. Of the others, the fine-tuning stage's state says
     which they are; one that no stage table knows is missing. Without a plan, the runs that are
@@ -72,7 +71,9 @@ def unfinished_reasons(study: ReportData) -> pd.DataFrame:
 
 
 def completeness_sentence(study: ReportData, states: pd.DataFrame) -> str:
-    """What is done and what is not, in words, with the reason of what failed."""
+    """States how many runs are finished, failed, blocked or missing, with the first reason of a
+    failure.
+    """
     if study.planned is None:
         return f"The folder has no plan.json, so it can only be said that {len(states)} runs are finished, not how many were wanted."
     if states.empty:

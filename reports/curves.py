@@ -1,6 +1,4 @@
-"""Training curves as the figures want them: read from metrics.jsonl, and thinned to means with the
-range over trainings.
-"""
+"""Training curves: read from metrics.jsonl and thinned to means with the range over trainings."""
 
 from __future__ import annotations
 
@@ -38,8 +36,8 @@ def read_curves(study: ReportData, stages: Iterable[str], measures: Sequence[str
 
 
 def thinned(curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Curves of one group as one: the columns of `by`, image_passes, mean, low, high (range over
-    trainings), trainings.
+    """Averages the curves of each group: the columns of `by`, image_passes, mean, low, high (range
+    over trainings), trainings.
 
     `curves` has stage_id, image_passes, value and the columns of `by`. Measurements before the
     first image have no place on a logarithmic axis and are left out.

@@ -1,4 +1,4 @@
-"""A table as a CSV that the page carries, and that is safe to open in a spreadsheet."""
+"""Tables as CSV inside the page, safe to open in a spreadsheet."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Everything analysis says about a study, computed once: findings and figures are both made from
-these objects.
-"""
+"""What analysis computes for a study, once: the figures are made from these objects."""
 
 from __future__ import annotations
 
@@ -54,8 +52,8 @@ class SeriesLaw:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """A study and what analysis makes of it. A result that cannot be had is None, and `reasons`
-    says why, by the field's name.
+    """A study and the results of analysis. A result that is not available is None; `reasons` says
+    why, by field.
     """
 
     study: ReportData
@@ -85,8 +83,8 @@ class Evidence:
 
 @lru_cache(maxsize=2)
 def focused(evidence: Evidence) -> Evidence:
-    """The same study, and of one with very many runs only some series and panels, spread evenly in
-    their order and chosen without a look at scores.
+    """Keeps some series and panels of a study with very many runs, evenly spread and chosen without
+    their scores.
     """
     series_names, panels = _in_focus(len(evidence.runs), evidence.series_names, evidence.panels)
     if len(series_names) == len(evidence.series_names) and len(panels) == len(evidence.panels):
@@ -114,7 +112,7 @@ def _in_focus(runs: int, series_names: Sequence[str], panels: Sequence[str]) -> 
 
 
 def gather(study: ReportData) -> Evidence:
-    """Ask analysis everything that the page shows."""
+    """Computes everything that the figures show."""
     score = score_of(study.runs)
     finite = np.isfinite(study.runs[score.column].to_numpy(dtype=float))
     plain = study.runs.loc[finite].reset_index(drop=True)
@@ -141,7 +139,7 @@ def gather(study: ReportData) -> Evidence:
 
 
 def _ask(name: str, reasons: dict[str, str], runs: pd.DataFrame, question: Callable[[pd.DataFrame], T]) -> T | None:
-    """The answer, or None with analysis's own sentence in `reasons`."""
+    """Returns the result of analysis, or None and puts its error into `reasons`."""
     if runs.empty:
         reasons[name] = "No run has finished yet."
         return None
@@ -162,9 +160,7 @@ def _cells(runs: pd.DataFrame, whole: pd.DataFrame, score: Score) -> pd.DataFram
 
 
 def _effects_of(question: Callable[..., PairedEffects], score: Score) -> Callable[[pd.DataFrame], PairedEffects]:
-    """The same question, with an answer that holds no pair at all turned into an error: a figure
-    without points says nothing.
-    """
+    """Wraps a question for paired effects so that a result without pairs is an error."""
 
     def with_pairs(runs: pd.DataFrame) -> PairedEffects:
         effects = question(runs, outcome=score.column)
@@ -184,9 +180,7 @@ def _parts(runs: pd.DataFrame, whole: pd.DataFrame) -> list[tuple[str, str, pd.D
 
 
 def _law(part: pd.DataFrame, panel: str, series: str, score: Score) -> SeriesLaw:
-    """A power law with an offset of one series' score, clustered on what is independent; its reason
-    says why it is not to be drawn.
-    """
+    """Fits a power law with an offset to one series, clustered on independent groups of runs."""
     part = part.reset_index(drop=True)
     try:
         fitted = fit(part["finetune_images"], part[score.column], law="power", level=LEVEL, cluster=independent_groups(part))

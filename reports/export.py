@@ -1,6 +1,4 @@
-"""Every figure of a page as a file for a paper: SVG, PDF or PNG, with the CSV behind it and the
-words that belong in its caption.
-"""
+"""Figures as files for a paper: SVG, PDF or PNG, with the CSV behind each and text for its caption."""
 
 from __future__ import annotations
 
@@ -95,9 +93,7 @@ def paper_specification(panel: Panel, *, heading: bool = False) -> dict[str, Any
 
 
 def draw(spec: dict[str, Any], kind: str) -> bytes:
-    """A Vega-Lite specification as the bytes of a file of that kind; no address is asked for
-    anything.
-    """
+    """Renders a Vega-Lite specification to the bytes of a file, without network access."""
     version = alt.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]  # as the page's own bundle
     svg = _renumbered(str(vl_convert.vegalite_to_svg(spec, vl_version=version, allowed_base_urls=[])))
     if kind == "svg":

@@ -1,6 +1,4 @@
-"""What the report reads from a study folder: plan, runs, stages, curves, pictures and provenance.
-Nothing is computed here.
-"""
+"""Reads a study folder for the report: plan, runs, stages, curves and provenance. Computes nothing."""
 
 from __future__ import annotations
 
@@ -21,12 +19,12 @@ NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images",
 
 
 class ReportError(Exception):
-    """A study that cannot be reported on; the message is a sentence for the reader."""
+    """Raised for a study that cannot be reported on; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """One study folder, read."""
+    """The contents of a study folder that the report uses."""
 
     folder: Path
     name: str
@@ -95,9 +93,7 @@ def _planned_runs(path: Path, plan: dict[str, Any]) -> pd.DataFrame | None:
 
 
 def _is_empty(file: Path) -> bool:
-    """Whether a Parquet file is there, can be read, and has no rows; one that cannot be read is
-    left for analysis to speak of.
-    """
+    """Whether a Parquet file can be read and has no rows; analysis reports one that cannot be read."""
     try:
         return pd.read_parquet(file).empty
     except (OSError, ValueError):

@@ -1,6 +1,4 @@
-"""The score that a page is about, and the part of a study that has it: a page is about one task of
-fine-tuning.
-"""
+"""The score of a page, and the part of a study that has it: a page shows one fine-tuning task."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ class Score:
 
     @property
     def start(self) -> str:
-        """What it is called where a sentence begins with it."""
+        """The title as a sentence begins with it."""
         return self.title if any(letter.isupper() for letter in self.title) else self.title[0].upper() + self.title[1:]
 
     @property
@@ -57,7 +55,7 @@ def named_score(column: Column) -> Score:
 
 
 def score_of(runs: pd.DataFrame) -> Score:
-    """The score that a table is about, by analysis's own rule."""
+    """Finds the score of a table by the rule of analysis."""
     return named_score(column_of(runs, outcome_of(runs)))
 
 

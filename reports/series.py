@@ -38,13 +38,13 @@ PANEL_TITLES = {
 
 
 def varying(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Those of `columns` that take two values or more, missing ones not counted."""
+    """Returns the columns that take at least two values, not counting missing ones."""
     return [column for column in columns if column in table.columns and table[column].nunique(dropna=True) > 1]
 
 
 def separating_settings(whole: pd.DataFrame) -> list[str]:
-    """The settings that tell apart the series and panels of `whole`; those that merely follow from
-    another are left out.
+    """Finds the settings that separate the series and panels of `whole`, without those that follow
+    from another.
     """
     pretrained = whole.loc[whole["pretrain_images"] > 0]
     staged = whole.loc[whole["intermediate"] != "none"]
@@ -61,8 +61,8 @@ def separating_settings(whole: pd.DataFrame) -> list[str]:
 
 
 def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
-    """`table` with two more columns, `series` and `panel`, naming what varies in
-    `whole` (the grid, or all runs).
+    """Adds the columns `series` and `panel`, which name what varies in `whole` (the grid, or all
+    runs).
 
     `series` is 'none' for runs from scratch, else the number of pre-training images with whatever
     else of the pre-training varies; `panel` is '' where nothing but series, labels and seeds varies.
@@ -86,7 +86,7 @@ def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
 
 
 def _place_of_arms(whole: pd.DataFrame, series: Sequence[str], panel: Sequence[str]) -> str:
-    """Where the names of a grid's arms tell runs apart: 'series', 'panel', or '' where they do not.
+    """Decides whether a grid's arms separate 'series' or 'panel', or neither ('').
 
     Runs that are equal in all that is drawn and belong to different arms must be kept apart: by
     panel if arms differ in how scratch runs are trained, else by series. Where the other settings
@@ -120,7 +120,7 @@ def _keys(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[object, ...
 
 
 def _decide(table: pd.DataFrame, columns: Sequence[str]) -> bool:
-    """Whether these settings decide the arm of a run."""
+    """Whether these settings determine the arm of a run."""
     return bool((table.groupby(list(columns), dropna=False)["arm"].nunique(dropna=False) <= 1).all())
 
 
@@ -179,8 +179,8 @@ def effects_with_series(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.
 
 
 def rest_of(series: str) -> str:
-    """What a series says beside its images: '20 epochs' of '2,000, 20 epochs'; '' where there is
-    nothing else, or no pre-training.
+    """The name of a series without its images: '20 epochs' of '2,000, 20 epochs'; '' where nothing
+    is left.
     """
     return series.partition(", ")[2]
 

@@ -1,6 +1,4 @@
-"""The page's template, or a reader's own that extends it, filled in; what is wrong with one is said
-with its line.
-"""
+"""Fills the page's template, or a user's own that extends it; errors name its line."""
 
 from __future__ import annotations
 

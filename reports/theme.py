@@ -1,6 +1,4 @@
-"""Colours, shapes and number formats shared by every figure; one place decides what a series looks
-like.
-"""
+"""Colours, shapes, scales and number formats of every chart."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ CONFIG: Final[dict[str, Any]] = {
 
 
 class FigureError(ValueError):
-    """A table that a figure cannot draw; the message is a sentence."""
+    """Raised for a table that a chart cannot draw; the message is a sentence for the user."""
 
 
 def with_columns(table: pd.DataFrame, figure: str, *, columns: Sequence[str], finite: Sequence[str] = ()) -> pd.DataFrame:
@@ -89,7 +87,8 @@ def which_run(table: pd.DataFrame) -> list[str]:
 
 
 def positive(table: pd.DataFrame, figure: str, column: str) -> None:
-    """Refuse a zero on a logarithmic axis: one collapses every other point onto the axis's end.
+    """Refuses values of zero or less on a logarithmic axis: one would push all other points to its
+    end.
 
     Raises:
         FigureError: if a value of `column` is zero or less.

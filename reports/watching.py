@@ -1,6 +1,4 @@
-"""Build a report again and again while its study runs; the page reloads itself until the study has
-ended.
-"""
+"""Rebuilds a report while its study runs; the page reloads itself until the study has ended."""
 
 from __future__ import annotations
 
@@ -150,7 +148,7 @@ def _ends(folder: Path) -> str:
 
 
 def _once(log: Callable[[str], None], line: str, last: str) -> str:
-    """Say a line unless it is the one that was said last."""
+    """Logs a line unless it is the one that was logged last."""
     if line != last:
         log(line)
     return line

@@ -1,4 +1,4 @@
-"""Turns of phrase that several sections share."""
+"""Phrases that several sections share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[s
 
 
 def interval_note(method: str) -> str:
-    """How the bands were made, as analysis says it."""
+    """States how the bands were made."""
     return sentence(f"bands: 90% intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
 
 

@@ -1,5 +1,5 @@
-"""Published cells: means with intervals under both readings of a spread that is not explained, and
-what each step of labels brings.
+"""Charts of published cells: means with intervals under both readings of their spread, and the gain
+of each step of labels.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def gain_per_doubling(
     y_domain: tuple[float, float] | None = None,
     noise: float | None = None,
 ) -> alt.LayerChart:
-    """What each step to the next size brings per doubling, with its interval and a line at zero.
+    """Draws the gain of each step to the next size, per doubling, with its interval and a line at
+    zero.
 
     Args:
         steps: one row a series and step, steps in order: series, step (as text, such as '250 → 500'),

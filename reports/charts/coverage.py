@@ -1,4 +1,4 @@
-"""How far each cell of the grid is."""
+"""Chart of the grid's coverage: how many runs of each cell are done."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ROW_HEIGHT = 26
 
 
 def coverage_map(cells: pd.DataFrame, *, series_names: Sequence[str], series_title: str = "pre-training images") -> alt.LayerChart:
-    """Series (rows) by fine-tuning images (columns): one tile a cell, coloured and signed by its
-    worst run, with how many of its runs are done.
+    """Draws one tile a cell, series by fine-tuning images, coloured by its worst run and printed
+    with its number of finished runs.
 
     Args:
         cells: one row a cell: series, finetune_images, planned, done, failed, blocked, missing

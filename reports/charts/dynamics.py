@@ -1,5 +1,5 @@
-"""What happens during training: losses, their gap, and accuracies by images shown, as means with
-the range over seeds.
+"""Charts of training: losses, their gap and accuracies by images shown, as means with the range
+over seeds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def training_and_held_out(
     curves: pd.DataFrame, turns: pd.DataFrame, *, y_title: str = "MIM loss", x_domain: tuple[float, float] | None = None,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:  # fmt: skip
-    """Loss on training and on held-out images against images shown (log axis); a vertical line
+    """Draws the loss on training and on held-out images by images shown (log axis), with a line
     where the held-out loss turns.
 
     Args:
@@ -63,8 +63,8 @@ def learning_curves(
     curves: pd.DataFrame, *, series_names: Sequence[str], y_title: str, series_title: str = "pre-training images", zero_line: bool = False,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:  # fmt: skip
-    """Anything measured during training against images shown (log axis), by series: the mean over runs
-    and their range.
+    """Draws what was measured during training by images shown (log axis): the mean and range over
+    the runs of each series.
 
     Args:
         curves: series, image_passes (above zero), mean, low, high.

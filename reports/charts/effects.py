@@ -1,4 +1,4 @@
-"""Paired differences: what one stage changes, at each number of labels and for each series."""
+"""Chart of paired differences: the effect of one stage, by number of labels and series."""
 
 from __future__ import annotations
 

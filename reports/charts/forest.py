@@ -1,4 +1,4 @@
-"""All tests behind a finding, one a row: the estimate with its interval against zero."""
+"""Forest plot: the tests behind a finding, one a row, each estimate with its interval."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINE_HEIGHT = 13
 
 
 def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[float, float] | None = None) -> alt.LayerChart:
-    """One row a test, in the table's order: a point, its interval, and a line at zero.
+    """Draws one row a test, in the table's order: the estimate, its interval and a line at zero.
 
     A test that survives Holm's correction is a filled circle, one that does not a hollow one; a
     test that was not corrected, because it stands alone, is a diamond, filled or hollow likewise;
@@ -115,8 +115,8 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
 
 
 def _unique_labels(labels: list[str]) -> list[str]:
-    """The labels broken into lines; one that comes again gets a number, or two tests would share a
-    row.
+    """Breaks labels into lines and numbers repeated ones, since two tests with one label would
+    share a row.
     """
     seen: dict[str, int] = {}
     unique = []

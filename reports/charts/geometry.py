@@ -1,5 +1,5 @@
-"""Geometry of patch tokens: how alike patches are at each distance, and one measure for each
-encoder.
+"""Charts of patch tokens: similarity by distance, one measure by encoder, and attention distance by
+layer.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def value_by_encoder(
 
 
 def attention_by_layer(points: pd.DataFrame, *, encoders: Sequence[str], uniform: float, title: str | None = None) -> alt.LayerChart:
-    """Mean attention distance by layer, a line an encoder; a dashed line at what attention that
-    looks everywhere alike gives.
+    """Draws the mean attention distance by layer, a line for each encoder; dashed: the distance of
+    uniform attention.
 
     Args:
         points: encoder, layer (from 1), distance (pixels).

@@ -1,6 +1,4 @@
-"""How well the laws hold: what they leave over at each size, and how well they predict later sizes
-from earlier ones.
-"""
+"""Charts of how well the laws fit: residuals at each size, and errors at sizes held out."""
 
 from __future__ import annotations
 
@@ -22,7 +20,8 @@ def law_residuals(
     series_title: str = "pre-training images",
     y_domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
-    """What each series' law leaves over, against fine-tuning images (log axis), with a line at zero.
+    """Draws the residuals of each series' law by fine-tuning images (log axis), with a line at
+    zero.
 
     Args:
         points: one row a run: series, finetune_images, residual (measured minus law, in the unit that
@@ -59,8 +58,7 @@ def law_residuals(
 
 
 def law_backtest(errors: pd.DataFrame, *, x_title: str) -> alt.LayerChart:
-    """Error of each law when it predicts later sizes from earlier ones, in the table's order; the
-    law chosen is filled.
+    """Draws the error of each law at larger sizes than it was fitted to; the chosen law is filled.
 
     A vertical line marks what repeating the last value gets.
 

@@ -1,4 +1,4 @@
-"""Two sizes against one another, a value printed in each cell."""
+"""Chart of two sizes against each other, with a value printed in each cell."""
 
 from __future__ import annotations
 

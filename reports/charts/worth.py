@@ -1,4 +1,4 @@
-"""How many labels without pre-training give the score that fewer give with it."""
+"""Chart of what pre-training is worth in labels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TICKS = tuple(2.0**power for power in range(-5, 13))
 
 
 def worth_in_labels(rows: pd.DataFrame, *, series_names: Sequence[str], series_title: str = "pre-training images") -> alt.LayerChart:
-    """Labels without pre-training for the score that a series has with so many labels, as a factor
-    (log axis), by series and labels.
+    """Draws how many times the labels training from scratch needs for the same score (log axis), by
+    series and labels.
 
     Filled points lie within what was measured, hollow ones rest on the law beyond it; an arrow up
     has no finite answer, because the curve without pre-training levels off before, and an arrow

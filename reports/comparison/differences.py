@@ -1,6 +1,4 @@
-"""What two studies were told to do differently, and where they ran: grids, settings, specs of their
-stages, versions.
-"""
+"""What differs between two studies: grids, settings, stage specs, versions and devices."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Two studies read side by side: their names, their runs in one table, and which runs are one and
-the same.
-"""
+"""Reads two studies side by side: their names, their runs in one table, and the runs they share."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ MEASURED_ROLES = frozenset({"measure", "loss", "score"})
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two studies; differences are always those of the second against the first, B - A."""
+    """Two studies to compare. A difference is always the second minus the first, B - A."""
 
     studies: tuple[ReportData, ReportData]
     names: tuple[str, str]
@@ -111,8 +109,8 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
 
 
 def _names(studies: tuple[ReportData, ReportData]) -> tuple[str, str]:
-    """The studies' names; their folders' where these are equal; with the folder above where those
-    are, too.
+    """Names the studies so that the two differ: by name, else by folder, else by folder and the
+    folder above.
     """
     first, second = (study.folder.resolve() for study in studies)
     choices = [
@@ -168,7 +166,7 @@ def _keys(runs: pd.DataFrame, match: tuple[str, ...]) -> list[tuple[object, ...]
 
 
 def _why(runs: pd.DataFrame, names: tuple[str, str], match: tuple[str, ...]) -> str:
-    """A clause that names a setting in which they never agree."""
+    """Returns a clause that names a setting in which the studies never agree."""
     for name in match:
         values = [sorted({"missing" if pd.isna(value) else str(value) for value in runs.loc[runs["study"] == study, name]}) for study in names]
         if not set(values[0]) & set(values[1]):

@@ -27,7 +27,7 @@ COST_COLUMNS = ("gpu_hours", "cpu_hours", "train_s")
 
 
 def settings_section(pair: Pair, settings: pd.DataFrame, specs: pd.DataFrame, versions: pd.DataFrame, grid: str) -> Section:
-    """What the studies were told to do differently, and where they ran."""
+    """Composes the section on what differs between the studies: grids, settings, specs, versions."""
     texts = [study.grid_text for study in pair.studies]
     paragraphs = []
     if None in texts:
@@ -185,7 +185,7 @@ def _pairs(effects: PairedEffects) -> Table:
 
 
 def _notes(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """Where an estimate is qualified: the labels that share a note, and the note."""
+    """Groups the labels of estimates that share a note."""
     found: dict[str, list[str]] = {}
     for label, note in rows.loc[rows["note"] != "", ["label", "note"]].itertuples(index=False, name=None):
         found.setdefault(str(note), []).append(str(label))

@@ -1,5 +1,5 @@
-"""What a comparison says in sentences: the findings on top, how many runs are the same, and what
-makes the studies two treatments.
+"""The sentences of a comparison: its findings, the runs both studies share, and the settings that
+differ.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def equality_sentence(pair: Pair) -> str:
 
 
 def same_runs_sentence(pair: Pair, differences: Differences) -> str:
-    """How many runs are one and the same, and what that means for the pairs."""
+    """States how many runs both studies share, and what that means for the pairs."""
     if pair.same.empty:
         return "No finished run has the same id in both studies: something that decides numbers differs in each."
     text = (
@@ -105,8 +105,6 @@ def cell_columns(pair: Pair) -> tuple[str, ...]:
 
 
 def _excluded(low: float, high: float, level: float) -> str:
-    """What the interval rules out: without evidence of a difference this is what a reader wants to
-    know.
-    """
+    """States the largest difference that the interval allows, where it contains zero."""
     largest = max(abs(low), abs(high))
     return f" A difference of more than {largest:.2g} is outside the {percent(level)} interval." if low <= 0 <= high else ""

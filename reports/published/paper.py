@@ -1,4 +1,4 @@
-"""The page of a published table: who claims what and what the table says to it, then its figures."""
+"""The page of a published table: the claims and their verdicts, then the figures."""
 
 from __future__ import annotations
 

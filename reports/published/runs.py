@@ -1,5 +1,5 @@
-"""The figures of published pre-training runs: score by images, loss by length, and whether the one
-follows the other.
+"""The figures of published pre-training runs: score by images, loss by length, and score against
+loss.
 """
 
 from __future__ import annotations
@@ -153,9 +153,7 @@ def _slope_of(relations: PhaseRelations) -> dict[str, float]:
 
 
 def _slopes(points: pd.DataFrame, relations: PhaseRelations) -> pd.DataFrame:
-    """The ends of each phase's line: a least-squares line goes through the mean of its points. None
-    where slopes were adjusted for levels.
-    """
+    """The ends of each phase's least-squares line; none where slopes were adjusted for a setting."""
     if relations.adjusted_for:
         return NO_LINES
     return lines_of(points, _slope_of(relations))

@@ -1,6 +1,4 @@
-"""What the data support: every claim with its verdict, and every single test behind them as forest
-plots.
-"""
+"""The findings: every claim with its verdict, and every test behind them as forest plots."""
 
 from __future__ import annotations
 
@@ -116,7 +114,7 @@ def _claim(tests: pd.DataFrame) -> str:
 
 
 def _described(part: pd.DataFrame) -> str:
-    """How many survive, and the ends of the estimates."""
+    """Describes a panel: how many tests are significant, and the range of the estimates."""
     decisive = part["p_holm"].astype(float).fillna(part["p"].astype(float))
     finite = part.loc[np.isfinite(part["estimate"].to_numpy(dtype=float))].sort_values("estimate")
     low, high = finite.iloc[0], finite.iloc[-1]

@@ -1,5 +1,5 @@
-"""What an unfinished study has to show before its pre-trained runs do: how far each stage is, and
-what pre-trainings left behind.
+"""Sections of an unfinished study: progress of each stage, and losses and pictures of the pre-
+trainings so far.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Reconstructions of two pre-trainings side by side, the two chosen by a rule and not by what they
-look like.
-"""
+"""Reconstructions of two pre-trainings side by side, chosen by a rule and not by their look."""
 
 from __future__ import annotations
 
