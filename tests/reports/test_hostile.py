@@ -171,7 +171,7 @@ def test_a_plan_without_runs_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "words"),
+    ("plan", "description"),
     [
         ({"stages": [{"id": "a"}], "runs": []}, "is no plan as docs/study_folder.md has it"),
         ({"stages": {}, "runs": 3}, "is no plan as docs/study_folder.md has it"),
