@@ -29,7 +29,7 @@ def run_states(study: ReportData) -> pd.DataFrame:
 
     A run is done if it is in the runs table. Of the others, the fine-tuning stage's state says
     which they are; one that no stage table knows is missing. Without a plan, the runs that are
-    there are all that can be told.
+    there are all that is known.
     """
     planned = study.planned if study.planned is not None else study.runs
     if planned.empty:
@@ -75,7 +75,7 @@ def completeness_sentence(study: ReportData, states: pd.DataFrame) -> str:
     failure.
     """
     if study.planned is None:
-        return f"The folder has no plan.json, so it can only be said that {len(states)} runs are finished, not how many were wanted."
+        return f"The folder has no plan.json, so it is only known that {len(states)} runs are finished, not how many were planned."
     if states.empty:
         return "The plan holds no run, so there is nothing to finish."
     counts = {state: int((states["state"] == state).sum()) for state in STATES}

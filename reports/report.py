@@ -74,7 +74,7 @@ def compose(study: ReportData, *, task: str | None = None) -> Page:
         subjects.append(answer)
         if answer.findings is not None:
             found = tuple(headline_of(one) for one in headlines(answer.findings))
-            remarks += [verdict_counts(answer.findings) or "No claim could be tested; what cannot be answered, and why, is said below."]
+            remarks += [verdict_counts(answer.findings) or "No claim could be tested; the reasons stand below."]
         else:
             remarks.append(answer.reason)
         evidence, reason = _evidence(study)

@@ -75,7 +75,7 @@ def pretraining_losses(evidence: Evidence) -> Figure | str:
     if len(shown) < means["group"].nunique():
         notes.append(f"{len(shown)} of {means['group'].nunique()} kinds of pre-training are drawn; the table has all.")
     if len(tested) < len(turned):
-        notes.append(f"Whether the held-out loss turns cannot be told for {len(turned) - len(tested)} pre-trainings with too few measurements.")
+        notes.append(f"It is not known whether the held-out loss turns for {len(turned) - len(tested)} pre-trainings with too few measurements.")
     return Figure(
         claim=claim,
         subtitle=f"Lines: mean over the pre-trainings of one kind ({count(len(turned))} in all), at most 60 points each; bands: their range, no "

@@ -92,7 +92,7 @@ def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
             except AnalysisError as error:
                 cases.append((name, str(error)))
     pretrained = sum(law.series != NO_PRETRAINING for law in evidence.laws)
-    return pd.DataFrame(rows, columns=COLUMNS), by_reason("Nothing can be said", cases, of=pretrained)
+    return pd.DataFrame(rows, columns=COLUMNS), by_reason("There is no answer", cases, of=pretrained)
 
 
 def _row(law: SeriesLaw, scratch: SeriesLaw, size: float, paired: bool, better: Literal["higher", "lower"]) -> tuple[object, ...]:

@@ -208,7 +208,7 @@ def test_one_finished_run_is_enough_for_a_page_that_says_what_cannot_be_told_yet
     build_report(study)
     text = page_of(study).text
     assert "1 of 48 runs are finished" in text
-    assert "No claim could be tested; what cannot be answered, and why, is said below." in text
+    assert "No claim could be tested; the reasons stand below." in text
 
 
 def test_a_study_has_ended_when_every_stage_has_and_the_tables_say_so(write: Callable[..., Path], done: Path, tmp_path: Path) -> None:
