@@ -22,7 +22,7 @@ from scaling.grid.axes import AXES
 from scaling.grid.settings import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS
 from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
-from trials.models.encoders import ENCODER_PATTERN
+from trials.models.encoders import encoder_pattern
 from trials.recipes.checks import recipe_fields
 from trials.recipes.named import RECIPES
 
@@ -36,7 +36,7 @@ def grid_schema() -> dict[str, Any]:
     stage = {kind: _stage(kind, images) for kind in KINDS}
     keys = {
         "study": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "names the study and its folder runs/<study>"},
-        "encoder": _axis({"type": "string", "pattern": ENCODER_PATTERN}, "size/patch@image side in pixels, such as viny/16@128"),
+        "encoder": _axis({"type": "string", "pattern": encoder_pattern()}, "size/patch@image side in pixels, such as viny/16@128"),
         **{kind: {"$ref": f"#/$defs/{kind}"} for kind in KINDS},
         "zip": {
             "description": "axes that advance together instead of being crossed",

@@ -25,7 +25,8 @@ Thing = TypeVar("Thing")
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):
-    """Objects of one kind by name, in the order in which they were registered.
+    """Objects of one kind by name: the project's own in the order of their modules, then the others
+    in the order in which they were registered.
 
     Reading it first imports the project's own modules and the entry points of its group.
     """
@@ -86,6 +87,9 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         self._loaded = True  # before importing: the modules read the registry too
         for module in self._modules:
             importlib.import_module(module)
+        # a module that was imported before its turn must not change the order
+        turns = {module: turn for turn, module in enumerate(self._modules)}
+        self._things = dict(sorted(self._things.items(), key=lambda item: turns.get(getattr(item[1], "__module__", ""), len(turns))))
         for point in entry_points(group=self._group):
             try:
                 point.load()

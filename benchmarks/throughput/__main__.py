@@ -48,7 +48,6 @@ from benchmarks.throughput.rounds import Contender, compete, running
 from benchmarks.throughput.tables import judge, show_packing, show_parts, show_speeds, show_split
 from benchmarks.throughput.usual import usual_images, work_of_loading
 from trials.cost.packing import measure_packing
-from trials.models.swin import SwinSize
 
 MODES = {"off": "torch.compile off", "default": "torch.compile", "reduce-overhead": "torch.compile, CUDA graphs"}
 
@@ -79,7 +78,7 @@ def contenders_of(workload: Workload, options: argparse.Namespace, root: Path, f
         if not of.installed:
             print(f"\n{of.title}: skipped: {of.needs} is not installed (uv sync --group benchmark)", flush=True)
             continue
-        if isinstance(workload.of.size, SwinSize) and not of.has_swin:
+        if workload.is_swin and not of.has_swin:
             print(f"\n{of.title}: skipped: it has no SwinV2", flush=True)
             continue
         made[library] = Contender(name=of.title, job=job(library, "fp32"), files=files)

@@ -36,6 +36,10 @@ class Workload:
     def of(self) -> EncoderName:
         return parse_encoder(self.encoder)
 
+    @property
+    def is_swin(self) -> bool:
+        return self.of.family.name == "swinv2"
+
     def recipe(self, *, batch_images: int, precision: str = "auto") -> PretrainRecipe:
         """Ours, but that it predicts raw pixels, as the rivals do."""
         found = get_recipe("pretrain", self.recipe_name, {"batch_images": batch_images, "precision": precision, "target": "pixels"})

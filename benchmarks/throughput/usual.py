@@ -24,8 +24,6 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer,
 
 from benchmarks.throughput.loops import Rival
 from benchmarks.throughput.models import Workload
-from trials.models.swin import SwinSize
-from trials.models.vit import ViTSize
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MERGED = 2  # a Swin's tokens are joined by twos along each side between stages
@@ -47,7 +45,7 @@ def usual_images(files: Path, side: int) -> ImageFolder:
 def build(workload: Workload, files: Path, device: torch.device) -> Rival:
     """The loop for that model."""
     recipe = workload.recipe(batch_images=1)
-    model = (_swin(workload) if isinstance(workload.of.size, SwinSize) else _vit(workload)).to(device)
+    model = (_swin(workload) if workload.is_swin else _vit(workload)).to(device)
     return Rival(
         model=model,
         dataset=usual_images(files, workload.of.image_px),
@@ -63,7 +61,6 @@ def _vit(workload: Workload) -> nn.Module:
     from vit_pytorch.simmim import SimMIM
 
     of = workload.of
-    assert isinstance(of.size, ViTSize)
     encoder = ViT(
         image_size=of.image_px,
         patch_size=of.embed_px,
@@ -80,7 +77,6 @@ def _vit(workload: Workload) -> nn.Module:
 
 def _swin(workload: Workload) -> nn.Module:
     of = workload.of
-    assert isinstance(of.size, SwinSize)
     window = of.image_px // 16
     swin = SwinTransformer(
         patch_size=[of.embed_px, of.embed_px],
@@ -103,7 +99,6 @@ class SwinSimMIM(nn.Module):
     def __init__(self, swin: SwinTransformer, workload: Workload) -> None:
         super().__init__()
         of = workload.of
-        assert isinstance(of.size, SwinSize)
         self.swin, self.patch_px, self.unit_px = swin, of.embed_px, workload.mask_px
         self.units = of.image_px // self.unit_px
         self.masked = round(workload.mask_share * self.units**2)

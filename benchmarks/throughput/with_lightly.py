@@ -19,7 +19,6 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from benchmarks.throughput.loops import Rival
 from benchmarks.throughput.models import Workload
-from trials.models.vit import ViTSize
 
 
 class SimMIM(nn.Module):
@@ -48,7 +47,6 @@ def build(workload: Workload, files: Path, device: torch.device) -> Rival:
     from lightly.transforms.mae_transform import MAETransform
 
     of = workload.of
-    assert isinstance(of.size, ViTSize)
     vit = VisionTransformer(
         image_size=of.image_px,
         patch_size=of.embed_px,

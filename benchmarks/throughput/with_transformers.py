@@ -25,7 +25,6 @@ from torchvision.datasets import ImageFolder
 
 from benchmarks.throughput.loops import ENDLESS, Rival
 from benchmarks.throughput.models import Workload
-from trials.models.swin import SwinSize
 
 UNDECAYED = ("bias", "LayerNorm.weight")
 HALF = (0.5, 0.5, 0.5)  # the default of ViT's image processor
@@ -105,7 +104,7 @@ def _model(workload: Workload) -> nn.Module:
         import transformers
 
     of, size = workload.of, workload.of.size
-    if isinstance(size, SwinSize):
+    if workload.is_swin:
         swin = transformers.Swinv2Config(
             image_size=of.image_px,
             patch_size=of.embed_px,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -35,6 +36,18 @@ def test_a_name_is_given_once() -> None:
     fruit.register("pear", 1)
     with pytest.raises(InputError, match="already a fruit named 'pear'"):
         fruit.register("pear", 2)
+
+
+def test_own_modules_keep_their_order_whichever_is_imported_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    modules = ("first_fruit", "second_fruit")
+    for module in modules:
+        (tmp_path / f"{module}.py").write_text(f"class Kind: pass\nimport builtins\nbuiltins.FRUIT.register('{module}', Kind())\n")
+    fruit: Registry[object] = Registry("fruit", group="none", modules=modules)
+    monkeypatch.setattr("builtins.FRUIT", fruit, raising=False)
+    fruit.register("of a plug-in", object())
+    importlib.import_module("second_fruit")
+    assert list(fruit) == [*modules, "of a plug-in"]
 
 
 def test_a_plugin_file_registers_once(tmp_path: Path) -> None:

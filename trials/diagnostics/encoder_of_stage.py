@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from trials.errors import StageError
-from trials.models.encoders import Encoder, adapt_weights, at_image_px, build_encoder
+from trials.models.encoder import Encoder
+from trials.models.encoders import adapt_weights, at_image_px, build_encoder
 from trials.spec import StageSpec
 from trials.stage_files import load_parent_weights
 from trials.training.seeding import derive_seed

@@ -20,7 +20,7 @@ from trials.diagnostics.heldout import Heldout, Labelled, choose_heldout
 from trials.diagnostics.probe import PENALTY, majority_classes, probe
 from trials.diagnostics.similarity import central_patch, heat_map, linear_cka, outlined, similarity_to
 from trials.errors import InputError, StageError
-from trials.models.encoders import Encoder
+from trials.models.encoder import Encoder
 from trials.objectives.examples import write_examples
 from trials.objectives.segmentation import CLASSES
 from trials.spec import StageSpec

@@ -58,7 +58,7 @@ def build_decoder(kind: str, encoder: Encoder) -> nn.Module:
     state.
     """
     if kind == "transformer":
-        return TransformerDecoder(dim=encoder.dim, values=encoder.patch_values, side=encoder.image_px // encoder.stride_px)
+        return TransformerDecoder(dim=encoder.dim, values=encoder.patch_values, side=encoder.grid_side)
     last = nn.Linear(encoder.dim, encoder.patch_values)
     return nn.Sequential(nn.Linear(encoder.dim, encoder.dim), nn.GELU(), last) if kind == "two-layer" else last
 

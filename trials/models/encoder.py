@@ -1,12 +1,33 @@
-"""What every encoder has and does, whatever it is made of: all that heads, SimMIM and diagnostics
-rely on.
+"""The interface of every encoder: all that heads, SimMIM, layer decay and diagnostics rely on.
+
+`trials/models/encoders.py` registers encoders by name.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+CHANNELS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionMap:
+    """The attention of one layer, within each window of a square grid of places."""
+
+    weights: Tensor
+    """(B, windows, heads, N, N) from queries (rows) to keys; rows sum to 1. One window of all places
+    where attention is global.
+    """
+    place_px: int
+    """Side of the square of pixels that a place stands for."""
+    mask: Tensor | None = None
+    """(1 or windows, 1, N, N) added to the logits, very negative where a query cannot see a key.
+    None: attention is global, every query sees every place of the image.
+    """
 
 
 class Encoder(nn.Module, ABC):
@@ -23,10 +44,23 @@ class Encoder(nn.Module, ABC):
     """Side of the square that one output token stands for."""
     dim: int
     """Width of an output token."""
-    patches: int
-    """How many output tokens there are, without CLS."""
-    patch_values: int
-    """Numbers in the pixels that an output token stands for."""
+    layers: int
+    """Number of blocks, as layer decay counts them."""
+
+    @property
+    def grid_side(self) -> int:
+        """Output tokens along one side of the image."""
+        return self.image_px // self.stride_px
+
+    @property
+    def patches(self) -> int:
+        """Number of output tokens, without CLS."""
+        return self.grid_side**2
+
+    @property
+    def patch_values(self) -> int:
+        """Numbers in the pixels that an output token stands for."""
+        return self.stride_px**2 * CHANNELS
 
     @abstractmethod
     def forward(self, images: Tensor, *, cls: bool = False) -> Tensor:
@@ -36,20 +70,57 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_masked(self, images: Tensor, hidden: Tensor, mask_token: Tensor) -> Tensor:
-        """(B, N, dim) output tokens, no CLS fed, where the (embed_dim,) mask token stands for the
-        input tokens that (B, n) bool `hidden` names.
+        """(B, N, dim) output tokens, without CLS; the (embed_dim,) mask token replaces the input
+        tokens that (B, n) bool `hidden` names.
         """
 
     @abstractmethod
+    def layer_of(self, name: str) -> int:
+        """Layer of the encoder's parameter of that name: 0 for the embedding, 1 to `layers` for the
+        blocks from the input up, `layers` + 1 for what follows them.
+        """
+
+    def is_undecayed(self, name: str) -> bool:
+        """Whether the parameter of that name gets no weight decay although it is a matrix. Biases,
+        norms, `positions` and `..._token` get none anyway.
+        """
+        return False
+
+    def attention_maps(self, images: Tensor) -> Iterator[AttentionMap] | None:
+        """The attention of each layer on (B, 3, H, W) normalised images, from the input up. None,
+        as here, for an encoder without attention.
+        """
+        return None
+
     def to_patches(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, N, patch_values): what a decoder predicts from each output token, in
-        the order of this family's decoders.
-        """
+        """(B, 3, H, W) -> (B, N, patch_values): what a decoder predicts from each output token.
 
-    @abstractmethod
+        The order is row, column, channel, unless an encoder family has its own.
+        """
+        return patchify(images, self.stride_px)
+
     def to_images(self, patches: Tensor) -> Tensor:
         """The inverse of `to_patches`."""
+        return unpatchify(patches, self.stride_px)
 
-    @abstractmethod
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of this encoder at any image side -> those that fit at this one."""
+        """Weights of this encoder at any image side -> weights that fit at this one. As they are,
+        where no weight depends on the image side.
+        """
+        return weights
+
+
+def patchify(images: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) -> (B, H/p * W/p, p*p*C); within a patch the order is row, column, channel."""
+    batch, channels, height, width = images.shape
+    rows, columns = height // patch, width // patch
+    grid = images.reshape(batch, channels, rows, patch, columns, patch)
+    return grid.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, patch * patch * channels)
+
+
+def unpatchify(patches: Tensor, patch: int, channels: int = CHANNELS) -> Tensor:
+    """(B, N, p*p*C) -> (B, C, H, W) for a square image: the inverse of `patchify`."""
+    batch, count, _ = patches.shape
+    side = round(count**0.5)
+    grid = patches.reshape(batch, side, side, patch, patch, channels)
+    return grid.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, side * patch, side * patch)

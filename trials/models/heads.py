@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from trials.errors import InputError
-from trials.models.encoder import Encoder
+from trials.models.encoder import Encoder, unpatchify
 from trials.models.encoders import parse_encoder
-from trials.models.vit import unpatchify
 
 POOLS = ("mean", "cls")
 

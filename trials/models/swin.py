@@ -19,6 +19,7 @@ names and sizes are in `trials/models/swin_sizes.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
@@ -28,10 +29,11 @@ from torch.nn import functional as F
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 from torchvision.ops import Permute
 
-from trials.models.encoder import Encoder
+from trials.models.encoder import CHANNELS, AttentionMap, Encoder
 from trials.models.swin_sizes import IMAGE_OVER_WINDOW, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
-from trials.models.vit import CHANNELS
 from trials.models.window_attention import WindowAttention
+
+_PART = re.compile(r"features\.(\d+)\.(\d+|norm|reduction)\.")
 
 
 class SwinV2(Encoder):
@@ -42,8 +44,7 @@ class SwinV2(Encoder):
         self.size, self.image_px = size, image_px
         self.embed_px, self.embed_dim = PATCH_PX, size.channels
         self.stride_px, self.dim = size.stride_px, size.channels * 2 ** (len(size.depths) - 1)
-        self.patches = (image_px // self.stride_px) ** 2
-        self.patch_values = self.stride_px**2 * CHANNELS
+        self.layers = sum(size.depths)
         embed = nn.Sequential(nn.Conv2d(CHANNELS, size.channels, PATCH_PX, PATCH_PX), Permute([0, 2, 3, 1]), nn.LayerNorm(size.channels))
         layers: list[nn.Module] = [embed]
         for stage, depth in enumerate(size.depths):
@@ -109,27 +110,42 @@ class SwinV2(Encoder):
 
     def to_images(self, patches: Tensor) -> Tensor:
         """The inverse of `to_patches`."""
-        side = self.image_px // self.stride_px
-        return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (side, side)), self.stride_px)
+        return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (self.grid_side, self.grid_side)), self.stride_px)
 
-    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights of this encoder at any image side -> fit for this one: as they are, since none is
-        tied to a place or a window.
-        """
-        return weights
+    def layer_of(self, name: str) -> int:
+        """0 to sum(depths) + 1, as SimMIM's `get_swin_layer`: the merging of patches after a stage
+        belongs to the stage's last block.
 
-    def attentions(self, images: Tensor) -> Iterator[tuple[WindowAttention, Tensor, int]]:
-        """Each block's attention, the (B, h, w, C) tokens that enter it, and the pixels that a
-        token's side stands for; first to last.
+        `features` holds the embedding, then by turns the blocks of a stage and the merging of
+        patches after it.
         """
-        tokens, token_px = self.features[0](images), PATCH_PX
+        part = _PART.match(name)
+        if part is None:
+            return self.layers + 1
+        if part[1] == "0":
+            return 0
+        stage = (int(part[1]) - 1) // 2
+        return sum(self.size.depths[:stage]) + int(part[2]) + 1 if int(part[1]) % 2 else sum(self.size.depths[: stage + 1])
+
+    def is_undecayed(self, name: str) -> bool:
+        """What makes up the position bias and the scale of the cosine attention (Microsoft's
+        `no_weight_decay_keywords`).
+        """
+        return name.endswith("logit_scale") or ".cpb_mlp." in name
+
+    def attention_maps(self, images: Tensor) -> Iterator[AttentionMap]:
+        """Each block's attention within its windows, shifted or not, at its stage's resolution."""
+        tokens, place_px = self.features[0](images), PATCH_PX
         for layer in list(self.features)[1:]:
             if isinstance(layer, PatchMergingV2):
-                tokens, token_px = layer(tokens), token_px * 2
+                tokens, place_px = layer(tokens), place_px * 2
                 continue
             for block in layer.children():
-                assert isinstance(block.attn, WindowAttention)
-                yield block.attn, tokens, token_px
+                attention = block.attn
+                assert isinstance(attention, WindowAttention)
+                weights = attention.weights(tokens)
+                unshifted = weights.new_zeros(1, 1, *weights.shape[-2:])
+                yield AttentionMap(weights=weights, place_px=place_px, mask=unshifted if attention.shift_mask is None else attention.shift_mask)
                 tokens = block(tokens)
 
 

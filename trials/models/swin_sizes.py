@@ -1,4 +1,4 @@
-"""The sizes of Swin Transformer V2 by name, and what follows from them without building one."""
+"""Sizes of Swin Transformer V2, known without building one."""
 
 from __future__ import annotations
 

@@ -11,15 +11,17 @@ SimMIM asks for raw pixels back; the other sizes embed patches as ViT does (Doso
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.models.encoder import Encoder
-
-CHANNELS = 3
+from trials.errors import InputError
+from trials.models.encoder import AttentionMap, Encoder, patchify
+from trials.models.encoders import SIDE, EncoderName, Family, no_such_size, register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +61,6 @@ def drawn(*shape: int) -> Tensor:
     return empty if empty.is_meta else empty.normal_()
 
 
-def patchify(images: Tensor, patch: int) -> Tensor:
-    """(B, C, H, W) -> (B, H/p * W/p, p*p*C); within a patch the order is row, column, channel."""
-    batch, channels, height, width = images.shape
-    rows, columns = height // patch, width // patch
-    grid = images.reshape(batch, channels, rows, patch, columns, patch)
-    return grid.permute(0, 2, 4, 3, 5, 1).reshape(batch, rows * columns, patch * patch * channels)
-
-
-def unpatchify(patches: Tensor, patch: int, channels: int = CHANNELS) -> Tensor:
-    """(B, N, p*p*C) -> (B, C, H, W) for a square image: the inverse of `patchify`."""
-    batch, count, _ = patches.shape
-    side = round(count**0.5)
-    grid = patches.reshape(batch, side, side, patch, patch, channels)
-    return grid.permute(0, 5, 1, 3, 2, 4).reshape(batch, channels, side * patch, side * patch)
-
-
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention over (B, heads, N, head_dim).
 
@@ -98,10 +84,21 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(size.dim, 3 * inner, bias=False)
         self.project = nn.Linear(inner, size.dim)
 
+    def query_key_value(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) -> (3, B, heads, N, head_dim)."""
+        batch, count, _ = tokens.shape
+        return self.qkv(self.norm(tokens)).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+
+    def weights(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) tokens as they enter the layer -> (B, heads, N, N) softmax weights. Computed
+        anew, so that training keeps its fused attention.
+        """
+        query, key, _ = self.query_key_value(tokens)
+        return (query @ key.transpose(-1, -2)).mul(query.shape[-1] ** -0.5).softmax(dim=-1)
+
     def forward(self, tokens: Tensor) -> Tensor:
         batch, count, _ = tokens.shape
-        qkv = self.qkv(self.norm(tokens)).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = qkv.unbind(0)  # one backward pass for all three, where indexing would make three and add them
+        query, key, value = self.query_key_value(tokens).unbind(0)  # one backward pass for all three, where indexing would make three and add them
         mixed = attention(query, key, value).transpose(1, 2).reshape(batch, count, -1)
         return self.project(mixed)
 
@@ -119,6 +116,10 @@ class FeedForward(nn.Module):
         return self.contract(F.gelu(self.expand(self.norm(tokens))))
 
 
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+_EMBEDDING = ("embed.", "positions", "cls_token")
+
+
 class ViT(Encoder):
     """A headless vision transformer for square images; input and output tokens are the same
     patches.
@@ -129,8 +130,7 @@ class ViT(Encoder):
         self.size, self.patch_px, self.image_px = size, patch_px, image_px
         self.dim = self.embed_dim = size.dim
         self.embed_px = self.stride_px = patch_px
-        self.patches = (image_px // patch_px) ** 2
-        self.patch_values = patch_px * patch_px * CHANNELS
+        self.layers = size.depth
         embed = nn.Linear(self.patch_values, size.dim)
         norms = (nn.LayerNorm(self.patch_values), nn.LayerNorm(size.dim))
         self.embed = nn.Sequential(norms[0], embed, norms[1]) if size.patch_norms else nn.Sequential(embed)
@@ -167,15 +167,23 @@ class ViT(Encoder):
         tokens = torch.where(hidden[..., None], mask_token.to(tokens.dtype), tokens)
         return self.transform(tokens + self.positions[1:])
 
-    def to_patches(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, N, p*p*3) the values that a decoder predicts from each token, in the
-        order row, column, channel.
-        """
-        return patchify(images, self.patch_px)
+    def layer_of(self, name: str) -> int:
+        """0 to depth + 1, as SimMIM's `get_vit_layer`."""
+        block = _BLOCK.match(name)
+        if block is not None:
+            return int(block[1]) + 1
+        return 0 if name.startswith(_EMBEDDING) else self.layers + 1
 
-    def to_images(self, patches: Tensor) -> Tensor:
-        """The inverse of `to_patches`."""
-        return unpatchify(patches, self.patch_px)
+    def attention_maps(self, images: Tensor) -> Iterator[AttentionMap]:
+        """Each block's attention between patches; CLS is not fed."""
+        tokens = self.embed(patchify(images, self.patch_px)) + self.positions[1:]
+        for block in self.blocks:
+            assert isinstance(block, nn.ModuleDict)
+            attention = block["attention"]
+            assert isinstance(attention, Attention)
+            yield AttentionMap(weights=attention.weights(tokens)[:, None], place_px=self.patch_px)
+            tokens = tokens + attention(tokens)
+            tokens = tokens + block["feed_forward"](tokens)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of this encoder at any image side -> fit for this one: positions are resampled
@@ -207,3 +215,36 @@ def sincos_positions(side: int, dim: int) -> Tensor:
     rows = line[:, None].expand(side, side, -1)
     columns = line[None, :].expand(side, side, -1)
     return torch.cat([rows, columns], dim=2).reshape(side * side, dim)
+
+
+class ViTFamily(Family):
+    """`size/patch@image`, such as 'viny/16@128'."""
+
+    name = "vit"
+    sizes = tuple(VIT_SIZES)
+    pattern = f"({'|'.join(VIT_SIZES)})/{SIDE}@{SIDE}"
+    reads = "size/patch@image, such as 'viny/16@128'"
+
+    def parse(self, name: str) -> EncoderName | None:
+        match = re.fullmatch(rf"([a-z]+)/({SIDE})@({SIDE})", name)
+        if match is None:
+            return None
+        size, patch_px, image_px = match[1], int(match[2]), int(match[3])
+        if size not in VIT_SIZES:
+            raise no_such_size(name, size, self.sizes)
+        if image_px % patch_px or image_px < 2 * patch_px:
+            raise InputError(f"Encoder {name!r}: a patch of {patch_px} px does not divide an image of {image_px} px into at least 2 x 2 patches.")
+        return EncoderName(family=self, size=VIT_SIZES[size], size_name=size, embed_px=patch_px, stride_px=patch_px, image_px=image_px, has_cls=True)
+
+    def spell(self, of: EncoderName, image_px: int) -> str:
+        return f"{of.size_name}/{of.embed_px}@{image_px}"
+
+    def build(self, of: EncoderName, *, positions: str) -> ViT:
+        encoder = ViT(of.size, patch_px=of.embed_px, image_px=of.image_px)
+        if positions == "sincos":
+            with torch.no_grad():
+                encoder.positions[1:] = sincos_positions(encoder.grid_side, of.size.dim)
+        return encoder
+
+
+register(ViTFamily())

@@ -14,7 +14,8 @@ from trials.data.augmentation import crop_images, draw_crops, input_form
 from trials.data.pictures import Pictures
 from trials.data.sources import get_source, no_masks
 from trials.errors import InputError
-from trials.models.encoders import Encoder, adapt_weights, build_encoder
+from trials.models.encoder import Encoder
+from trials.models.encoders import adapt_weights, build_encoder
 from trials.spec import StageSpec
 from trials.training.precision import Compute
 from trials.training.seeding import EpochOrder, derive_seed, generator

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from trials.data.augmentation import crop_masks, input_form
 from trials.data.pictures import Pictures, evenly_spaced
-from trials.models.encoders import Encoder
+from trials.models.encoder import Encoder
 from trials.objectives.examples import EXAMPLES, TRIMAP_COLOURS, write_examples
 from trials.objectives.objective import WHOLE, Batches, Part, Setting, batched_positions, require_masks
 from trials.recipes.fields import SupervisedRecipe

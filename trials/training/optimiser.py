@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from trials.models.encoder import Encoder
 from trials.recipes.fields import Recipe, SupervisedRecipe
-from trials.training.layer_decay import layers_of
+from trials.training.layer_decay import PREFIX, layers_of
 
-# Position tables, tokens, and what makes up SwinV2's position bias and its cosine attention's scale
-# (microsoft/Swin-Transformer, `no_weight_decay_keywords`): not decayed by name, since they may have
-# several dimensions.
-_FREE_ENDS = ("positions", "_token", "logit_scale")
-_FREE_PARTS = (".cpb_mlp.",)
+# Position tables and tokens are not decayed, by name, since they may have several dimensions. An
+# encoder names more such parameters (`Encoder.is_undecayed`).
+_UNDECAYED = ("positions", "_token")
 
 
 def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
@@ -33,7 +32,7 @@ def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
         for free in (False, True):
             groups[scale, free] = []
     for (name, parameter), scale in zip(named, scales, strict=True):
-        groups[scale, _is_free(name, parameter) and not recipe.decay_vectors].append(parameter)
+        groups[scale, _is_undecayed(model, name, parameter) and not recipe.decay_vectors].append(parameter)
     made: list[dict[str, Any]] = [
         {"params": members, "weight_decay": 0.0 if free else recipe.weight_decay, "lr": recipe.learning_rate * scale, "lr_scale": scale}
         for (scale, free), members in groups.items()
@@ -44,5 +43,8 @@ def build_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(made, lr=recipe.learning_rate, betas=(recipe.beta_1, recipe.beta_2), fused=True)
 
 
-def _is_free(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim <= 1 or name.endswith(_FREE_ENDS) or any(part in name for part in _FREE_PARTS)
+def _is_undecayed(model: nn.Module, name: str, parameter: nn.Parameter) -> bool:
+    if parameter.ndim <= 1 or name.endswith(_UNDECAYED):
+        return True
+    encoder = getattr(model, "encoder", None)
+    return isinstance(encoder, Encoder) and name.startswith(PREFIX) and encoder.is_undecayed(name.removeprefix(PREFIX))
