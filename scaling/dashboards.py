@@ -178,7 +178,7 @@ def panels() -> list[tuple[int, int, dict[str, Any]]]:
             8,
             _lines(
                 "Score of finished stages",
-                "mIoU, accuracy on the test or held-out images.",
+                "On the test or held-out images.",
                 {"{{kind}} {{measure}} {{of}}": 'ray_scaling_study_result{study=~"$study", measure!="val_mim_loss"}'},
                 min=None,
             ),

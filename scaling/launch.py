@@ -44,6 +44,7 @@ from scaling.tracking.live import LiveTracking
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import Tracker
 from trials.errors import InputError
+from trials.registry import loaded_plugins
 
 if TYPE_CHECKING:
     from scaling.cluster.node_checks import Expected
@@ -277,7 +278,8 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
             retries=execution.retries,
             rank=ranks(context.plan, execution.order, outlook.stage_s),
             interruption=interruption,
-            stage_options={"micro_batches": execution.micro_batches, "compile": execution.compile} | context.stage_options,
+            stage_options={"micro_batches": execution.micro_batches, "compile": execution.compile, "plugins": loaded_plugins()}
+            | context.stage_options,
             address=context.address,
             expected=expected,
             remote=context.remote,

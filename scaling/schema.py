@@ -19,10 +19,11 @@ from typing import Any
 
 from scaling.grid.arms import REPLACEABLE
 from scaling.grid.axes import AXES
-from scaling.grid.settings import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS
+from scaling.grid.settings import COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS
 from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
 from trials.models.encoders import encoder_pattern
+from trials.objectives.objective import objectives_for
 from trials.recipes.checks import recipe_fields
 from trials.recipes.named import RECIPES
 
@@ -73,6 +74,7 @@ def grid_schema() -> dict[str, Any]:
             },
             "what one stage holds while it runs",
         ),
+        "plugins": _axis({"type": "string"}, "Python files beside the grid that add objectives, encoders or sources, such as my_module"),
         "order": {"enum": list(ORDERS), "description": "which ready stage comes first"},
         "keep": {"enum": list(KEEPS), "description": "'weights' lets trunk states go once nothing in the plan needs them, 'results' weights as well"},
         "broken_images": {"enum": ["refuse", "skip"], "description": "what to do with images that cannot be decoded"},
@@ -102,11 +104,13 @@ def _stage(kind: str, images: dict[str, Any]) -> dict[str, Any]:
         else {"enum": list(SAMPLINGS), "description": "how training subsets are drawn"},
     }
     if kind == "finetune":
-        keys |= {"task": _axis({"enum": list(TASKS)}, "what is learnt"), "test_images": {"type": "integer", "minimum": 1}}
+        keys |= {"task": _axis({"enum": list(objectives_for("finetune"))}, "what is learnt"), "test_images": {"type": "integer", "minimum": 1}}
     else:
         keys |= {"heldout_images": {"type": "integer", "minimum": 1}, "eval_points": {"type": "integer", "minimum": 1}}
     if kind == "intermediate":
-        keys["objective"] = _axis({"enum": list(OBJECTIVES)}, "'none' is no intermediate stage")
+        keys["objective"] = _axis({"enum": [NO_STAGE, *objectives_for("intermediate")]}, "'none' is no intermediate stage")
+    if kind == "pretrain":
+        keys["objective"] = _axis({"enum": list(objectives_for("pretrain"))}, "how a pre-training learns from images")
     if kind != "pretrain":
         keys["image_px"] = {"type": "integer", "minimum": 8, "maximum": 4096, "description": "side of the images, where it is not the encoder's"}
     return _object(keys)

@@ -25,8 +25,7 @@ from rich.table import Table
 
 from scaling.cluster.address import is_remote, without_secrets
 from scaling.formatting import count, duration
-from scaling.monitoring.measures import NEWEST
-from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, no_plan, seconds_left, stage_states
+from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, newest_measures, no_plan, seconds_left, stage_states
 from trials.errors import InputError
 
 EVERY_S = 5.0
@@ -78,7 +77,7 @@ def _table(running: list[StageState]) -> Table:
     table.columns[0].min_width = max(len(stage.stage_id) for stage in running)  # to be copied
     for stage in running:
         rate = stage.latest.get("images_per_s")
-        loss = next((f"{name} {stage.latest[name]:.4f}" for name in NEWEST if stage.latest.get(name) is not None), "-")
+        loss = next((f"{name} {value:.4f}" for name, value in newest_measures(stage.latest).items()), "-")
         left = duration((stage.image_passes - stage.shown) / rate) if rate else "-"
         shown = f"{count(stage.shown)} of {count(stage.image_passes)}"
         table.add_row(stage.stage_id, shown, f"{rate:,.0f}" if rate else "-", loss, left, str(stage.attempts or "-"))

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from trials.errors import InputError
+from trials.registry import load_plugin
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,8 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("study", type=Path, help="the study folder, runs/NAME")
     parser.add_argument("--store", type=Path, required=True, help="root of the image stores that the study was trained from")
     parser.add_argument("--images", type=int, default=IMAGES, help=f"held-out images to measure on, and as many for the probe (default {IMAGES})")
+    parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE", help="a Python file to load first; repeatable")
     options = parser.parse_args(arguments)
     try:
+        for plugin in options.plugin:
+            load_plugin(plugin)
         problems = diagnose(options.study, options.store, images=options.images, say=lambda text: print(text, flush=True))
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)

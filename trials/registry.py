@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 from trials.errors import InputError, nearest
 
 Thing = TypeVar("Thing")
+_plugins: list[str] = []
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):
@@ -100,6 +101,11 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
                 ) from error
 
 
+def loaded_plugins() -> tuple[str, ...]:
+    """Absolute paths of the plug-in files loaded in this process, for processes that it starts."""
+    return tuple(_plugins)
+
+
 def load_plugin(file: Path) -> None:
     """Import a Python file, so that it registers what it adds. Again for the same file does nothing.
 
@@ -122,3 +128,4 @@ def load_plugin(file: Path) -> None:
     except Exception as error:
         del sys.modules[name]
         raise InputError(f"plugins: {file} cannot be imported: {type(error).__name__}: {error}") from error
+    _plugins.append(str(path))

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +22,7 @@ import torch
 
 from trials.errors import InputError, StageError
 from trials.provenance import now
+from trials.registry import load_plugin
 from trials.spec import StageSpec, stage_id
 from trials.stage_files import read_result, stage_lock, write_json
 from trials.training.compiling import CompileMode
@@ -44,6 +45,7 @@ def run_stage(
     parallel: bool = False,
     micro_batches: int = 1,
     compile: CompileMode = "auto",
+    plugins: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Train the stage in `folder`, whose name is its id, and return its result; a finished stage is
     not trained again.
@@ -64,6 +66,7 @@ def run_stage(
             doubles by itself if memory runs out.
         compile: whether torch.compile is used; 'auto' does on a GPU for stages that are long
             enough.
+        plugins: Python files to load first, which register objectives, encoders or sources.
 
     Raises:
         InputError, StageError: a sentence that says what went wrong; it is in error.json too, the
@@ -71,6 +74,8 @@ def run_stage(
         Interrupted: a StageError; the stage was asked to stop, and there is no error.json.
     """
     assert folder.name == stage_id(spec), f"folder {folder.name} is not that of stage {stage_id(spec)}"
+    for plugin in plugins:
+        load_plugin(Path(plugin))
     execution = Execution(
         cpus=cpus,
         gpus=gpus,
@@ -138,6 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpus", type=float, default=0.0, help="above 0 to compute on a GPU")
     parser.add_argument("--micro-batches", type=int, default=1, help="in how many parts to take a batch, to need less memory")
     parser.add_argument("--compile", choices=get_args(CompileMode), default="auto", help="whether to use torch.compile")
+    parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE", help="a Python file to load first; repeatable")
     options = parser.parse_args(arguments)
     with asked_by_signal() as asked:
         try:
@@ -151,6 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
                 parallel=launched_in_parallel(),
                 micro_batches=options.micro_batches,
                 compile=options.compile,
+                plugins=options.plugin,
             )
         except Interrupted as interrupted:
             print(interrupted, file=sys.stderr)

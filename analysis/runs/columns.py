@@ -195,6 +195,11 @@ RUN_COLUMNS: Final[dict[str, Column]] = _by_name(
     _score("iou_border", "IoU of the border", "intersection over union of trimap class 3 (border), test set, 0 to 1"),
 )
 
+OCCASIONAL_COLUMNS: Final[dict[str, Column]] = _by_name(
+    _text("pretrain_objective", "pre-training objective", "how the pre-training learned from images, such as 'simmim'; missing for scratch"),
+)
+"""Columns that the runs table has only where a study uses more than the usual value."""
+
 STAGE_COLUMNS: Final[dict[str, Column]] = _by_name(
     _id("stage_id", "stage", "id of the stage"),
     _text("kind", "kind of stage", "'trunk', 'pretrain', 'intermediate' or 'finetune'"),
@@ -239,7 +244,7 @@ def read_columns(folder: Path, part: Literal["runs", "stages"]) -> dict[str, dic
     file = folder / FILE
     if not file.is_file():
         return {}
-    standard = RUN_COLUMNS if part == "runs" else STAGE_COLUMNS
+    standard = RUN_COLUMNS | OCCASIONAL_COLUMNS if part == "runs" else STAGE_COLUMNS
     try:
         read = {name: _column(name, entry) for name, entry in json.loads(file.read_text(encoding="utf-8"))[part].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -261,7 +266,7 @@ def column_of(runs: Any, name: str) -> Column:
     own = getattr(runs, "attrs", {}).get("columns", {})
     if name in own:
         return _column(name, own[name])
-    return RUN_COLUMNS.get(name) or STAGE_COLUMNS.get(name) or Column(name, "", role="measure")
+    return RUN_COLUMNS.get(name) or OCCASIONAL_COLUMNS.get(name) or STAGE_COLUMNS.get(name) or Column(name, "", role="measure")
 
 
 def documented_scores(runs: Any) -> list[Column]:

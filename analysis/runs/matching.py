@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.formatting import format_setting
 
-PRETRAIN: Final = ("pretrain_source", "pretrain_images", "pretrain_recipe", "pretrain_length", "pretrain_sampling")
+PRETRAIN: Final = ("pretrain_source", "pretrain_images", "pretrain_recipe", "pretrain_length", "pretrain_sampling", "pretrain_objective")
 INTERMEDIATE: Final = ("intermediate", "intermediate_source", "intermediate_images", "intermediate_steps", "intermediate_recipe")
 FINETUNE: Final = ("finetune_source", "finetune_task", "finetune_images", "finetune_recipe", "finetune_steps")
 # The settings of a run. Steps of the pre-training are not among them: they follow from its

@@ -17,6 +17,7 @@ AXES = (
     "pretrain.length",
     "pretrain.recipe",
     "pretrain.sampling",
+    "pretrain.objective",
     "intermediate.objective",
     "intermediate.source",
     "intermediate.images",
@@ -28,6 +29,8 @@ AXES = (
     "finetune.length",
     "finetune.recipe",
 )
+USUAL_OBJECTIVE = "simmim"
+"""What a pre-training learns where the grid does not say."""
 Fail = Callable[[str, str], InputError]
 
 
@@ -36,7 +39,7 @@ class Choice:
     """What a combination says of one kind of stage."""
 
     objective: str
-    """'simmim'; 'classification' or 'spatial' of an intermediate stage; the task of a fine-tuning."""
+    """A name in `trials.objectives.objective.OBJECTIVES`; of a fine-tuning it is the task."""
     source: str
     images: int
     length: Length
@@ -79,14 +82,16 @@ class Axes:
                 continue
             chosen = {name: self.values[name][place] for name, place in at.items()}
             if not chosen["pretrain.images"]:  # what has no meaning matches no exclusion
-                chosen |= dict.fromkeys(("pretrain.source", "pretrain.length", "pretrain.recipe", "pretrain.sampling"))
+                chosen |= dict.fromkeys(("pretrain.source", "pretrain.length", "pretrain.recipe", "pretrain.sampling", "pretrain.objective"))
             if chosen["intermediate.objective"] == "none":
                 chosen |= dict.fromkeys(("intermediate.source", "intermediate.images", "intermediate.length", "intermediate.recipe"))
             if any(all(chosen[name] in values for name, values in entry.items()) for entry in self.excluded):
                 continue
             one = GridCell(
                 encoder=chosen["encoder"],
-                pretrain=self._choice("pretrain", chosen, "simmim", chosen["pretrain.sampling"]) if chosen["pretrain.images"] else None,
+                pretrain=self._choice("pretrain", chosen, chosen["pretrain.objective"], chosen["pretrain.sampling"])
+                if chosen["pretrain.images"]
+                else None,
                 intermediate=self._choice("intermediate", chosen, chosen["intermediate.objective"], self.sampling["intermediate"])
                 if chosen["intermediate.objective"] != "none"
                 else None,

@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from scaling.grid.arms import split_arms
-from scaling.grid.axes import AXES, Axes, read_excluded, read_zipped
-from scaling.grid.settings import COMPILE, KEEPS, KINDS, OBJECTIVES, ORDERS, TASKS, ExecutionSettings, Grid, RecipeChoice, Resources, StageGrid
+from scaling.grid.axes import AXES, USUAL_OBJECTIVE, Axes, read_excluded, read_zipped
+from scaling.grid.settings import COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS, ExecutionSettings, Grid, RecipeChoice, Resources, StageGrid
 from scaling.grid.yaml_lines import Located, load_yaml, override
 from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
 from trials.errors import InputError, nearest
 from trials.models.encoders import parse_encoder
+from trials.objectives.objective import objectives_for
 from trials.recipes.lengths import Length, parse_length
 from trials.recipes.named import get_recipe
+from trials.registry import load_plugin
 
 LARGEST = 10**12  # nobody counts further, and arithmetic stays exact
 _STAGE_KEYS = ("source", "images", "length", "recipe", "sampling")
 _KEYS = {
-    "": ("study", "encoder", *KINDS, "arms", "zip", "exclude", "seeds", "resources", "order", "keep", "broken_images"),
-    "pretrain": (*_STAGE_KEYS, "heldout_images", "eval_points"),
+    "": ("study", "encoder", *KINDS, "arms", "zip", "exclude", "seeds", "resources", "order", "keep", "broken_images", "plugins"),
+    "pretrain": (*_STAGE_KEYS, "heldout_images", "eval_points", "objective"),
     "intermediate": (*_STAGE_KEYS, "heldout_images", "eval_points", "objective", "image_px"),
     "finetune": (*_STAGE_KEYS, "task", "test_images", "image_px"),
     "seeds": KINDS,
@@ -44,10 +46,24 @@ def load_grid(path: Path, settings: list[str] | None = None) -> Grid:
     located = load_yaml(path)
     for setting in settings or []:
         override(located, setting)
+    _load_plugins(located, path.parent)
     arms = [(name, _Reader(one).grid()) for name, one in split_arms(located)]
     first = arms[0][1]
     named = tuple((name, grid) for name, grid in arms if name is not None)
     return replace(first, arms=named, text=located.text(), where=dict(located.lines)) if named else first
+
+
+def _load_plugins(located: Located, folder: Path) -> None:
+    """Import the Python files beside the grid that its key `plugins` names."""
+    value = located.values.get("plugins") if isinstance(located.values, dict) else None
+    names = [] if value is None else value if isinstance(value, list) else [value]
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_./-]{1,200}", name):
+            raise InputError(f"{located.where('plugins')}: a plug-in is a Python file beside the grid, such as my_module, not {str(name)[:60]!r}.")
+        try:
+            load_plugin(folder / (name if name.endswith(".py") else f"{name}.py"))
+        except InputError as error:
+            raise InputError(f"{located.where('plugins')}: {error}") from error
 
 
 class _Reader:
@@ -99,7 +115,7 @@ class _Reader:
         values: dict[str, tuple[Any, ...]] = {"encoder": encoders}
         for kind, stage in (("pretrain", pretrain), ("intermediate", intermediate), ("finetune", finetune)):
             if stage is None:
-                values |= {f"{kind}.{key}": (None,) for key in ("source", "images", "length", "recipe")} | {f"{kind}.objective": ("none",)}
+                values |= {f"{kind}.{key}": (None,) for key in ("source", "images", "length", "recipe")} | {f"{kind}.objective": (NO_STAGE,)}
                 continue
             values |= {f"{kind}.source": stage.sources, f"{kind}.images": stage.images, f"{kind}.length": stage.length}
             values |= {f"{kind}.recipe": tuple(one.label for one in stage.recipes), f"{kind}.sampling": stage.samplings}
@@ -144,12 +160,8 @@ class _Reader:
     def _stage(self, kind: str) -> StageGrid:
         mapping = self.values[kind]
         self._check_keys(kind, mapping)
-        choice: tuple[str, ...] = ("simmim",)
-        if kind == "intermediate":
-            choice = self._choices(kind, "objective", mapping.get("objective", ["none", "classification"]), OBJECTIVES)
-        elif kind == "finetune":
-            choice = self._choices(kind, "task", mapping.get("task", "segmentation"), TASKS)
-        needed = () if choice == ("none",) else ("source", "images", "length")
+        choice = self._objectives(kind, mapping)
+        needed = () if choice == (NO_STAGE,) else ("source", "images", "length")
         for key in needed:
             if mapping.get(key) is None:
                 raise self.fail(kind, f"{kind} needs the key {key!r}: see grids/quickstart.yaml for an example.")
@@ -168,6 +180,15 @@ class _Reader:
             image_px=None if image_px is None else self._whole(f"{kind}.image_px", image_px, least=8, most=4096),
             choice=choice,
         )
+
+    def _objectives(self, kind: str, mapping: dict[str, Any]) -> tuple[str, ...]:
+        """What the stages of a kind learn: `task` of a fine-tuning, `objective` of the others."""
+        known = objectives_for(kind)
+        if kind == "finetune":
+            return self._choices(kind, "task", mapping.get("task", "segmentation"), known)
+        if kind == "intermediate":
+            return self._choices(kind, "objective", mapping.get("objective", [NO_STAGE, "classification"]), (NO_STAGE, *known))
+        return self._choices(kind, "objective", mapping.get("objective", USUAL_OBJECTIVE), known)
 
     def _choices(self, kind: str, key: str, value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(str(name) for name in self._axis(f"{kind}.{key}", "none" if value is None else value))

@@ -12,8 +12,8 @@ from scaling.grid.axes import Axes
 from trials.recipes.lengths import Length
 
 KINDS = ("pretrain", "intermediate", "finetune")
-OBJECTIVES = ("none", "classification", "spatial")
-TASKS = ("segmentation", "classification")
+NO_STAGE = "none"
+"""In place of an objective: no intermediate stage."""
 ORDERS = ("deepest", "longest", "cheapest")
 KEEPS = ("everything", "weights", "results")
 COMPILE = ("auto", "off", "default", "reduce-overhead")
@@ -49,7 +49,7 @@ class StageGrid:
     resolution.
     """
     choice: tuple[str, ...]
-    """Intermediate: objectives. Fine-tuning: tasks. Pre-training: ('simmim',)."""
+    """Names in `trials.objectives.objective.OBJECTIVES`; `NO_STAGE` for no intermediate stage."""
 
     def recipe(self, label: str) -> RecipeChoice:
         """The recipe of that label."""

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from scaling.execution.interruption import STOPPING
 from scaling.formatting import count, duration
-from scaling.monitoring.measures import NEWEST, RESULTS
 from scaling.monitoring.progress_counts import STATES, Progress, ProgressCounts, RunningStage
 from scaling.monitoring.watcher import NotPickled
 from scaling.plan.forecast import Forecast, Range
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
 from scaling.study.folder import Study
+from trials.objectives.objective import live_scores, loss_names
 
 HEARTBEAT_S = 60.0  # without a terminal: between two lines that say what runs
 _NAMED = 4  # running stages in such a line
@@ -158,11 +158,11 @@ def _left(left_s: Range) -> str:
 
 
 def _loss(one: RunningStage) -> str:
-    return next((f"{name} {one.values[name]:.4f}" for name in NEWEST if name in one.values), "")
+    return next((f"{name} {one.values[name]:.4f}" for name in (*live_scores(), *loss_names()) if name in one.values), "")
 
 
 def _scores(values: dict[str, Any]) -> str:
-    return ", ".join(f"{score} {values[score]:.4f}" for score in RESULTS if score in values)
+    return ", ".join(f"{score} {values[score]:.4f}" for score in live_scores() if score in values)
 
 
 def _comma(text: str) -> str:

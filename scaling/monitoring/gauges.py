@@ -16,13 +16,13 @@ from typing import Any
 from ray.util.metrics import Gauge
 
 from scaling.cluster.machine import Granted
-from scaling.monitoring.measures import HELD_OUT_LOSSES, RESULTS, SCORES, TRAINING_LOSSES, best
 from scaling.monitoring.progress_counts import STATES, Progress, ProgressCounts, RunningStage
 from scaling.monitoring.watcher import NotPickled
 from scaling.plan.forecast import Forecast
 from scaling.plan.plan import Plan
 from scaling.plan.stage_names import titles
 from scaling.study.folder import Study
+from trials.objectives.objective import live_scores, loss_names
 from trials.stage_files import read_json, read_result
 
 EVERY_S = 5.0
@@ -44,8 +44,6 @@ METRICS = {
 }
 """The description and the tags of each metric."""
 
-_LOSSES = (*HELD_OUT_LOSSES, *TRAINING_LOSSES)
-
 Set = Callable[[float, dict[str, str]], None]
 
 
@@ -58,6 +56,11 @@ def ray_gauge(name: str) -> Set:
         gauge.set(value, tags={key: each.encode("ascii", "replace").decode() for key, each in tags.items()})  # Ray accepts nothing else
 
     return to
+
+
+def _best(measure: str, values: list[float]) -> float:
+    """The best of the results of one kind of stage."""
+    return min(values) if live_scores()[measure].better == "lower" else max(values)
 
 
 class Gauges(NotPickled):
@@ -146,7 +149,7 @@ class Gauges(NotPickled):
             self._set["scaling_study_cpu_hours"]((self._cpu_s[kind] + held_s * grant.cpus) / 3600, tags)
             results = {measure: list(values) for (each, measure), values in self._results.items() if each == kind}
         for measure, values in results.items():
-            summary = {"best": best(measure, values), "median": statistics.median(values), "latest": values[-1]}
+            summary = {"best": _best(measure, values), "median": statistics.median(values), "latest": values[-1]}
             for of, value in summary.items():
                 self._set["scaling_study_result"](value, tags | {"measure": measure, "of": of})
 
@@ -156,14 +159,16 @@ class Gauges(NotPickled):
         self._set["scaling_stage_seconds_left"](self._counts.left_s(one), tags)
         if "images_per_s" in one.values:
             self._set["scaling_stage_images_per_s"](float(one.values["images_per_s"]), tags)
-        for metric, measures in (("scaling_stage_loss", _LOSSES), ("scaling_stage_score", SCORES)):
+        live = live_scores()
+        losses = [*(name for name, score in live.items() if score.role == "loss"), *loss_names()]
+        for metric, measures in (("scaling_stage_loss", losses), ("scaling_stage_score", [name for name in live if name not in losses])):
             for measure in measures:
                 if measure in one.values:
                     self._set[metric](float(one.values[measure]), tags | {"measure": measure})
 
     def _result(self, name: str, values: dict[str, Any]) -> None:
         with self._lock:
-            for measure in RESULTS:
+            for measure in live_scores():
                 if measure in values:
                     self._results[self._plan.stages[name].spec.kind, measure].append(float(values[measure]))
 

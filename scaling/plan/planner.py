@@ -9,17 +9,16 @@ from typing import Any
 
 import torch
 
-from scaling.grid.axes import Choice, GridCell
+from scaling.grid.axes import USUAL_OBJECTIVE, Choice, GridCell
 from scaling.grid.settings import Grid, StageGrid
 from scaling.plan.plan import Plan, Stage
 from scaling.plan.shared_trunks import share_trunks
-from trials.data.sources import no_masks, split_name
+from trials.data.sources import split_name
 from trials.data.store import SplitInfo, describe_split, without_skipped
 from trials.errors import InputError
 from trials.models.encoders import at_image_px, build_encoder, count_parameters, encoder_image_px, parse_encoder
-from trials.models.heads import check_pool
-from trials.models.masking import check_masking
-from trials.recipes.fields import PretrainRecipe, Recipe, SupervisedRecipe
+from trials.objectives.objective import OBJECTIVES, check_data
+from trials.recipes.fields import Recipe
 from trials.recipes.named import get_recipe
 from trials.spec import DataSpec, StageSpec, digest, stage_id
 
@@ -136,6 +135,9 @@ class _Planner:
             "intermediate_recipe": one.intermediate.recipe if one.intermediate else None,
         }
         axes = {name for name in later if len(grid.axes.values[name.replace("_", ".", 1)]) > 1}
+        if one.pretrain is not None and (one.pretrain.objective != USUAL_OBJECTIVE or len(grid.axes.values["pretrain.objective"]) > 1):
+            later["pretrain_objective"] = one.pretrain.objective
+            axes.add("pretrain_objective")
         cell = digest(settings | {name: later[name] for name in axes})
         ids = {"trunk_id": None, "pretrain_id": pretrain_id, "intermediate_id": intermediate_id}
         return {"study": grid.study, "run_id": run_id, "cell_id": cell, "seed": seed} | ids | settings | later
@@ -171,10 +173,7 @@ class _Planner:
             self.recipes[key] = get_recipe(kind, chosen.name, chosen.overrides)
             recipe = self.recipes[key]
             try:
-                if isinstance(recipe, PretrainRecipe):
-                    check_masking(encoder, recipe)
-                elif isinstance(recipe, SupervisedRecipe) and choice.objective == "classification":
-                    check_pool(encoder, recipe.pool)
+                OBJECTIVES[choice.objective].check(encoder, recipe)
             except InputError as error:
                 raise InputError(f"{self._where(f'{kind}.recipe')}: {error}") from None
         return self.recipes[key]
@@ -235,8 +234,7 @@ class _Planner:
                 f"{self._where(f'{kind}.{heldout_key}')}: {kind} asks for {settings.heldout_images:,} held-out images, but {source} "
                 f"holds {heldout.images:,}: lower {kind}.{heldout_key}."
             )
-        if choice.objective in ("segmentation", "spatial") and not train.has_masks:
-            purpose = "spatial supervision" if choice.objective == "spatial" else choice.objective
-            raise InputError(f"{self._where(f'{kind}.source')}: {no_masks(source, purpose)}")
-        if choice.objective == "classification" and train.classes < 2:
-            raise InputError(f"{self._where(f'{kind}.source')}: {source} has {train.classes} class: classification needs two or more.")
+        try:
+            check_data(OBJECTIVES[choice.objective], source, has_masks=train.has_masks, classes=train.classes)
+        except InputError as error:
+            raise InputError(f"{self._where(f'{kind}.source')}: {error}") from None

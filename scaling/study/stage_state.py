@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ RECENT = 40  # finished stages of a kind from which its speed is estimated
 FRESH_S = 60.0  # without file locks: a stage runs if its metrics are at most this old
 _TAIL_BYTES = 8192
 _RETRYING = "; the next is in "  # in the last line of log.txt while a stage waits for its next attempt
+
+_COUNTERS = frozenset({"step", "image_passes", "learning_rate", "images_per_s"})
+"""What a line of metrics.jsonl holds besides losses and scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,3 +252,9 @@ def _rate(folder: Path, stages: list[StageState]) -> float | None:
     rates += [stage.latest.get("images_per_s") for stage in stages if stage.state == "running"]
     known = sorted(rate for rate in rates if rate)
     return known[len(known) // 2] if known else None
+
+
+def newest_measures(line: Mapping[str, Any]) -> dict[str, float]:
+    """The losses and scores in a line of metrics.jsonl, held-out ones before those of training."""
+    values = {name: value for name, value in line.items() if name not in _COUNTERS and isinstance(value, int | float)}
+    return dict(sorted(values.items(), key=lambda item: item[0].startswith("train_")))

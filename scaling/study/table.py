@@ -10,81 +10,47 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.runs.columns import FILE, OCCASIONAL_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, Column, documented
+from scaling.grid.axes import USUAL_OBJECTIVE
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from scaling.study.retention import SET_ASIDE
-from trials.stage_files import atomic, read_json, read_result
+from trials.objectives.objective import Score, scores_of
+from trials.stage_files import atomic, read_json, read_result, write_json
+
+USUAL = {"pretrain_objective": USUAL_OBJECTIVE}
+"""What an occasional column says of a pre-trained run whose grid does not state it."""
 
 EVERY_S = 10.0  # between two writes while a study runs
 WRITE_SHARE = 20  # tables of thousands of runs take seconds to write: at most a twentieth of the time
 
-_MEASURED = {
-    "pretrain": {"train_mim_loss": "train_mim_loss", "val_mim_loss": "val_mim_loss"},
-    "intermediate": {"val_accuracy": "intermediate_accuracy"},
-    "finetune": {"train_loss": "finetune_train_loss"},
-}
-# What each column means is documented in analysis/runs/columns.py, which this package does not
-# import; a test holds the two equal. fmt: off
-RUN_COLUMNS = (
-    "study",
-    "arm",
-    "run_id",
-    "cell_id",
-    "seed",
-    "trunk_id",
-    "pretrain_id",
-    "intermediate_id",
-    "encoder",
-    "encoder_params",
-    "pretrain_source",
-    "pretrain_images",
-    "pretrain_recipe",
-    "pretrain_length",
-    "pretrain_sampling",
-    "pretrain_steps",
-    "pretrain_image_passes",
-    "train_mim_loss",
-    "val_mim_loss",
-    "intermediate",
-    "intermediate_source",
-    "intermediate_images",
-    "intermediate_steps",
-    "intermediate_recipe",
-    "intermediate_accuracy",
-    "finetune_source",
-    "finetune_task",
-    "finetune_images",
-    "finetune_recipe",
-    "finetune_steps",
-    "finetune_train_loss",
-    "test_images",
-    "test_loss",
-    "accuracy",
-    "top5_accuracy",
-    "pixel_accuracy",
-    "miou",
-    "miou_ucl",
-    "iou_foreground",
-    "iou_background",
-    "iou_border",
-)
-STAGE_COLUMNS = (
-    "stage_id",
-    "kind",
-    "parent_id",
-    "state",
-    "reason",
-    "steps",
-    "image_passes",
-    "train_s",
-    "images_per_s",
-    "gpu_hours",
-    "cpu_hours",
-    "device",
-    "precision",
-    "attempts",
-)
-# fmt: on
+
+def run_columns(plan: Plan) -> dict[str, Column]:
+    """The columns of the plan's runs table: the standard ones, those that only some studies need,
+    and the scores that the plan's objectives add.
+    """
+    columns = dict(RUN_COLUMNS)
+    for name, column in OCCASIONAL_COLUMNS.items():
+        if any(name in run for run in plan.runs):
+            columns[name] = column
+    for kind, objective in dict.fromkeys((stage.spec.kind, stage.spec.objective) for stage in plan.stages.values()):
+        for score in scores_of(kind, objective):
+            if score.column is not None and score.column not in columns:
+                columns[score.column] = _column(score)
+    return columns
+
+
+def _column(score: Score) -> Column:
+    return Column(
+        name=str(score.column),
+        description=score.description,
+        unit=score.unit,
+        role=score.role,
+        better=score.better,
+        lowest=score.lowest,
+        highest=score.highest,
+        title=score.title,
+    )
 
 
 def run_rows(study: Study, plan: Plan) -> list[dict[str, Any]]:
@@ -93,17 +59,20 @@ def run_rows(study: Study, plan: Plan) -> list[dict[str, Any]]:
     """
     rows = []
     for run in plan.runs:
-        results = {kind: _metrics(study, run[key]) for kind, key in (("pretrain", "pretrain_id"), ("intermediate", "intermediate_id"))}
-        finetune = _metrics(study, run["run_id"])
-        if finetune is None:
+        if _metrics(study, run["run_id"]) is None:
             continue
-        row = dict(run)
-        for kind in ("pretrain", "intermediate"):
-            values = results[kind] or {}
-            row |= {column: values.get(name) for name, column in _MEASURED[kind].items()}
-        row |= {_MEASURED["finetune"].get(name, name): value for name, value in finetune.items()}
+        row = (USUAL if run["pretrain_id"] is not None else {}) | run
+        for key in ("pretrain_id", "intermediate_id", "run_id"):
+            if run[key] is not None:
+                row |= _scores(study, plan, run[key])
         rows.append(row)
     return rows
+
+
+def _scores(study: Study, plan: Plan, stage_id: str) -> dict[str, Any]:
+    """What a stage measured, by column of the runs table."""
+    spec, metrics = plan.stages[stage_id].spec, _metrics(study, stage_id) or {}
+    return {score.column: metrics.get(score.name) for score in scores_of(spec.kind, spec.objective) if score.column is not None}
 
 
 def _metrics(study: Study, stage_id: str | None) -> dict[str, Any] | None:
@@ -142,28 +111,25 @@ def stage_rows(study: Study, plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-_TEXT = ("study", "arm", "run_id", "cell_id", "stage_id", "parent_id", "kind", "state", "reason", "device", "precision", "encoder", "intermediate")
+_DTYPES: dict[str, Any] = {"text": "string", "integer": "int64", "number": "float64"}
 
 
-def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], columns: dict[str, Column]) -> pd.DataFrame:
     """A frame whose column types do not depend on which runs happen to be there."""
     frame = pd.DataFrame(rows, columns=list(columns))
-    for column in columns:
-        if column in _TEXT or column.endswith(("_id", "_source", "_recipe", "_task", "_length", "_sampling")):
-            frame[column] = frame[column].astype("string")
-        elif column in ("seed", "encoder_params", "steps", "image_passes", "attempts") or column.endswith(("_images", "_steps", "_passes")):
-            frame[column] = frame[column].astype("Int64").astype("int64")
-        else:
-            frame[column] = frame[column].astype("float64")
+    for name, column in columns.items():
+        values = frame[name].astype("Int64") if column.dtype == "integer" else frame[name]
+        frame[name] = values.astype(_DTYPES[column.dtype])
     return frame
 
 
 def write_tables(study: Study, plan: Plan) -> int:
-    """Write runs.parquet, stages.parquet and their CSV twins, atomically; returns how many runs are
-    done.
+    """Write runs.parquet, stages.parquet, their CSV twins, and columns.json, which documents their
+    columns, atomically; returns how many runs are done.
     """
-    runs = _frame(run_rows(study, plan), RUN_COLUMNS)
-    stages = _frame(stage_rows(study, plan), STAGE_COLUMNS)
+    columns = run_columns(plan)
+    runs, stages = _frame(run_rows(study, plan), columns), _frame(stage_rows(study, plan), STAGE_COLUMNS)
+    write_json(study.folder / FILE, documented(columns, STAGE_COLUMNS))
     for name, frame in (("runs", runs), ("stages", stages)):
         with atomic(study.folder / f"{name}.parquet") as handle:
             frame.to_parquet(handle, index=False)

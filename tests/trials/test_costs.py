@@ -9,7 +9,7 @@ import pytest
 from tests.trials.conftest import MakeSpec, changed
 from trials import build_encoder, count_parameters
 from trials.cost.costs import stage_cost
-from trials.models.stage_models import build_stage_model, example_loss
+from trials.objectives.objective import build_fresh, example_loss
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from trials.models.stage_models import build_stage_model, example_loss
 )
 def test_parameters_are_those_of_a_model_with_weights(make_spec: MakeSpec, kind: str, objective: str) -> None:
     spec = changed(make_spec(kind), objective=objective)
-    assert stage_cost(spec).parameters == count_parameters(build_stage_model(spec)) > count_parameters(build_encoder(spec.encoder))
+    assert stage_cost(spec).parameters == count_parameters(build_fresh(spec)) > count_parameters(build_encoder(spec.encoder))
     assert stage_cost(spec).state_bytes == 3 * stage_cost(spec).weights_bytes
 
 
@@ -43,7 +43,7 @@ def test_an_example_loss_trains_every_parameter_that_is_read(make_spec: MakeSpec
     import torch
 
     spec = changed(make_spec("pretrain"))
-    model = build_stage_model(spec)
+    model = build_fresh(spec)
     example_loss(model, spec, torch.randn(2, 3, 16, 16)).backward()
     unread = {name for name, parameter in model.named_parameters() if parameter.grad is None}
     assert unread == {"encoder.cls_token"}

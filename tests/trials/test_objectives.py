@@ -20,14 +20,13 @@ from trials import InputError, run_stage, stage_id
 from trials.data.augmentation import input_form, normalise
 from trials.data.pictures import open_pictures
 from trials.diagnostics.probe import majority_classes
-from trials.objectives.classification import ImageClassification, top_accuracy
-from trials.objectives.objective import Objective, Setting
+from trials.objectives.classification import Classification, top_accuracy
+from trials.objectives.objective import OBJECTIVES, Objective, Setting
 from trials.objectives.patch_classification import SpatialSupervision, patch_majority
 from trials.objectives.segmentation import over_pixels
 from trials.recipes.named import get_recipe
 from trials.spec import StageSpec
 from trials.training.precision import choose_compute
-from trials.training.run import OBJECTIVES
 
 
 def setting_of(spec: StageSpec, store: Path) -> Setting:
@@ -140,7 +139,7 @@ def test_a_fine_tuning_to_classes_is_scored_on_its_fixed_test_set(pool: str, mak
     spec = changed(make_spec("finetune", steps=4, pool=pool, mixup=0.2), objective="classification")
     folder = tmp_path / "stages" / stage_id(spec)
     metrics = run_stage(spec, folder, leaves_store)["metrics"]
-    stage = ImageClassification(setting_of(spec, leaves_store))
+    stage = Classification(setting_of(spec, leaves_store))
     stage.model.load_state_dict(load_file(folder / "checkpoint" / "weights.safetensors"))
     logits, labels = stage.heldout_logits()
     assert metrics["test_images"] == 16

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from trials.models.encoders import encoder_image_px
-from trials.models.stage_models import build_stage_model, example_loss
+from trials.objectives.objective import build_fresh, example_loss
 from trials.spec import DataSpec, StageSpec
 
 BYTES = 4  # of a float32
@@ -61,7 +61,7 @@ _ANY = DataSpec(
 def _cost(spec: StageSpec) -> StageCost:
     side = encoder_image_px(spec.encoder)
     with torch.device("meta"):
-        model = build_stage_model(spec)
+        model = build_fresh(spec)
         images = torch.empty(1, 3, side, side)
     counter = FlopCounterMode(display=False)
     with counter:

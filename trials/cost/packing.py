@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from trials.cost.throughput import measure_images_per_s
+from trials.registry import load_plugin, loaded_plugins
 from trials.spec import StageSpec
 
 CLOSE = 0.05  # a total within this share of the best one is as good
@@ -69,6 +70,7 @@ def _together(spec: StageSpec, *, stages: int, cpus: int, gpus: float, seconds: 
         path = Path(scratch) / "spec.json"
         path.write_text(json.dumps(spec.to_dict()))
         command = [sys.executable, "-m", "trials.cost.packing", str(path), "--cpus", str(cpus), "--gpus", str(gpus), "--seconds", str(seconds)]
+        command += [word for plugin in loaded_plugins() for word in ("--plugin", plugin)]
         started = [
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(stages)
         ]
@@ -104,7 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--gpus", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=PROBE_S)
+    parser.add_argument("--plugin", type=Path, action="append", default=[])
     options = parser.parse_args(arguments)
+    for plugin in options.plugin:
+        load_plugin(plugin)
     spec = StageSpec.from_dict(json.loads(options.spec.read_text()))
 
     def warm() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 
 from trials.data.augmentation import crop_images, draw_crops, normalise
-from trials.models.stage_models import build_stage_model, example_loss
+from trials.objectives.objective import build_fresh, example_loss
 from trials.spec import StageSpec
 from trials.training.optimiser import build_optimiser
 from trials.training.precision import Compute, choose_compute
@@ -77,7 +77,7 @@ def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
     """One update on a batch of that many images, complete when it returns."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = build_stage_model(spec).to(compute.device)
+        model = build_fresh(spec).to(compute.device)
     optimiser, side = build_optimiser(model, spec.recipe), spec.data.image_px
 
     def step(batch: int, number: int) -> None:

@@ -1,6 +1,4 @@
-"""Classification of whole images: what the intermediate and the fine-tuning stage share, and the
-fine-tuning itself, scored on one fixed test set.
-"""
+"""Classification of whole images, as an intermediate stage or as a fine-tuning."""
 
 from __future__ import annotations
 
@@ -11,33 +9,77 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.data.augmentation import input_form
-from trials.errors import InputError
+from trials.models.encoder import Encoder
 from trials.models.heads import Classifier, check_pool
 from trials.objectives.examples import chosen_examples, write_examples
 from trials.objectives.mixing import blend, blended_cross_entropy, draw_share
-from trials.objectives.objective import WHOLE, Batches, Objective, Part, Setting, batched_positions
-from trials.recipes.fields import SupervisedRecipe
+from trials.objectives.objective import (
+    WHOLE,
+    Batches,
+    Kind,
+    Objective,
+    Part,
+    Setting,
+    batched_positions,
+    loss_of_zeros,
+    register,
+    require_data,
+)
+from trials.objectives.scores import HELDOUT_ACCURACY, TEST_SCORES, TRAIN_LOSS, Score, share_score
+from trials.recipes.fields import Recipe, SupervisedRecipe
 
 TOP = 5
 
 
-class ClassTraining:
-    """Cross-entropy on image classes, with MixUp and label smoothing where the recipe asks for
+@register
+class Classification(Objective):
+    """Classification of whole images, with MixUp and label smoothing where the recipe asks for
     them.
+
+    An intermediate stage is scored on held-out images along the way, a fine-tuning once at the end
+    on its test set. Neither crops nor flips the images that it is scored on.
     """
 
-    loss_name = "train_loss"
+    name = "classification"
+    kinds = ("intermediate", "finetune")
+    needs = ("classes",)
+    purpose = "classification"
+    loss_score = TRAIN_LOSS
+    example_classes = 1000  # ImageNet's
+
+    @classmethod
+    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+        if kind == "intermediate":
+            return (HELDOUT_ACCURACY,)
+        return (
+            *TEST_SCORES,
+            share_score("accuracy", "top-1 accuracy", "share of test images whose class is the one with the highest logit", live=True),
+            share_score("top5_accuracy", "top-5 accuracy", "share of test images whose class is among the five with the highest logits"),
+        )
+
+    @classmethod
+    def check(cls, encoder: str, recipe: Recipe) -> None:
+        assert isinstance(recipe, SupervisedRecipe)
+        check_pool(encoder, recipe.pool)
+
+    @classmethod
+    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Classifier:
+        assert isinstance(recipe, SupervisedRecipe)
+        return Classifier(encoder, classes=classes, pool=recipe.pool)
+
+    @classmethod
+    def example_loss(cls, model: nn.Module, recipe: Recipe, images: Tensor) -> Tensor:
+        return loss_of_zeros(model(images))
 
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, SupervisedRecipe)
-        self._recipe, self._seed = setting.spec.recipe, setting.spec.seed
+        self._recipe, self._seed, self._kind = setting.spec.recipe, setting.spec.seed, setting.spec.kind
         self._compute, self._heldout = setting.compute, setting.heldout
         self._inputs = input_form(self._recipe)
         self.classes = setting.train.classes
-        if len(self.classes) < 2:
-            raise InputError(f"{setting.spec.kind}: {setting.spec.data.source} has {len(self.classes)} class: classification needs two or more.")
-        check_pool(setting.spec.encoder, self._recipe.pool)
-        self.encoder, model = setting.build_model(lambda encoder: Classifier(encoder, classes=len(self.classes), pool=self._recipe.pool))
+        require_data(type(self), setting)
+        self.check(setting.spec.encoder, self._recipe)
+        self.encoder, model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=len(self.classes)))
         self.model: nn.Module = model
         self._batches = Batches(setting)
 
@@ -66,15 +108,14 @@ class ClassTraining:
         self.model.train()
         return torch.cat(logits), torch.cat(labels)
 
-
-class ImageClassification(ClassTraining):
-    """Fine-tuning to the images' classes."""
-
     def evaluate(self) -> dict[str, float]:
-        """Nothing: the test set is looked at once, at the end."""
-        return {}
+        """The held-out accuracy of an intermediate stage. A test set is looked at once, at the end."""
+        return {"val_accuracy": top_accuracy(*self.heldout_logits(), 1)} if self._kind == "intermediate" else {}
 
     def finish(self, folder: Path) -> dict[str, float | int]:
+        """The test scores of a fine-tuning, with its example pictures."""
+        if self._kind == "intermediate":
+            return {}
         logits, labels = self.heldout_logits()
         self._write_examples(folder, logits.float().cpu(), labels.cpu())
         scores: dict[str, float | int] = {
@@ -116,12 +157,3 @@ def top_accuracy(logits: Tensor, labels: Tensor, most: int) -> float:
     classes = torch.arange(logits.shape[1], device=logits.device)
     ahead = (logits > own) | ((logits == own) & (classes < labels[:, None]))
     return int((ahead.sum(dim=1) < most).sum()) / len(labels)
-
-
-def classification(setting: Setting) -> Objective:
-    """The objective `classification` of the stage's kind: scored along the way as an intermediate
-    stage, once at the end as a fine-tuning.
-    """
-    from trials.objectives.intermediate import IntermediateClassification  # which rests on this module
-
-    return ImageClassification(setting) if setting.spec.kind == "finetune" else IntermediateClassification(setting)

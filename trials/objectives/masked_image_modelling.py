@@ -4,32 +4,81 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trials.data.augmentation import crop_images, denormalise, draw_crops, normalise
 from trials.data.pictures import HELDOUT_SEED, evenly_spaced
-from trials.models.masking import check_masking
-from trials.models.simmim import simmim
+from trials.models.encoder import Encoder
+from trials.models.masking import check_masking, masked_count
+from trials.models.simmim import SimMIM, simmim
 from trials.objectives.examples import write_examples
-from trials.objectives.objective import WHOLE, Batches, Part, Setting, batched_positions
-from trials.recipes.fields import PretrainRecipe
+from trials.objectives.objective import WHOLE, Batches, Kind, Objective, Part, Setting, batched_positions, register
+from trials.objectives.scores import Score
+from trials.recipes.fields import PretrainRecipe, Recipe
 from trials.training.seeding import generator
 
+HELDOUT_LOSS = Score(
+    name="val_mim_loss",
+    title="validation loss",
+    description="mean absolute error over the masked pixels of fixed held-out images with fixed crops and masks",
+    unit="L1 on normalised pixels",
+    role="loss",
+    better="lower",
+    lowest=0.0,
+    column="val_mim_loss",
+    live=True,
+)
 EXAMPLES = 6
 MASKED_GREY = 128
 
 
-class MaskedImageModelling:
-    """SimMIM on a subset of images."""
+@register
+class MaskedImageModelling(Objective):
+    """SimMIM (Xie et al. 2022, arXiv 2111.09886) on a subset of images."""
 
-    loss_name = "train_mim_loss"
+    name = "simmim"
+    kinds = ("pretrain",)
+    purpose = "masked image modelling"
+    model: SimMIM
+    loss_score = Score(
+        name="train_mim_loss",
+        title="training loss",
+        description="mean absolute error over the masked pixels of training batches, mean over the last tenth of the steps",
+        unit="L1 on normalised pixels",
+        role="loss",
+        better="lower",
+        lowest=0.0,
+        column="train_mim_loss",
+    )
+
+    @classmethod
+    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+        return (HELDOUT_LOSS,)
+
+    @classmethod
+    def check(cls, encoder: str, recipe: Recipe) -> None:
+        assert isinstance(recipe, PretrainRecipe)
+        check_masking(encoder, recipe)
+
+    @classmethod
+    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> SimMIM:
+        assert isinstance(recipe, PretrainRecipe)
+        return simmim(recipe, encoder)
+
+    @classmethod
+    def example_loss(cls, model: nn.Module, recipe: Recipe, images: Tensor) -> Tensor:
+        assert isinstance(model, SimMIM)
+        assert isinstance(recipe, PretrainRecipe)
+        masked = masked_count(model.units, recipe.mask_ratio, recipe.mask_rounding)
+        return cast(Tensor, model(images, torch.arange(masked, device=images.device).expand(len(images), -1)))
 
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, PretrainRecipe)
-        check_masking(setting.spec.encoder, setting.spec.recipe)
+        self.check(setting.spec.encoder, setting.spec.recipe)
         self._recipe, self._seed = setting.spec.recipe, setting.spec.seed
         self._compute, self._heldout = setting.compute, setting.heldout
         self.encoder, self.model = setting.build_model(partial(simmim, self._recipe))

@@ -1,14 +1,16 @@
-"""What the kinds of stage share: a model, a loss for each step, and a held-out score."""
+"""The registry of objectives: what a stage can learn, each with its model, loss and scores."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from trials.data.augmentation import crop_images, draw_crops, input_form
 from trials.data.pictures import Pictures
@@ -16,6 +18,9 @@ from trials.data.sources import get_source, no_masks
 from trials.errors import InputError
 from trials.models.encoder import Encoder
 from trials.models.encoders import adapt_weights, build_encoder
+from trials.objectives.scores import Score
+from trials.recipes.fields import Recipe
+from trials.registry import Registry
 from trials.spec import StageSpec
 from trials.training.precision import Compute
 from trials.training.seeding import EpochOrder, derive_seed, generator
@@ -29,30 +34,151 @@ even as can be, the first ones larger by one.
 """
 
 Model = TypeVar("Model", bound=nn.Module)
+Kind = Literal["pretrain", "intermediate", "finetune"]
+Need = Literal["masks", "classes"]
 
 
-class Objective(Protocol):
-    """One kind of stage."""
+class Objective(ABC):
+    """What one kind of stage learns: its model, its loss and its scores.
 
-    loss_name: str
-    """Name of the training loss in metrics.jsonl."""
+    An objective is one file in this folder, or a plug-in: a subclass with the class attributes
+    below, registered with `@register`. The grid, its JSON Schema, the plan, the display, the tables
+    and the cost model read them from the registry.
+    """
+
+    name: ClassVar[str]
+    """What a grid calls it."""
+    kinds: ClassVar[tuple[Kind, ...]]
+    """The kinds of stage that can have it."""
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What the images must carry: class masks, or labels of two classes or more."""
+    purpose: ClassVar[str]
+    """What it is for, in messages, such as 'segmentation'."""
+    loss_score: ClassVar[Score]
+    """The training loss; its name is that in metrics.jsonl."""
+    example_classes: ClassVar[int] = 2
+    """Classes of a head where the data are not looked at, as when costs are counted."""
+
+    @classmethod
+    @abstractmethod
+    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+        """What the result of a stage of this kind holds besides the training loss."""
+
+    @classmethod  # noqa: B027  (most objectives have nothing to check)
+    def check(cls, encoder: str, recipe: Recipe) -> None:
+        """Raises InputError where the encoder of that name cannot be trained so. Nothing is built."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> nn.Module:
+        """The model to train around an encoder, with a head for that many classes.
+
+        The model holds the encoder as `encoder`, so that later stages find its weights.
+        """
+
+    @classmethod
+    @abstractmethod
+    def example_loss(cls, model: nn.Module, recipe: Recipe, images: Tensor) -> Tensor:
+        """A training loss of (B, 3, S, S) images with made-up targets, which costs as much
+        arithmetic as a real one.
+        """
+
+    @abstractmethod
+    def __init__(self, setting: Setting) -> None:
+        """Builds the model by `setting.build_model` and reads what the loss needs."""
+
+    model: nn.Module
+    """What is trained."""
 
     @property
-    def model(self) -> nn.Module:
-        """What is trained."""
+    def loss_name(self) -> str:
+        """Name of the training loss in metrics.jsonl."""
+        return self.loss_score.name
 
+    @abstractmethod
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         """Mean training loss over a part of the batch at `step`, a float32 scalar with gradients.
 
-        All randomness is drawn for the whole batch, so parts weighted by their images put together
-        are the whole.
+        All randomness is drawn for the whole batch, so the parts, weighted by their images, add up
+        to the whole.
         """
 
     def evaluate(self) -> dict[str, float]:
-        """Held-out scores along the way; empty if there are none."""
+        """Held-out scores along the way; by default none."""
+        return {}
 
     def finish(self, folder: Path) -> dict[str, float | int]:
-        """Final metrics; writes the examples."""
+        """Final metrics; writes example pictures into the stage's folder. By default neither."""
+        return {}
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry(
+    "objective",
+    group="scaling_laws.objectives",
+    modules=(
+        "trials.objectives.masked_image_modelling",
+        "trials.objectives.segmentation",
+        "trials.objectives.classification",
+        "trials.objectives.patch_classification",
+    ),
+)
+"""Every objective by name."""
+
+Registered = TypeVar("Registered", bound=type[Objective])
+
+
+def register(objective: Registered) -> Registered:
+    """Class decorator: add an objective to `OBJECTIVES` under its `name`."""
+    OBJECTIVES.register(objective.name, objective)
+    return objective
+
+
+def objectives_for(kind: str) -> tuple[str, ...]:
+    """Names of the objectives that a kind of stage can have."""
+    return tuple(name for name, one in OBJECTIVES.items() if kind in one.kinds)
+
+
+def scores_of(kind: str, name: str) -> tuple[Score, ...]:
+    """Every number in the result of a stage, the training loss first. A trunk has that alone."""
+    objective = OBJECTIVES.find(name)
+    return (objective.loss_score, *(objective.scores(cast(Kind, kind)) if kind != "trunk" else ()))
+
+
+def live_scores() -> dict[str, Score]:
+    """The scores that the display and the metrics of a launch show, by name."""
+    found = {one.name: one for objective in OBJECTIVES.values() for kind in objective.kinds for one in objective.scores(kind) if one.live}
+    return dict(sorted(found.items(), key=lambda item: item[1].role != "loss"))
+
+
+def loss_names() -> tuple[str, ...]:
+    """Names of all training losses."""
+    return tuple(dict.fromkeys(one.loss_score.name for one in OBJECTIVES.values()))
+
+
+def check_data(objective: type[Objective], source: str, *, has_masks: bool, classes: int) -> None:
+    """Raises InputError where a source does not carry what the objective needs."""
+    if "masks" in objective.needs and not has_masks:
+        raise InputError(no_masks(source, objective.purpose))
+    if "classes" in objective.needs and classes < 2:
+        raise InputError(f"{source} has {classes} class: {objective.purpose} needs two or more.")
+
+
+def build_fresh(spec: StageSpec) -> nn.Module:
+    """The model of a stage with fresh weights and without its images, for counting costs and
+    measuring speed; initialised from torch's current random state, on its current default device.
+    """
+    objective = OBJECTIVES.find(spec.objective)
+    return objective.build(build_encoder(spec.encoder, positions=spec.recipe.positions), spec.recipe, classes=objective.example_classes)
+
+
+def example_loss(model: nn.Module, spec: StageSpec, images: Tensor) -> Tensor:
+    """`Objective.example_loss` of a stage's model."""
+    return OBJECTIVES.find(spec.objective).example_loss(model, spec.recipe, images)
+
+
+def loss_of_zeros(outputs: Tensor) -> Tensor:
+    """Cross-entropy of (B, classes, ...) logits with class 0 everywhere."""
+    return F.cross_entropy(outputs, torch.zeros_like(outputs[:, 0], dtype=torch.long))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +260,13 @@ class Batches:
         return crop_images(self._inputs(self.pictures.images(positions)), maps), maps, positions
 
 
-def require_masks(setting: Setting, purpose: str) -> None:
-    """Raises InputError for a source whose images carry no trimaps."""
+def require_data(objective: type[Objective], setting: Setting) -> None:
+    """Raises InputError for a source that does not carry what the objective needs."""
     source = setting.spec.data.source
-    if not get_source(source).has_masks:
-        raise InputError(f"{setting.spec.kind}: {no_masks(source, purpose)}")
+    try:
+        check_data(objective, source, has_masks=get_source(source).has_masks, classes=len(setting.train.classes))
+    except InputError as error:
+        raise InputError(f"{setting.spec.kind}: {error}") from None
 
 
 def batched_positions(total: int) -> list[Tensor]:

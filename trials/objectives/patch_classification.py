@@ -20,8 +20,20 @@ from trials.data.augmentation import crop_masks, input_form
 from trials.data.pictures import Pictures, evenly_spaced
 from trials.models.encoder import Encoder
 from trials.objectives.examples import EXAMPLES, TRIMAP_COLOURS, write_examples
-from trials.objectives.objective import WHOLE, Batches, Part, Setting, batched_positions, require_masks
-from trials.recipes.fields import SupervisedRecipe
+from trials.objectives.objective import (
+    WHOLE,
+    Batches,
+    Kind,
+    Objective,
+    Part,
+    Setting,
+    batched_positions,
+    loss_of_zeros,
+    register,
+    require_data,
+)
+from trials.objectives.scores import HELDOUT_ACCURACY, TRAIN_LOSS, Score
+from trials.recipes.fields import Recipe, SupervisedRecipe
 
 CLASSES = 3  # object, background, border
 
@@ -47,20 +59,42 @@ class PatchClassifier(nn.Module):
         return self.head(self.encoder(images, cls=False)).float()
 
 
-class SpatialSupervision:
+@register
+class SpatialSupervision(Objective):
     """Cross-entropy on the majority class of each patch of the crop; the score is accuracy per
     patch on held-out images, uncropped.
     """
 
-    loss_name = "train_loss"
+    name = "spatial"
+    kinds = ("intermediate",)
+    needs = ("masks",)
+    purpose = "spatial supervision"
+    loss_score = TRAIN_LOSS
+    example_classes = CLASSES
+
+    @classmethod
+    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+        return (
+            HELDOUT_ACCURACY,
+            Score(name="majority_accuracy", title="majority accuracy", description="accuracy of always naming the most common class"),
+            Score(name="place_accuracy", title="place accuracy", description="accuracy of naming, at each place, the class most common there"),
+        )
+
+    @classmethod
+    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> PatchClassifier:
+        return PatchClassifier(encoder, classes=classes)
+
+    @classmethod
+    def example_loss(cls, model: nn.Module, recipe: Recipe, images: Tensor) -> Tensor:
+        return loss_of_zeros(model(images).flatten(0, 1))
 
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, SupervisedRecipe)
-        require_masks(setting, "spatial supervision")
+        require_data(type(self), setting)
         self._recipe = setting.spec.recipe
         self._compute, self._heldout = setting.compute, setting.heldout
         self._inputs = input_form(self._recipe)
-        self.encoder, self.model = setting.build_model(lambda encoder: PatchClassifier(encoder, classes=CLASSES))
+        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=CLASSES))
         self._patch_px = self.encoder.stride_px
         self._batches = Batches(setting)
 

@@ -8,33 +8,76 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.data.augmentation import crop_masks, input_form
+from trials.models.encoder import Encoder
 from trials.models.heads import Segmenter
 from trials.objectives.examples import TRIMAP_COLOURS, chosen_examples, write_examples
-from trials.objectives.objective import WHOLE, Batches, Part, Setting, batched_positions, require_masks
+from trials.objectives.objective import (
+    WHOLE,
+    Batches,
+    Kind,
+    Objective,
+    Part,
+    Setting,
+    batched_positions,
+    loss_of_zeros,
+    register,
+    require_data,
+)
+from trials.objectives.scores import TEST_SCORES, TRAIN_LOSS, Score, share_score
 from trials.objectives.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
-from trials.recipes.fields import FinetuneRecipe
+from trials.recipes.fields import FinetuneRecipe, Recipe
 
 CLASSES = 3  # object, background, border
 
 
-class TrimapSegmentation:
+@register
+class TrimapSegmentation(Objective):
     """Per-pixel cross-entropy on freshly cropped images; test images are neither cropped nor
     flipped.
     """
 
-    loss_name = "train_loss"
+    name = "segmentation"
+    kinds = ("finetune",)
+    needs = ("masks",)
+    purpose = "segmentation"
+    loss_score = TRAIN_LOSS
+    example_classes = CLASSES
+
+    @classmethod
+    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+        return (
+            *TEST_SCORES,
+            share_score("pixel_accuracy", "pixel accuracy", "share of test pixels classified rightly"),
+            share_score("miou", "mIoU", "mean intersection over union of the classes, from one confusion matrix over the whole test set", live=True),
+            share_score(
+                "miou_ucl",
+                "per-image mIoU (UCL)",
+                "mean over test images of the sum of class IoUs / number of classes, a class absent from both scoring 0",
+            ),
+            share_score("iou_foreground", "IoU of the foreground", "intersection over union of trimap class 1 (the object)"),
+            share_score("iou_background", "IoU of the background", "intersection over union of trimap class 2 (background)"),
+            share_score("iou_border", "IoU of the border", "intersection over union of trimap class 3 (border)"),
+        )
+
+    @classmethod
+    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Segmenter:
+        return Segmenter(encoder, classes=classes)
+
+    @classmethod
+    def example_loss(cls, model: nn.Module, recipe: Recipe, images: Tensor) -> Tensor:
+        return loss_of_zeros(model(images))
 
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, FinetuneRecipe)
-        require_masks(setting, "segmentation")
+        require_data(type(self), setting)
         self._recipe = setting.spec.recipe
         self._compute, self._test = setting.compute, setting.heldout
         self._inputs = input_form(self._recipe)
-        self.encoder, self.model = setting.build_model(lambda encoder: Segmenter(encoder, classes=CLASSES))
+        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=CLASSES))
         self._batches = Batches(setting)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
@@ -45,10 +88,6 @@ class TrimapSegmentation:
     def _logits(self, inputs: Tensor) -> Tensor:
         logits = self.model(inputs)
         return over_pixels(logits) if self._recipe.pixel_loss == "ucl-code" else logits
-
-    def evaluate(self) -> dict[str, float]:
-        """Nothing: the test set is looked at once, at the end."""
-        return {}
 
     @torch.no_grad()
     def finish(self, folder: Path) -> dict[str, float | int]:

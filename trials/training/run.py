@@ -12,11 +12,7 @@ import torch
 
 from trials.data.pictures import open_pictures
 from trials.errors import StageError
-from trials.objectives.classification import classification
-from trials.objectives.masked_image_modelling import MaskedImageModelling
-from trials.objectives.objective import Objective, Setting
-from trials.objectives.patch_classification import SpatialSupervision
-from trials.objectives.segmentation import TrimapSegmentation
+from trials.objectives.objective import OBJECTIVES, Objective, Setting
 from trials.provenance import describe_software, now
 from trials.recipes.schedules import learning_rate, tail_start
 from trials.spec import StageSpec
@@ -32,12 +28,6 @@ from trials.training.precision import Compute, choose_compute
 from trials.training.trunks import check_trunk_schedule, state_to_begin_with
 from trials.training.updates import Updates
 
-OBJECTIVES: dict[str, Callable[[Setting], Objective]] = {
-    "simmim": MaskedImageModelling,
-    "classification": classification,
-    "spatial": SpatialSupervision,
-    "segmentation": TrimapSegmentation,
-}
 LOG_POINTS = 50  # lines of metrics.jsonl a stage, about
 REPORT_S = 1.0
 # In a group the wish to stop is itself a message; on GPUs, where reading it waits for them, it is
@@ -57,7 +47,7 @@ class Run:
         parent = None if spec.parent is None else load_parent_weights(folder.parent / spec.parent)
         train, heldout = open_pictures(spec.data, store, seed=spec.seed, compute=self.compute)
         setting = Setting(spec=spec, compute=self.compute, train=train, heldout=heldout, parent_weights=parent)
-        self.objective = OBJECTIVES[spec.objective](setting)
+        self.objective: Objective = OBJECTIVES.find(spec.objective)(setting)
         self.optimiser = build_optimiser(self.objective.model, spec.recipe)
         self.steps = spec.steps
         self.log_every = math.ceil(self.steps / LOG_POINTS)
