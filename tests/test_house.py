@@ -59,7 +59,7 @@ def test_scaling_takes_nothing_from_analysis_but_the_list_of_columns() -> None:
 
 
 # circles of modules that import one another inside functions, until their owners have opened them
-KNOWN_CIRCLES: set[frozenset[str]] = {}
+KNOWN_CIRCLES: set[frozenset[str]] = set()
 
 
 def _modules() -> dict[str, Path]:
