@@ -27,6 +27,7 @@ def axes(**changed: tuple[object, ...]) -> dict[str, tuple[object, ...]]:
         "pretrain.length": (length(2), length(4), length(6)),
         "pretrain.recipe": ("compact",),
         "pretrain.sampling": ("uniform",),
+        "pretrain.objective": ("simmim",),
         "intermediate.objective": ("none", "classification"),
         "intermediate.source": ("leaves",),
         "intermediate.images": (8, 16),
