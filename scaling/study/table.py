@@ -15,7 +15,7 @@ from scaling.grid.axes import USUAL_OBJECTIVE
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from scaling.study.retention import SET_ASIDE
-from trials.objectives.objective import Score, scores_of
+from trials.objectives.objective import Measure, scores_of
 from trials.stage_files import atomic, read_json, read_result, write_json
 
 USUAL = {"pretrain_objective": USUAL_OBJECTIVE}
@@ -40,7 +40,7 @@ def run_columns(plan: Plan) -> dict[str, Column]:
     return columns
 
 
-def _column(score: Score) -> Column:
+def _column(score: Measure) -> Column:
     return Column(
         name=str(score.column),
         description=score.description,

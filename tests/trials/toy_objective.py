@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trials.models.encoder import Encoder
 from trials.objectives.objective import WHOLE, Batches, Kind, Objective, Part, Setting, batched_positions, register
-from trials.objectives.scores import Score
+from trials.objectives.scores import Measure
 from trials.recipes.fields import Recipe
 
 
@@ -34,14 +34,14 @@ class MeanColour(Objective):
     name = "mean-colour"
     kinds = ("pretrain", "finetune")
     purpose = "predicting the mean colour"
-    loss_score = Score(name="train_colour_loss", title="training colour error", description="on training batches", role="loss", better="lower")
+    loss_score = Measure(name="train_colour_loss", title="training colour error", description="on training batches", role="loss", better="lower")
     model: ColourModel
 
     @classmethod
-    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+    def scores(cls, kind: Kind) -> tuple[Measure, ...]:
         name = "colour_error" if kind == "finetune" else "val_colour_error"
         return (
-            Score(
+            Measure(
                 name=name,
                 title="colour error",
                 description="mean absolute error of the channel means of held-out images",

@@ -25,7 +25,7 @@ from trials.objectives.objective import (
     register,
     require_data,
 )
-from trials.objectives.scores import HELDOUT_ACCURACY, TEST_SCORES, TRAIN_LOSS, Score, share_score
+from trials.objectives.scores import HELDOUT_ACCURACY, TEST_SCORES, TRAIN_LOSS, Measure, share_score
 from trials.recipes.fields import Recipe, SupervisedRecipe
 
 TOP = 5
@@ -48,7 +48,7 @@ class Classification(Objective):
     example_classes = 1000  # ImageNet's
 
     @classmethod
-    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+    def scores(cls, kind: Kind) -> tuple[Measure, ...]:
         if kind == "intermediate":
             return (HELDOUT_ACCURACY,)
         return (

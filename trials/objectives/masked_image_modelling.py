@@ -17,11 +17,11 @@ from trials.models.masking import check_masking, masked_count
 from trials.models.simmim import SimMIM, simmim
 from trials.objectives.examples import write_examples
 from trials.objectives.objective import WHOLE, Batches, Kind, Objective, Part, Setting, batched_positions, register
-from trials.objectives.scores import Score
+from trials.objectives.scores import Measure
 from trials.recipes.fields import PretrainRecipe, Recipe
 from trials.training.seeding import generator
 
-HELDOUT_LOSS = Score(
+HELDOUT_LOSS = Measure(
     name="val_mim_loss",
     title="validation loss",
     description="mean absolute error over the masked pixels of fixed held-out images with fixed crops and masks",
@@ -44,7 +44,7 @@ class MaskedImageModelling(Objective):
     kinds = ("pretrain",)
     purpose = "masked image modelling"
     model: SimMIM
-    loss_score = Score(
+    loss_score = Measure(
         name="train_mim_loss",
         title="training loss",
         description="mean absolute error over the masked pixels of training batches, mean over the last tenth of the steps",
@@ -56,7 +56,7 @@ class MaskedImageModelling(Objective):
     )
 
     @classmethod
-    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+    def scores(cls, kind: Kind) -> tuple[Measure, ...]:
         return (HELDOUT_LOSS,)
 
     @classmethod

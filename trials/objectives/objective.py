@@ -18,7 +18,7 @@ from trials.data.sources import get_source, no_masks
 from trials.errors import InputError
 from trials.models.encoder import Encoder
 from trials.models.encoders import adapt_weights, build_encoder
-from trials.objectives.scores import Score
+from trials.objectives.scores import Measure
 from trials.recipes.fields import Recipe
 from trials.registry import Registry
 from trials.spec import StageSpec
@@ -54,14 +54,14 @@ class Objective(ABC):
     """What the images must carry: class masks, or labels of two classes or more."""
     purpose: ClassVar[str]
     """What it is for, in messages, such as 'segmentation'."""
-    loss_score: ClassVar[Score]
+    loss_score: ClassVar[Measure]
     """The training loss; its name is that in metrics.jsonl."""
     example_classes: ClassVar[int] = 2
     """Classes of a head where the data are not looked at, as when costs are counted."""
 
     @classmethod
     @abstractmethod
-    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+    def scores(cls, kind: Kind) -> tuple[Measure, ...]:
         """What the result of a stage of this kind holds besides the training loss."""
 
     @classmethod  # noqa: B027  (most objectives have nothing to check)
@@ -138,13 +138,13 @@ def objectives_for(kind: str) -> tuple[str, ...]:
     return tuple(name for name, one in OBJECTIVES.items() if kind in one.kinds)
 
 
-def scores_of(kind: str, name: str) -> tuple[Score, ...]:
+def scores_of(kind: str, name: str) -> tuple[Measure, ...]:
     """Every number in the result of a stage, the training loss first. A trunk has that alone."""
     objective = OBJECTIVES.find(name)
     return (objective.loss_score, *(objective.scores(cast(Kind, kind)) if kind != "trunk" else ()))
 
 
-def live_scores() -> dict[str, Score]:
+def live_scores() -> dict[str, Measure]:
     """The scores that the display and the metrics of a launch show, by name."""
     found = {one.name: one for objective in OBJECTIVES.values() for kind in objective.kinds for one in objective.scores(kind) if one.live}
     return dict(sorted(found.items(), key=lambda item: item[1].role != "loss"))

@@ -32,7 +32,7 @@ from trials.objectives.objective import (
     register,
     require_data,
 )
-from trials.objectives.scores import HELDOUT_ACCURACY, TRAIN_LOSS, Score
+from trials.objectives.scores import HELDOUT_ACCURACY, TRAIN_LOSS, Measure
 from trials.recipes.fields import Recipe, SupervisedRecipe
 
 CLASSES = 3  # object, background, border
@@ -73,11 +73,11 @@ class SpatialSupervision(Objective):
     example_classes = CLASSES
 
     @classmethod
-    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+    def scores(cls, kind: Kind) -> tuple[Measure, ...]:
         return (
             HELDOUT_ACCURACY,
-            Score(name="majority_accuracy", title="majority accuracy", description="accuracy of always naming the most common class"),
-            Score(name="place_accuracy", title="place accuracy", description="accuracy of naming, at each place, the class most common there"),
+            Measure(name="majority_accuracy", title="majority accuracy", description="accuracy of always naming the most common class"),
+            Measure(name="place_accuracy", title="place accuracy", description="accuracy of naming, at each place, the class most common there"),
         )
 
     @classmethod

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class Measure:
     """One number that an objective measures: what it is called, means, and which values are good."""
 
     name: str
@@ -29,7 +29,7 @@ class Score:
     """Whether the display and the metrics of a launch show it."""
 
 
-HELDOUT_ACCURACY = Score(
+HELDOUT_ACCURACY = Measure(
     name="val_accuracy",
     title="intermediate accuracy",
     description="accuracy on held-out images at the end of the intermediate stage, per image or (spatial) per patch",
@@ -41,7 +41,7 @@ HELDOUT_ACCURACY = Score(
     live=True,
 )
 """Of an intermediate stage; `patch_classification` has it too."""
-TRAIN_LOSS = Score(
+TRAIN_LOSS = Measure(
     name="train_loss",
     title="training loss",
     description="cross-entropy on training batches, mean over the last tenth of the steps",
@@ -52,8 +52,8 @@ TRAIN_LOSS = Score(
     column="finetune_train_loss",
 )
 TEST_SCORES = (
-    Score(name="test_images", title="test images", description="images in the fixed test set", unit="images", lowest=0.0, column="test_images"),
-    Score(
+    Measure(name="test_images", title="test images", description="images in the fixed test set", unit="images", lowest=0.0, column="test_images"),
+    Measure(
         name="test_loss",
         title="test loss",
         description="cross-entropy on the test set without label smoothing",
@@ -67,9 +67,9 @@ TEST_SCORES = (
 """What every fine-tuning with a cross-entropy measures on its test set."""
 
 
-def share_score(name: str, title: str, description: str, *, live: bool = False) -> Score:
+def share_score(name: str, title: str, description: str, *, live: bool = False) -> Measure:
     """A score from 0 to 1 where higher is better, in a column of its own name."""
-    return Score(
+    return Measure(
         name=name,
         title=title,
         description=description,

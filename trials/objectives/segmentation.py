@@ -27,7 +27,7 @@ from trials.objectives.objective import (
     register,
     require_data,
 )
-from trials.objectives.scores import TEST_SCORES, TRAIN_LOSS, Score, share_score
+from trials.objectives.scores import TEST_SCORES, TRAIN_LOSS, Measure, share_score
 from trials.objectives.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
 from trials.recipes.fields import FinetuneRecipe, Recipe
 
@@ -48,7 +48,7 @@ class TrimapSegmentation(Objective):
     example_classes = CLASSES
 
     @classmethod
-    def scores(cls, kind: Kind) -> tuple[Score, ...]:
+    def scores(cls, kind: Kind) -> tuple[Measure, ...]:
         return (
             *TEST_SCORES,
             share_score("pixel_accuracy", "pixel accuracy", "share of test pixels classified rightly"),
