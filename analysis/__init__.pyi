@@ -24,6 +24,8 @@ from .decisions import exchange_rate as exchange_rate
 from .decisions import speed_up as speed_up
 from .decisions import suggest_runs as suggest_runs
 from .errors import AnalysisError as AnalysisError
+from .factorial.main_effects import main_effects as main_effects
+from .factorial.result import MainEffects as MainEffects
 from .fitting.curve import Fit as Fit
 from .fitting.fit import fit as fit
 from .fitting.inverse import Needed as Needed

@@ -25,6 +25,7 @@ SECTIONS = {
     "overfitting": "Slopes and correlations by phase",
     "data_size": "Does more data help?",
     "claims": "Verdicts of `findings`",
+    "worlds": "Worlds in which one axis moves the score: does `main_effects` name it?",
 }
 
 

@@ -1,0 +1,176 @@
+"""The axes of a study: every setting that takes several values, with its levels in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.runs.matching import FINETUNE, INTERMEDIATE, PRETRAIN, SETTINGS, STEPS_FOLLOW
+
+Array = NDArray[np.float64]
+PRETRAINING: Final = "pretraining"
+"""Name of the axis 'pre-trained or not', which has no column of its own."""
+NAMES: Final = {
+    PRETRAINING: "pre-training",
+    "encoder": "model size",
+    "pretrain_images": "pre-training images",
+    "pretrain_length": "pre-training length",
+    "pretrain_source": "pre-training data",
+    "pretrain_recipe": "pre-training recipe",
+    "pretrain_sampling": "sampling of pre-training images",
+    "intermediate": "intermediate stage",
+    "intermediate_images": "images of the intermediate stage",
+    "intermediate_steps": "steps of the intermediate stage",
+    "intermediate_source": "data of the intermediate stage",
+    "intermediate_recipe": "recipe of the intermediate stage",
+    "finetune_images": "labels",
+    "finetune_steps": "fine-tuning steps",
+    "finetune_source": "fine-tuning data",
+    "finetune_recipe": "fine-tuning recipe",
+    "finetune_task": "task",
+}
+ORDER: Final = tuple(sorted((name for name in SETTINGS if name != "seed"), key=lambda name: name.endswith(("_source", "_recipe", "_sampling"))))
+"""Settings with a size before those with a name: where one data set has one size, the size is the axis."""
+_LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epoch|step|image)s?\s*")
+_TIMES = {"": 1.0, "k": 1e3, "M": 1e6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One axis: a column, or 'pre-trained or not'."""
+
+    column: str
+    """A column of the runs table, or `PRETRAINING`."""
+    name: str
+    """The axis in words, such as 'pre-training length'."""
+    levels: tuple[object, ...]
+    """Its values, from low to high where they are ordered; for an on/off axis (off, on)."""
+    sizes: tuple[float, ...] | None
+    """The levels as numbers above zero (images, steps, parameters), or None for categories."""
+    ordered: bool
+    """Whether 'from the first level to the last' is the one contrast that is meant; if not, all
+    pairs of levels are compared.
+    """
+    blocks: tuple[str, ...]
+    """Columns that are held fixed where the axis is varied (the seed is not among them)."""
+    code: NDArray[np.int64]
+    """Level of each row, shape (rows,); -1 where the axis does not apply, as the length of a
+    pre-training to a run that had none.
+    """
+
+    @property
+    def ratio(self) -> float:
+        """Highest over lowest level; NaN for categories."""
+        return self.sizes[-1] / self.sizes[0] if self.sizes else float("nan")
+
+
+def axes_of(table: pd.DataFrame) -> list[Axis]:
+    """Every setting that varies, in the order of `ORDER`.
+
+    A setting that follows from another (steps from images, a recipe that differs only where the
+    source does) is not an axis of its own. Axes of a stage apply to the runs that have the stage.
+    """
+    there = [name for name in ORDER if name in table.columns]
+    trained = _trained(table)
+    staged = (table["intermediate"] != "none").to_numpy() if "intermediate" in table.columns else np.zeros(len(table), dtype=bool)
+    found: list[Axis] = []
+    if trained.any() and not trained.all():
+        blocks = tuple(name for name in there if name not in PRETRAIN)
+        code = trained.astype(np.int64)
+        found.append(
+            Axis(column=PRETRAINING, name=NAMES[PRETRAINING], levels=("none", "pre-trained"), sizes=None, ordered=True, blocks=blocks, code=code)
+        )
+    kept: list[str] = []
+    for column in there:
+        applies = np.ones(len(table), dtype=bool)
+        if column in PRETRAIN:
+            applies = trained
+        elif column in INTERMEDIATE and column != "intermediate":
+            applies = staged
+        values = table.loc[applies, column]
+        if values.nunique() < 2 or _follows(table.loc[applies], column, [name for name in kept if _applies_too(name, column)]):
+            continue
+        kept.append(column)
+        found.append(_axis(table, column, applies, there))
+    return found
+
+
+def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: Sequence[str]) -> Axis:
+    values = table[column].where(pd.Series(applies, index=table.index))
+    levels, sizes = _ordered(table.loc[applies], column)
+    code = np.full(len(table), -1, dtype=np.int64)
+    for place, level in enumerate(levels):
+        code[(values == level).to_numpy()] = place
+    freed = {column, STEPS_FOLLOW.get(column, column)}
+    if column == "intermediate":
+        freed |= set(INTERMEDIATE)
+    # what follows from the axis (the source of a size that one source alone has) changes with it
+    freed |= {name for name in there if name not in freed and table.loc[applies, name].nunique() > 1 and _follows(table.loc[applies], name, [column])}
+    on_off = column == "intermediate" and len(levels) == 2 and levels[0] == "none"
+    return Axis(
+        column=column,
+        name=NAMES.get(column, column.replace("_", " ")),
+        levels=tuple(levels),
+        sizes=sizes,
+        ordered=sizes is not None or on_off or len(levels) == 2,
+        blocks=tuple(name for name in there if name not in freed),
+        code=code,
+    )
+
+
+def _trained(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether each run was pre-trained, shape (rows,)."""
+    if "pretrain_images" in table.columns:
+        return np.asarray((pd.to_numeric(table["pretrain_images"], errors="coerce").fillna(0) > 0).to_numpy(), dtype=bool)
+    named = [name for name in ("pretrain_source", "pretrain_length") if name in table.columns]
+    return np.asarray(table[named].notna().any(axis=1).to_numpy(), dtype=bool) if named else np.zeros(len(table), dtype=bool)
+
+
+def _applies_too(kept: str, column: str) -> bool:
+    """Whether `kept` is a setting of the same stage, from which `column` may follow."""
+    return any(kept in family and column in family for family in (PRETRAIN, INTERMEDIATE, FINETUNE))
+
+
+def _follows(table: pd.DataFrame, column: str, kept: Sequence[str]) -> bool:
+    """Whether the axes kept before decide the column, so that it says nothing of its own."""
+    if not kept:
+        return False
+    return int(table.groupby(list(kept), dropna=False, sort=False)[column].nunique(dropna=False).max()) == 1
+
+
+def _ordered(table: pd.DataFrame, column: str) -> tuple[list[object], tuple[float, ...] | None]:
+    """The levels of a column in order, and as numbers where they have a size."""
+    levels = list(dict.fromkeys(table[column].dropna().tolist()))
+    sizes = _sizes(table, column, levels)
+    if sizes is not None and len(set(sizes)) == len(levels) and min(sizes) > 0:
+        order = np.argsort(sizes)
+        return [levels[place] for place in order], tuple(sizes[place] for place in order)
+    names = sorted(levels, key=lambda level: (level != "none", str(level)))
+    return names, None
+
+
+def _sizes(table: pd.DataFrame, column: str, levels: Sequence[object]) -> list[float] | None:
+    if column == "encoder":
+        return _one_each(table, column, "encoder_params", levels)
+    if all(isinstance(level, (int, float, np.integer, np.floating)) and not isinstance(level, bool) for level in levels):
+        return [float(level) for level in levels]  # type: ignore[arg-type]
+    if column == "pretrain_length":
+        parts = [_LENGTH.fullmatch(str(level)) for level in levels]
+        if all(part is not None for part in parts) and len({part[3] for part in parts if part}) == 1:
+            return [float(part[1]) * _TIMES[part[2]] for part in parts if part]
+        return _one_each(table, column, "pretrain_image_passes", levels)
+    return None
+
+
+def _one_each(table: pd.DataFrame, column: str, size: str, levels: Sequence[object]) -> list[float] | None:
+    """The one number in `size` that belongs to each level; None where there is not one."""
+    if size not in table.columns:
+        return None
+    found = table.groupby(column, sort=False)[size].agg(["nunique", "first"])
+    return [float(found["first"].to_dict()[level]) for level in levels] if bool((found["nunique"] == 1).all()) else None

@@ -1,0 +1,175 @@
+"""What `main_effects` returns: a table with a row per axis, and sentences that a person would say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from analysis.formatting import level_of, p_value, percent
+from analysis.runs.outcomes import OUTCOME_NAMES
+
+ALPHA: Final = 0.05
+LABELS: Final = "finetune_images"
+_WORDS: Final = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_TENS: Final = {20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety", 100: "a hundred"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MainEffects:
+    """What moved the score. Make one with `analysis.main_effects`."""
+
+    outcome: str
+    """The column that was compared, in its own unit."""
+    level: float
+    """Nominal coverage of the intervals."""
+    table: pd.DataFrame
+    """One row an axis, largest effect first: axis (a column, or 'pretraining' for pre-trained or
+    not), name, low_level and high_level (what is compared), ratio, levels, effect (high - low,
+    all else equal), low, high, p, p_holm (over the axes), per_doubling with its interval,
+    cells_low and cells_high (the interval for the mean over cells like these, where low and high
+    are for the mean over exactly these), pooled_low and pooled_high (the interval by the pooled
+    scatter of single runs), se, df, n_pairs, n_blocks (settings of the other axes at which both
+    levels were run), n_units (what the interval is taken over), n_seeds, note, share (of the
+    variance of the scores).
+    """
+    interactions: pd.DataFrame
+    """One row a pair of axes: how the effect of `axis` differs between the ends of `by`."""
+    noise_sd: float
+    """Standard deviation of one run around its cell and seed; NaN where no cell has two runs."""
+    noise_df: float
+    """Its degrees of freedom."""
+    share_of_interactions: float
+    """Share of the variance that cells explain beyond the sum of the axes."""
+    share_of_noise: float
+    """Share of the variance within cells: seeds and chance."""
+    n_runs: int
+    """Runs with the outcome (rows, for printed means)."""
+    n_seeds: int
+    """Distinct seeds; 0 for printed means."""
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the table's columns mean, where the study says so."""
+
+    @property
+    def outcome_name(self) -> str:
+        """The outcome in words."""
+        return OUTCOME_NAMES.get(self.outcome, self.outcome)
+
+    def found(self) -> pd.DataFrame:
+        """The rows whose effect differs from zero at 5% after Holm's correction over the axes."""
+        return self.table[self.table["p_holm"] < ALPHA]
+
+    def sentences(self) -> list[str]:
+        """One sentence an axis, largest effect first, then the interactions found and the noise."""
+        said = [self.sentence(row) for _, row in self.table.iterrows()]
+        for _, row in self.interactions[self.interactions["p_holm"] < ALPHA].iterrows():
+            if not np.isfinite(row["effect_at_low"] + row["effect_at_high"]):
+                continue
+            said.append(
+                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+.3f} at {level_of(row['by_low'])} and "
+                f"{row['effect_at_high']:+.3f} at {level_of(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
+            )
+        if np.isfinite(self.noise_sd):
+            said.append(f"Single runs of one cell scatter by {self.noise_sd:.3f} {self.outcome_name} (standard deviation).")
+        return said
+
+    def sentence(self, row: pd.Series) -> str:
+        """One row of the table in plain words."""
+        name, levels = str(row["name"]), f"{level_of(row['low_level'])} to {level_of(row['high_level'])}"
+        start = f"{name[0].upper()}{name[1:]}, {levels}: "
+        if not np.isfinite(row["effect"]):
+            return f"{start}no estimate ({row['note']})."
+        effect = f"{row['effect']:+.3f} {self.outcome_name}"
+        if not np.isfinite(row["low"]):
+            return f"{start}{effect} (no interval: {row['note']})."
+        inside = f"{percent(self.level)} interval {row['low']:+.3f} to {row['high']:+.3f}, {p_value(float(row['p_holm']))} after Holm"
+        counted = f"{int(row['n_pairs']):,} pairs, {int(row['n_seeds'])} seeds" if row["n_seeds"] else f"{int(row['n_blocks'])} cells"
+        note = f"; {row['note']}" if row["note"] else ""
+        return f"{start}{effect} ({inside}, {counted}{note})."
+
+    def cautions(self) -> list[str]:
+        """Where an interval says less than it seems to: one sentence each."""
+        said = []
+        for _, row in self.table.iterrows():
+            if not np.isfinite(row["low"]):
+                continue
+            own, pooled, cells = ((row[f"{kind}high"] - row[f"{kind}low"]) / 2.0 for kind in ("", "pooled_", "cells_"))
+            if np.isfinite(pooled) and own < pooled and row["n_seeds"] < 5:
+                said.append(
+                    f"{int(row['n_seeds'])} seeds agree on the effect of {row['name']} more closely than single runs scatter; by that scatter "
+                    f"its interval is {row['pooled_low']:+.3f} to {row['pooled_high']:+.3f}. Five seeds would tell."
+                )
+            if np.isfinite(cells) and cells > 1.5 * own:
+                said.append(
+                    f"The effect of {row['name']} differs between cells: for cells like these its mean lies between {row['cells_low']:+.3f} and "
+                    f"{row['cells_high']:+.3f}."
+                )
+        return said
+
+    def headline(self) -> str:
+        """The largest effects in one sentence, and the widest range that brought nothing."""
+        known = self.table[np.isfinite(self.table["effect"])]
+        found = known[known["p_holm"] < ALPHA]
+        first = [row for _, row in found.iterrows() if row["axis"] != LABELS]
+        parts = [self._clause(row, sure=True) for row in first]
+        unsure = [row for _, row in known.iterrows() if not row["p_holm"] < ALPHA and row["axis"] != LABELS]
+        unsure.sort(key=lambda row: -(row["ratio"] if np.isfinite(row["ratio"]) else 0.0))
+        if not parts:
+            labels = found[found["axis"] == LABELS]
+            parts = [self._clause(row, sure=True) for _, row in labels.iterrows()]
+        if not parts:
+            widest = f": {self._clause(unsure[0], sure=False)}" if unsure else ""
+            return f"No axis of this study moved {self.outcome_name} by more than its {self._seeds()} can tell from zero{widest}."
+        if unsure and np.isfinite(unsure[0]["ratio"]):
+            parts = [parts[0], self._clause(unsure[0], sure=False)]
+        text = "; ".join(parts[:2])
+        return f"{text[0].upper()}{text[1:]}."
+
+    def _seeds(self) -> str:
+        return f"{_number(self.n_seeds)} seeds" if self.n_seeds > 1 else "one seed" if self.n_seeds == 1 else "printed spreads"
+
+    def _clause(self, row: pd.Series, *, sure: bool) -> str:
+        """'pre-training five times longer raised mIoU by 0.042'."""
+        change = "raised" if row["effect"] > 0 else "lowered"
+        if sure:
+            return f"{_comparison(row)} {change} {self.outcome_name} by {abs(row['effect']):.3f}"
+        verb = "cannot" if self.n_seeds else "do not"
+        return f"{_comparison(row)} changed it by {row['effect']:+.3f}, which {self._seeds()} {verb} tell from zero"
+
+
+def _comparison(row: pd.Series) -> str:
+    """The higher level of an axis as the subject of a sentence."""
+    axis, ratio = row["axis"], row["ratio"]
+    times = _times(float(ratio)) if np.isfinite(ratio) else ""
+    if axis == "pretraining":
+        return "pre-training"
+    if axis == "pretrain_length" and times:
+        return f"pre-training {times} longer"
+    if axis == "pretrain_images" and times:
+        return f"{times} more pre-training images"
+    if axis == LABELS and times:
+        return f"{times} more labels"
+    if axis == "encoder":
+        larger = f"a model with {times} the parameters, " if times else ""
+        return f"{larger}{level_of(row['high_level'])} instead of {level_of(row['low_level'])}{',' if larger else ''}"
+    if axis == "intermediate" and row["low_level"] == "none":
+        return f"an intermediate {level_of(row['high_level'])} stage"
+    if times:
+        return f"{times} more {row['name']}"
+    return f"{row['name']} {level_of(row['high_level'])} instead of {level_of(row['low_level'])}"
+
+
+def _times(ratio: float) -> str:
+    near = round(ratio)
+    if near < 2 or abs(ratio - near) > 0.03 * near:
+        return f"{ratio:.2g} times" if ratio < 100 else f"{ratio:,.0f} times"
+    return f"{_number(near)} times" if near > 2 else "twice" if near == 2 else f"{ratio:.2g} times"
+
+
+def _number(value: int) -> str:
+    if value < len(_WORDS) and _WORDS[value]:
+        return _WORDS[value]
+    return _TENS.get(value, f"{value:,}")

@@ -1,0 +1,121 @@
+"""Does `main_effects` name the true cause? Worlds in which one axis at a time moves the score.
+
+Each study varies pre-training images (500, 2,000, 20,000), length (100k, 512k image passes), model
+(two sizes) and labels (60 to 480), with runs from scratch, and shares as a real grid does: a
+pre-training belongs to its settings and one seed. The validation loss falls with length, images and
+model in every world, so it is a clock of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis import main_effects
+
+IMAGES, LENGTHS, MODELS, LABELS = (500, 2000, 20_000), (100_000, 512_000), ("pico/8@64", "nano/8@64"), (60, 120, 240, 480)
+SEED_SD = 0.008
+"""Standard deviation of one run, of which the sharing takes its part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What moves the score: the change from the lowest to the highest level of each axis."""
+
+    length: float = 0.0
+    images: float = 0.0
+    model: float = 0.0
+    pretraining: float = 0.0
+    labels: float = 0.03
+    cause: str = ""
+    """The axis that `main_effects` should name first; empty where nothing but labels matters."""
+
+
+EFFECT = 2 * SEED_SD
+WORLDS = {
+    "length only": World(length=EFFECT, cause="pretrain_length"),
+    "model only": World(model=EFFECT, cause="encoder"),
+    "data only": World(images=EFFECT, cause="pretrain_images"),
+    "pre-training only": World(pretraining=EFFECT, cause="pretraining"),
+    "null": World(),
+}
+
+
+def simulate_world(random: np.random.Generator, world: World, *, seeds: int = 3, missing: float = 0.0) -> pd.DataFrame:
+    """A runs table of one study; `missing` is the share of runs that were lost, at random."""
+    of_seed = 0.4 * SEED_SD * random.standard_normal(seeds)
+    of_subset = 0.3 * SEED_SD * random.standard_normal((seeds, len(LABELS)))
+    rows = []
+    kinds = [None, *itertools.product(IMAGES, LENGTHS)]
+    for seed, model, kind in itertools.product(range(seeds), MODELS, kinds):
+        own = 0.5 * SEED_SD * random.standard_normal() if kind else 0.0
+        images, length = kind or (0, 0)
+        at_images = np.log(images / IMAGES[0]) / np.log(IMAGES[-1] / IMAGES[0]) if kind else 0.0
+        at_length = float(length == LENGTHS[-1])
+        at_model = float(model == MODELS[-1])
+        shift = world.model * at_model + (world.pretraining + world.length * at_length + world.images * at_images if kind else 0.0)
+        for place, labels in enumerate(LABELS):
+            score = 0.42 + shift + world.labels * place / (len(LABELS) - 1) + of_seed[seed] + of_subset[seed, place] + own
+            rows.append(
+                {
+                    "seed": seed,
+                    "encoder": model,
+                    "encoder_params": 1e5 * 4**at_model,
+                    "pretrain_id": f"{model}-{images}-{length}-{seed}" if kind else None,
+                    "pretrain_source": "simulated" if kind else None,
+                    "pretrain_images": images,
+                    "pretrain_length": f"{length} images" if kind else None,
+                    "pretrain_image_passes": length,
+                    "intermediate": "none",
+                    "finetune_images": labels,
+                    "val_mim_loss": 0.41 - 0.04 * at_length - 0.003 * at_images - 0.01 * at_model + 0.1 * own if kind else np.nan,
+                    "miou": score + 0.7 * SEED_SD * random.standard_normal(),
+                }
+            )
+    table = pd.DataFrame(rows)
+    return table.loc[random.random(len(table)) >= missing].reset_index(drop=True)
+
+
+def run(*, simulations: int, seed: int) -> None:
+    """Print, for each world, number of seeds and share of runs lost, how often the cause is named."""
+    studies = max(20, simulations // 10)
+    random = np.random.default_rng([seed, 0])
+    print(f"{studies} studies a row; effect {EFFECT:g} mIoU, two standard deviations of a run.\n")
+    print("| world | seeds | lost | cause first | cause found | a null axis found | interval holds the truth | studies with a wrong axis |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, world in WORLDS.items():
+        for seeds, missing in itertools.product((3, 5, 8), (0.0, 0.1)):
+            print(row_of(random, name, world, seeds=seeds, missing=missing, studies=studies), flush=True)
+
+
+def row_of(random: np.random.Generator, name: str, world: World, *, seeds: int, missing: float, studies: int) -> str:
+    """One row of the table."""
+    first = found = null = nulls = held = intervals = wrong = 0
+    for _ in range(studies):
+        effects = main_effects(simulate_world(random, world, seeds=seeds, missing=missing))
+        table = effects.table[effects.table["axis"] != "finetune_images"]
+        first += bool(table["axis"].iloc[0] == world.cause)
+        truths = {axis: truth_of(world, axis) for axis in table["axis"]}
+        sure = table["p_holm"] < 0.05
+        found += bool((sure & (table["axis"] == world.cause)).any())
+        is_null = table["axis"].map(truths) == 0.0
+        null += int((table.loc[is_null, "p"] < 0.05).sum())
+        nulls += int(is_null.sum())
+        wrong += bool((sure & is_null).any())
+        truth = table["axis"].map(truths)
+        held += int(((table["low"] <= truth) & (truth <= table["high"])).sum())
+        intervals += len(table)
+    cause = f"{100 * first / studies:.0f}% | {100 * found / studies:.0f}%" if world.cause else "- | -"
+    return (
+        f"| {name} | {seeds} | {missing:.0%} | {cause} | {100 * null / nulls:.1f}% | {100 * held / intervals:.1f}% | {100 * wrong / studies:.1f}% |"
+    )
+
+
+def truth_of(world: World, axis: str) -> float:
+    """The effect that `main_effects` should estimate for an axis."""
+    at_images = np.log(np.array(IMAGES) / IMAGES[0]) / np.log(IMAGES[-1] / IMAGES[0])
+    mean_pretrained = world.pretraining + world.length / 2 + world.images * float(at_images.mean())
+    return {"pretraining": mean_pretrained, "encoder": world.model, "pretrain_images": world.images, "pretrain_length": world.length}[axis]
