@@ -24,6 +24,7 @@ NAMES: Final = {
     "pretrain_source": "pre-training data",
     "pretrain_recipe": "pre-training recipe",
     "pretrain_sampling": "sampling of pre-training images",
+    "pretrain_objective": "pre-training objective",
     "intermediate": "intermediate stage",
     "intermediate_images": "images of the intermediate stage",
     "intermediate_steps": "steps of the intermediate stage",
@@ -35,8 +36,9 @@ NAMES: Final = {
     "finetune_recipe": "fine-tuning recipe",
     "finetune_task": "task",
 }
-ORDER: Final = tuple(sorted((name for name in SETTINGS if name != "seed"), key=lambda name: name.endswith(("_source", "_recipe", "_sampling"))))
-"""Settings with a size before those with a name: where one data set has one size, the size is the axis."""
+NAMED: Final = ("_source", "_recipe", "_sampling", "_objective")
+ORDER: Final = tuple(sorted((name for name in SETTINGS if name != "seed"), key=lambda name: name.endswith(NAMED)))
+"""Settings with a size before those with a name: where a data set has one size, that is the axis."""
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epoch|step|image)s?\s*")
 _TIMES = {"": 1.0, "k": 1e3, "M": 1e6}
 

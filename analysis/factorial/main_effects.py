@@ -23,7 +23,7 @@ from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.points import checked_level
 from analysis.published.load import Published
 from analysis.runs.matching import PRETRAIN, SETTINGS
-from analysis.runs.outcomes import outcome_of
+from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_quantile
@@ -76,6 +76,7 @@ def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None,
     effects = effects.sort_values("effect", key=np.abs, ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     return MainEffects(
         outcome=outcome,
+        outcome_title=title_of(outcome, table),
         level=level,
         table=effects,
         interactions=_interactions(axes, kept, y, variance, level),
@@ -85,7 +86,6 @@ def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None,
         share_of_noise=within,
         n_runs=len(kept),
         n_seeds=int(kept["seed"].nunique()) if "seed" in kept.columns and variance is None else 0,
-        columns=dict(table.attrs.get("columns", {})),
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+import re
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import level_of, p_value, percent
-from analysis.runs.outcomes import OUTCOME_NAMES
+from analysis.formatting import format_setting, p_value, percent
 
 ALPHA: Final = 0.05
 LABELS: Final = "finetune_images"
@@ -24,6 +23,8 @@ class MainEffects:
 
     outcome: str
     """The column that was compared, in its own unit."""
+    outcome_title: str
+    """What sentences call it."""
     level: float
     """Nominal coverage of the intervals."""
     table: pd.DataFrame
@@ -50,13 +51,6 @@ class MainEffects:
     """Runs with the outcome (rows, for printed means)."""
     n_seeds: int
     """Distinct seeds; 0 for printed means."""
-    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What the table's columns mean, where the study says so."""
-
-    @property
-    def outcome_name(self) -> str:
-        """The outcome in words."""
-        return OUTCOME_NAMES.get(self.outcome, self.outcome)
 
     def found(self) -> pd.DataFrame:
         """The rows whose effect differs from zero at 5% after Holm's correction over the axes."""
@@ -69,20 +63,20 @@ class MainEffects:
             if not np.isfinite(row["effect_at_low"] + row["effect_at_high"]):
                 continue
             said.append(
-                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+.3f} at {level_of(row['by_low'])} and "
-                f"{row['effect_at_high']:+.3f} at {level_of(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
+                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+.3f} at {_level(row['by_low'])} and "
+                f"{row['effect_at_high']:+.3f} at {_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
             )
         if np.isfinite(self.noise_sd):
-            said.append(f"Single runs of one cell scatter by {self.noise_sd:.3f} {self.outcome_name} (standard deviation).")
+            said.append(f"Single runs of one cell scatter by {self.noise_sd:.3f} {self.outcome_title} (standard deviation).")
         return said
 
     def sentence(self, row: pd.Series) -> str:
         """One row of the table in plain words."""
-        name, levels = str(row["name"]), f"{level_of(row['low_level'])} to {level_of(row['high_level'])}"
+        name, levels = str(row["name"]), f"{_level(row['low_level'])} to {_level(row['high_level'])}"
         start = f"{name[0].upper()}{name[1:]}, {levels}: "
         if not np.isfinite(row["effect"]):
             return f"{start}no estimate ({row['note']})."
-        effect = f"{row['effect']:+.3f} {self.outcome_name}"
+        effect = f"{row['effect']:+.3f} {self.outcome_title}"
         if not np.isfinite(row["low"]):
             return f"{start}{effect} (no interval: {row['note']})."
         inside = f"{percent(self.level)} interval {row['low']:+.3f} to {row['high']:+.3f}, {p_value(float(row['p_holm']))} after Holm"
@@ -122,7 +116,7 @@ class MainEffects:
             parts = [self._clause(row, sure=True) for _, row in labels.iterrows()]
         if not parts:
             widest = f": {self._clause(unsure[0], sure=False)}" if unsure else ""
-            return f"No axis of this study moved {self.outcome_name} by more than its {self._seeds()} can tell from zero{widest}."
+            return f"No axis of this study moved {self.outcome_title} by more than its {self._seeds()} can tell from zero{widest}."
         if unsure and np.isfinite(unsure[0]["ratio"]):
             parts = [parts[0], self._clause(unsure[0], sure=False)]
         text = "; ".join(parts[:2])
@@ -135,7 +129,7 @@ class MainEffects:
         """'pre-training five times longer raised mIoU by 0.042'."""
         change = "raised" if row["effect"] > 0 else "lowered"
         if sure:
-            return f"{_comparison(row)} {change} {self.outcome_name} by {abs(row['effect']):.3f}"
+            return f"{_comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
         verb = "cannot" if self.n_seeds else "do not"
         return f"{_comparison(row)} changed it by {row['effect']:+.3f}, which {self._seeds()} {verb} tell from zero"
 
@@ -154,12 +148,18 @@ def _comparison(row: pd.Series) -> str:
         return f"{times} more labels"
     if axis == "encoder":
         larger = f"a model with {times} the parameters, " if times else ""
-        return f"{larger}{level_of(row['high_level'])} instead of {level_of(row['low_level'])}{',' if larger else ''}"
+        return f"{larger}{_level(row['high_level'])} instead of {_level(row['low_level'])}{',' if larger else ''}"
     if axis == "intermediate" and row["low_level"] == "none":
-        return f"an intermediate {level_of(row['high_level'])} stage"
+        return f"an intermediate {_level(row['high_level'])} stage"
     if times:
         return f"{times} more {row['name']}"
-    return f"{row['name']} {level_of(row['high_level'])} instead of {level_of(row['low_level'])}"
+    return f"{row['name']} {_level(row['high_level'])} instead of {_level(row['low_level'])}"
+
+
+def _level(value: object) -> str:
+    """A level in a sentence, with its digits separated: '100,000 images'."""
+    text = format_setting(value)
+    return re.sub(r"(?<![\d.,])\d{5,}(?![\d.])", lambda found: f"{int(found[0]):,}", text)
 
 
 def _times(ratio: float) -> str:

@@ -1,0 +1,141 @@
+"""What moved the score: exact on complete grids, robust to lost runs, and silent where nothing did."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import AnalysisError, load_published, main_effects, paired_effects
+from analysis.factorial.axes import axes_of
+from benchmarks.statistics.worlds import SEED_SD, WORLDS, World, simulate_world, truth_of
+
+
+def world(name: str, seed: int = 0, *, seeds: int = 3, missing: float = 0.0) -> pd.DataFrame:
+    return simulate_world(np.random.default_rng(seed), WORLDS[name], seeds=seeds, missing=missing)
+
+
+def test_in_a_complete_grid_an_effect_is_the_paired_t_test_over_seeds() -> None:
+    runs = world("length only")
+    row = main_effects(runs).table.set_index("axis").loc["pretrain_length"]
+    paired = paired_effects(runs, factor="pretrain_length", baseline="100000 images", treatment="512000 images").overall.iloc[0]
+    assert row[["effect", "low", "high", "p"]].to_numpy(dtype=float) == pytest.approx(
+        paired[["difference", "low", "high", "p"]].to_numpy(dtype=float)
+    )
+    assert (row["n_pairs"], row["n_seeds"], row["n_units"]) == (paired["n_pairs"], 3, 3)
+
+
+def test_noise_free_effects_and_shares_are_exact() -> None:
+    cells = [(images, labels, seed) for images in (100, 400) for labels in (10, 20, 40) for seed in (0, 1)]
+    runs = pd.DataFrame(cells, columns=["pretrain_images", "finetune_images", "seed"])
+    runs["miou"] = 0.3 + 0.02 * np.log2(runs["pretrain_images"]) + 0.01 * np.log2(runs["finetune_images"])
+    found = main_effects(runs)
+    table = found.table.set_index("axis")
+    assert table["effect"].to_dict() == pytest.approx({"pretrain_images": 0.04, "finetune_images": 0.02})
+    assert table["per_doubling"].to_dict() == pytest.approx({"pretrain_images": 0.02, "finetune_images": 0.01})
+    assert table["ratio"].to_dict() == {"pretrain_images": 4.0, "finetune_images": 4.0}
+    between = {"pretrain_images": 0.02**2, "finetune_images": 0.01**2 * 2 / 3}
+    assert table["share"].to_dict() == pytest.approx({name: value / sum(between.values()) for name, value in between.items()})
+    assert found.share_of_noise == pytest.approx(0.0, abs=1e-12)
+    assert table["note"].str.contains("agree exactly").all()
+
+
+@pytest.mark.parametrize("name", [name for name, one in WORLDS.items() if one.cause])
+def test_the_axis_that_matters_comes_first(name: str) -> None:
+    first = [main_effects(world(name, seed)).table.query("axis != 'finetune_images'")["axis"].iloc[0] for seed in range(12)]
+    assert first.count(WORLDS[name].cause) >= 11
+
+
+def test_the_headline_names_the_cause_and_the_axis_that_brought_nothing() -> None:
+    found = main_effects(simulate_world(np.random.default_rng(1), World(length=0.04), seeds=5))
+    assert found.headline().startswith("Pre-training five times longer raised mIoU by 0.0")
+    assert "forty times more pre-training images changed it by" in found.headline()
+    assert "which five seeds cannot tell from zero" in found.headline()
+    assert found.sentences()[0].startswith("Pre-training length, 100,000 images to 512,000 images: +0.0")
+
+
+def test_shuffled_scores_name_nothing() -> None:
+    random = np.random.default_rng(3)
+    runs = world("length only", seeds=5)
+    named = 0
+    for _ in range(20):
+        shuffled = runs.assign(miou=random.permutation(runs["miou"].to_numpy()))
+        named += not main_effects(shuffled).headline().startswith("No axis of this study moved mIoU")
+    assert named <= 4  # 5% are expected; more than 4 of 20 happen once in 400
+
+
+def test_losing_any_one_run_turns_no_effect_round() -> None:
+    runs = simulate_world(np.random.default_rng(0), World(length=0.04))
+    whole = main_effects(runs).table.set_index("axis")
+    found = whole.index[whole["p_holm"] < 0.05]
+    assert "pretrain_length" in found
+    for lost in runs.index[::7]:
+        table = main_effects(runs.drop(index=lost)).table.set_index("axis")
+        assert (np.sign(table.loc[found, "effect"]) == np.sign(whole.loc[found, "effect"])).all()
+        assert table.loc["pretrain_length", "n_seeds"] == 3
+        assert table.loc["pretrain_length", "n_pairs"] >= whole.loc["pretrain_length", "n_pairs"] - 1
+
+
+def test_intervals_hold_the_truth_with_runs_missing() -> None:
+    random = np.random.default_rng(4)
+    held = total = 0
+    for _ in range(40):
+        table = main_effects(simulate_world(random, WORLDS["model only"], seeds=5, missing=0.1)).table
+        table = table[table["axis"] != "finetune_images"]
+        truth = table["axis"].map(lambda axis: truth_of(WORLDS["model only"], axis))
+        held += int(((table["low"] <= truth) & (truth <= table["high"])).sum())
+        total += len(table)
+    assert 0.89 <= held / total <= 0.99
+
+
+def test_an_interaction_is_found_and_told_by_level() -> None:
+    runs = world("null", seeds=5)
+    long = (runs["pretrain_length"] == "512000 images") & (runs["finetune_images"] == 480)
+    runs.loc[long, "miou"] += 8 * SEED_SD
+    interactions = main_effects(runs).interactions
+    top = interactions.iloc[0]
+    assert {top["axis"], top["by"]} == {"pretrain_length", "finetune_images"}
+    assert top["difference"] == pytest.approx(8 * SEED_SD, abs=1.5 * SEED_SD)
+    assert top["effect_at_high"] - top["effect_at_low"] == pytest.approx(top["difference"])
+
+
+def test_one_pretraining_for_all_seeds_is_said() -> None:
+    runs = world("length only")
+    runs["pretrain_id"] = runs["pretrain_id"].str.rpartition("-")[0]
+    row = main_effects(runs).table.set_index("axis").loc["pretrain_length"]
+    assert row["note"] == "conditional on the pre-trainings that all seeds share"
+
+
+def test_settings_that_follow_from_others_are_no_axes() -> None:
+    runs = pd.DataFrame(
+        {
+            "pretrain_images": [0, 100, 100, 1000, 1000],
+            "pretrain_source": [None, "small", "small", "large", "large"],
+            "pretrain_length": [None, "2 epochs", "4 epochs", "2 epochs", "4 epochs"],
+            "pretrain_image_passes": [0, 200, 400, 2000, 4000],
+            "intermediate": "none",
+        }
+    )
+    axes = {axis.column: axis for axis in axes_of(runs)}
+    assert list(axes) == ["pretraining", "pretrain_images", "pretrain_length"]
+    assert axes["pretrain_images"].sizes == (100.0, 1000.0)
+    assert axes["pretrain_length"].sizes == (2.0, 4.0)
+    assert axes["pretrain_length"].code.tolist() == [-1, 0, 1, 0, 1]
+    assert "pretrain_source" not in axes["pretrain_images"].blocks
+
+
+def test_published_tables() -> None:
+    first = main_effects(load_published("diminishing-returns")).table.set_index("axis")
+    assert first.loc["pretraining", "effect"] == pytest.approx(0.0699, abs=5e-5)
+    assert first.loc["intermediate", "effect"] == pytest.approx(-0.0316, abs=5e-5)
+    second = main_effects(load_published("data-scaling"))
+    assert second.table["axis"].iloc[0] == "encoder"
+    assert "holds for cells like these" in second.table["note"].iloc[0]
+
+
+def test_a_table_without_an_axis_is_refused_in_a_sentence() -> None:
+    runs = pd.DataFrame({"finetune_images": [10, 10], "seed": [0, 1], "miou": [0.1, 0.2]})
+    with pytest.raises(AnalysisError, match="no setting takes two values in this table"):
+        main_effects(runs)
+    with pytest.raises(AnalysisError, match="no row of the runs table has a finite 'miou'"):
+        main_effects(runs.assign(miou=np.nan))
