@@ -24,11 +24,11 @@ from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
 from trials.models.encoders import encoder_pattern
 from trials.objectives.objective import objectives_for
-from trials.recipes.checks import recipe_fields
+from trials.recipes.checks import field_schema, recipe_fields
+from trials.recipes.lengths import LENGTH_PATTERN
 from trials.recipes.named import RECIPES
 
 PLACE = Path(__file__).resolve().parents[1] / "grids" / "grid.schema.json"
-LENGTH = r"^\s*[0-9]*\.?[0-9]+\s*[kM]?\s*(epochs?|steps?|images?)\s*$"
 
 
 def grid_schema() -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _stage(kind: str, images: dict[str, Any]) -> dict[str, Any]:
             "data set; imagenet:FOLDER names its folder below --data",
         ),
         "images": _axis(images if kind == "pretrain" else images | {"minimum": 1}, "training images; in pre-training 0 is from scratch"),
-        "length": _axis({"type": "string", "pattern": LENGTH}, "'100 epochs', '125k steps' or '4M images' (image passes)"),
+        "length": _axis({"type": "string", "pattern": LENGTH_PATTERN}, "'100 epochs', '125k steps' or '4M images' (image passes)"),
         "recipe": _axis({"anyOf": [{"enum": list(RECIPES[kind])}, _recipe(kind)]}, "named recipe, or {name: ..., field: value, label: ...}"),
         "sampling": _axis({"enum": list(SAMPLINGS)}, "how training subsets are drawn")
         if kind == "pretrain"
@@ -117,7 +117,7 @@ def _stage(kind: str, images: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recipe(kind: str) -> dict[str, Any]:
-    fields = {name: {"type": ["number", "string", "boolean", "array"]} for name in recipe_fields(kind)}
+    fields = {name: field_schema(of, about) for name, (of, about) in recipe_fields(kind).items()}
     return _object({"name": {"enum": list(RECIPES[kind])}, "label": {"type": "string", "pattern": "^[A-Za-z0-9_.+=-]{1,60}$"}, **fields})
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections import defaultdict
 
-from trials.recipes.fields import NEUTRAL
+from trials.recipes.fields import TRUNK_VALUES
 from trials.recipes.schedules import trunk_steps
 from trials.spec import StageSpec, stage_id
 
@@ -46,5 +46,4 @@ def share_trunks(specs: dict[str, StageSpec]) -> dict[str, StageSpec]:
 
 def _trunk_of(spec: StageSpec, steps: int) -> StageSpec:
     """The trunk of a pre-training up to that step; how the rate decays later is nothing to it."""
-    neutral = {"decay": NEUTRAL["pretrain"]["decay"], "gamma": 1.0, "schedule": "step", "milestones": (), "warmup": 0.0}
-    return dataclasses.replace(spec, kind="trunk", steps=steps, recipe=dataclasses.replace(spec.recipe, **neutral))
+    return dataclasses.replace(spec, kind="trunk", steps=steps, recipe=dataclasses.replace(spec.recipe, **TRUNK_VALUES))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +14,9 @@ from hypothesis import strategies as st
 
 from trials import RECIPES, InputError, get_recipe
 from trials.data.augmentation import crop_images, crop_masks, denormalise, draw_crops, normalise
-from trials.recipes.fields import FinetuneRecipe, IntermediateRecipe
+from trials.recipes.__main__ import recipes_page
+from trials.recipes.checks import field_schema, recipe_fields, recipe_from_dict
+from trials.recipes.fields import KINDS, NEUTRAL, FinetuneRecipe, IntermediateRecipe
 
 RECIPE = get_recipe("pretrain", "compact")
 
@@ -103,3 +108,35 @@ def test_a_wrong_recipe_is_refused_in_a_sentence(overrides: dict[str, object], s
 def test_an_unknown_recipe_lists_what_exists() -> None:
     with pytest.raises(InputError, match="no recipe 'imagenet'; known: compact, simmim-swinv2, simmim-vit, ucl-code, ucl-paper"):
         get_recipe("pretrain", "imagenet")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_described_and_its_schema_agrees_with_the_check(kind: str) -> None:
+    numbers = {"learning_rate": 0.1, "weight_decay": 0.0}
+    for name, (of, about) in recipe_fields(kind).items():
+        assert about.description
+        for value in (-1, 0, 0.5, 1, 2, 2.5, 99_999, 10**6, True, "", "10 epochs", "10 weeks", "cosine", "bf16", [0.5], [2], None, "1e-3"):
+            if jsonschema.Draft202012Validator(field_schema(of, about)).is_valid(value):
+                recipe_from_dict(kind, numbers | {name: value})
+            else:
+                with pytest.raises(InputError, match=name):
+                    recipe_from_dict(kind, numbers | {name: value})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spec_written_before_a_field_existed_is_read_with_its_neutral_value(kind: str) -> None:
+    recipe = vars(recipe_from_dict(kind, {"learning_rate": 0.1, "weight_decay": 0.0}))
+    assert {name: recipe[name] for name in NEUTRAL[kind]} == NEUTRAL[kind]
+
+
+def test_fields_of_the_first_studies_have_no_neutral_value() -> None:
+    first = ["learning_rate", "weight_decay", "batch_images", "schedule", "milestones", "gamma", "warmup", "clip_norm", "mask_ratio"]
+    assert not {name for kind in KINDS for name in NEUTRAL[kind]} & set(first)
+    assert "pool" in NEUTRAL["finetune"]
+    assert "pool" not in NEUTRAL["intermediate"]  # the first studies had it
+
+
+def test_the_page_of_recipes_is_the_one_of_the_code() -> None:
+    page = Path(__file__).parents[2] / "docs" / "recipes.md"
+    assert page.read_text(encoding="utf-8") == recipes_page(), "print it again: python -m trials.recipes > docs/recipes.md"
+    assert not re.search(r"\| *\|", page.read_text(encoding="utf-8"))  # no empty cell

@@ -1,4 +1,4 @@
-"""Whether a recipe's values can be: each wrong one is answered with a sentence."""
+"""Checks that a recipe's values are valid; each wrong one is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -8,81 +8,96 @@ from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
 from trials.errors import InputError, nearest
-from trials.recipes.fields import RECIPE_CLASS, Recipe
-from trials.recipes.lengths import parse_length
-
-BATCH_IMAGES_MAX = 100_000
-_POSITIVE = ("learning_rate", "batch_images", "crop_scale_min", "mask_ratio", "layer_decay")
-_SHARES = ("warmup", "flip", "mask_ratio", "label_smoothing", "crop_scale_min", "beta_1", "beta_2", "decay", "layer_decay")
-_WHOLE = {"batch_images": BATCH_IMAGES_MAX, "mask_unit_px": 9_999}
-
-
-def recipe_fields(kind: str) -> list[str]:
-    """Names that a grid may override in the recipe of that kind of stage."""
-    return [field.name for field in dataclasses.fields(RECIPE_CLASS[kind])]
+from trials.recipes.fields import RECIPE_CLASS, About, Recipe, about_field
+from trials.recipes.lengths import LENGTH_PATTERN, parse_length
 
 
 @lru_cache(maxsize=8)
-def _types(kind: str) -> dict[str, Any]:
-    return get_type_hints(RECIPE_CLASS[kind])
+def recipe_fields(kind: str) -> dict[str, tuple[Any, About]]:
+    """The fields that a grid may override for a kind of stage: type and declaration by name."""
+    types = get_type_hints(RECIPE_CLASS[kind])
+    return {field.name: (types[field.name], about_field(field)) for field in dataclasses.fields(RECIPE_CLASS[kind])}
+
+
+def choices_of(of: Any) -> tuple[str, ...]:
+    """The choices of a field that has some, by its type."""
+    return () if of == tuple[float, ...] else get_args(of)
 
 
 def recipe_from_dict(kind: str, values: dict[str, Any]) -> Recipe:
     """A checked recipe from its fields, as a spec.json holds them.
 
     Raises:
-        InputError: a field that there is not, or a value that cannot be.
+        InputError: an unknown field, or a value that is not allowed.
     """
     known = recipe_fields(kind)
-    for key in values:
-        if key not in known:
-            raise InputError(f"{kind}: there is no recipe field {key!r}; {nearest(str(key), known)}")
     checked: dict[str, Any] = {}
     for key, value in values.items():
-        of = _types(kind)[key]
-        _check(kind, key, value, of)
+        if key not in known:
+            raise InputError(f"{kind}: there is no recipe field {key!r}; {nearest(str(key), known)}")
+        of, about = known[key]
+        fault = _fault(value, of, about)
+        if fault:
+            raise InputError(f"{kind}: {key}{fault}")
         # 1 and 1.0 are one setting, so they must make one stage
-        checked[key] = float(value) if of is float else value
-    if "milestones" in checked:
-        checked["milestones"] = tuple(float(milestone) for milestone in checked["milestones"])
+        checked[key] = float(value) if of is float else tuple(map(float, value)) if of == tuple[float, ...] else value
     return RECIPE_CLASS[kind](**checked)
 
 
-def _check(kind: str, key: str, value: object, of: Any) -> None:
-    choices = get_args(of) if key != "milestones" else ()
+def field_schema(of: Any, about: About) -> dict[str, Any]:
+    """The JSON Schema of one field."""
+    found: dict[str, Any]
+    if choices_of(of):
+        found = {"enum": list(choices_of(of))}
+    elif of is bool:
+        found = {"type": "boolean"}
+    elif of is str:
+        found = {"type": "string", "pattern": f"^$|{LENGTH_PATTERN}"}
+    else:
+        found = {"type": "integer" if of is int else "number"}
+        found["exclusiveMinimum" if about.lowest in about.excluded else "minimum"] = about.lowest
+        if about.highest is not None:
+            found["exclusiveMaximum" if about.highest in about.excluded else "maximum"] = about.highest
+        if of == tuple[float, ...]:
+            found = {"type": "array", "items": found}
+    return found | {"description": about.description}
+
+
+def _fault(value: object, of: Any, about: About) -> str:
+    """What is wrong with a value, to follow the field's name; empty if nothing is."""
+    choices = choices_of(of)
     if choices:
-        if value not in choices:
-            raise InputError(f"{kind}: {key} must be one of {', '.join(choices)}, not {value!r}.")
-        return
-    if key == "milestones":
-        if not isinstance(value, list | tuple) or not all(isinstance(v, int | float) and 0 <= v <= 1 for v in value):
-            raise InputError(f"{kind}: milestones must be a list of fractions of the length, such as [0.5, 0.85], not {value!r}.")
-        return
-    if key == "warmup_length":
-        if value != "":
-            _check_length(kind, value)
-        return
+        return "" if value in choices else f" must be one of {', '.join(choices)}, not {value!r}."
+    if of == tuple[float, ...]:
+        fractions = isinstance(value, list | tuple) and all(isinstance(v, int | float) and 0 <= v <= 1 for v in value)
+        return "" if fractions else f" must be a list of fractions of the length, such as [0.5, 0.85], not {value!r}."
+    if of is str:
+        return _length_fault(value)
     if of is bool:
-        if not isinstance(value, bool):
-            raise InputError(f"{kind}: {key} must be true or false, not {value!r}.")
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0 or value == math.inf:
+        return "" if isinstance(value, bool) else f" must be true or false, not {value!r}."
+    return _number_fault(value, of, about)
+
+
+def _number_fault(value: object, of: Any, about: About) -> str:
+    lowest, highest = about.lowest, about.highest
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= lowest or value == math.inf:
         hint = " (YAML reads 1e-3 as text: write 1.0e-3 or 0.001)" if isinstance(value, str) else ""
-        raise InputError(f"{kind}: {key} must be a number of at least 0, not {value!r}{hint}.")
-    if key in _POSITIVE and value <= 0:
-        raise InputError(f"{kind}: {key} must be above 0.")
-    if key in _WHOLE and (not isinstance(value, int) or value > _WHOLE[key]):
-        raise InputError(f"{kind}: {key} must be a whole number of at most {_WHOLE[key]:,}, not {value!r}.")
-    if key in ("beta_1", "beta_2") and value >= 1:
-        raise InputError(f"{kind}: {key} must be below 1, not {value!r}.")
-    if key in _SHARES and value > 1:
-        raise InputError(f"{kind}: {key} is a share and must lie between 0 and 1, not {value!r}.")
-    if key == "crop_ratio_max" and value < 1:
-        raise InputError(f"{kind}: crop_ratio_max is the larger of a ratio and its inverse, so at least 1, not {value!r}.")
+        return f" must be a number of at least {lowest:g}, not {value!r}{hint}."
+    if value == lowest and lowest in about.excluded:
+        return f" must be above {lowest:g}."
+    if of is int and (not isinstance(value, int) or (highest is not None and value > highest)):
+        return f" must be a whole number of at most {highest:,.0f}, not {value!r}." if highest else f" must be a whole number, not {value!r}."
+    if highest is None or value < highest or (value == highest and highest not in about.excluded):
+        return ""
+    if about.unit == "share" and highest not in about.excluded:
+        return f" is a share and must lie between 0 and 1, not {value!r}."
+    return f" must be {'below' if highest in about.excluded else 'at most'} {highest:g}, not {value!r}."
 
 
-def _check_length(kind: str, value: object) -> None:
+def _length_fault(value: object) -> str:
     try:
-        parse_length(value)
+        if value != "":
+            parse_length(value)
     except InputError as error:
-        raise InputError(f"{kind}: warmup_length: {error}") from None
+        return f": {error}"
+    return ""

@@ -1,97 +1,151 @@
-"""What a recipe can say: the fields of each kind of stage, with their meaning, units and source."""
+"""The fields of each kind of stage's recipe. A field is declared once, here.
+
+A declaration gives the type (with the choices, where there are some), the default, the bounds, the
+unit and the description. The checks, the JSON Schema of grids, `docs/recipes.md` and the rule that
+keeps old ids valid are derived from it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+KINDS = ("trunk", "pretrain", "intermediate", "finetune")
+"""Kinds of stage. A trunk is the part of a pre-training that several lengths share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is known of a field besides its type and default."""
+
+    description: str
+    unit: str = ""
+    """'share' is a number from 0 to 1, 'length' a text such as '10 epochs' or '500 steps'."""
+    lowest: float = 0.0
+    highest: float | None = None
+    excluded: tuple[float, ...] = ()
+    """Bounds that are not allowed themselves."""
+    added_to: tuple[str, ...] = ()
+    """Kinds of stage that existed before the field did. The default must be what was done then: a
+    stage that keeps it has the id that it had without the field.
+    """
+
+
+def about(
+    description: str, *, unit: str = "", lowest: float = 0.0, highest: float | None = None, excluded: tuple[float, ...] = (), added_to: Any = ()
+) -> dict[str, About]:
+    """The metadata of a dataclass field of a recipe; arguments as in `About`."""
+    highest = 1.0 if unit == "share" else highest
+    return {"about": About(description=description, unit=unit, lowest=lowest, highest=highest, excluded=excluded, added_to=added_to)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What all kinds of stage have in common."""
+    """The fields that all kinds of stage have."""
 
-    learning_rate: float
-    weight_decay: float
-    batch_images: int = 64
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    schedule: Literal["multi-step", "cosine", "step", "wsd"] = "multi-step"
-    """`step` and `wsd` hold the rate, then decay it in the last share `decay` of the steps: at once
-    to `gamma` of it, or linearly to 0. Pre-trainings of several lengths with these share a trunk.
-    """
-    milestones: tuple[float, ...] = ()
-    """Multi-step: where the rate drops, as fractions of the length."""
-    gamma: float = 1.0
-    """Multi-step and step: the factor at each milestone, or in the last phase."""
-    decay: float = 0.125
-    """Step and wsd: share of the steps in the last phase; 1/8 in Xie et al. (arXiv 2206.04664)."""
-    warmup: float = 0.0
-    """Cosine: share of the steps with a linearly rising rate."""
-    warmup_length: str = ""
-    """Step and wsd: a length with a linearly rising rate, such as '10 epochs' or '500 steps', the
-    same whatever the whole length; empty for none.
-    """
-    clip_norm: float = 0.0
-    """Gradients are scaled down to this norm; 0 leaves them."""
-    decay_vectors: bool = True
-    """Whether weight decay also pulls on biases, norms, positions and tokens, as AdamW does if left
-    alone.
-    """
-    crop_scale_min: float = 0.67
-    """Smallest share of the image's area in a random resized crop; 1 crops nothing."""
-    crop_ratio_max: float = 4 / 3
-    """Largest aspect ratio of a crop; the smallest is its inverse."""
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    positions: Literal["normal", "sincos"] = "normal"
-    """How the positions of a fresh ViT start; without effect on a stage that has a parent, and on
-    SwinV2.
-    """
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` is bf16 autocast on a GPU or CPU that computes in it, else fp32; what was chosen is in
-    the provenance.
-    """
+    learning_rate: float = field(metadata=about("base rate of AdamW", excluded=(0,)))
+    weight_decay: float = field(metadata=about("AdamW's decoupled weight decay"))
+    batch_images: int = field(default=64, metadata=about("images per update", unit="images", highest=100_000, excluded=(0,)))
+    beta_1: float = field(default=0.9, metadata=about("AdamW's decay of the mean gradient", unit="share", excluded=(1,)))
+    beta_2: float = field(default=0.999, metadata=about("AdamW's decay of the mean squared gradient", unit="share", excluded=(1,)))
+    schedule: Literal["multi-step", "cosine", "step", "wsd"] = field(
+        default="multi-step",
+        metadata=about(
+            "how the rate changes; step and wsd keep it, then reduce it in the last share `decay` of the steps: at once by the factor gamma, or "
+            "linearly to 0, and pre-trainings of several lengths then share a trunk"
+        ),
+    )
+    milestones: tuple[float, ...] = field(default=(), metadata=about("multi-step: where the rate drops, as fractions of the length", unit="share"))
+    gamma: float = field(default=1.0, metadata=about("multi-step and step: factor on the rate at each milestone, or in the last phase"))
+    decay: float = field(
+        default=0.125,
+        metadata=about("step and wsd: share of the steps in the last phase; 1/8 in Xie et al. (arXiv 2206.04664)", unit="share", added_to=KINDS),
+    )
+    warmup: float = field(default=0.0, metadata=about("cosine: share of the steps with a linearly rising rate", unit="share"))
+    warmup_length: str = field(
+        default="",
+        metadata=about(
+            "step and wsd: length with a linearly rising rate, such as '10 epochs', whatever the whole length; empty for none",
+            unit="length",
+            added_to=KINDS,
+        ),
+    )
+    clip_norm: float = field(default=0.0, metadata=about("gradients are scaled down to this norm; 0 leaves them as they are"))
+    decay_vectors: bool = field(
+        default=True, metadata=about("whether weight decay also applies to biases, norms, positions and tokens, as in plain AdamW")
+    )
+    crop_scale_min: float = field(
+        default=0.67, metadata=about("smallest share of the image's area in a random resized crop; 1 crops nothing", unit="share", excluded=(0,))
+    )
+    crop_ratio_max: float = field(default=4 / 3, metadata=about("largest aspect ratio of a crop; the smallest is its inverse", lowest=1))
+    flip: float = field(default=0.5, metadata=about("probability of a horizontal flip", unit="share"))
+    positions: Literal["normal", "sincos"] = field(
+        default="normal",
+        metadata=about("initial position embeddings of a new ViT; no effect on a stage with a parent or on SwinV2"),
+    )
+    precision: Literal["auto", "fp32", "bf16"] = field(
+        default="auto", metadata=about("auto is bf16 autocast where the device computes in it, else fp32; the provenance records which")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainRecipe(Recipe):
     """Masked image modelling."""
 
-    mask_ratio: float = 0.5
-    """Share of the mask units that is masked, the same number in every image."""
-    mask_unit_px: int = 0
-    """Side of the squares that are masked or not; 0 is one patch of a ViT, one output token (32 px)
-    of SwinV2.
-    """
-    mask_rounding: Literal["nearest", "up"] = "nearest"
-    """How the number of masked units is made whole: SimMIM's code rounds up."""
-    target: Literal["pixels", "window-normalised"] = "pixels"
-    """What is predicted: normalised pixels, or pixels normalised by mean and variance of a 47 x 47
-    window around each.
-    """
-    token_start: Literal["normal", "truncated"] = "normal"
-    """How the mask token starts: N(0, 1), or normal with standard deviation 0.02 cut at 2."""
-    decoder: Literal["linear", "two-layer", "transformer"] = "linear"
-    """What turns an output token into pixels; larger ones leave less of the work to the encoder."""
+    mask_ratio: float = field(
+        default=0.5, metadata=about("share of the mask units that is masked, the same number in every image", unit="share", excluded=(0,))
+    )
+    mask_unit_px: int = field(
+        default=0,
+        metadata=about(
+            "side of the squares that are masked; 0 is one patch of a ViT, one output token (32 px) of SwinV2",
+            unit="px",
+            highest=9_999,
+            added_to=KINDS,
+        ),
+    )
+    mask_rounding: Literal["nearest", "up"] = field(
+        default="nearest", metadata=about("how the number of masked units is rounded; SimMIM's code rounds up", added_to=KINDS)
+    )
+    target: Literal["pixels", "window-normalised"] = field(
+        default="pixels",
+        metadata=about(
+            "what is predicted: normalised pixels, or pixels normalised by mean and variance of a 47 x 47 window around each", added_to=KINDS
+        ),
+    )
+    token_start: Literal["normal", "truncated"] = field(
+        default="normal",
+        metadata=about("initial mask token: N(0, 1), or normal with standard deviation 0.02 truncated at 2", added_to=KINDS),
+    )
+    decoder: Literal["linear", "two-layer", "transformer"] = field(
+        default="linear",
+        metadata=about("decoder from output tokens to pixels; larger ones leave less of the work to the encoder", added_to=KINDS),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedRecipe(Recipe):
-    """What the stages with labels have in common."""
+    """The fields of the stages with labels."""
 
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    """Alpha of MixUp's Beta(alpha, alpha) (Zhang et al. 2018); 0 mixes nothing. For classification
-    alone.
-    """
-    layer_decay: float = 1.0
-    """The rate of each layer is that of the layer above it times this (BEiT, Bao et al. 2022); 1 is
-    the same rate everywhere.
-    """
-    pool: Literal["mean", "cls"] = "mean"
-    """What a classification head reads: the mean patch token, or the CLS token (never trained by
-    SimMIM).
-    """
+    label_smoothing: float = field(default=0.0, metadata=about("label smoothing of the cross-entropy", unit="share", added_to=("finetune",)))
+    mixup: float = field(
+        default=0.0,
+        metadata=about("classification: alpha of MixUp's Beta(alpha, alpha) (Zhang et al. 2018); 0 mixes nothing", added_to=KINDS),
+    )
+    layer_decay: float = field(
+        default=1.0,
+        metadata=about(
+            "rate of each layer over that of the layer above it (BEiT, Bao et al. 2022); 1 is the same rate everywhere",
+            highest=1,
+            excluded=(0,),
+            added_to=KINDS,
+        ),
+    )
+    pool: Literal["mean", "cls"] = field(
+        default="mean",
+        metadata=about("what a classification head reads: the mean patch token, or the CLS token (never trained by SimMIM)", added_to=("finetune",)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,38 +157,43 @@ class IntermediateRecipe(SupervisedRecipe):
 class FinetuneRecipe(SupervisedRecipe):
     """Segmentation with a linear head per patch, or classification of images."""
 
-    pixel_loss: Literal["per-pixel", "ucl-code"] = "per-pixel"
-    """Segmentation: cross-entropy at each pixel, or the first paper's code, which takes log-softmax
-    over pixels before it (papers.md, fault 4).
-    """
-    normalise_inputs: bool = True
-    """Whether images are normalised as in pre-training; the first paper does not (papers.md, fault
-    8).
-    """
+    pixel_loss: Literal["per-pixel", "ucl-code"] = field(
+        default="per-pixel",
+        metadata=about(
+            "segmentation: cross-entropy at each pixel, or that of Bridge, Sun et al.'s code, which takes log-softmax over pixels before it",
+            added_to=KINDS,
+        ),
+    )
+    normalise_inputs: bool = field(
+        default=True,
+        metadata=about("whether images are normalised as in pre-training; Bridge, Sun et al. do not", added_to=KINDS),
+    )
 
 
-RECIPE_CLASS: dict[str, type[Recipe]] = {
-    "trunk": PretrainRecipe,
-    "pretrain": PretrainRecipe,
-    "intermediate": IntermediateRecipe,
-    "finetune": FinetuneRecipe,
-}
+RECIPE_CLASS: dict[str, type[Recipe]] = dict(zip(KINDS, (PretrainRecipe, PretrainRecipe, IntermediateRecipe, FinetuneRecipe), strict=True))
 
-# Fields that came after the first studies, each with the value that is what was done before there
-# was the field.
-_LATER: dict[str, Any] = {
-    "decay": 0.125,
-    "warmup_length": "",
-    "mask_unit_px": 0,
-    "mask_rounding": "nearest",
-    "target": "pixels",
-    "token_start": "normal",
-    "decoder": "linear",
-    "mixup": 0.0,
-    "layer_decay": 1.0,
-    "pixel_loss": "per-pixel",
-    "normalise_inputs": True,
-}
+
+def about_field(one: dataclasses.Field[Any]) -> About:
+    """What a recipe's field declares of itself."""
+    found = one.metadata["about"]
+    assert isinstance(found, About)
+    return found
+
+
 NEUTRAL: dict[str, dict[str, Any]] = {
-    kind: _LATER | ({"label_smoothing": 0.0, "pool": "mean"} if kind == "finetune" else {}) for kind in RECIPE_CLASS
+    kind: {one.name: one.default for one in dataclasses.fields(of) if kind in about_field(one).added_to} for kind, of in RECIPE_CLASS.items()
 }
+"""For each kind of stage the fields that were added to it, with the value that leaves ids as they
+were.
+"""
+
+TRUNK_VALUES: dict[str, Any] = {
+    "schedule": "step",
+    "decay": Recipe.decay,
+    "gamma": Recipe.gamma,
+    "milestones": Recipe.milestones,
+    "warmup": Recipe.warmup,
+}
+"""The fields that no trunk reads, with the value that they have in every trunk's recipe: trainings
+that differ in nothing else share their trunk.
+"""

@@ -10,7 +10,8 @@ from trials.errors import InputError
 
 _UNITS = {"epoch": "epochs", "step": "steps", "image": "images"}
 _MULTIPLIERS = {"": 1, "k": 1_000, "m": 1_000_000}
-_PATTERN = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epochs?|steps?|images?)\s*")
+LENGTH_PATTERN = r"^\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epochs?|steps?|images?)\s*$"
+"""What a length looks like, for Python and for JSON Schema."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def parse_length(text: object) -> Length:
     Raises:
         InputError: the text (of any length) is not a positive number with one of those units.
     """
-    match = _PATTERN.fullmatch(str(text))
+    match = re.fullmatch(LENGTH_PATTERN, str(text))
     if match is None or not 0 < float(match[1]) <= 1e12:
         raise InputError(
             f"A training length must read like '100 epochs', '125k steps' or '4M images', but it is {str(text)[:60]!r}: give a "

@@ -1,7 +1,7 @@
-"""How each kind of stage is trained, by name, with the source of the numbers.
+"""The named recipes of each kind of stage, with the source of their numbers.
 
-A recipe decides numbers, so all of its fields are part of a stage's identity. A grid names one and
-may override single fields (`trials/recipes/fields.py` says what each means).
+A recipe decides a stage's numbers, so its fields are part of the stage's id. A grid names one and
+may override single fields (`trials/recipes/fields.py` describes each).
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ from trials.errors import InputError, nearest
 from trials.recipes.checks import recipe_from_dict
 from trials.recipes.fields import FinetuneRecipe, IntermediateRecipe, PretrainRecipe, Recipe
 
-# Raised when the same spec would give other numbers than before: stages computed earlier then count
-# as other stages.
+# To be raised when a spec would give other numbers than before: stages computed earlier then have
+# other ids.
 RECIPE_VERSION = 1
 
-# Bridge, Sun et al. (papers.md, section 1). Expected on the full data sets: pre-trained on 200k and
-# fine-tuned on 6,000 images, published/diminishing_returns.csv; our metrics differ from theirs
-# except miou_ucl.
+# Bridge, Sun et al., "Diminishing Returns in Self-Supervised Learning". Expected on the full data
+# sets, pre-trained on 200k and fine-tuned on 6,000 images: the scores in
+# analysis/published/diminishing_returns.csv, to be compared with miou_ucl alone.
 _UCL: dict[str, Any] = {"batch_images": 64, "schedule": "multi-step"}
 
-# `compact` is ours: a cosine schedule with warm-up that suits small models trained for minutes.
-# Expected on the real subsets: see benchmarks/README.md, real_subset.
+# `compact` is this project's own: a cosine schedule with warm-up for small models trained for
+# minutes. Expected on subsets of real images: benchmarks/README.md, real_subset.
 _COMPACT: dict[str, Any] = {"schedule": "cosine", "warmup": 0.05, "clip_norm": 1.0, "decay_vectors": False, "positions": "sincos"}
 
-# Its stages with labels. Expected after 200k images and 100 epochs on 6,000 labels:
-# published/diminishing_returns.csv, to be compared with miou_ucl alone. Crops are as in its
-# pre-training, since the paper names no others.
+# The paper's stages with labels. Crops are as in its pre-training, since it names no others.
 _UCL_INTERMEDIATE: dict[str, Any] = _UCL | {"learning_rate": 8e-4, "weight_decay": 0.0, "milestones": (0.9, 0.95), "gamma": 0.1, "pool": "cls"}
 _UCL_FINETUNE: dict[str, Any] = _UCL | {"learning_rate": 2e-3, "weight_decay": 1e-4, "milestones": (0.7, 0.9, 0.95), "gamma": 0.5}
 # Its released code (itshuey/masked-image-modelling: main_finetune.py, models/finetune.py,
 # utils/utils.py) resizes where we crop, and flips. Not offered: contrast jitter of 0.3, random
-# transforms drawn once and kept, a flipped and jittered test set (papers.md, fault 2).
+# transforms drawn once and kept, a flipped and jittered test set.
 _RESIZED: dict[str, Any] = {"crop_scale_min": 1.0, "crop_ratio_max": 1.0}
 
 # Xie et al., "SimMIM" (CVPR 2022) and "On Data Scaling in Masked Image Modeling" (CVPR 2023), as
@@ -42,11 +40,11 @@ _RESIZED: dict[str, Any] = {"crop_scale_min": 1.0, "crop_ratio_max": 1.0}
 # configs/simmim/simmim_finetune__swinv2_base__img224_window14__800ep.yaml (rate 1.25e-3 x 2048 /
 # 512, layer decay 0.75: SwinV2-B's; override it for other sizes, whose configurations are not
 # public), microsoft/SimMIM, configs/vit_base__800ep (layer decay 0.65), and the config.py of both.
-# Expected: published/data_scaling_runs.csv (SwinV2-B after 500k iterations on all of ImageNet-1K:
-# 85.04% top-1); ViT-B after 800 epochs: 83.8%. Not offered, so expect less: CutMix 1.0 (in every
-# other batch in MixUp's place), random erasing 0.25, RandAugment m9 with colour jitter 0.4,
-# stochastic depth (0.1 for B), a final rate of 1e-6 instead of 0, and a centre crop of the test
-# images.
+# Expected: analysis/published/data_scaling_runs.csv (SwinV2-B after 500k iterations on all of
+# ImageNet-1K: 85.04% top-1); ViT-B after 800 epochs: 83.8%. Not offered, so expect less: CutMix 1.0
+# (in every other batch in MixUp's place), random erasing 0.25, RandAugment m9 with colour jitter
+# 0.4, stochastic depth (0.1 for B), a final rate of 1e-6 instead of 0, and a centre crop of the
+# test images.
 _SIMMIM_FINETUNE: dict[str, Any] = {
     "learning_rate": 5e-3,
     "weight_decay": 0.05,
@@ -64,9 +62,9 @@ _SIMMIM_FINETUNE: dict[str, Any] = {
 # Numbers from the paper and from microsoft/Swin-Transformer,
 # configs/simmim/simmim_pretrain__swinv2_base__img192_window12__800ep.yaml, config.py (clipping),
 # models/simmim.py (target, loss) and SimMIM's data_simmim.py (masks). Expected, in units of the
-# target: published/data_scaling_runs.csv, such as a held-out loss of 0.4588 for SwinV2-B after 500k
-# iterations on all of ImageNet-1K. Not offered: stochastic depth of 0.1. The rate warms up from 0,
-# not from 2e-6.
+# target: analysis/published/data_scaling_runs.csv, such as a held-out loss of 0.4588 for SwinV2-B
+# after 500k iterations on all of ImageNet-1K. Not offered: stochastic depth of 0.1. The rate warms
+# up from 0, not from 2e-6.
 _SIMMIM_PRETRAIN: dict[str, Any] = {
     "learning_rate": 4e-4,  # 1e-4 x 2048 / 512
     "weight_decay": 0.05,
@@ -113,10 +111,10 @@ RECIPES: dict[str, dict[str, Recipe]] = {
 
 
 def get_recipe(kind: str, name: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """The recipe of that name for that kind of stage, with single fields overridden.
+    """The named recipe of a kind of stage, with single fields overridden.
 
     Raises:
-        InputError: no such recipe or field, or a value that cannot be.
+        InputError: an unknown recipe or field, or a value that is not allowed.
     """
     if name not in RECIPES[kind]:
         raise InputError(f"{kind}: there is no recipe {name!r}; {nearest(name, RECIPES[kind])}")

@@ -11,15 +11,12 @@ import dataclasses
 from pathlib import Path
 
 from trials.errors import InputError, StageError
+from trials.recipes.fields import TRUNK_VALUES
 from trials.recipes.named import RECIPE_VERSION
 from trials.recipes.schedules import TRUNK_SCHEDULES, trunk_steps
 from trials.spec import FORMAT, StageSpec
 from trials.stage_files import read_json, read_result
 from trials.training.checkpoints import TrainingState, load_trunk_state, trunk_fault
-
-# What a trunk's recipe may say otherwise than its branches': nothing of it is read before the rate
-# decays.
-_LATER = ("schedule", "decay", "gamma", "milestones", "warmup")
 
 
 def check_trunk_schedule(spec: StageSpec) -> None:
@@ -74,6 +71,6 @@ def _check_trunk(spec: StageSpec, trunk: Path, steps: int) -> None:
 
 def _decisive(spec: StageSpec) -> dict[str, object]:
     """What decides the numbers of the first steps."""
-    recipe = {key: value for key, value in dataclasses.asdict(spec.recipe).items() if key not in _LATER}
+    recipe = {key: value for key, value in dataclasses.asdict(spec.recipe).items() if key not in TRUNK_VALUES}
     fields = {key: value for key, value in dataclasses.asdict(spec).items() if key not in ("kind", "steps", "eval_points", "trunk")}
     return fields | {"recipe": recipe}
