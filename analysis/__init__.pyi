@@ -28,7 +28,7 @@ from .factorial.main_effects import main_effects as main_effects
 from .factorial.result import MainEffects as MainEffects
 from .fitting.curve import Fit as Fit
 from .fitting.fit import fit as fit
-from .fitting.inverse import Needed as Needed
+from .fitting.inverse import InversePrediction as InversePrediction
 from .fitting.losses import LOSSES as LOSSES
 from .fitting.prediction import Prediction as Prediction
 from .fitting.surface import SurfaceFit as SurfaceFit
@@ -37,6 +37,8 @@ from .forecasting.choice import LawChoice as LawChoice
 from .forecasting.choose import choose_law as choose_law
 from .laws import LAWS as LAWS
 from .laws import SURFACES as SURFACES
+from .laws import Law as Law
+from .laws import Parameter as Parameter
 from .overfitting import ChangePoint as ChangePoint
 from .overfitting import OverfittingSplit as OverfittingSplit
 from .overfitting import PhaseRelations as PhaseRelations

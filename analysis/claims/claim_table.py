@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, nearest_name
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
 from analysis.runs.columns import Column, column_of, documented_scores, first_score
 from analysis.runs.matching import SETTINGS

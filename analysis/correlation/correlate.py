@@ -15,7 +15,7 @@ from analysis.correlation.estimates import METHODS
 from analysis.correlation.result import Correlation, format_sentence, opposite_groups
 from analysis.correlation.row import FEWEST_RUNS, Sample, estimate_row
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level, checked_samples
+from analysis.fitting.inputs import checked_level, checked_samples
 from analysis.formatting import format_setting
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns

@@ -15,7 +15,7 @@ from analysis.correlation.intervals import fisher_z
 from analysis.correlation.overlapping import meng, steiger, williams, zou_interval
 from analysis.correlation.row import FEWEST_CLUSTERS
 from analysis.errors import AnalysisError, nearest_name
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import p_value, percent
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, require_columns

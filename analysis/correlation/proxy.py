@@ -14,7 +14,7 @@ from analysis.correlation.estimates import Array, Labels, ranks
 from analysis.correlation.pairs_of_runs import PairChoices, chosen_score, pair_choices
 from analysis.correlation.row import FEWEST_CLUSTERS, Sample, chance_of
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level, checked_samples
+from analysis.fitting.inputs import checked_level, checked_samples
 from analysis.formatting import decimals_for, format_setting, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of

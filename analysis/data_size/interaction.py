@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.data_size.grid import SizeGrid, log_parameters, size_grid
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import p_value, percent
 from analysis.overfitting.series import labels_of
 from analysis.runs.outcomes import outcome_of, title_of

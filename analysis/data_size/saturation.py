@@ -15,7 +15,7 @@ from analysis.data_size.grid import SizeGrid, log_parameters, size_grid
 from analysis.data_size.run_error import RunError, run_error
 from analysis.data_size.trend import trend_within
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of

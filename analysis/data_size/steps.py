@@ -13,7 +13,7 @@ from analysis.data_size.grid import SizeGrid, size_grid
 from analysis.data_size.pooling import by_regime, over_cells
 from analysis.data_size.run_error import RunError, run_error
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting, p_value, percent
 from analysis.overfitting.split import FALLING, OverfittingSplit
 from analysis.runs.groups import groups_of_seeds

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from analysis.decisions.trust import cautions_of
 from analysis.errors import AnalysisError
 from analysis.fitting.surface import SurfaceFit
 from analysis.formatting import with_interval
-
-KNOWN = ("chinchilla", "skaling", "shared_exponent")
+from analysis.laws import Law
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +44,9 @@ class ComputeOptimalExponent(Decision):
         return f"The compute-optimal model size grows as C^a with a = {said}, standard error {self.standard_error:.3f}.{even}"
 
 
-def exponent_of(law: str, params: Mapping[str, Any]) -> Any:
-    """a = beta / (alpha + beta), from Hoffmann et al. 2022, arXiv:2203.15556, eq. 4, for params of
-    any shape. Raises AnalysisError for another law.
-    """
-    if law not in KNOWN:
-        raise AnalysisError(f"the law '{law}' has no compute-optimal exponent: fit one of {', '.join(KNOWN)} over N and D.")
-    alpha = params["alpha"]
-    return params.get("beta", alpha) / (alpha + params.get("beta", alpha))
+def fixes_exponent(law: Law) -> bool:
+    """Whether the law has one exponent for model and data, so that a is 0.5."""
+    return law.compute_exponents is not None and law.compute_exponents[0] == law.compute_exponents[1]
 
 
 def compute_optimal_exponent(surface: SurfaceFit, *, seed: int = 0) -> ComputeOptimalExponent:
@@ -66,9 +59,10 @@ def compute_optimal_exponent(surface: SurfaceFit, *, seed: int = 0) -> ComputeOp
     """
     if not isinstance(surface, SurfaceFit):
         raise AnalysisError(f"this needs what fit_surface returns, and was given a {type(surface).__name__}.")
-    value = float(exponent_of(surface.law, surface.params))
+    law = surface.law_object
+    value = float(law.compute_optimal_exponent(surface.params))
     cautions = cautions_of(surface, "the surface")
-    if surface.law == "shared_exponent":
+    if fixes_exponent(law):
         draws, reason = None, "the law has one exponent for both, which fixes it at 0.5"
     else:
         draws = draws_of(surface, count=2000, seed=seed)
@@ -77,7 +71,7 @@ def compute_optimal_exponent(surface: SurfaceFit, *, seed: int = 0) -> ComputeOp
         return ComputeOptimalExponent(
             level=surface.level, cautions=cautions, exponent=value, standard_error=None, interval=None, reason_no_interval=reason, method=""
         )
-    each = np.asarray(exponent_of(surface.law, draws.params))
+    each = np.asarray(law.compute_optimal_exponent(draws.params))
     return ComputeOptimalExponent(
         level=surface.level,
         cautions=cautions,

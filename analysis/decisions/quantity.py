@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.decisions.decision import digits
-from analysis.decisions.exponent import KNOWN, exponent_of
+from analysis.decisions.exponent import fixes_exponent
 from analysis.decisions.trust import real
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.curve import Fit
@@ -48,9 +48,9 @@ def checked_quantity(fit: FittedLaw, wanted: Wanted) -> Quantity:
         return _parameter(fit, kind)
     if kind == "exponent" and argument is None:
         if isinstance(fit, SurfaceFit):
-            if fit.law not in KNOWN or fit.law == "shared_exponent":
+            if law.compute_exponents is None or fixes_exponent(law):
                 raise AnalysisError(f"the law '{fit.law}' has no compute-optimal exponent to pin down: name one of {', '.join(law.names)}.")
-            return Quantity(said="the compute-optimal exponent", unit="none", value=lambda params: np.asarray(exponent_of(fit.law, params)))
+            return Quantity(said="the compute-optimal exponent", unit="none", value=lambda params: np.asarray(law.compute_optimal_exponent(params)))
         if "b" not in law.names:
             raise AnalysisError(f"the law '{fit.law}' has no exponent b: name one of {', '.join(law.names)}.")
         return _parameter(fit, "b")

@@ -17,6 +17,7 @@ from analysis.decisions.trust import cautions_of, checked_curve, positive
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.curve import Fit
 from analysis.fitting.surface import SurfaceFit
+from analysis.laws import Law
 
 Array = NDArray[np.float64]
 
@@ -87,10 +88,10 @@ def response_of(model: Any, *, seed: int = 0) -> Response:
     def values(X: Array) -> Array:
         with np.errstate(all="ignore"):
             y = law.function(X, **model.params)
-        return _within_domain(law.name, X, y)
+        return _within_domain(law, X, y)
 
     def drawn(X: Array) -> Array:
-        return _within_domain(law.name, X, model._values(X, draws.params))
+        return _within_domain(law, X, model._values(X, draws.params))
 
     return Response(
         inputs=model.inputs,
@@ -179,8 +180,6 @@ def combine_additive(fits: Mapping[str, Fit], baseline: Mapping[str, float], *, 
     )
 
 
-def _within_domain(law: str, X: Array, y: Array) -> Array:
-    """NaN where there are more unique samples than samples seen, which that law does not know."""
-    if law != "data_constrained":
-        return np.asarray(y)
-    return np.where(X[..., 2] > X[..., 1] * (1 + 1e-9), np.nan, y)
+def _within_domain(law: Law, X: Array, y: Array) -> Array:
+    """y, or NaN where the inputs break a limit of the law (`limited_inputs`)."""
+    return np.where(law.above_limit(X, 1e-9), np.nan, y) if law.limited_inputs else np.asarray(y)

@@ -107,12 +107,12 @@ def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) ->
 
     quantile = t_quantile(curve.level, curve.degrees_of_freedom)
     beside = other._values(there, other.replicates)
-    wider = _drift_of(other, there, sign)
+    wider = _extrapolation_half_width(other, there, sign)
 
     def half(x: Array) -> Array:
         difference = curve._values(x, curve.replicates) - beside
         error = jackknife_sd(difference, curve._values(x) - other._values(there))
-        return np.sqrt((quantile * error) ** 2 + _drift_of(curve, x, sign) ** 2 + wider**2)
+        return np.sqrt((quantile * error) ** 2 + _extrapolation_half_width(curve, x, sign) ** 2 + wider**2)
 
     method = f"band of the difference, jackknifed over the {curve.degrees_of_freedom + 1} clusters that both curves share, inverted"
     return _matched(gap, lambda x: gap(x) + half(x), lambda x: gap(x) - half(x), ladder, "", method)
@@ -167,9 +167,9 @@ def _last_miss(hopeful: Gap, ladder: Array) -> float:
     return float(ladder[missed[-1]]) if len(missed) else float(ladder[0])
 
 
-def _drift_of(fit: Fit, x: Array, sign: float) -> Array:
+def _extrapolation_half_width(fit: Fit, x: Array, sign: float) -> Array:
     """How much the drift of an extrapolation adds, in quadrature, to the half-width of the band."""
-    if fit.drift is None:
+    if fit.extrapolation_error is None:
         return np.zeros(x.shape)
     _, up, down = band(fit, x, sign)
     plain = t_quantile(fit.level, fit.degrees_of_freedom) * fit._error(((1.0, x),))[1]

@@ -16,7 +16,7 @@ from analysis.decisions.quantity import Wanted, checked_quantity
 from analysis.decisions.trust import blind, checked_curve, positive, spread_of
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
-from analysis.fitting.points import numbers
+from analysis.fitting.inputs import numbers
 from analysis.fitting.prediction import positive_x
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface import SurfaceFit, checked_inputs

@@ -21,8 +21,8 @@ def checked_curve(fit: Any, what: str = "fit") -> tuple[str, ...]:
     if not isinstance(fit, Fit):
         other = "a surface: fix all inputs but one and fit a curve with analysis.fit" if isinstance(fit, SurfaceFit) else f"a {type(fit).__name__}"
         raise AnalysisError(f"{what} is {other}; this needs what analysis.fit returns.")
-    if fit.law == "last_value":
-        raise AnalysisError(f"{what} has the law 'last_value', which is flat: no decision about x follows from it; fit another law.")
+    if fit.law_object.baseline:
+        raise AnalysisError(f"{what} has the law '{fit.law}', which is flat: no decision about x follows from it; fit another law.")
     return cautions_of(fit, what)
 
 

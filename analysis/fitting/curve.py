@@ -1,4 +1,4 @@
-"""A fitted curve: predictions, what more x buys, and how much x a target needs."""
+"""A fitted curve: predictions, the gain from more x, and the x that a target needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
-from analysis.fitting.inverse import Needed, needed_x
+from analysis.fitting.inverse import InversePrediction, inverse_prediction
 from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
 from analysis.fitting.result import FittedLaw
 
@@ -46,11 +46,11 @@ class Fit(FittedLaw):
         run.
 
         Inside the measured range: delta method with Student's t, delete-one-cluster jackknife, or
-        bootstrap, whichever the fit has. Beyond the largest x the interval also holds the drift
-        that was seen when later points were predicted from earlier ones, and widens with the
-        distance; without it (see `drift`) the interval takes the law for true. A new run is one as
-        noisy as a typical point: where `sigma` differed between points, the interval does not know
-        that of the new one. Raises AnalysisError for an x that is not positive and finite.
+        bootstrap, whichever the fit has. Beyond the largest x the interval also holds the
+        extrapolation error, and widens with the distance; where `extrapolation_error` is None the
+        interval assumes that the law is correctly specified. A new run is one as noisy as a typical
+        point: where `sigma` differed between points, the interval does not know that of the new
+        one. Raises AnalysisError for an x that is not positive and finite.
         """
         checked_kind(kind)
         where = positive_x(x)
@@ -58,19 +58,19 @@ class Fit(FittedLaw):
         half = self._relative(mean, error) * self._quantile()
         if kind == "new run":
             half = np.hypot(half, (np.nan if self.residual_sd is None else self.residual_sd) * self._quantile())
-        if self.drift is not None:
-            half = np.hypot(half, self.drift.half_width(where, self.x_min, self.x_max, self.level))
+        if self.extrapolation_error is not None:
+            half = np.hypot(half, self.extrapolation_error.half_width(where, self.x_min, self.x_max, self.level))
         mean, low, high = self._band(mean, half)
         return Prediction(
             x=where, mean=mean, low=low, high=high, extrapolated=(where < self.x_min) | (where > self.x_max), level=self.level, kind=kind
         )
 
     def marginal(self, x: ArrayLike, per: float | str = "doubling") -> Prediction:
-        """What more x buys at x: the change of y from doubling it, or from `per` more of it, such
-        as per=1000 images.
+        """The change of y at x from doubling x, or from `per` more of it, such as per=1000 images.
 
-        Negative where y falls, as a loss does. The interval takes the law for true; it is flagged
-        as extrapolated unless both ends of the step were inside the measured range.
+        Negative where y falls, as a loss does. The interval assumes that the law is correctly
+        specified; it is flagged as extrapolated unless both ends of the step are inside the
+        measured range.
         """
         where = positive_x(x)
         if isinstance(per, str):
@@ -90,20 +90,20 @@ class Fit(FittedLaw):
         """Change of y from doubling x: `marginal(x)`."""
         return self.marginal(x)
 
-    def inverse(self, y: float) -> Needed:
-        """The smallest x from which the law has reached y, with the x around it at which y lies
-        inside its interval: how much data a target needs.
+    def inverse(self, y: float) -> InversePrediction:
+        """The smallest x from which the law has reached y, such as the data that a target needs, with
+        an interval.
 
         'Never' where the law's floor (or ceiling) lies on the wrong side of y. Raises AnalysisError
         for a y that is not finite.
         """
         reason = self.reason_no_interval
-        return needed_x(y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason)
+        return inverse_prediction(y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason)
 
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> dict[str, pd.DataFrame]:
-        """All that a figure of this fit needs, for any plotting library: 'points' (x, y, weight,
-        fitted, residual) and 'curve' (x, mean, low, high, extrapolated) from the smallest x to
-        `beyond` times the largest.
+        """The data of a figure of this fit, for any plotting library: 'points' (x, y, weight, fitted,
+        residual) and 'curve' (x, mean, low, high, extrapolated) from the smallest x to `beyond`
+        times the largest.
         """
         import pandas as pd
 
@@ -114,6 +114,6 @@ class Fit(FittedLaw):
         measured = pd.DataFrame({"x": x, "y": self.y, "weight": self.weights, "fitted": fitted, "residual": residual})
         return {"points": measured, "curve": self.predict(np.geomspace(self.x_min, self.x_max * beyond, points)).to_frame()}
 
-    def _points_said(self) -> str:
+    def _points_described(self) -> str:
         noun = "point" if self.n == 1 else "points"
         return f"fitted to {self.n} {noun} at {self.n_distinct_x} distinct x from {self.x_min:,.6g} to {self.x_max:,.6g}"

@@ -1,10 +1,9 @@
-"""How far later points strayed from fits to earlier ones: what widens an extrapolation beyond what
-the law itself admits.
+"""The extrapolation error of a law, measured by rolling-origin cross-validation.
 
-A law is never quite right, and past the last point nothing else holds it. Fits to the first part of
-a curve and their errors on the rest (rolling origins) say how wrong; a curve with few origins
-borrows from what was seen on other curves. `benchmarks/fitting` measures what the intervals then
-cover out of sample: about 90% at 90%, where the delta method alone covers 50 to 60%.
+The delta method assumes that the law is correctly specified, and it never quite is. So a law is
+fitted to the first part of the curve and its errors on the rest are measured, from several origins.
+A curve with few origins is shrunk towards the typical error on other curves. `benchmarks/fitting`
+measures the coverage out of sample: about 90% at 90%, where the delta method alone covers 50 to 60%.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from analysis.forecasting.candidates import Curve, curve_of
 
 Array = NDArray[np.float64]
 
-TYPICAL, WORTH = 0.054, 2.0  # wander of ln y per e-fold of x on public curves, and how many origins that belief is worth
-GROWTH = 0.3  # variance one e-fold out, in squared wanders: the squared errors of the farther points weigh most in the wander
-ONSET = 0.1  # e-folds over which a miss at the last points comes to count in full
+TYPICAL, PRIOR_ORIGINS = 0.054, 2.0  # error of ln y per e-fold of x on public curves, and how many origins this prior counts as
+GROWTH = 0.3  # variance one e-fold out, in squared errors per e-fold: errors of the farther points weigh most in that mean
+ONSET = 0.1  # e-folds over which the residual at the last points comes to count in full
 WIDTH = 2.1 / 1.6448536269514722  # half-widths in normal quantiles: the errors have heavier tails than a normal
 MOST_PARAMETERS = 6
 SHARES = (0.45, 0.65, 0.87)
@@ -33,32 +32,34 @@ RECENCY = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
-    """How far a forecast wanders per e-fold of x beyond the last point."""
+class ExtrapolationErrorModel:
+    """How the error of an extrapolation grows with the distance from the measured x."""
 
-    wander: float
-    """Root mean squared error per e-fold, in the unit of the residuals (relative to y where they
-    are).
+    per_efold: float
+    """Root mean squared error per e-fold of x, in the unit of the residuals (relative to y where
+    they are).
     """
     origins: int
-    """Origins in this curve from which later points were predicted; 0 where the belief from other
-    curves stands alone.
+    """Origins in this curve from which later points were predicted; 0 where only the prior from
+    other curves counts.
     """
-    miss: float = 0.0
-    """How far the law passes by the last points, in the unit of the residuals: it goes on doing so."""
+    last_residual: float = 0.0
+    """Size of the mean residual at the last points, in the unit of the residuals; it is assumed to
+    stay.
+    """
 
     def half_width(self, x: Array, x_min: float, x_max: float, level: float) -> Array:
-        """Half-width that the drift adds, in quadrature, at x, shape (m,): zero inside the measured
-        range.
+        """Half-width that the extrapolation error adds, in quadrature, at x, shape (m,): zero inside
+        the measured range.
         """
         far = np.maximum(np.maximum(np.log(x / x_max), np.log(x_min / x)), 0.0)
-        variance = GROWTH * self.wander**2 * far**2 * (1.0 + far) - self.miss**2 * np.expm1(-far / ONSET)
+        variance = GROWTH * self.per_efold**2 * far**2 * (1.0 + far) - self.last_residual**2 * np.expm1(-far / ONSET)
         return np.asarray(width(level) * np.sqrt(variance))
 
     def sentence(self) -> str:
         """Where the width of an extrapolation comes from."""
-        seen = f"{self.origins} rolling origins in these points and " if self.origins else ""
-        return f"extrapolations widen by what {seen}other curves strayed: {self.wander:.2g} per e-fold of x"
+        origins = f"{self.origins} rolling origins in these points and " if self.origins else ""
+        return f"extrapolation error {self.per_efold:.2g} per e-fold of x, from {origins}a prior from other curves"
 
 
 def width(level: float) -> float:
@@ -68,28 +69,27 @@ def width(level: float) -> float:
     return WIDTH * float(ndtri(0.5 + level / 2.0))
 
 
-def shrunk(wander: float, origins: int, unit: float, miss: float = 0.0) -> Drift:
-    """A curve's own mean squared wander per squared e-fold, pulled towards the typical one; `unit`
-    is 1 for relative errors, else the size of y's range.
+def shrunk(squared_error: float, origins: int, unit: float, last_residual: float = 0.0) -> ExtrapolationErrorModel:
+    """A curve's own mean squared error per squared e-fold, shrunk towards the typical one; `unit` is
+    1 for relative errors, else the size of y's range.
     """
-    own = wander if origins and math.isfinite(wander) else 0.0
-    count = origins if math.isfinite(wander) else 0
-    squared = (WORTH * (TYPICAL * unit) ** 2 + count * own) / (WORTH + count)
-    return Drift(wander=math.sqrt(squared), origins=count, miss=miss)
+    own = squared_error if origins and math.isfinite(squared_error) else 0.0
+    count = origins if math.isfinite(squared_error) else 0
+    squared = (PRIOR_ORIGINS * (TYPICAL * unit) ** 2 + count * own) / (PRIOR_ORIGINS + count)
+    return ExtrapolationErrorModel(per_efold=math.sqrt(squared), origins=count, last_residual=last_residual)
 
 
-def drift_of(solution: Solution) -> Drift | None:
-    """The drift of a fitted curve, from its points or their bins; None for a law with too many
-    parameters to be fitted to parts of them.
+def extrapolation_error_of(solution: Solution) -> ExtrapolationErrorModel | None:
+    """The extrapolation error of a fitted curve, from its points or their bins; None for a law with
+    too many parameters to be fitted to parts of them.
     """
     problem = solution.problem
     used = problem.weights > 0
-    trivial = problem.law.name == "last_value"
+    repeats_last = problem.law.baseline
     if len(problem.free) > MOST_PARAMETERS:
         return None
-    # the last value was fitted to the points at the largest x alone, and strays from all that came
-    # before
-    mass = np.ones(len(problem.y)) if trivial else problem.masses
+    # the last value was fitted to the points at the largest x alone, but all points are its origins
+    mass = np.ones(len(problem.y)) if repeats_last else problem.masses
     kept = mass > 0
     curve = curve_of(problem.x[kept], problem.y[kept], mass[kept], logarithmic=problem.loss.logarithmic)
     unit = 1.0 if curve.logarithmic else float(np.ptp(curve.y))
@@ -97,7 +97,7 @@ def drift_of(solution: Solution) -> Drift | None:
     if not ends or not used.any():
         return shrunk(math.nan, 0, unit)
     later = np.arange(len(curve.x)) >= np.array(ends)[:, None]
-    if trivial:
+    if repeats_last:
         error = curve.t - curve.t[np.array(ends) - 1][:, None]
     else:
         part = dataclasses.replace(problem, x=curve.x, y=curve.y, weights=curve.count, units=1.0)
@@ -112,17 +112,17 @@ def drift_of(solution: Solution) -> Drift | None:
             up += recency * float(np.mean(np.maximum(off**2 - curve.noise_sd**2, 0.0)))
             down += recency * float(np.mean(far**2 + NEAR**2))
             count += 1
-    return shrunk(up / down if count else math.nan, count, unit, _miss(solution, curve))
+    return shrunk(up / down if count else math.nan, count, unit, _last_residual(solution, curve))
 
 
-def _miss(solution: Solution, curve: Curve) -> float:
+def _last_residual(solution: Solution, curve: Curve) -> float:
     """Mean residual at the last points of the curve, nearer ones counting more."""
     with np.errstate(all="ignore"):
         problem = dataclasses.replace(solution.problem, x=curve.x, y=curve.y, weights=curve.count)
         residual = problem.loss.residual(problem.function(solution.u[None]), curve.y)[0]
     near = curve.count * np.exp(curve.steps / NEAR)
-    miss = float(np.sum(near * residual) / near.sum())
-    return abs(miss) if math.isfinite(miss) else 0.0
+    mean = float(np.sum(near * residual) / near.sum())
+    return abs(mean) if math.isfinite(mean) else 0.0
 
 
 def _ends(curve: Curve, fewest: int) -> list[int]:

@@ -1,33 +1,66 @@
-"""Fit a curve to points, find the best optimum with no guess, and say how sure each number is."""
+"""Fits a curve to points: finds the best optimum with no guess, and says how sure each number is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, finite
+from analysis.fitting.covariance import noise_of
 from analysis.fitting.curve import Fit
-from analysis.fitting.extrapolation_error import drift_of
+from analysis.fitting.extrapolation_error import extrapolation_error_of
 from analysis.fitting.inference import Spread, infer, status_of
+from analysis.fitting.inputs import (
+    checked_bounds,
+    checked_clusters,
+    checked_level,
+    checked_pins,
+    checked_points,
+    checked_range,
+    checked_samples,
+    checked_sigma,
+    checked_start,
+    checked_weights,
+    checked_y_for,
+)
 from analysis.fitting.lack_of_fit import lack_of_fit
 from analysis.fitting.losses import find_loss
-from analysis.fitting.points import checked_clusters, checked_level, checked_points, checked_samples, checked_sigma, checked_weights, checked_y_for
+from analysis.fitting.own_law import is_own, resolved
 from analysis.fitting.problem import Problem, make_problem
-from analysis.fitting.settings import checked_bounds, checked_pins, checked_range, checked_start
 from analysis.fitting.solving import Solution, with_linear_solved
-from analysis.laws import find_law
+from analysis.laws import LAWS, Law, find_law
 
 Array = NDArray[np.float64]
+OwnLaw = Law | Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings that `fit` and `fit_surface` share, as the caller gave them."""
+
+    weights: ArrayLike | None
+    sigma: ArrayLike | None
+    loss: str
+    delta: float | None
+    fixed: Mapping[str, float] | None
+    bounds: Mapping[str, tuple[float | None, float | None]] | None
+    y_range: tuple[float | None, float | None] | None
+    cluster: ArrayLike | None
+    bootstrap: int
+    start: Mapping[str, float] | None
+    level: float
+    seed: int
 
 
 def fit(
     x: ArrayLike,
     y: ArrayLike,
     *,
-    law: str = "power",
+    law: str | OwnLaw = "power",
     weights: ArrayLike | None = None,
     sigma: ArrayLike | None = None,
     loss: str = "log_huber",
@@ -41,47 +74,77 @@ def fit(
     level: float = 0.90,
     seed: int = 0,
 ) -> Fit:
-    """Fit `law`, one of `analysis.LAWS` such as 'power' (y = E + A x^-b), to the points (x, y),
-    each of shape (n,); x > 0, in any unit.
+    """Fits `law` to the points (x, y), each of shape (n,); x > 0, in any unit.
 
-    `loss`, one of `analysis.LOSSES`: by default Huber's on relative errors, whose `delta` is 2.5
-    robust standard deviations unless given (no point counts as an outlier with fewer than 6 degrees
-    of freedom). `weights` multiply the loss of each point; `sigma`, standard errors of y up to a
-    common factor, is what its residual is measured in (relative to y for a logarithmic loss),
-    outliers included. `fixed` pins parameters, {"E": 0.1}; `bounds` confines them, {"b": (0.2,
-    0.5)}, None leaving a side open; `y_range`, (0, 1) for an accuracy, confines the level that y
-    tends to. No start is needed; `start` replaces the search over starts (linear parameters are
-    solved, so only the others count).
+    `law` is one of `analysis.LAWS`, such as 'power' (y = E + A x^-b); or a function f(x, a, b) of
+    your own, whose parameters are named by its signature; or an `analysis.Law`. `loss` is one of
+    `analysis.LOSSES`: by default Huber's on relative errors, whose `delta` is 2.5 robust standard
+    deviations unless given (no point counts as an outlier with fewer than 6 degrees of freedom).
+    `weights` multiply the loss of each point; `sigma`, standard errors of y up to a common factor,
+    is what its residual is measured in (relative to y for a logarithmic loss), outliers included.
+    `fixed` pins parameters, {"E": 0.1}; `bounds` confines them, {"b": (0.2, 0.5)}, None leaving a
+    side open; `y_range`, (0, 1) for an accuracy, confines the asymptote of y. No start is needed;
+    `start` replaces the search over starts (linear parameters are solved, so only the others
+    count). For a function of your own, starts are also its defaults, and the search goes on around
+    them.
 
-    Intervals have nominal coverage `level`. Independent points: profile likelihood with Student's
-    t, or `bootstrap` samples of the points. `cluster`, shape (n,), labels points that are not
-    independent, such as runs of one seed (see `independent_groups`): delete-one-cluster jackknife,
-    or `bootstrap` samples of clusters. `benchmarks/coverage.py` and `benchmarks/fitting.py` measure
-    what they cover.
+    Intervals have the confidence level `level`. Independent points: profile likelihood with
+    Student's t, or `bootstrap` samples of the points. `cluster`, shape (n,), labels points that are
+    not independent, such as runs of one seed (see `independent_groups`): delete-one-cluster
+    jackknife, or `bootstrap` samples of clusters. `benchmarks/coverage.py` and `benchmarks/fitting`
+    measure the coverage.
 
     Raises AnalysisError for points or settings that no law can be fitted to, saying which. A fit
-    that can be made but not trusted is returned, and its `status` says so.
+    whose numbers are not reliable is returned, and its `status` says so.
     """
-    chosen = find_law(law)
+    if isinstance(law, str):
+        find_law(law)
     points_x, points_y = checked_points(x, y)
+    settings = Settings(
+        weights=weights,
+        sigma=sigma,
+        loss=loss,
+        delta=delta,
+        fixed=fixed,
+        bounds=bounds,
+        y_range=y_range,
+        cluster=cluster,
+        bootstrap=bootstrap,
+        start=start,
+        level=level,
+        seed=seed,
+    )
+    solution, fields = fitted(law, LAWS, points_x, points_y, settings)
+    return Fit(**fields, extrapolation_error=extrapolation_error_of(solution))
+
+
+def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, settings: Settings) -> tuple[Solution, dict[str, Any]]:
+    """The solution, and the fields that a fitted curve and a fitted surface share. x has shape (n,)
+    or (n, inputs). Raises AnalysisError.
+    """
+    level, loss, start = settings.level, settings.loss, settings.start
     checked_level(level)
-    checked_samples(bootstrap, seed)
-    kind = find_loss(loss, delta)
-    checked_y_for(points_y, loss)
-    ends = checked_range(y_range, points_y)
-    mass = checked_weights(weights, len(points_x))
-    units = checked_sigma(sigma, points_y, logarithmic=kind.logarithmic)
-    if chosen.name == "last_value":
-        mass = np.where(points_x == points_x[mass > 0].max(), mass, 0.0)
+    checked_samples(settings.bootstrap, settings.seed)
+    find_loss(loss, settings.delta)
+    checked_y_for(y, loss)
+    ends = checked_range(settings.y_range, y)
+    mass = checked_weights(settings.weights, len(y))
+    chosen = resolved(law, known, x, y, mass, fixed=settings.fixed, bounds=settings.bounds, start=start)
+    kind = find_loss(loss, chosen.delta if settings.delta is None and loss == "log_huber" else settings.delta)
+    units = checked_sigma(settings.sigma, y, logarithmic=kind.logarithmic)
+    if chosen.baseline:
+        mass = np.where(x == x[mass > 0].max(), mass, 0.0)
         mass = mass / np.mean(mass[mass > 0])
-    labels = None if cluster is None else checked_clusters(cluster, len(points_x))
-    pinned = checked_pins(chosen, fixed or {})
-    problem = make_problem(chosen, points_x, points_y, mass, kind, pinned, checked_bounds(chosen, bounds or {}, y_range, pinned), units)
+    labels = None if settings.cluster is None else checked_clusters(settings.cluster, len(y))
+    pinned = checked_pins(chosen, settings.fixed or {})
+    within = checked_bounds(chosen, settings.bounds or {}, settings.y_range, pinned)
+    problem = make_problem(chosen, x, y, mass, kind, pinned, within, units)
     check_enough(problem)
-    begin = None if start is None else with_linear_solved(problem, checked_start(chosen, start, problem.free))
-    solution, spread = infer(problem, level=level, labels=labels, samples=bootstrap, seed=seed, start=begin)
+    searched_from_start = start is not None and (isinstance(law, str | Law))
+    begin = with_linear_solved(problem, checked_start(chosen, start or {}, problem.free)) if searched_from_start else None
+    solution, spread = infer(problem, level=level, labels=labels, samples=settings.bootstrap, seed=settings.seed, start=begin)
     fields = fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends)
-    return Fit(**fields, drift=drift_of(solution))
+    return solution, fields | {"own_law": chosen if is_own(chosen, known) else None}
 
 
 def check_enough(problem: Problem) -> None:
@@ -98,8 +161,6 @@ def check_enough(problem: Problem) -> None:
 
 def fields_of(solution: Solution, spread: Spread, *, level: float, loss: str, clustered: bool, y_range: tuple[float, float]) -> dict[str, Any]:
     """What every result holds, of a curve or a surface."""
-    from analysis.fitting.covariance import noise_of
-
     problem = solution.problem
     status, detail = status_of(solution, spread, level)
     noise = noise_of(solution)

@@ -103,8 +103,9 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
         name, side = next(iter(stuck.items()))
         index = law.names.index(name)
         end = problem.box[0 if side == "lower" else 1][index]
-        value = float(np.exp(end)) if problem.logged[index] else float(end)
-        return "at bound", f"{name} ended on its {side} bound {value:.4g}{_look(law.name, name, side)}"
+        value = float(np.exp(end)) if problem.logged[index] else float(end) * problem.sizes[index]
+        meaning = law.parameter(name).at_lower if side == "lower" else law.parameter(name).at_upper
+        return "at bound", f"{name} ended on its {side} bound {value:.4g}" + (f": {meaning}" if meaning else "")
     if not solution.converged:
         return "not identified", f"the search had not settled after its last step: the points hardly tell {_listed(tuple(searched))} apart"
     return "converged", ""
@@ -119,17 +120,6 @@ def _says_nothing(problem: Problem, name: str, ends: Interval | None) -> bool:
     with np.errstate(over="ignore"):
         low, high = (float(np.exp(end[index])) * ratio for end in problem.box)
     return ends[0] <= OPEN * low and ends[1] >= high / OPEN
-
-
-def _look(law: str, name: str, side: str) -> str:
-    """What it means that the parameter of a power law ends on its bound."""
-    if law == "power_no_floor" and name == "b" and side == "lower":
-        return ": y does not move towards its floor as x grows, as this law must"
-    if name == "b" and side == "lower":
-        return ": the points look like a straight line in log x, and no floor can be told"
-    if name == "b" and side == "upper":
-        return ": the points look like a step after the smallest x"
-    return ""
 
 
 def _profiled(solution: Solution, level: float) -> tuple[Spread, Array | None]:
@@ -178,9 +168,8 @@ def _clustered(solution: Solution, labels: NDArray[np.int64], level: float) -> S
     edge = [name for name in solution.at_bound if name in problem.law.searched]
     if replicates.at_bound or edge:
         name = edge[0] if edge else problem.law.searched[-1]
-        noun = "the exponent" if problem.law.name in ("power", "power_no_floor") else f"a parameter such as {name}"
         where = f"in {replicates.at_bound} of the {clusters} fits that leave one cluster out" if replicates.at_bound else "in the fit"
-        reason = f"{noun} is lost, on the edge of its range, {where}"
+        reason = f"{name} is on the edge of its range {where}"
         return no_spread(problem, reason, **shared, method=f"for predictions only: {method}", lost=replicates.at_bound)
     intervals, covariance = jackknife_intervals(solution, replicates, quantile=t_quantile(level, groups - 1))
     return Spread(
@@ -255,7 +244,7 @@ def _named(names: tuple[str, ...], covariance: Array) -> dict[str, dict[str, flo
 
 def _no_freedom(problem: Problem) -> str:
     used = int(np.sum(problem.weights > 0))
-    if problem.law.name == "last_value" and used == 1:
+    if problem.law.baseline and used == 1:
         return "one point at the largest x, so nothing tells its spread"
     noun = "point" if used == 1 else "points"
     return f"{used} {noun} for {len(problem.free)} free parameters leave nothing to tell the noise from"

@@ -1,4 +1,4 @@
-"""How much x a target needs: a forecast turned round."""
+"""Inverse prediction: the x at which a law reaches a target y, with an interval."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from analysis.formatting import percent
 
 Array = NDArray[np.float64]
 
-NEAR, FAR = 1e-3, 1e12  # how far below the smallest and beyond the largest x is looked before a target counts as never reached
+NEAR, FAR = 1e-3, 1e12  # search from NEAR times the smallest x to FAR times the largest; beyond, a target counts as never reached
 STEPS = 3000  # points of that search, on a log scale
 HALVINGS = 80
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needed:
+class InversePrediction:
     """The x at which a law reaches a target."""
 
     target: float
@@ -36,25 +36,27 @@ class Needed:
     is never reached. NaN, as `low`, where the fit has no intervals.
     """
     level: float
-    """Nominal coverage of (low, high)."""
+    """Confidence level of (low, high)."""
     extrapolated: bool
-    """Whether x lies outside the x that were measured."""
+    """Whether x lies outside the measured range."""
     sentence: str
-    """The same in words."""
+    """The result as a sentence."""
 
 
-def needed_x(wanted: float, predict: Callable[[Array], Prediction], *, x: Array, y: Array, level: float, reason_no_interval: str) -> Needed:
+def inverse_prediction(
+    y_wanted: float, predict: Callable[[Array], Prediction], *, x: Array, y: Array, level: float, reason_no_interval: str
+) -> InversePrediction:
     """The smallest x from which `predict` has reached the target, and the x around it at which the
     target lies inside the interval.
 
-    Which way is better is read off the points (x, y), shape (n,). 'Never' where the law's floor (or
-    ceiling) lies on the wrong side of the target. Raises AnalysisError for a target that is not
-    finite.
+    Whether y falls or rises is read off the points (x, y), shape (n,). 'Never' where the law's
+    floor (or ceiling) lies on the wrong side of the target. Raises AnalysisError for a target that
+    is not finite.
     """
     try:
-        target = float(wanted)
+        target = float(y_wanted)
     except (TypeError, ValueError):
-        raise AnalysisError(f"the target {wanted!r} is no number: give a value of y.") from None
+        raise AnalysisError(f"the target {y_wanted!r} is no number: give a value of y.") from None
     if not np.isfinite(target):
         raise AnalysisError(f"the target is {target:g}: give a finite value of y.")
     x_min, x_max = float(x.min()), float(x.max())
@@ -70,15 +72,15 @@ def needed_x(wanted: float, predict: Callable[[Array], Prediction], *, x: Array,
     low = high = np.nan
     if not np.isnan(band.low).all():
         gaps = sign * (getattr(band, better) - target)
-        # from the target downwards: far below the data the band is wide again, and says nothing of
-        # what is needed
+        # from the target downwards: far below the data the band is wide again, and would hold the
+        # target there too
         below = np.flatnonzero((gaps < 0) & (ladder < at))
         low = _crossing(short(better), ladder, int(below[-1]) + 1 if len(below) else 0)
         after = sign * (getattr(band, worse) - target)
         high = _crossing(short(worse), ladder, _reached(np.where(ladder >= at, after, -1.0)))
     outside = not x_min <= at <= x_max
-    sentence = _said(target, at, low, high, level, outside, reason_no_interval, first=float(ladder[0]))
-    return Needed(target=target, x=at, low=low, high=high, level=level, extrapolated=outside, sentence=sentence)
+    sentence = _sentence(target, at, low, high, level, outside, reason_no_interval, first=float(ladder[0]))
+    return InversePrediction(target=target, x=at, low=low, high=high, level=level, extrapolated=outside, sentence=sentence)
 
 
 def falls(x: Array, y: Array) -> bool:
@@ -117,12 +119,12 @@ def _crossing(gap: Callable[[Array], Array], ladder: Array, index: int) -> float
     return float(np.exp(high))
 
 
-def _said(target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str, *, first: float) -> str:
-    def said(x: float) -> str:
+def _sentence(target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str, *, first: float) -> str:
+    def formatted(x: float) -> str:
         return "never" if not np.isfinite(x) else f"{x:,.3g} or less" if x <= first else f"{x:,.3g}"
 
-    told = f"y = {target:g} is " + (f"reached at x = {said(at)}" if np.isfinite(at) else "never reached: the law levels off before it")
+    text = f"y = {target:g} is " + (f"reached at x = {formatted(at)}" if np.isfinite(at) else "never reached: the law levels off before it")
     if np.isnan(low):
-        return f"{told} (no interval: {reason})"
-    told += f" ({percent(level)} interval {said(low)} to {said(high)})"
-    return told + (", outside what was measured" if outside and np.isfinite(at) else "")
+        return f"{text} (no interval: {reason})"
+    text += f" ({percent(level)} interval {formatted(low)} to {formatted(high)})"
+    return text + (", outside what was measured" if outside and np.isfinite(at) else "")

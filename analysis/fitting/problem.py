@@ -1,6 +1,4 @@
-"""A law, the points, and what is known of its parameters, in the coordinates in which the search is
-easiest.
-"""
+"""A law, the points and the settings of its parameters, in coordinates that make the search easy."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is to be fitted. Coordinates u of the search: a linear or real parameter is itself, a
-    positive one its log, all for x / scale.
+    """What is to be fitted. Coordinates u of the search: the log of a positive parameter, any other
+    parameter divided by its `size`, all for x / scale.
     """
 
     law: Law
@@ -72,6 +70,11 @@ class Problem:
         """Which coordinates are logs."""
         return tuple(parameter.role == "positive" for parameter in self.law.parameters)
 
+    @cached_property
+    def sizes(self) -> tuple[float, ...]:
+        """What each coordinate that is no log is multiplied by to give the parameter."""
+        return tuple(1.0 if parameter.role == "positive" else parameter.size for parameter in self.law.parameters)
+
     @property
     def kept(self) -> Problem:
         """The points of positive weight alone, with x / geometric mean."""
@@ -94,8 +97,8 @@ class Problem:
         1).
         """
         return {
-            name: (np.exp(u[:, index]) if logged else u[:, index])[:, None]
-            for index, (name, logged) in enumerate(zip(self.law.names, self.logged, strict=True))
+            name: (np.exp(u[:, index]) if logged else u[:, index] * size)[:, None]
+            for index, (name, logged, size) in enumerate(zip(self.law.names, self.logged, self.sizes, strict=True))
         }
 
     def coordinates(self, params: Mapping[str, Array]) -> Array:
@@ -103,7 +106,10 @@ class Problem:
         shape (batch, p).
         """
         with np.errstate(all="ignore"):
-            columns = [np.log(params[name]) if logged else np.asarray(params[name]) for name, logged in zip(self.law.names, self.logged, strict=True)]
+            columns = [
+                np.log(params[name]) if logged else np.asarray(params[name]) / size
+                for name, logged, size in zip(self.law.names, self.logged, self.sizes, strict=True)
+            ]
         return np.stack(np.broadcast_arrays(*columns), axis=-1).astype(np.float64)
 
     def original(self, u: Array) -> dict[str, Array]:
@@ -128,8 +134,11 @@ class Problem:
     def gradient_at(self, centred: Array, u: Array) -> Array:
         """The same at other x / scale, shape (batch, m, p)."""
         params = self.params(u)
-        by = self.law.gradient(centred, **params)
-        chain = [params[name] if logged else np.ones_like(params[name]) for name, logged in zip(self.law.names, self.logged, strict=True)]
+        by = self.law.derivatives(centred, **params)
+        chain = [
+            params[name] if logged else np.full_like(params[name], size)
+            for name, logged, size in zip(self.law.names, self.logged, self.sizes, strict=True)
+        ]
         return by * np.concatenate(chain, axis=1)[:, None, :]
 
     @cached_property
@@ -151,6 +160,7 @@ class Problem:
             if name in self.pinned:  # the caller knows better than the range of the search
                 low[index], high[index] = (0.0, np.inf) if logged else (-np.inf, np.inf)
         chosen = np.array(self.logged)
+        low, high = low / np.array(self.sizes), high / np.array(self.sizes)
         with np.errstate(divide="ignore"):
             return np.where(chosen, np.log(np.where(chosen, np.maximum(low, 0.0), 1.0)), low), np.where(
                 chosen, np.log(np.where(chosen, high, 1.0)), high
@@ -162,7 +172,7 @@ class Problem:
         for name, value in self.pinned.items():
             index = self.law.names.index(name)
             here = value * (proportion(self.law, name, self.scale) or 1.0)
-            u[:, index] = np.log(here) if self.logged[index] else here
+            u[:, index] = np.log(here) if self.logged[index] else here / self.sizes[index]
         return u
 
     def uncentred(self) -> Problem:
@@ -189,8 +199,10 @@ def make_problem(
 
 def centres(law: Law, x: Array) -> tuple[float, ...]:
     """What to divide each input by: its geometric mean over the positive values, where parameters
-    are least correlated.
+    are least correlated; 1 for a law that cannot be rescaled.
     """
+    if not law.centres_x:
+        return (1.0,) * len(law.inputs)
     columns = x[:, None] if x.ndim == 1 else x
     found = [float(np.exp(np.mean(np.log(column[column > 0])))) if np.any(column > 0) else 1.0 for column in columns.T]
     for group in law.shared_scale:

@@ -244,8 +244,8 @@ def _as_given(problem: Problem, name: str, low: float, high: float) -> tuple[flo
     if problem.logged[index]:
         ends = (0.0 if low <= box[0][index] else math.exp(low), math.inf if high >= box[1][index] else math.exp(high))
     else:
-        ends = low, high
+        ends = low * problem.sizes[index], high * problem.sizes[index]
         if low > high:
-            ends = high, low
+            ends = ends[1], ends[0]
     confined = problem.bounds.get(name, (-math.inf, math.inf))
     return min(max(ends[0] * ratio, confined[0]), confined[1]), max(min(ends[1] * ratio, confined[1]), confined[0])

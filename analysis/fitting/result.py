@@ -1,34 +1,33 @@
-"""What every fit returns, of a curve or of a surface: parameters with intervals, a status, and how
-both were got.
-"""
+"""The result of a fit, of a curve or a surface: parameters, intervals, a status, methods used."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.fitting.extrapolation_error import Drift
+from analysis.fitting.extrapolation_error import ExtrapolationErrorModel
 from analysis.fitting.lack_of_fit import LackOfFit
 from analysis.fitting.losses import LOSSES, Loss
 from analysis.fitting.problem import Problem
 from analysis.formatting import p_value, with_interval
 from analysis.laws import LAWS, SURFACES, Law
+from analysis.laws.own_function import restored, stored_form
 from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
 Status = Literal["converged", "at bound", "not identified"]
 Interval = tuple[float, float]
-FORMAT = 2  # of the JSON text; raised when a field changes its meaning
-FEW = 0.05
+FORMAT = 3  # of the JSON text; raised when a field changes its meaning or name
+SIGNIFICANT = 0.05  # p of the lack-of-fit test below which the summary says that the law does not fit
 Kin = TypeVar("Kin", bound="FittedLaw")
 
 
@@ -47,7 +46,7 @@ class FittedLaw:
     not. An end may be infinite.
     """
     level: float
-    """Nominal coverage of all intervals."""
+    """Confidence level of all intervals."""
     status: Status
     """'converged'; 'at bound' (a parameter lies on the edge of its range); 'not identified' (the
     data cannot tell the parameters).
@@ -58,7 +57,7 @@ class FittedLaw:
     """Name of the loss, one of `analysis.LOSSES`."""
     delta: float | None
     """Residual beyond which a point counts as an outlier, in the unit of the residual; None where
-    none does.
+    no point does.
     """
     y_range: tuple[float | None, float | None]
     """Ends of the metric, as the caller gave them; None for an open side. Predictions stay within."""
@@ -77,7 +76,7 @@ class FittedLaw:
     correlation: dict[str, dict[str, float]] | None
     """Correlation of the free parameters, by name and name; None where there is no interval."""
     interval_method: str
-    """How the intervals were made; empty where there are none."""
+    """How the intervals were computed; empty where there are none."""
     reason_no_interval: str
     """Why parameters have no interval; empty where they have."""
     pinned: tuple[str, ...]
@@ -91,10 +90,10 @@ class FittedLaw:
     belongs to those.
     """
     covariance_names: tuple[str, ...]
-    """Coordinates that `covariance_root` speaks of."""
+    """Coordinates of `covariance_root`, in order."""
     covariance_root: tuple[tuple[float, ...], ...] | None
-    """R with covariance R R^T of the coordinates (linear parameters as they are, positive ones as
-    logs, for x / scale); None where clusters or nothing give the intervals.
+    """R with covariance R R^T of the coordinates (positive parameters as logs, the others divided by
+    their `size`, for x / scale); None where the intervals come from clusters, or there are none.
     """
     replicates: dict[str, tuple[float, ...]] | None
     """Parameters, for x as given, of refits with one cluster left out or of bootstrap samples; None
@@ -102,10 +101,12 @@ class FittedLaw:
     """
     replicate_kind: str
     """'jackknife', 'bootstrap', or empty."""
-    drift: Drift | None
-    """How far later points strayed from fits to earlier ones, which widens extrapolations; None
-    where that could not be told.
+    extrapolation_error: ExtrapolationErrorModel | None
+    """Error of fits to the first part of the curve on the rest, which widens extrapolations; None
+    where it could not be measured.
     """
+    own_law: Law | None = field(default=None, compare=False, repr=False)
+    """The caller's own law; None for one of the laws known by name."""
 
     @property
     def n(self) -> int:
@@ -115,6 +116,8 @@ class FittedLaw:
     @property
     def law_object(self) -> Law:
         """The law with its formula, parameters and function."""
+        if self.own_law is not None:
+            return self.own_law
         return LAWS[self.law] if self.law in LAWS else SURFACES[self.law]
 
     @property
@@ -134,7 +137,7 @@ class FittedLaw:
         """A few lines to read: the law, each parameter with its interval or the reason why it has
         none, and the status.
         """
-        lines = [f"{self.law_object.formula}, {self._points_said()}"]
+        lines = [f"{self.law_object.formula}, {self._points_described()}"]
         for name, value in self.params.items():
             interval = self.intervals[name]
             if name in self.pinned:
@@ -150,18 +153,21 @@ class FittedLaw:
         if self.interval_method:
             lines.append(f"  intervals: {self.interval_method}")
         if self.lack_of_fit.p is not None:
-            verdict = "the law misses the means at repeated x" if self.lack_of_fit.p < FEW else "repeats give no sign that the law is wrong"
+            wrong = self.lack_of_fit.p < SIGNIFICANT
+            verdict = "the law does not fit the means at repeated x" if wrong else "no sign of lack of fit at repeated x"
             lines.append(f"  lack of fit: F = {self.lack_of_fit.statistic:.3g}, {p_value(self.lack_of_fit.p)}: {verdict}")
-        if self.drift is not None:
-            lines.append(f"  {self.drift.sentence()}")
+        if self.extrapolation_error is not None:
+            lines.append(f"  {self.extrapolation_error.sentence()}")
         lines.append(f"  status: {self.status}" + (f": {self.status_detail}" if self.status_detail else ""))
         return "\n".join(lines)
 
     def to_json(self) -> str:
-        """All fields as standard JSON; an infinite end of an interval, parameter or objective is
-        written as null.
+        """All fields as standard JSON. An infinite end of an interval, parameter or objective is
+        written as null; of an own law the name and parameters are written, not its function.
         """
-        fields: dict[str, Any] = {"format": FORMAT, "kind": self.KIND, **dataclasses.asdict(self)}
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "own_law"}
+        fields: dict[str, Any] = {"format": FORMAT, "kind": self.KIND, **{name: _as_dict(value) for name, value in values.items()}}
+        fields["own_law"] = None if self.own_law is None else stored_form(self.own_law)
         fields["intervals"] = {
             name: None if ends is None else [end if math.isfinite(end) else None for end in ends] for name, ends in self.intervals.items()
         }
@@ -172,16 +178,21 @@ class FittedLaw:
         return json.dumps(fields, allow_nan=False)
 
     @classmethod
-    def from_json(cls: type[Kin], text: str) -> Kin:
-        """The fit that `to_json` wrote. Raises AnalysisError if the text is no such thing."""
+    def from_json(cls: type[Kin], text: str, law: Law | Callable[..., Any] | None = None) -> Kin:
+        """The fit that `to_json` wrote. A fit of a law of your own needs that `law`, the function or
+        Law, again. Raises AnalysisError if the text is not such a fit.
+        """
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
             raise AnalysisError(f"this text is not a fit: it is not JSON ({error}); write one with to_json().") from None
         names = {field.name for field in dataclasses.fields(cls)}
+        if isinstance(fields, dict) and fields.get("format") == 2:
+            fields = _from_format_2(fields)
         known = isinstance(fields, dict) and fields.pop("format", None) == FORMAT and fields.pop("kind", None) == cls.KIND
         if not known or set(fields) != names:
             raise AnalysisError("this text is not a fit of this version: write it again with to_json().")
+        fields["own_law"] = _own_law(fields["own_law"], law, cls.__name__)
         fields["intervals"] = {
             name: None if ends is None else (_end(ends[0], -math.inf), _end(ends[1], math.inf)) for name, ends in fields["intervals"].items()
         }
@@ -193,23 +204,23 @@ class FittedLaw:
             fields["replicates"] = {name: tuple(_end(value, math.nan) for value in values) for name, values in fields["replicates"].items()}
         test = fields["lack_of_fit"]
         fields["lack_of_fit"] = LackOfFit(**test | {"degrees_of_freedom": tuple(test["degrees_of_freedom"])})
-        if fields["drift"] is not None:
-            fields["drift"] = Drift(**fields["drift"])
+        if fields["extrapolation_error"] is not None:
+            fields["extrapolation_error"] = ExtrapolationErrorModel(**fields["extrapolation_error"])
         return cls(**fields)
 
     def _measured(self) -> Array:
-        """x of the points that count, shape (m,) or (m, inputs): the last value stands for all
-        points before it.
+        """x of the points used, shape (m,) or (m, inputs). The last value gives no weight to earlier
+        points, yet they were measured.
         """
         x = np.array(self.x)
-        return x if self.law == "last_value" else x[np.array(self.weights) > 0]
+        return x if self.law_object.baseline else x[np.array(self.weights) > 0]
 
-    def _points_said(self) -> str:
+    def _points_described(self) -> str:
         raise NotImplementedError
 
     def _problem(self) -> Problem:
-        """The problem whose coordinates the covariance speaks of; enough of it to evaluate the law
-        and its gradient.
+        """The problem in whose coordinates the covariance is; enough of it to evaluate the law and its
+        gradient.
         """
         law = self.law_object
         return Problem(
@@ -233,8 +244,8 @@ class FittedLaw:
             return self.law_object.function(where, **shaped)
 
     def _error(self, terms: Sequence[tuple[float, Array]]) -> tuple[Array, Array]:
-        """Value and standard error of a weighted sum of the law at several places, by whichever
-        spread this fit carries.
+        """Value and standard error of a weighted sum of the law at several places, from the
+        replicates or covariance of this fit.
         """
         mean = np.asarray(sum(weight * self._values(where) for weight, where in terms))
         if self.replicates is not None:
@@ -280,6 +291,29 @@ class FittedLaw:
 
     def _quantile(self) -> float:
         return t_quantile(self.level, self.degrees_of_freedom)
+
+
+def _as_dict(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _from_format_2(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as of format 3, which has other names for the extrapolation error, and own laws."""
+    error = fields.pop("drift", None)
+    if error is not None:
+        error = {"per_efold": error["wander"], "origins": error["origins"], "last_residual": error["miss"]}
+    return fields | {"format": FORMAT, "extrapolation_error": error, "own_law": None}
+
+
+def _own_law(stored: dict[str, Any] | None, law: Law | Callable[..., Any] | None, kind: str) -> Law | None:
+    if stored is None:
+        return None
+    if law is None:
+        name = stored["name"]
+        raise AnalysisError(
+            f"this fit is of your own law '{name}', and JSON does not hold its function: give it again, {kind}.from_json(text, law={name})."
+        )
+    return restored(law, stored)
 
 
 def _end(value: float | None, open_end: float) -> float:

@@ -172,7 +172,7 @@ def _solve_linear(natural: Problem, params: dict[str, Array], x: Array, y: Array
     held and the others are solved again.
     """
     law = natural.law
-    low, high = natural.box
+    low, high = (end * np.array(natural.sizes) for end in natural.box)
     shaped = {name: value[:, None] for name, value in params.items()}
     count = len(next(iter(params.values())))
     held = {name: np.full(count, float(natural.pinned[name])) for name in law.linear if name in pinned}

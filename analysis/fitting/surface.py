@@ -1,4 +1,4 @@
-"""Fit a surface over several inputs, such as loss over model size and data, and predict with it."""
+"""Fits a surface over several inputs, such as loss over model size and data, and predicts with it."""
 
 from __future__ import annotations
 
@@ -10,24 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, nearest_name
-from analysis.fitting.fit import check_enough, fields_of
-from analysis.fitting.inference import infer
-from analysis.fitting.losses import find_loss
-from analysis.fitting.points import (
-    check_size,
-    checked_clusters,
-    checked_level,
-    checked_samples,
-    checked_sigma,
-    checked_weights,
-    checked_y_for,
-    numbers,
-)
+from analysis.fitting.fit import OwnLaw, Settings, fitted
+from analysis.fitting.inputs import check_size, numbers
 from analysis.fitting.prediction import Kind, Prediction, checked_kind
-from analysis.fitting.problem import make_problem
 from analysis.fitting.result import FittedLaw
-from analysis.fitting.settings import checked_bounds, checked_pins, checked_range, checked_start
-from analysis.fitting.solving import with_linear_solved
 from analysis.laws import SURFACES, Law, find_law
 
 if TYPE_CHECKING:
@@ -36,7 +22,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-DELTA = 1e-3  # of surfaces over N and D: Hoffmann et al. 2022, arXiv:2203.15556, eq. 3
 SAMPLES = 400
 
 
@@ -48,14 +33,14 @@ class SurfaceFit(FittedLaw):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the columns of X are."""
+        """Names of the columns of X."""
         return self.law_object.inputs
 
     def predict(self, X: ArrayLike, kind: Kind = "mean") -> Prediction:
         """The surface at X, shape (m, inputs), with an interval for its mean or for one new run.
 
-        The interval takes the law for true; `extrapolated` is set where any input lies outside the
-        range that was measured.
+        The interval assumes that the law is correctly specified; `extrapolated` is set where any
+        input lies outside the measured range.
         """
         checked_kind(kind)
         where = checked_inputs(self.law_object, X)
@@ -67,8 +52,8 @@ class SurfaceFit(FittedLaw):
         return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=self._outside(where), level=self.level, kind=kind)
 
     def marginal(self, X: ArrayLike, by: str, per: float | str = "doubling") -> Prediction:
-        """What more of one input buys at X, shape (m, inputs): the change of y from doubling the
-        input named `by`, or from `per` more of it.
+        """The change of y at X, shape (m, inputs), from doubling the input named `by`, or from `per`
+        more of it.
         """
         where = checked_inputs(self.law_object, X)
         if by not in self.inputs:
@@ -107,7 +92,7 @@ class SurfaceFit(FittedLaw):
         x = self._measured()
         return np.asarray(((where < x.min(axis=0)) | (where > x.max(axis=0))).any(axis=1))
 
-    def _points_said(self) -> str:
+    def _points_described(self) -> str:
         x = np.array(self.x)
         ranges = [f"{name} from {column.min():,.6g} to {column.max():,.6g}" for name, column in zip(self.inputs, x.T, strict=True)]
         return f"fitted to {self.n} points, {' and '.join(ranges)}"
@@ -117,7 +102,7 @@ def fit_surface(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    law: str = "chinchilla",
+    law: str | OwnLaw = "chinchilla",
     weights: ArrayLike | None = None,
     sigma: ArrayLike | None = None,
     loss: str = "log_huber",
@@ -131,20 +116,19 @@ def fit_surface(
     level: float = 0.90,
     seed: int = 0,
 ) -> SurfaceFit:
-    """Fit `law`, one of `analysis.SURFACES` such as 'chinchilla' (y = E + A N^-alpha + B D^-beta),
-    to X of shape (n, inputs) and y of shape (n,).
+    """Fits `law` to X of shape (n, inputs) and y of shape (n,).
 
-    The columns of X are the law's inputs in order (see `SURFACES[law].inputs`): N and D for model
-    and data, P and F for pre-training and fine-tuning images. The loss is Huber's on relative
-    errors; `delta`, unless given, is 1e-3 over N and D, as Hoffmann et al. 2022 (arXiv:2203.15556),
-    eq. 3, and that of `fit` over P and F. The other settings are those of `fit`. Intervals come
-    from `bootstrap` samples of the points, or of whole `cluster`s; bootstrap=0 gives profile
-    likelihood, or the jackknife over clusters.
+    `law` is one of `analysis.SURFACES`, such as 'chinchilla' (y = E + A N^-alpha + B D^-beta); or a
+    function f(X, a, b) of your own; or an `analysis.Law`. The columns of X are the law's inputs in
+    order (see `SURFACES[law].inputs`): N and D for model and data, P and F for pre-training and
+    fine-tuning images. The loss is Huber's on relative errors; `delta`, unless given, is 1e-3 over
+    N and D, as Hoffmann et al. 2022 (arXiv:2203.15556), eq. 3, and that of `fit` otherwise. The
+    other settings are those of `fit`. Intervals come from `bootstrap` samples of the points, or of
+    whole `cluster`s; bootstrap=0 gives profile likelihood, or the jackknife over clusters.
 
     Raises AnalysisError for points or settings that no law can be fitted to, saying which.
     """
-    chosen = find_law(law, SURFACES)
-    where = checked_inputs(chosen, X)
+    where = checked_inputs(find_law(law, SURFACES) if isinstance(law, str) else law, X)
     values = numbers("y", y)
     if values.shape != (len(where),):
         raise AnalysisError(f"X has {len(where)} rows and y has shape {values.shape}: give one y for each row.")
@@ -154,39 +138,47 @@ def fit_surface(
             f"y[{wrong[0]}] is {values[wrong[0]]:g} ({len(wrong)} of {len(values)} values are not finite): leave those points out before fitting."
         )
     check_size("y", values)
-    checked_level(level)
-    checked_samples(bootstrap, seed)
-    published = delta is None and loss == "log_huber" and chosen.inputs[:2] == ("N", "D")
-    kind = find_loss(loss, DELTA if published else delta)
-    checked_y_for(values, loss)
-    ends = checked_range(y_range, values)
-    mass = checked_weights(weights, len(values))
-    units = checked_sigma(sigma, values, logarithmic=kind.logarithmic)
-    labels = None if cluster is None else checked_clusters(cluster, len(where))
-    pinned = checked_pins(chosen, fixed or {})
-    problem = make_problem(chosen, where, values, mass, kind, pinned, checked_bounds(chosen, bounds or {}, y_range, pinned), units)
-    check_enough(problem)
-    begin = None if start is None else with_linear_solved(problem, checked_start(chosen, start, problem.free))
-    solution, spread = infer(problem, level=level, labels=labels, samples=bootstrap, seed=seed, start=begin)
-    return SurfaceFit(**fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends), drift=None)
+    settings = Settings(
+        weights=weights,
+        sigma=sigma,
+        loss=loss,
+        delta=delta,
+        fixed=fixed,
+        bounds=bounds,
+        y_range=y_range,
+        cluster=cluster,
+        bootstrap=bootstrap,
+        start=start,
+        level=level,
+        seed=seed,
+    )
+    _, fields = fitted(law, SURFACES, where, values, settings)
+    return SurfaceFit(**fields, extrapolation_error=None)
 
 
-def checked_inputs(law: Law, X: ArrayLike) -> Array:
-    """X as floats of shape (n, inputs), each finite and in the law's domain. Raises AnalysisError."""
+def checked_inputs(law: OwnLaw, X: ArrayLike) -> Array:
+    """X as floats of shape (n, inputs), each finite and in the law's domain. A function of the
+    caller's takes any number of columns, zero included. Raises AnalysisError.
+    """
     where = numbers("X", X)
-    names = law.inputs
+    name_of_law = law.name if isinstance(law, Law) else getattr(law, "__name__", "law")
+    names = law.inputs if isinstance(law, Law) else tuple(f"x{column + 1}" for column in range(where.shape[1] if where.ndim == 2 else 2))
+    zero_inputs = law.zero_inputs if isinstance(law, Law) else names
     if where.ndim != 2 or where.shape[1] != len(names):
-        raise AnalysisError(f"X has shape {where.shape}: the law '{law.name}' needs {len(names)} columns, {', '.join(names)}, one row per point.")
+        raise AnalysisError(f"X has shape {where.shape}: the law '{name_of_law}' needs {len(names)} columns, {', '.join(names)}, one row per point.")
     if not len(where):
         raise AnalysisError("X and y are empty: give at least one point.")
+    if len(names) < 2:
+        raise AnalysisError("X has one column: fit a curve with analysis.fit, or give X two columns or more.")
     check_size("X", where)
     for name, column in zip(names, where.T, strict=True):
-        may_be_zero = name in law.zero_inputs
+        may_be_zero = name in zero_inputs
         wrong = np.flatnonzero(~(np.isfinite(column) & ((column >= 0) if may_be_zero else (column > 0))))
         if len(wrong):
             need = "zero or above" if may_be_zero else "above zero"
-            raise AnalysisError(f"{name} of X[{wrong[0]}] is {column[wrong[0]]:g}: the law '{law.name}' needs it finite and {need}.")
-    if law.name == "data_constrained" and np.any(where[:, 2] > where[:, 1] * (1 + 1e-12)):
-        row = int(np.flatnonzero(where[:, 2] > where[:, 1] * (1 + 1e-12))[0])
-        raise AnalysisError(f"U of X[{row}] is above its D: U counts the unique samples among the D that were seen.")
+            raise AnalysisError(f"{name} of X[{wrong[0]}] is {column[wrong[0]]:g}: the law '{name_of_law}' needs it finite and {need}.")
+    if isinstance(law, Law):
+        for row in np.flatnonzero(law.above_limit(where, 1e-12))[:1]:
+            name, limit, reason = law.limited_inputs[0]
+            raise AnalysisError(f"{name} of X[{row}] is above its {limit}: {reason}.")
     return where

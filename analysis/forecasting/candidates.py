@@ -1,9 +1,8 @@
-"""The fits that `choose_law` averages: laws, how much later points count, and what is believed of a
-law before it meets the data.
+"""The candidates that `choose_law` averages: laws, weightings of later points, and weak priors.
 
-The beliefs are weak and their constants few. They were set on learning curves of other fields (see
-`benchmarks/fitting`), never on the points to predict: without them a law of four parameters on
-eight noisy points takes any shape beyond the last one.
+The priors (`Law.priors`, and one of the asymptote here) were set on learning curves of other fields
+(see `benchmarks/fitting`), never on the points to predict. Without them a law of four parameters
+fitted to eight noisy points takes any shape beyond the last one.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 
 from analysis.fitting.losses import Loss
 from analysis.fitting.problem import Problem
-from analysis.laws import Law, find_law
+from analysis.laws import Law
 
 Array = NDArray[np.float64]
 
 BINS = 64  # distinct x beyond which neighbours are merged: a curve of 5,000 noisy checkpoints holds no more shape than that
-FEWEST_EFFECTIVE = 7.0  # effective points that weights ~ x^2 have to leave
+FEWEST_EFFECTIVE = 7.0  # effective points below which weights ~ x^2 are not used
 
-POOL: Final[tuple[tuple[str, int], ...]] = (
+CANDIDATES: Final[tuple[tuple[str, int], ...]] = (
     *((law, k) for law in ("shifted_power", "weibull", "falling_broken_power") for k in (0, 1, 2)),
     ("levelling_power", 0),
     ("levelling_power", 1),
@@ -31,23 +30,8 @@ POOL: Final[tuple[tuple[str, int], ...]] = (
     ("power_no_floor", 2),
 )
 """(law, k): fitted on relative errors with weights ~ x^k."""
-RISING_POOL: Final[tuple[tuple[str, int], ...]] = tuple((law, k) for law in ("power", "shifted_power", "weibull", "mmf") for k in (0, 1, 2))
-"""For a y that rises without a known ceiling: laws without a floor cannot rise."""
-
-# centre and sd of each searched coordinate for x / largest x: logs of positive parameters
-BELIEFS: Final[dict[str, dict[str, tuple[float, float]]]] = {
-    "power": {"b": (np.log(0.5), 1.0)},
-    "power_no_floor": {"b": (np.log(0.3), 1.5)},
-    "shifted_power": {"b": (np.log(0.5), 1.0), "c": (np.log(0.03), 2.0)},
-    "levelling_power": {"b": (np.log(0.5), 1.0), "c": (0.0, 2.0)},
-    "weibull": {"b": (np.log(0.4), 0.8), "c": (-1.7, 3.0)},
-    "mmf": {"b": (np.log(0.8), 0.7), "c": (np.log(0.1), 2.0)},
-    "m4": {"b": (np.log(0.5), 1.0), "c": (np.log(0.1), 2.0), "a": (0.0, 1.0)},
-    "generalised_logistic": {"b": (0.0, 0.5), "c": (np.log(0.05), 2.0), "s": (np.log(0.7), 0.8)},
-    "exponential": {"c": (np.log(0.3), 1.0)},
-    "falling_broken_power": {"b": (np.log(0.4), 1.0), "g": (np.log(0.4), 1.0), "d": (np.log(0.15), 1.5), "f": (np.log(0.4), 0.5)},
-    "broken_power": {"b": (0.5, 0.5), "c1": (0.0, 0.6), "d1": (np.log(0.15), 1.5), "f1": (np.log(0.4), 0.5)},
-}
+RISING_CANDIDATES: Final[tuple[tuple[str, int], ...]] = tuple((law, k) for law in ("power", "shifted_power", "weibull", "mmf") for k in (0, 1, 2))
+"""For a y that rises towards an unknown ceiling; laws without an asymptote cannot do so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +94,8 @@ def curve_of(x: Array, y: Array, mass: Array, *, logarithmic: bool) -> Curve:
     )
 
 
-def member_weights(curve: Curve, k: int, ends: list[int]) -> Array:
-    """Weights ~ count x^k of the first ends[i] points, adding up to how many points they are worth:
+def candidate_weights(curve: Curve, k: int, ends: list[int]) -> Array:
+    """Weights ~ count x^k of the first ends[i] points, scaled to their effective number of points:
     shape (ends, n).
     """
     out = np.zeros((len(ends), len(curve.x)))
@@ -126,13 +110,13 @@ def effective(weights: Array) -> float:
     return float(weights.sum() ** 2 / np.sum(weights**2))
 
 
-def member_problem(law_name: str, curve: Curve, floor: tuple[float, float]) -> Problem:
-    """The law on this curve, with x in units of the largest; `floor` confines the level that y
-    tends to.
+def candidate_problem(law: Law, curve: Curve, asymptote: tuple[float, float]) -> Problem:
+    """The law on this curve, with x in units of the largest; `asymptote` is the range in which the
+    law may level off.
     """
-    law = find_law(law_name)
-    last = (float(curve.x[-1]),)
-    bounds = {law.asymptote: floor} if law.asymptote is not None else {}
+    last = (float(curve.x[-1]),) if law.centres_x else (1.0,)
+    middle = (float(np.exp(np.mean(np.log(curve.x)))),) if law.centres_x else (1.0,)
+    bounds = {law.asymptote: asymptote} if law.asymptote is not None else {}
     return Problem(
         law=law,
         x=curve.x,
@@ -141,25 +125,25 @@ def member_problem(law_name: str, curve: Curve, floor: tuple[float, float]) -> P
         loss=Loss(logarithmic=curve.logarithmic, robust=False),
         pinned={},
         bounds=bounds,
-        natural=(float(np.exp(np.mean(np.log(curve.x)))),),
+        natural=middle,
         scale=last,
     )
 
 
-def belief(law: Law, curve: Curve, ends: list[int], *, falling: bool) -> tuple[Array, Array]:
-    """Centre and precision of the coordinates at each origin, in units of the squared noise: shape
-    (ends, p) each.
+def prior_of(law: Law, curve: Curve, ends: list[int], *, falling: bool) -> tuple[Array, Array]:
+    """Centre and precision of the normal prior of the coordinates at each origin, in units of the
+    squared noise: shape (ends, p) each. A law without priors has precision zero.
     """
     centre, precision = np.zeros((len(ends), len(law.names))), np.zeros((len(ends), len(law.names)))
-    for name, (middle, sd) in BELIEFS.get(law.name, {}).items():
+    for name, (middle, sd) in law.priors.items():
         index = law.names.index(name)
         centre[:, index], precision[:, index] = middle, 1.0 / sd**2
     if law.asymptote is not None:
         index = law.names.index(law.asymptote)
         for row, end in enumerate(ends):
-            level = float(np.mean(curve.t[max(0, end - 3) : end]))
-            level = float(np.exp(level)) if curve.logarithmic else level
-            span = max(float(np.ptp(curve.y[:end])), 1e-6 * abs(level)) or 1.0
-            middle, sd = (0.4 * level, 0.4 * level) if falling and curve.logarithmic else (level + (-0.5 if falling else 0.5) * span, span)
+            last = float(np.mean(curve.t[max(0, end - 3) : end]))
+            last = float(np.exp(last)) if curve.logarithmic else last
+            span = max(float(np.ptp(curve.y[:end])), 1e-6 * abs(last)) or 1.0
+            middle, sd = (0.4 * last, 0.4 * last) if falling and curve.logarithmic else (last + (-0.5 if falling else 0.5) * span, span)
             centre[row, index], precision[row, index] = middle, 1.0 / sd**2
     return centre, precision * np.array([curve.noise_of(end) ** 2 for end in ends])[:, None]

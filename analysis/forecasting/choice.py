@@ -1,10 +1,11 @@
-"""What `choose_law` returns: the laws by how they extrapolated, the law chosen, and a forecast."""
+"""The result of `choose_law`: laws ranked by extrapolation error, the law chosen, and a forecast."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,26 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
-from analysis.fitting.extrapolation_error import Drift, width
-from analysis.fitting.inverse import Needed, needed_x
+from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, width
+from analysis.fitting.inverse import InversePrediction, inverse_prediction
 from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
-from analysis.laws import find_law
+from analysis.laws import Law, find_law
+from analysis.laws.own_function import restored, signature_of, stored_form
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 Array = NDArray[np.float64]
-FORMAT = 1
-# Variance of a forecast: how many squared disagreements among the laws, and squared wanders one
-# e-fold out. The disagreement carries much of what a single law's drift has to carry alone, so that
-# less of the wander is left.
+FORMAT = 2
+# Variance of a forecast: factors of the squared disagreement among the laws, and of the squared
+# extrapolation error one e-fold out. The disagreement covers much of what the extrapolation error
+# covers for a single law, so this factor is smaller than that of a single law.
 SPLIT, GROWTH = 2.0, 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """One fit of the average."""
+class Candidate:
+    """One candidate law of the average, with its weighting of the points."""
 
     law: str
     """Name of the law."""
@@ -57,27 +59,29 @@ class LawChoice:
     fit: Fit
     """That law, fitted to all points."""
     averaged: bool
-    """Whether `predict` forecasts by the average of the members; else by `fit`."""
+    """Whether `predict` forecasts by the average of the candidates; else by `fit`."""
     level: float
-    """Nominal coverage of all intervals."""
+    """Confidence level of all intervals."""
     laws: tuple[dict[str, Any], ...]
     """Rows of `table`."""
-    members: tuple[Member, ...]
-    """What the average is made of."""
+    candidates: tuple[Candidate, ...]
+    """The candidates of the average."""
     anchor: float
     """What is added to the average on the scale of the errors: the last residuals, in part."""
     noise_sd: float | None
     """Standard deviation of points about the average, on the scale of the errors; None where there
     are too few points to tell.
     """
-    drift: Drift
-    """How far such forecasts wandered from rolling origins in these points."""
+    extrapolation_error: ExtrapolationErrorModel
+    """Errors of such forecasts from rolling origins in these points."""
     mirror: float | None
     """If given, the laws are of mirror - y, which falls where y rises towards `mirror`."""
     x_min: float
     """Smallest x measured."""
     x_max: float
     """Largest x measured: beyond it a prediction is an extrapolation."""
+    own_laws: dict[str, Law] = field(default_factory=dict, compare=False, repr=False)
+    """Candidates of the caller's own, by name."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -100,8 +104,8 @@ class LawChoice:
         """The forecast at x, shape (m,) or a single number, with an interval for the mean or for
         one new run.
 
-        The interval holds the disagreement among the laws, the drift seen from rolling origins,
-        which grows with the distance, and for a new run the noise. Raises AnalysisError for an x
+        The interval holds the disagreement among the laws, the extrapolation error, which grows with
+        the distance, and for a new run the noise. Raises AnalysisError for an x
         that is not positive and finite.
         """
         if not self.averaged:
@@ -109,18 +113,18 @@ class LawChoice:
         checked_kind(kind)
         where = positive_x(x)
         with np.errstate(all="ignore"):
-            values = np.array([find_law(one.law).function(where, **one.params) for one in self.members])
+            values = np.array([self._law(one.law).function(where, **one.params) for one in self.candidates])
             if self.logarithmic:
                 values = np.log(np.maximum(values, 1e-300))
-            weights = np.array([one.weight for one in self.members])
+            weights = np.array([one.weight for one in self.candidates])
             middle = weights @ values
             split = weights @ (values - middle) ** 2
             far = np.maximum(np.maximum(np.log(where / self.x_max), np.log(self.x_min / where)), 0.0)
-            variance = SPLIT * split + GROWTH * self.drift.wander**2 * far**2 * (1.0 + far)
+            variance = SPLIT * split + GROWTH * self.extrapolation_error.per_efold**2 * far**2 * (1.0 + far)
             noise = np.nan if self.noise_sd is None else self.noise_sd
             # the leverage of a point is parameters / points on average, and so is the share of its
             # noise in a fitted mean
-            leverage = min(sum(one.weight * len(one.params) for one in self.members) / self.fit.n, 1.0)
+            leverage = min(sum(one.weight * len(one.params) for one in self.candidates) / self.fit.n, 1.0)
             variance = variance + noise**2 * (leverage + (kind == "new run"))
             half = width(self.level) * np.sqrt(variance)
             middle = middle + self.anchor
@@ -132,46 +136,68 @@ class LawChoice:
         outside = (where < self.x_min) | (where > self.x_max)
         return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=outside, level=self.level, kind=kind)
 
-    def inverse(self, y: float) -> Needed:
-        """The smallest x from which the forecast has reached y, with the x around it at which y
-        lies inside its interval.
-        """
+    def inverse(self, y: float) -> InversePrediction:
+        """The smallest x from which the forecast has reached y, with an interval."""
         reason = self.fit.reason_no_interval
-        return needed_x(y, self.predict, x=np.array(self.fit.x), y=np.array(self.fit.y), level=self.level, reason_no_interval=reason)
+        return inverse_prediction(y, self.predict, x=np.array(self.fit.x), y=np.array(self.fit.y), level=self.level, reason_no_interval=reason)
 
     def summary(self) -> str:
         """The table, the law chosen with its parameters, and what the forecast is."""
-        lines = [f"laws by how they predicted later points from earlier ones ({'relative' if self.logarithmic else 'absolute'} error):"]
+        lines = [f"laws by their error at later points from rolling origins ({'relative' if self.logarithmic else 'absolute'} error):"]
         for row in self.laws:
             error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g} +- {row['standard_error'] or 0.0:.2g}"
             chosen = "  <- chosen" if row["chosen"] else ""
             lines.append(f"  {row['law']:<22} {row['parameters']} parameters  {error:<20} {100.0 * row['weight']:.0f}% of the average{chosen}")
         lines.append(self.fit.summary())
         forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law {self.law} alone"
-        lines.append(f"forecasts are by {forecast}; {self.drift.sentence()}")
+        lines.append(f"forecasts are by {forecast}; {self.extrapolation_error.sentence()}")
         return "\n".join(lines)
 
+    def _law(self, name: str) -> Law:
+        return self.own_laws[name] if name in self.own_laws else find_law(name)
+
     def to_json(self) -> str:
-        """All fields as standard JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """All fields as standard JSON; of own laws the names and parameters, not the functions."""
+        fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         fields["fit"] = json.loads(self.fit.to_json())
-        fields["members"] = [dataclasses.asdict(one) for one in self.members]
-        fields["drift"] = dataclasses.asdict(self.drift)
+        fields["candidates"] = [dataclasses.asdict(one) for one in self.candidates]
+        fields["own_laws"] = {name: stored_form(law) for name, law in self.own_laws.items()}
+        fields["extrapolation_error"] = dataclasses.asdict(self.extrapolation_error)
         return json.dumps({"format": FORMAT, "kind": "choice", **fields}, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> LawChoice:
-        """The choice that `to_json` wrote. Raises AnalysisError if the text is no such thing."""
+    def from_json(cls, text: str, laws: Sequence[Law | Callable[..., Any]] = ()) -> LawChoice:
+        """The choice that `to_json` wrote. Candidates of your own have to be given again as `laws`,
+        functions or Laws. Raises AnalysisError if the text is not such a choice.
+        """
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
             raise AnalysisError(f"this text is not a choice of laws: it is not JSON ({error}); write one with to_json().") from None
-        names = {field.name for field in dataclasses.fields(cls)}
+        names = {one.name for one in dataclasses.fields(cls)}
+        if isinstance(fields, dict) and fields.get("format") == 1:
+            fields = _from_format_1(fields)
         known = isinstance(fields, dict) and fields.pop("format", None) == FORMAT and fields.pop("kind", None) == "choice"
         if not known or set(fields) != names:
             raise AnalysisError("this text is not a choice of laws of this version: write it again with to_json().")
-        fields["fit"] = Fit.from_json(json.dumps(fields["fit"]))
-        fields["members"] = tuple(Member(**one) for one in fields["members"])
+        given = {law.name if isinstance(law, Law) else signature_of(law).name: law for law in laws}
+        missing = [name for name in fields["own_laws"] if name not in given]
+        if missing:
+            raise AnalysisError(
+                f"this choice has your own law '{missing[0]}' among its candidates, and JSON does not hold its function: give it again, "
+                f"LawChoice.from_json(text, laws=[{', '.join(fields['own_laws'])}])."
+            )
+        fields["own_laws"] = {name: restored(given[name], stored) for name, stored in fields["own_laws"].items()}
+        fields["fit"] = Fit.from_json(json.dumps(fields["fit"]), given.get(fields["fit"].get("law")))
+        fields["candidates"] = tuple(Candidate(**one) for one in fields["candidates"])
         fields["laws"] = tuple(fields["laws"])
-        fields["drift"] = Drift(**fields["drift"])
+        fields["extrapolation_error"] = ExtrapolationErrorModel(**fields["extrapolation_error"])
         return cls(**fields)
+
+
+def _from_format_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as of format 2, which has other names for the candidates and the extrapolation error."""
+    error = fields.pop("drift", None) or {"wander": 0.0, "origins": 0, "miss": 0.0}
+    error = {"per_efold": error["wander"], "origins": error["origins"], "last_residual": error["miss"]}
+    candidates = fields.pop("members", [])
+    return fields | {"format": FORMAT, "candidates": candidates, "extrapolation_error": error, "own_laws": {}}

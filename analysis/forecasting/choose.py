@@ -1,8 +1,8 @@
-"""Choose a law by how well it extrapolates, and forecast by the average of those that do."""
+"""Chooses a law by its extrapolation error, and forecasts by a weighted average of candidate laws."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +10,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, finite
 from analysis.fitting.extrapolation_error import shrunk
-from analysis.fitting.fit import fit
+from analysis.fitting.fit import OwnLaw, fit
+from analysis.fitting.inputs import checked_clusters, checked_level, checked_points, checked_range, checked_sigma, checked_weights
 from analysis.fitting.inverse import falls
-from analysis.fitting.points import checked_clusters, checked_level, checked_points, checked_sigma, checked_weights
-from analysis.fitting.settings import checked_range
+from analysis.fitting.own_law import is_own, resolved
 from analysis.forecasting.averaging import Average, average, last_value_errors
-from analysis.forecasting.candidates import POOL, RISING_POOL, Curve, curve_of, effective
-from analysis.forecasting.choice import LawChoice, Member
-from analysis.laws import find_law
+from analysis.forecasting.candidates import CANDIDATES, RISING_CANDIDATES, Curve, curve_of, effective
+from analysis.forecasting.choice import Candidate, LawChoice
+from analysis.laws import LAWS, Law
 
 Array = NDArray[np.float64]
 
 WEIGHTINGS = (0, 1, 2)
+BASELINE = next(law.name for law in LAWS.values() if law.baseline)
+SIMPLEST = "power"  # stands where nothing could be predicted from earlier points, and among equals
 
 
 def choose_law(
     x: ArrayLike,
     y: ArrayLike,
     *,
-    candidates: Sequence[str] | None = None,
+    candidates: Sequence[str | OwnLaw] | None = None,
     weights: ArrayLike | None = None,
     sigma: ArrayLike | None = None,
     y_range: tuple[float | None, float | None] | None = None,
@@ -36,19 +38,20 @@ def choose_law(
     cluster: ArrayLike | None = None,
     level: float = 0.90,
 ) -> LawChoice:
-    """Compare laws on the points (x, y), each of shape (n,), by rolling origin: each is fitted to
-    the first part of the curve and judged on the rest, from up to six places, always beside
-    repeating the last value.
+    """Chooses a law for the points (x, y), each of shape (n,), by rolling-origin cross-validation:
+    each law is fitted to the first part of the curve and judged on the rest, from up to six
+    origins, always beside repeating the last value.
 
     The law chosen is the simplest whose errors exceed the best law's, origin by origin, by no more
     than one standard error (after Breiman et al. 1984, section 3.4.3). Forecasts are the average of
-    all laws, weighted by (mean squared error)^-2, with part of the last residuals added: on other
-    curves than these that was better than any one law; `average_laws=False` forecasts by the law
-    chosen alone. `candidates` are names in `analysis.LAWS`, by default those of
-    `analysis.forecasting.candidates`. Errors are relative if all y > 0. `y_range`, such as (0, 1)
-    for an accuracy, says where the metric ends: a y that rises towards a known end is forecast by
-    the gap that is left. `weights` and `sigma` are as for `fit`. `cluster` goes to the fit of the
-    law chosen, whose parameters then have intervals over clusters.
+    all candidates, weighted by (mean squared error)^-2, with part of the last residuals added: on
+    other curves than these that was better than any one law; `average_laws=False` forecasts by the
+    law chosen alone. `candidates` are names in `analysis.LAWS`, functions f(x, a, b) of your own or
+    `analysis.Law`s, by default the names in `analysis.forecasting.candidates`. Errors are relative
+    if all y > 0. `y_range`, such as (0, 1) for an accuracy, says where the metric ends: a y that
+    rises towards a known end is forecast by the gap that is left, unless a candidate is your own.
+    `weights` and `sigma` are as for `fit`. `cluster` goes to the fit of the law chosen, whose
+    parameters then have intervals over clusters.
 
     Raises AnalysisError for points that no law can be fitted to.
     """
@@ -66,67 +69,78 @@ def choose_law(
         )
     low, high = checked_range(y_range, curve_y)
     falling = falls(curve_x, curve_y)
-    mirror = high if not falling and np.isfinite(high) and np.all(curve_y < high) else None
+    pool, own = _candidates(candidates, curve_x, curve_y, curve_mass)
+    mirror = high if not falling and not own and np.isfinite(high) and np.all(curve_y < high) else None
     curve = curve_of(curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, logarithmic=positive or mirror is not None)
     down = falling or mirror is not None
-    floor = (max(low, 0.0) if curve.logarithmic else low, high) if mirror is None else (0.0, mirror - max(low, 0.0 if positive else low))
-    pool = _pool(candidates, down)
-    found = average(curve, pool, floor, falling=down)
-    # the gap to a ceiling has laws that no y rising from below has: those take part in the average,
-    # and cannot be the law of y
-    barred = {law for law, _ in found.members if mirror is not None and find_law(law).asymptote is None and law != "power_no_floor"}
-    rows, chosen = _rows(curve, found, most=len(np.unique(curve_x)) - 1, barred=barred)
+    asymptote = (max(low, 0.0) if curve.logarithmic else low, high) if mirror is None else (0.0, mirror - max(low, 0.0 if positive else low))
+    pool = pool or (CANDIDATES if down else RISING_CANDIDATES)
+    laws = LAWS | own
+    found = average(curve, pool, laws, asymptote, falling=down)
+    # the gap to a ceiling may follow a law that y itself cannot: it takes part in the average, and
+    # is not chosen as the law of y
+    barred = {law for law, _ in found.candidates if mirror is not None and laws[law].asymptote is None and laws[law].law_of_y is None}
+    rows, chosen = _rows(curve, found, laws, most=len(np.unique(curve_x)) - 1, barred=barred)
     weighting = _weighting(found, chosen)
     settings: dict[str, Any] = {"loss": "log_huber" if positive else "huber", "level": level, "cluster": cluster, "sigma": sigma}
     counted = (mass > 0) * (points_x / points_x.max()) ** weighting * (1.0 if weights is None else checked_weights(weights, len(points_x)))
-    if mirror is not None and chosen == "power_no_floor":  # of the gap: a power law of y that ends where the metric does
-        fitted = fit(points_x, points_y, law="power", fixed={"E": mirror}, weights=counted, y_range=y_range, **settings)
+    law_of_y = laws[chosen].law_of_y
+    if mirror is not None and law_of_y is not None:  # the law of the gap, written as the law of y with its asymptote at the ceiling
+        fitted = fit(points_x, points_y, law=law_of_y[0], fixed={law_of_y[1]: mirror}, weights=counted, y_range=y_range, **settings)
     else:
-        fitted = fit(points_x, points_y, law=chosen, weights=counted, y_range=y_range, **settings)
+        fitted = fit(points_x, points_y, law=own.get(chosen, chosen), weights=counted, y_range=y_range, **settings)
     return LawChoice(
         law=fitted.law,
         fit=fitted,
         averaged=average_laws,
         level=level,
         laws=rows,
-        members=tuple(
-            Member(law=law, weighting=k, weight=float(weight), params=params)
-            for (law, k), weight, params in zip(found.members, found.weights, found.params, strict=True)
+        candidates=tuple(
+            Candidate(law=law, weighting=k, weight=float(weight), params=params)
+            for (law, k), weight, params in zip(found.candidates, found.weights, found.params, strict=True)
         ),
         anchor=found.anchor,
-        noise_sd=_noise_sd(curve, curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, found),
-        drift=shrunk(found.wander, len(found.ends), 1.0 if curve.logarithmic else float(np.ptp(curve.y))),
+        noise_sd=_noise_sd(curve, laws, curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, found),
+        extrapolation_error=shrunk(found.squared_error, len(found.ends), 1.0 if curve.logarithmic else float(np.ptp(curve.y))),
         mirror=mirror,
         x_min=float(curve_x.min()),
         x_max=float(curve_x.max()),
+        own_laws={name: law for name, law in own.items() if name in {one for one, _ in found.candidates}},
     )
 
 
-def _pool(candidates: Sequence[str] | None, down: bool) -> tuple[tuple[str, int], ...]:
+def _candidates(candidates: Sequence[str | OwnLaw] | None, x: Array, y: Array, mass: Array) -> tuple[tuple[tuple[str, int], ...], dict[str, Law]]:
+    """(law, k) of the candidates given, empty where none are; and those of the caller's own by name.
+    Raises AnalysisError.
+    """
     if candidates is None:
-        return POOL if down else RISING_POOL
+        return (), {}
     if isinstance(candidates, str) or not isinstance(candidates, Sequence) or not len(candidates):
         raise AnalysisError(f"candidates is {candidates!r}: give a list of names of laws, such as ['power', 'shifted_power'].")
-    names = dict.fromkeys(find_law(name).name for name in candidates)
-    names.pop("last_value", None)  # it is always there
+    laws = [resolved(law, LAWS, x, y, mass) for law in candidates]
+    own = {law.name: law for law in laws if is_own(law, LAWS)}
+    for name in own:
+        if name in LAWS or sum(law.name == name for law in laws) > 1:
+            raise AnalysisError(f"two candidates are named '{name}' (built-in laws included): rename your own.")
+    names = [name for name in dict.fromkeys(law.name for law in laws) if not (own | LAWS)[name].baseline]  # the baseline is always there
     if not names:
         raise AnalysisError("candidates names no law but last_value, which every law is compared with: name another.")
-    return tuple((name, k) for name in names for k in WEIGHTINGS)
+    return tuple((name, k) for name in names for k in WEIGHTINGS), own
 
 
-def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple[tuple[dict[str, Any], ...], str]:
+def _rows(curve: Curve, found: Average, laws: Mapping[str, Law], *, most: int, barred: set[str]) -> tuple[tuple[dict[str, Any], ...], str]:
     """One row per law, best first, and the name of the law chosen, which has at most `most`
     parameters.
     """
     by_law: dict[str, Array] = {}
     share: dict[str, float] = {}
-    for (law, _), errors, weight in zip(found.members, found.errors, found.weights, strict=True):
+    for (law, _), errors, weight in zip(found.candidates, found.errors, found.weights, strict=True):
         share[law] = share.get(law, 0.0) + float(weight)
         if law not in by_law or found.origin_weights @ errors < found.origin_weights @ by_law[law]:
             by_law[law] = errors
-    by_law["last_value"] = last_value_errors(curve, found.ends)
+    by_law[BASELINE] = last_value_errors(curve, found.ends)
     if not found.ends:  # nothing could be predicted from earlier points: the plain power law stands, whether it is averaged or not
-        by_law.setdefault("power", np.empty(0))
+        by_law.setdefault(SIMPLEST, np.empty(0))
         most += 1
     best = min((law for law in by_law), key=lambda law: float(found.origin_weights @ by_law[law]) if found.ends else 0.0)
     rows: list[dict[str, Any]] = []
@@ -139,19 +153,19 @@ def _rows(curve: Curve, found: Average, *, most: int, barred: set[str]) -> tuple
         rows.append(
             {
                 "law": law,
-                "parameters": len(find_law(law).names),
+                "parameters": len(laws[law].names),
                 "rolling_error": finite(mean),
                 "standard_error": finite(mean * error),
                 "weight": share.get(law, 0.0),
                 "chosen": False,
             }
         )
-    rows.sort(key=lambda row: (row["rolling_error"] if found.ends else row["parameters"], row["law"] == "last_value"))
+    rows.sort(key=lambda row: (row["rolling_error"] if found.ends else row["parameters"], row["law"] == BASELINE))
     enough = [row for row in rows if row["parameters"] <= most and row["law"] not in barred]
     # without an origin nothing was predicted, and the simplest law that is not trivial stands
-    trivial = {"last_value"} if not found.ends and len(enough) > 1 else set()
+    trivial = {BASELINE} if not found.ends and len(enough) > 1 else set()
     close = [row for row in enough if row["law"] in near and row["law"] not in trivial] or enough[:1]
-    chosen = min(close, key=lambda row: (row["parameters"], row["rolling_error"] or 0.0, row["law"] != "power"))
+    chosen = min(close, key=lambda row: (row["parameters"], row["rolling_error"] or 0.0, row["law"] != SIMPLEST))
     chosen["chosen"] = True
     return tuple(rows), str(chosen["law"])
 
@@ -173,16 +187,16 @@ def _behind(errors: Array, best: Array) -> tuple[float, float]:
 
 def _weighting(found: Average, law: str) -> int:
     """The k under which this law did best."""
-    own = [(float(weight), k) for (name, k), weight in zip(found.members, found.weights, strict=True) if name == law]
+    own = [(float(weight), k) for (name, k), weight in zip(found.candidates, found.weights, strict=True) if name == law]
     return max(own)[1] if own else 0
 
 
-def _noise_sd(curve: Curve, x: Array, y: Array, mass: Array, found: Average) -> float | None:
+def _noise_sd(curve: Curve, laws: Mapping[str, Law], x: Array, y: Array, mass: Array, found: Average) -> float | None:
     """Spread of the points about the average, later points counting more, for it is the last ones
     whose noise goes on.
     """
     with np.errstate(all="ignore"):
-        values = np.array([find_law(law).function(x, **params) for (law, _), params in zip(found.members, found.params, strict=True)])
+        values = np.array([laws[law].function(x, **params) for (law, _), params in zip(found.candidates, found.params, strict=True)])
         if curve.logarithmic:
             values = np.log(np.maximum(values, 1e-300))
     residual = (np.log(y) if curve.logarithmic else y) - found.weights @ values

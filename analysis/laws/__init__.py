@@ -44,23 +44,7 @@ SURFACES: Final[dict[str, Law]] = {
 
 __all__ = ["LAWS", "SURFACES", "Law", "Parameter", "find_law"]
 
-ALIASES: Final = {
-    "m1": "power_no_floor",
-    "m2": "power",
-    "m3": "levelling_power",
-    "pow3": "power",
-    "pow4": "shifted_power",
-    "bnsl": "broken_power",
-    "bnsl1": "broken_power",
-    "bnsl2": "broken_power_2",
-    "bnsl3": "broken_power_3",
-    "pow2": "power_no_floor",
-    "log2": "logarithmic",
-    "exp3": "exponential",
-    "mmf4": "mmf",
-    "wbl4": "weibull",
-    "glogistic": "generalised_logistic",
-}
+ALIASES: Final = {alias: law.name for law in (LAWS | SURFACES).values() for alias in law.aliases}
 """Names in the literature."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.laws.law import Array, Law, Parameter, exponent, linear, positive, real
+from analysis.laws.law import EXPONENT_GRID, Array, Law, Parameter, exponent, linear, positive, real
 
 CABALLERO = "Caballero et al. 2022, arXiv:2210.14891, eq. 1"
 LINES = 48  # candidates that are handed on, half from either side of the points
@@ -137,7 +137,10 @@ def _broken(bends: int) -> Law:
         function=broken_power,
         gradient=broken_power_gradient,
         rescale=_rescale,
+        asymptote="E",
         starts=_starts(bends),
+        aliases=("bnsl", "bnsl1") if bends == 1 else (f"bnsl{bends}",),
+        priors={"b": (0.5, 0.5), "c1": (0.0, 0.6), "d1": (np.log(0.15), 1.5), "f1": (np.log(0.4), 0.5)} if bends == 1 else {},
         interchangeable=tuple((f"d{k}", f"c{k}", f"f{k}") for k in range(1, bends + 1)) if bends > 1 else (),
     )
 
@@ -152,12 +155,14 @@ FALLING_BROKEN_POWER = Law(
         linear("E"),
         linear("A", "of y x^b"),
         exponent("b"),
-        exponent("g"),
+        positive("g", "none", EXPONENT_GRID, 1e-3, 10.0),
         positive("d", "of x", (), 1e-6, 1e6),
         positive("f", "of ln x", (), 1e-3, 30.0),
     ),
     function=falling_broken_power,
     gradient=falling_broken_power_gradient,
     rescale=_rescale_falling,
+    asymptote="E",
     starts=_starts_falling,
+    priors={"b": (np.log(0.4), 1.0), "g": (np.log(0.4), 1.0), "d": (np.log(0.15), 1.5), "f": (np.log(0.4), 0.5)},
 )

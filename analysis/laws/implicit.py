@@ -68,4 +68,6 @@ M4 = Law(
     function=m4,
     gradient=m4_gradient,
     rescale=_rescale,
+    asymptote="E",
+    priors={"b": (np.log(0.5), 1.0), "c": (np.log(0.1), 2.0), "a": (0.0, 1.0)},
 )

@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 
-from analysis.laws.law import Array, Law, Parameter, exponent, linear, positive
+from analysis.laws.law import EXPONENT_GRID, Array, Law, Parameter, linear, positive
 
 SURFACE_EXPONENTS = (0.05, 0.2, 0.5, 1.2)
+DELTA = 1e-3  # Hoffmann et al. 2022, arXiv:2203.15556, eq. 3
 
 
 def chinchilla(X: Array, E: Array, A: Array, alpha: Array, B: Array, beta: Array) -> Array:
@@ -91,7 +92,7 @@ def _rescale_skaling(params: dict[str, Array], factors: tuple[float, ...]) -> di
 
 def surface_exponent(name: str) -> Parameter:
     """An exponent of a surface: a coarser grid, for there are two of them."""
-    return exponent(name, SURFACE_EXPONENTS)
+    return positive(name, "none", SURFACE_EXPONENTS, 1e-3, 10.0)
 
 
 CHINCHILLA = Law(
@@ -102,17 +103,23 @@ CHINCHILLA = Law(
     function=chinchilla,
     gradient=chinchilla_gradient,
     rescale=_rescale_chinchilla,
+    asymptote="E",
     inputs=("N", "D"),
+    delta=DELTA,
+    compute_exponents=("alpha", "beta"),
 )
 SHARED_EXPONENT = Law(
     name="shared_exponent",
     formula="y = E + A N^-alpha + B D^-alpha",
     source="chinchilla with one exponent; Muennighoff et al. 2023, arXiv:2305.16264",
-    parameters=(linear("E"), linear("A", "of y N^alpha"), linear("B", "of y D^alpha"), exponent("alpha")),
+    parameters=(linear("E"), linear("A", "of y N^alpha"), linear("B", "of y D^alpha"), positive("alpha", "none", EXPONENT_GRID, 1e-3, 10.0)),
     function=shared_exponent,
     gradient=shared_exponent_gradient,
     rescale=_rescale_chinchilla,
+    asymptote="E",
     inputs=("N", "D"),
+    delta=DELTA,
+    compute_exponents=("alpha", "alpha"),
 )
 SKALING = Law(
     name="skaling",
@@ -129,6 +136,9 @@ SKALING = Law(
     function=skaling,
     gradient=skaling_gradient,
     rescale=_rescale_skaling,
+    asymptote="E",
     inputs=("N", "D"),
     starts=_skaling_starts,
+    delta=DELTA,
+    compute_exponents=("alpha", "beta"),
 )

@@ -88,16 +88,21 @@ POWER = Law(
     function=power,
     gradient=power_gradient,
     rescale=_rescale,
+    asymptote="E",
+    aliases=("m2", "pow3"),
+    priors={"b": (np.log(0.5), 1.0)},
 )
 POWER_NO_FLOOR = Law(
     name="power_no_floor",
     formula="y = A x^-b",
     source=f"M1 of {ALABDULMOHSIN}",
-    parameters=(linear("A", "of y x^b"), exponent("b")),
+    parameters=(linear("A", "of y x^b"), exponent("b", at_lower="y does not move towards its floor as x grows, as this law must")),
     function=power_no_floor,
     gradient=power_no_floor_gradient,
     rescale=_rescale,
-    asymptote=None,
+    aliases=("m1", "pow2"),
+    priors={"b": (np.log(0.3), 1.5)},
+    law_of_y=("power", "E"),
 )
 SHIFTED_POWER = Law(
     name="shifted_power",
@@ -107,6 +112,9 @@ SHIFTED_POWER = Law(
     function=shifted_power,
     gradient=shifted_power_gradient,
     rescale=_rescale,
+    asymptote="E",
+    aliases=("pow4",),
+    priors={"b": (np.log(0.5), 1.0), "c": (np.log(0.03), 2.0)},
 )
 LEVELLING_POWER = Law(
     name="levelling_power",
@@ -116,5 +124,6 @@ LEVELLING_POWER = Law(
     function=levelling_power,
     gradient=levelling_power_gradient,
     rescale=_rescale,
-    asymptote=None,
+    aliases=("m3",),
+    priors={"b": (np.log(0.5), 1.0), "c": (0.0, 2.0)},
 )

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from analysis.laws.law import Array, Law, linear, positive
-from analysis.laws.model_and_data import surface_exponent
+from analysis.laws.model_and_data import DELTA, surface_exponent
 
 
 def data_constrained(X: Array, E: Array, A: Array, alpha: Array, B: Array, beta: Array, R: Array) -> Array:
@@ -63,7 +63,10 @@ DATA_CONSTRAINED = Law(
     function=data_constrained,
     gradient=data_constrained_gradient,
     rescale=_rescale,
+    asymptote="E",
     inputs=("N", "D", "U"),
     shared_scale=((1, 2),),
     starts=_starts,
+    delta=DELTA,
+    limited_inputs=(("U", "D", "U counts the unique samples among the D that were seen"),),
 )

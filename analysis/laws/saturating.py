@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.law import Array, Law, linear, positive
+from analysis.laws.law import STEP, STRAIGHT, Array, Law, linear, positive
 
 SHAPE_GRID = (0.25, 0.5, 1.0, 2.0)
 PLACE_GRID = (0.01, 0.1, 0.5, 2.0, 10.0, 100.0)
@@ -134,6 +134,9 @@ EXPONENTIAL = Law(
     function=exponential,
     gradient=exponential_gradient,
     rescale=_rescale,
+    asymptote="E",
+    aliases=("exp3",),
+    priors={"c": (np.log(0.3), 1.0)},
 )
 LOGARITHMIC = Law(
     name="logarithmic",
@@ -143,25 +146,31 @@ LOGARITHMIC = Law(
     function=logarithmic,
     gradient=logarithmic_gradient,
     rescale=_rescale_logarithmic,
-    asymptote=None,
+    aliases=("log2",),
 )
 MMF = Law(
     name="mmf",
     formula="y = E + A / (1 + (x / c)^b)",
     source=f"Morgan, Mercer and Flodin 1975; MMF4 of {VIERING}",
-    parameters=(linear("E"), linear("A"), PLACE, positive("b", "none", SHAPE_GRID, 1e-2, 20.0)),
+    parameters=(linear("E"), linear("A"), PLACE, positive("b", "none", SHAPE_GRID, 1e-2, 20.0, at_lower=STRAIGHT, at_upper=STEP)),
     function=mmf,
     gradient=mmf_gradient,
     rescale=_rescale,
+    asymptote="E",
+    aliases=("mmf4",),
+    priors={"b": (np.log(0.8), 0.7), "c": (np.log(0.1), 2.0)},
 )
 WEIBULL = Law(
     name="weibull",
     formula="y = E + A exp(-(x / c)^b)",
     source=f"WBL4 of {VIERING}",
-    parameters=(linear("E"), linear("A"), PLACE, positive("b", "none", SHAPE_GRID, 1e-2, 20.0)),
+    parameters=(linear("E"), linear("A"), PLACE, positive("b", "none", SHAPE_GRID, 1e-2, 20.0, at_lower=STRAIGHT, at_upper=STEP)),
     function=weibull,
     gradient=weibull_gradient,
     rescale=_rescale,
+    asymptote="E",
+    aliases=("wbl4",),
+    priors={"b": (np.log(0.4), 0.8), "c": (-1.7, 3.0)},
 )
 GENERALISED_LOGISTIC = Law(
     name="generalised_logistic",
@@ -171,12 +180,15 @@ GENERALISED_LOGISTIC = Law(
         linear("E"),
         linear("A"),
         PLACE,
-        positive("b", "none", (0.5, 1.0, 2.0, 4.0), 1e-2, 20.0),
+        positive("b", "none", (0.5, 1.0, 2.0, 4.0), 1e-2, 20.0, at_lower=STRAIGHT, at_upper=STEP),
         positive("s", "none", (0.1, 0.3, 1.0, 3.0), 1e-3, 50.0),
     ),
     function=generalised_logistic,
     gradient=generalised_logistic_gradient,
     rescale=_rescale,
+    asymptote="E",
+    aliases=("glogistic",),
+    priors={"b": (0.0, 0.5), "c": (np.log(0.05), 2.0), "s": (np.log(0.7), 0.8)},
 )
 LAST_VALUE = Law(
     name="last_value",
@@ -186,4 +198,6 @@ LAST_VALUE = Law(
     function=last_value,
     gradient=last_value_gradient,
     rescale=_same,
+    asymptote="E",
+    baseline=True,
 )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level, numbers
+from analysis.fitting.inputs import checked_level, numbers
 from analysis.formatting import format_setting, p_value
 
 Array = NDArray[np.float64]

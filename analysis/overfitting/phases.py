@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.correlation.estimates import pearson
 from analysis.correlation.intervals import correlation_interval
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import p_value, percent, with_interval
 from analysis.overfitting.series import labels_of, setting_labels
 from analysis.overfitting.split import FALLING, OVERFITTING, OverfittingSplit

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.overfitting.series import labels_of, seeds_are_series, series_columns
 from analysis.runs.table import numeric_column, require_columns
 from analysis.student import t_quantile

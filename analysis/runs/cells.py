@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.runs.outcomes import outcome_of
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.student import t_quantile
 from analysis.runs.table import numeric_column, require_columns
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.significance.noncentral import noncentrality
 from analysis.significance.paired_effects import PairedEffects
 from analysis.significance.standardised import small_sample_factor

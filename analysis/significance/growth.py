@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import p_value, percent
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.significance.growth_cells import KEYS, MeanCells, SeedCells, chosen_stage, mean_cells, seed_cells

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting, p_value, percent
 from analysis.significance.component_levels import ComponentLevels
 from analysis.significance.paired_effects import PairedEffects

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting
 from analysis.runs.groups import SHARED, connected
 from analysis.runs.matching import SETTINGS, check_value_exists, match_runs, why_none

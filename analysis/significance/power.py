@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.significance.noncentral import noncentral_t_below
 from analysis.student import t_quantile
 

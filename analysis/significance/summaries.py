@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting
 from analysis.runs.matching import SETTINGS, match_columns
 from analysis.runs.outcomes import outcome_of, title_of

@@ -127,6 +127,6 @@ def training_curves(options: Options) -> list[Curve]:
     return found if not options.quick else found[:1]
 
 
-def without_drift(fitted: Any) -> Any:
-    """The same fit, whose predictions take the law for true: the delta method alone."""
-    return dataclasses.replace(fitted, drift=None)
+def delta_method_only(fitted: Any) -> Any:
+    """The same fit without extrapolation error: predictions by the delta method alone."""
+    return dataclasses.replace(fitted, extrapolation_error=None)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis import AnalysisError, fit
-from benchmarks.fitting.curves import CHOICE, Curve, choice_of, language_curves, lcdb_curves, training_curves, without_drift
+from benchmarks.fitting.curves import CHOICE, Curve, choice_of, language_curves, lcdb_curves, training_curves, delta_method_only
 from benchmarks.fitting.tables import MissingData, Options, show, verdict
 
 LEVEL = 0.90
@@ -23,10 +23,10 @@ def _bands(curve: Curve) -> dict[str, Any]:
     if choose is not None:
         choice = choose(curve.x, curve.y)
         found[CHOICE] = choice.predict(curve.later_x, kind="new run")
-        found["delta method, chosen law"] = without_drift(choice.fit).predict(curve.later_x, kind="new run")
+        found["delta method, chosen law"] = delta_method_only(choice.fit).predict(curve.later_x, kind="new run")
     power = fit(curve.x, curve.y, level=LEVEL)
     found["fit, power law"] = power.predict(curve.later_x, kind="new run")
-    found["delta method, power law"] = without_drift(power).predict(curve.later_x, kind="new run")
+    found["delta method, power law"] = delta_method_only(power).predict(curve.later_x, kind="new run")
     return found
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import AnalysisError, LawChoice, choose_law
+from analysis import LAWS, AnalysisError, LawChoice, choose_law
 from analysis.forecasting.averaging import average, last_value_errors
-from analysis.forecasting.candidates import BINS, POOL, curve_of, effective, member_weights
+from analysis.forecasting.candidates import BINS, CANDIDATES, candidate_weights, curve_of, effective
 
 X = np.geomspace(1e3, 1e5, 14)
 
@@ -71,8 +71,8 @@ def test_an_origin_never_sees_what_comes_after_it() -> None:
     changed[12:] *= 3.0
     one, other = (curve_of(X, values, np.ones(14), logarithmic=True) for values in (y, changed))
     ends = [5, 8]
-    assert (member_weights(one, 1, ends)[0, 5:] == 0).all()
-    found = [average(curve, POOL[:1], (0.0, math.inf), falling=True) for curve in (one, other)]
+    assert (candidate_weights(one, 1, ends)[0, 5:] == 0).all()
+    found = [average(curve, CANDIDATES[:1], LAWS, (0.0, math.inf), falling=True) for curve in (one, other)]
     # the fits up to an origin are the same, so errors differ by the changed points alone
     assert found[0].ends == found[1].ends
     first = found[0].ends[0]

@@ -13,9 +13,9 @@ X = np.geomspace(100.0, 1e5, 16)
 def test_a_curve_that_bends_away_from_its_law_gets_wider_extrapolations_than_one_that_does_not() -> None:
     straight = fit(X, 0.1 + 3.0 * X**-0.4)
     bent = fit(X, 0.1 + 3.0 * X**-0.4 * (1.0 + (X / 5e3) ** 2.0) ** -0.4)
-    assert straight.drift is not None
-    assert bent.drift is not None
-    assert bent.drift.wander > 1.3 * straight.drift.wander
+    assert straight.extrapolation_error is not None
+    assert bent.extrapolation_error is not None
+    assert bent.extrapolation_error.per_efold > 1.3 * straight.extrapolation_error.per_efold
     ahead = bent.predict(4e5)
     truth = 0.1 + 3.0 * 4e5**-0.4 * (1.0 + (4e5 / 5e3) ** 2.0) ** -0.4
     assert ahead.low[0] < truth < ahead.high[0]
@@ -23,8 +23,8 @@ def test_a_curve_that_bends_away_from_its_law_gets_wider_extrapolations_than_one
 
 def test_extrapolations_widen_with_distance_to_either_side_and_the_measured_range_is_untouched() -> None:
     result = fit(X, (0.1 + 3.0 * X**-0.4) * np.exp(0.01 * np.random.default_rng(0).standard_normal(16)))
-    assert result.drift is not None
-    half = result.drift.half_width(np.array([25.0, 50.0, 100.0, 1e4, 1e5, 2e5, 8e5]), 100.0, 1e5, 0.9)
+    assert result.extrapolation_error is not None
+    half = result.extrapolation_error.half_width(np.array([25.0, 50.0, 100.0, 1e4, 1e5, 2e5, 8e5]), 100.0, 1e5, 0.9)
     assert half[0] > half[1] > 0
     assert half[2:5] == pytest.approx(0.0)
     assert 0 < half[5] < half[6]
@@ -34,19 +34,19 @@ def test_extrapolations_widen_with_distance_to_either_side_and_the_measured_rang
 
 
 def test_one_origin_is_worth_a_third_beside_what_other_curves_did() -> None:
-    assert shrunk(math.nan, 0, 1.0).wander == pytest.approx(TYPICAL)
-    assert shrunk(0.0, 1, 1.0).wander == pytest.approx(TYPICAL * math.sqrt(2.0 / 3.0))
-    assert shrunk(1.0, 1000, 1.0).wander == pytest.approx(1.0, rel=0.01)
-    assert "other curves strayed" in shrunk(math.nan, 0, 1.0).sentence()
+    assert shrunk(math.nan, 0, 1.0).per_efold == pytest.approx(TYPICAL)
+    assert shrunk(0.0, 1, 1.0).per_efold == pytest.approx(TYPICAL * math.sqrt(2.0 / 3.0))
+    assert shrunk(1.0, 1000, 1.0).per_efold == pytest.approx(1.0, rel=0.01)
+    assert "a prior from other curves" in shrunk(math.nan, 0, 1.0).sentence()
     assert width(0.95) > width(0.9) > width(0.5)
 
 
-def test_absolute_errors_drift_in_the_unit_of_y() -> None:
+def test_absolute_extrapolation_errors_are_in_the_unit_of_y() -> None:
     small = fit(X, 3.0 * X**-0.4, loss="squared")
     large = fit(X, 3e3 * X**-0.4, loss="squared")
-    assert small.drift is not None
-    assert large.drift is not None
-    assert large.drift.wander == pytest.approx(1e3 * small.drift.wander, rel=1e-3)
+    assert small.extrapolation_error is not None
+    assert large.extrapolation_error is not None
+    assert large.extrapolation_error.per_efold == pytest.approx(1e3 * small.extrapolation_error.per_efold, rel=1e-3)
 
 
 def test_fits_to_many_first_parts_are_those_of_one_at_a_time() -> None:

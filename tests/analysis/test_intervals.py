@@ -143,7 +143,7 @@ def test_clusters_give_no_parameter_interval_where_the_exponent_is_lost_but_keep
     x = np.tile(SIZES, 5)
     result = fit(x, 0.5 + 0.01 * random.standard_normal(30), loss="squared", cluster=np.repeat(np.arange(5), 6))
     assert result.status == "not identified"
-    assert "on the edge of its range, in 1 of the 5 fits that leave one cluster out" in result.status_detail
+    assert "on the edge of its range in 1 of the 5 fits that leave one cluster out" in result.status_detail
     assert result.intervals["b"] is None
     assert np.isfinite(result.predict(1000.0).low).all()
 

@@ -84,7 +84,7 @@ def test_every_law_is_tested() -> None:
 
 @pytest.mark.parametrize(("law", "where", "params"), EVERY, ids=IDS + SURFACE_IDS)
 def test_gradients_equal_finite_differences(law: Law, where: np.ndarray, params: dict[str, float]) -> None:
-    gradient = law.gradient(where, **{name: np.array([[value]]) for name, value in params.items()})[0]
+    gradient = law.derivatives(where, **{name: np.array([[value]]) for name, value in params.items()})[0]
     assert gradient.shape == (len(where), len(law.names))
     for index, (name, value) in enumerate(params.items()):
         step = 1e-5 * (abs(value) + 1e-3)

@@ -1,18 +1,25 @@
-"""What is checked before a law is fitted: the points, the clusters and the level, each refused in a
-sentence.
+"""Checks everything that a caller gives to a fit: points, weights, clusters, pins, bounds, starts.
+
+Each check raises AnalysisError with a sentence that says where, what, and what to do next.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, nearest_name
+from analysis.laws.law import Law
+
+Array = NDArray[np.float64]
 
 LARGEST = {"x": 1e30, "X": 1e30, "y": 1e100}  # x to the power 10 then still is a double
 
 
-def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """x and y as float arrays of one shape (n,), all finite and x above zero. Raises AnalysisError."""
     arrays = numbers("x", x), numbers("y", y)
     for name, array in zip("xy", arrays, strict=True):
@@ -43,7 +50,7 @@ def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDA
     return arrays
 
 
-def check_size(name: str, array: NDArray[np.float64]) -> None:
+def check_size(name: str, array: Array) -> None:
     """Raises AnalysisError for numbers whose powers leave double precision."""
     most = LARGEST[name[0]]
     size = np.abs(array)
@@ -70,7 +77,7 @@ def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
     return np.asarray(pd.factorize(labels)[0], dtype=np.int64)
 
 
-def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
+def checked_weights(weights: ArrayLike | None, n: int) -> Array:
     """One weight per point with mean 1 over those above zero, shape (n,). Raises AnalysisError."""
     if weights is None:
         return np.ones(n)
@@ -81,7 +88,7 @@ def checked_weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
     return np.asarray(array / np.mean(array[array > 0]))
 
 
-def checked_sigma(sigma: ArrayLike | None, y: NDArray[np.float64], *, logarithmic: bool) -> NDArray[np.float64] | float:
+def checked_sigma(sigma: ArrayLike | None, y: Array, *, logarithmic: bool) -> Array | float:
     """What the residual of each point is measured in, shape (n,), from standard errors of y; 1 for
     a typical point. Raises AnalysisError.
     """
@@ -97,7 +104,7 @@ def checked_sigma(sigma: ArrayLike | None, y: NDArray[np.float64], *, logarithmi
     return np.asarray(np.sqrt(np.mean(inverse**2)) / inverse)
 
 
-def _one_each(name: str, values: ArrayLike, n: int, *, lowest: float, need: str) -> NDArray[np.float64]:
+def _one_each(name: str, values: ArrayLike, n: int, *, lowest: float, need: str) -> Array:
     array = numbers(name, values)
     if array.shape != (n,):
         raise AnalysisError(f"{name} has shape {array.shape} for {n} points: give one value per point.")
@@ -107,7 +114,7 @@ def _one_each(name: str, values: ArrayLike, n: int, *, lowest: float, need: str)
     return array
 
 
-def checked_y_for(y: NDArray[np.float64], loss: str) -> None:
+def checked_y_for(y: Array, loss: str) -> None:
     """Raises AnalysisError where a logarithmic loss meets a y that has no logarithm."""
     wrong = np.flatnonzero(y <= 0)
     if loss.startswith("log") and len(wrong):
@@ -134,7 +141,7 @@ def checked_level(level: float) -> None:
         raise AnalysisError(f"level is {said}: give the coverage of the intervals as a share, such as 0.90.")
 
 
-def numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def numbers(name: str, values: ArrayLike) -> Array:
     """Values as floats. Raises AnalysisError for what is no real number: text, dates, complex or
     masked values.
     """
@@ -147,3 +154,115 @@ def numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise AnalysisError(f"{name} holds something that is not a number: give numbers alone.") from None
+
+
+def checked_range(y_range: tuple[float | None, float | None] | None, y: Array) -> tuple[float, float]:
+    """The range of the metric, with open sides as infinities. Raises AnalysisError for a y outside
+    it.
+    """
+    if y_range is None:
+        return -np.inf, np.inf
+    low, high = _ends("y_range is", y_range)
+    outside = np.flatnonzero((y < low) | (y > high))
+    if len(outside):
+        raise AnalysisError(f"y holds {y[outside[0]]:g}, outside the y_range {low:g} to {high:g}: correct the range or the points.")
+    return low, high
+
+
+def checked_pins(law: Law, fixed: Mapping[str, float]) -> dict[str, float]:
+    """Pinned values in the law's order. Raises AnalysisError."""
+    pinned: dict[str, float] = {}
+    for name, value in _mapping("fixed", fixed, '{"E": 0.1}').items():
+        _check_name(law, name, "fixed", "pin")
+        number = _number(f"fixed gives {name}", value)
+        if not np.isfinite(number):
+            raise AnalysisError(f"fixed gives {name} = {value}: pin a parameter to a finite number.")
+        if law.parameter(name).role == "positive" and number <= 0:
+            raise AnalysisError(f"fixed gives {name} = {number:g}, and the law '{law.name}' needs {name} > 0: pin it to a positive number.")
+        pinned[name] = number
+    if len(pinned) == len(law.names):
+        raise AnalysisError(f"fixed pins every parameter of the law '{law.name}': leave at least one to fit.")
+    return {name: pinned[name] for name in law.names if name in pinned}
+
+
+def checked_bounds(
+    law: Law,
+    bounds: Mapping[str, tuple[float | None, float | None]],
+    y_range: tuple[float | None, float | None] | None,
+    pinned: Mapping[str, float],
+) -> dict[str, tuple[float, float]]:
+    """Bounds of free parameters, with open sides as infinities. Raises AnalysisError."""
+    found: dict[str, tuple[float, float]] = {}
+    for name, ends in _mapping("bounds", bounds, '{"b": (0.2, 0.5)}').items():
+        _check_name(law, name, "bounds", "confine")
+        if name in pinned:
+            raise AnalysisError(f"{name} is both pinned by fixed and confined by bounds: choose one.")
+        found[name] = _ends(f"bounds of {name} are", ends)
+    if y_range is not None:
+        low, high = _ends("y_range is", y_range)
+        if law.asymptote is not None and law.asymptote not in pinned:
+            before = found.get(law.asymptote, (-np.inf, np.inf))
+            found[law.asymptote] = (max(low, before[0]), min(high, before[1]))
+    for name, (low, high) in found.items():
+        if law.parameter(name).role == "positive" and high <= 0:
+            raise AnalysisError(f"bounds of {name} end at {high:g}, and the law '{law.name}' needs {name} > 0: raise the upper bound.")
+        least, most = law.parameter(name).bounds
+        if law.parameter(name).unit == "none" and (high <= least or low >= most):
+            raise AnalysisError(
+                f"bounds of {name} are ({low:g}, {high:g}), and the law '{law.name}' is searched from {least:g} to {most:g}: let them overlap."
+            )
+    return found
+
+
+def checked_start(law: Law, start: Mapping[str, float], free: tuple[str, ...]) -> dict[str, Array]:
+    """Searched parameters to start from, shape (1,) each. Raises AnalysisError."""
+    given = checked_start_values(law, start)
+    missing = [name for name in law.searched if name in free and name not in given]
+    if missing:
+        rest = f"every parameter but {', '.join(law.linear)}" if law.linear else "every parameter"
+        raise AnalysisError(f"start leaves out {', '.join(missing)}: give {rest}, or no start at all.")
+    return {name: np.array([given[name]]) for name in law.searched if name in given}
+
+
+def checked_start_values(law: Law, start: Mapping[str, float]) -> dict[str, float]:
+    """The parameters named in a start, as numbers. Raises AnalysisError."""
+    for name in _mapping("start", start, '{"b": 0.3}'):
+        _check_name(law, name, "start", "start from")
+    found = {name: _number(f"start gives {name}", value) for name, value in start.items() if law.parameter(name).role != "linear"}
+    for name, value in found.items():
+        if not np.isfinite(value) or (law.parameter(name).role == "positive" and value <= 0):
+            raise AnalysisError(f"start gives {name} = {value:g}: give a finite number{' above zero' if value <= 0 else ''}.")
+    return found
+
+
+def _mapping(setting: str, given: object, example: str) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise AnalysisError(f"{setting} is {given!r}: give names with values, such as {example}.")
+    return given
+
+
+def _check_name(law: Law, name: str, setting: str, verb: str) -> None:
+    if name not in law.names:
+        hint = nearest_name(name, law.names)
+        raise AnalysisError(
+            f"{setting} names '{name}', which is no parameter of the law '{law.name}' ({hint}): {verb} one of {', '.join(law.names)}."
+        )
+
+
+def _number(what: str, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise AnalysisError(f"{what} = {value!r}, which is no number: give a number.") from None
+
+
+def _ends(what: str, ends: tuple[float | None, float | None]) -> tuple[float, float]:
+    try:
+        low, high = ends
+    except (TypeError, ValueError):
+        raise AnalysisError(f"{what} {ends!r}: give a pair (low, high), with None for an open side.") from None
+    first = -np.inf if low is None else _number(f"{what}: low", low)
+    last = np.inf if high is None else _number(f"{what}: high", high)
+    if not first < last:
+        raise AnalysisError(f"{what} ({first:g}, {last:g}): give a low end below the high end.")
+    return first, last
