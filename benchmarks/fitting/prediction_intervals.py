@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis import AnalysisError, fit
-from benchmarks.fitting.curves import CHOICE, Curve, choice_of, language_curves, lcdb_curves, training_curves, delta_method_only
+from benchmarks.fitting.curves import CHOICE, Curve, choice_of, delta_method_only, language_curves, lcdb_curves, training_curves
 from benchmarks.fitting.tables import MissingData, Options, show, verdict
 
 LEVEL = 0.90

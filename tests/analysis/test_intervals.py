@@ -94,7 +94,7 @@ def test_lack_of_fit_is_the_f_test_against_one_mean_per_x() -> None:
         statistic = (2.0 * curve.objective - pure) / 3 / (pure / 12)
         assert curve.lack_of_fit.statistic == pytest.approx(statistic, rel=1e-6)
         assert curve.lack_of_fit.p == pytest.approx(f.sf(statistic, 3, 12), rel=1e-6)
-        assert ("the law misses the means at repeated x" in curve.summary()) == wrong
+        assert ("the law does not fit the means at repeated x" in curve.summary()) == wrong
     assert fit(*noisy(0)).lack_of_fit.reason == "no x was measured twice"
     clustered = fit(x, y, cluster=np.tile([0, 1, 2], 6)).lack_of_fit
     assert clustered.reason == "the points come in clusters, so that repeats are not independent"
