@@ -20,7 +20,7 @@ from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.contrast import Estimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
 from analysis.factorial.result import MainEffects
 from analysis.factorial.shares import shares_of_variance
-from analysis.fitting.points import checked_level
+from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
 from analysis.runs.matching import PRETRAIN, SETTINGS
 from analysis.runs.outcomes import outcome_of, title_of
