@@ -119,7 +119,9 @@ def _frame(rows: list[dict[str, Any]], columns: dict[str, Column]) -> pd.DataFra
     frame = pd.DataFrame(rows, columns=list(columns))
     for name, column in columns.items():
         values = frame[name].astype("Int64") if column.dtype == "integer" else frame[name]
-        frame[name] = values.astype(_DTYPES[column.dtype])
+        # a plug-in's objective may not count what the others do, such as test images
+        missing = column.dtype == "integer" and values.isna().any()
+        frame[name] = values.astype("float64" if missing else _DTYPES[column.dtype])
     return frame
 
 
