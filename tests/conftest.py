@@ -1,4 +1,8 @@
-"""What all tests share: where the real images are, and a small generated store."""
+"""Fixtures of all tests: where the data are.
+
+Tests read what is in the repository: `tests/data` and `analysis/published`. The one exception is
+`real_data`, whose images are too large to ship.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,14 @@ hypothesis.settings.load_profile("project")
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder with the unpacked real images; tests that need it skip where it is absent."""
+    """Folder with unpacked real images, named by SCALING_REAL_DATA; skips a test where it is not."""
     folder = os.environ.get("SCALING_REAL_DATA")
     if not folder or not (Path(folder) / "oxford-iiit-pet").is_dir():
-        pytest.skip("SCALING_REAL_DATA does not name a folder with the real images (shared/data, unpacked)")
+        pytest.skip("SCALING_REAL_DATA does not name a folder with unpacked images: oxford-iiit-pet and others, as docs/grid.md lists them")
     return Path(folder)
 
 
 @pytest.fixture(scope="session")
-def published() -> Path:
-    """Folder with the published numbers; tests that need it skip where it is absent."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "published"
-    if not folder.is_dir():
-        pytest.skip("the folder with the published numbers is not beside this checkout")
-    return folder
+def public_data() -> Path:
+    """Folder with measurements of public studies; its README names their sources."""
+    return Path(__file__).parent / "data"

@@ -156,3 +156,20 @@ def test_a_plan_and_a_mistake_do_not_wait_for_ray() -> None:
 def test_style_and_types_hold(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_is_hidden_from_git(package: str) -> None:
+    """An ignored file is neither linted nor built into the wheel."""
+    paths = [str(path.relative_to(ROOT)) for path in _python_files(package)]
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    found = subprocess.run(command, cwd=ROOT, input="\n".join(paths), capture_output=True, text=True)
+    assert found.stdout == ""
+
+
+def test_tests_read_data_of_the_repository_or_by_one_fixture() -> None:
+    variable, beside = "SCALING_REAL" + "_DATA", "shared"
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        text = path.read_text()
+        assert variable not in text or path == ROOT / "tests" / "conftest.py", f"{path} should use the fixture real_data"
+        assert f'/ "{beside}" /' not in text, f"{path} reads a folder beside the checkout"

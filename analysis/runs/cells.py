@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.runs.outcomes import outcome_of
 from analysis.fitting.inputs import checked_level
-from analysis.student import t_quantile
+from analysis.runs.outcomes import outcome_of
 from analysis.runs.table import numeric_column, require_columns
+from analysis.student import t_quantile
 
 
 def summarise_cells(runs: pd.DataFrame, *, by: str | Sequence[str], outcome: str | None = None, level: float = 0.90) -> pd.DataFrame:

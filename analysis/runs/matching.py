@@ -66,8 +66,8 @@ def match_runs(runs: pd.DataFrame, *, factor: str, baseline: Any, treatment: Any
     for position in positions[baseline]:
         if keys[position] in partner:
             raise AnalysisError(
-                f"two runs with {factor} = {format_setting(baseline)} are equal in all settings ({_format_key(on, keys[position])}): keep one of them, "
-                f"or name in match= the columns that must agree."
+                f"two runs with {factor} = {format_setting(baseline)} are equal in all settings ({_format_key(on, keys[position])}): "
+                f"keep one of them, or name in match= the columns that must agree."
             )
         partner[keys[position]] = position
     whole = _keys(runs, tuple(dict.fromkeys((*on, *(name for name in SETTINGS if name in runs.columns)))))
@@ -93,7 +93,9 @@ def check_value_exists(runs: pd.DataFrame, with_outcome: pd.DataFrame, *, factor
     """Raises AnalysisError where no run with the outcome has this value of the factor."""
     if not _positions(runs, factor, value):
         there = sorted(runs[factor].dropna().unique().tolist(), key=lambda one: (isinstance(one, str), one))
-        raise AnalysisError(f"no run has {factor} = {format_setting(value)}: its values are {', '.join(map(format_setting, there)) or 'all missing'}.")
+        raise AnalysisError(
+            f"no run has {factor} = {format_setting(value)}: its values are {', '.join(map(format_setting, there)) or 'all missing'}."
+        )
     if not _positions(with_outcome, factor, value):
         raise AnalysisError(f"no run with {factor} = {format_setting(value)} has '{outcome}' yet: finish one, or name another outcome.")
 

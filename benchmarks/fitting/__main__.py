@@ -9,9 +9,10 @@ scipy, lmfit and the chinchilla package.
     # every section in a small form, one to three minutes; it only shows that they run
     python -m benchmarks.fitting --quick
 
-Public sets are read from `--data`, ../shared/fit unless given; a section whose set is absent says
-so and is skipped. Every tool gets the same points in the same process. Times are of a shared
-machine: read ratios. A section ends in what it measured against its target, met or not.
+Public sets are read from `--data`, tests/data unless given, which holds two of the four; a section
+whose set is absent says so and is skipped. Every tool gets the same points in the same process.
+Times are of a shared machine: read ratios. A section ends in what it measured against its target,
+met or not.
 
 Choices among laws are made inside the points to be fitted only, by rolling origin; the later points
 are seen once, to score. Expected:
@@ -55,7 +56,7 @@ MODULES = {"import": "importing"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--data", type=Path, default=Path("../shared/fit"))
+    parser.add_argument("--data", type=Path, default=Path("tests/data"), help="folder of the public sets")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--simulations", type=int, help="per cell")
     parser.add_argument("--seed", type=int, default=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -66,11 +65,3 @@ def build_study(
 @pytest.fixture
 def study() -> Callable[..., pd.DataFrame]:
     return build_study
-
-
-@pytest.fixture
-def shared_folder() -> Path:
-    folder = Path(__file__).resolve().parents[2].parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("the published tables are not beside this checkout")
-    return folder

@@ -182,9 +182,9 @@ def test_any_points_give_a_forecast_or_a_sentence(points: list[tuple[float, floa
     assert LawChoice.from_json(choice.to_json()) == choice
 
 
-def test_language_curves_are_extrapolated_better_than_by_their_last_value(shared_folder: Path) -> None:
+def test_language_curves_are_extrapolated_better_than_by_their_last_value(public_data: Path) -> None:
     errors, last = [], []
-    for _, curve in pd.read_csv(shared_folder / "fit" / "language_extrapolation.csv").groupby("curve"):
+    for _, curve in pd.read_csv(public_data / "language_extrapolation.csv").groupby("curve"):
         seen, ahead = curve[curve["fit"] == 1], curve[curve["fit"] == 0]
         forecast = choose_law(seen["x"], seen["y"]).predict(ahead["x"]).mean
         errors.append(float(np.sqrt(np.mean(np.log(forecast / ahead["y"]) ** 2))))

@@ -9,6 +9,7 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 
 from analysis import AnalysisError, correlate
 from analysis.correlation.estimates import pearson, spearman
+from analysis.published.load import read_printed
 
 
 def points(*, pretrainings: int, runs_each: int = 3, slope: float = -1.0, random_seed: int = 0) -> pd.DataFrame:
@@ -34,8 +35,8 @@ def test_weighted_correlations_equal_scipy_on_the_resampled_runs() -> None:
         assert rank == pytest.approx(spearmanr(x[drawn], y[drawn]).statistic, rel=1e-9)
 
 
-def test_published_losses_correlate_with_accuracy_pooled_but_not_within_a_data_size(shared_folder) -> None:
-    runs = pd.read_csv(shared_folder / "published" / "data_scaling_runs.csv")
+def test_published_losses_correlate_with_accuracy_pooled_but_not_within_a_data_size() -> None:
+    runs = read_printed("data_scaling_runs")
     result = correlate(runs, x="val_loss", y="ft_top1", within="pretrain_dataset")
     r = result.table[result.table["method"] == "pearson"].set_index("group")["r"]
     assert r["all"] == pytest.approx(-0.786, abs=5e-4)
@@ -171,8 +172,8 @@ def test_with_group_means_removed_pooled_and_inside_agree_though_groups_differ()
     assert "it turns beyond doubt within finetune_images = 100 and finetune_images = 200" in result.sentence
 
 
-def test_the_published_turn_of_sign_is_not_beyond_doubt(shared_folder) -> None:
-    runs = pd.read_csv(shared_folder / "published" / "data_scaling_runs.csv")
+def test_the_published_turn_of_sign_is_not_beyond_doubt() -> None:
+    runs = read_printed("data_scaling_runs")
     result = correlate(runs, x="val_loss", y="ft_top1", within="pretrain_dataset")
     assert result.signs_differ
     assert result.signs_differ_beyond_doubt == ()

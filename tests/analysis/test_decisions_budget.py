@@ -125,8 +125,8 @@ def test_four_inputs_are_split_as_lagrange_says() -> None:
     assert (split.table["worse_by"] > -1e-9).all()
 
 
-def test_the_exponent_of_chinchillas_points_is_the_published_one(shared_folder: Path) -> None:
-    points = pd.read_csv(shared_folder / "fit" / "chinchilla_points.csv").sort_values("loss").iloc[:-5]
+def test_the_exponent_of_chinchillas_points_is_the_published_one(public_data: Path) -> None:
+    points = pd.read_csv(public_data / "chinchilla_points.csv").sort_values("loss").iloc[:-5]
     found = compute_optimal_exponent(fit_surface(points[["params", "tokens"]], points["loss"]))
     assert found.exponent == pytest.approx(0.513, abs=0.001)  # Besiroglu et al. 2024
     assert found.standard_error == pytest.approx(0.020, abs=0.003)

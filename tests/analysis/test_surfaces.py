@@ -11,18 +11,15 @@ import pytest
 
 from analysis import AnalysisError, SurfaceFit, fit_surface
 
-PUBLISHED = {"E": 1.8172, "A": 477.83, "alpha": 0.34731, "B": 2143.4, "beta": 0.36717}  # ../shared/fit/README.md
+PUBLISHED = {"E": 1.8172, "A": 477.83, "alpha": 0.34731, "B": 2143.4, "beta": 0.36717}  # Besiroglu et al. 2024; tests/data/README.md
 PUBLISHED_ERRORS = {"E": 0.0257, "A": 124.5, "alpha": 0.0154, "B": 1293.0, "beta": 0.0206}
 BEST = 1018.2740e-6
 
 
 @pytest.fixture(scope="module")
-def hoffmann() -> tuple[np.ndarray, np.ndarray]:
+def hoffmann(public_data: Path) -> tuple[np.ndarray, np.ndarray]:
     """The 240 points left without the 5 largest losses."""
-    path = Path(__file__).resolve().parents[2].parent / "shared" / "fit" / "chinchilla_points.csv"
-    if not path.is_file():
-        pytest.skip("shared/fit/chinchilla_points.csv is not beside this checkout")
-    table = pd.read_csv(path).sort_values("loss").iloc[:-5]
+    table = pd.read_csv(public_data / "chinchilla_points.csv").sort_values("loss").iloc[:-5]
     return table[["params", "tokens"]].to_numpy(), table["loss"].to_numpy()
 
 
@@ -44,8 +41,8 @@ def test_the_published_optimum_is_reached_with_no_start(hoffmann: tuple[np.ndarr
         assert ends[1] - ends[0] > error
 
 
-def test_all_245_points_have_their_published_optimum_too(hoffmann: tuple[np.ndarray, np.ndarray]) -> None:
-    table = pd.read_csv(Path(__file__).resolve().parents[2].parent / "shared" / "fit" / "chinchilla_points.csv")
+def test_all_245_points_have_their_published_optimum_too(public_data: Path) -> None:
+    table = pd.read_csv(public_data / "chinchilla_points.csv")
     result = fit_surface(table[["params", "tokens"]], table["loss"], bootstrap=0)
     assert result.objective <= 1826.0105e-6 * 1.0001
 

@@ -7,10 +7,10 @@ import math
 from pathlib import Path
 
 import jsonschema
-import pandas as pd
 import pytest
 import yaml
 
+from analysis.published.load import read_printed
 from scaling import load_grid, make_plan
 from scaling.plan import planner
 from scaling.schema import PLACE, grid_schema, main
@@ -84,12 +84,12 @@ def test_the_first_paper_is_planned_whole(full_data: None, tmp_path: Path) -> No
     assert len(pooled) == 9
 
 
-def test_the_second_paper_is_planned_whole(full_data: None, tmp_path: Path, published: Path) -> None:
+def test_the_second_paper_is_planned_whole(full_data: None, tmp_path: Path) -> None:
     path = next(path for path in GRIDS if path.stem == "data_scaling")
     found = make_plan(load_grid(path), tmp_path)
     names = {"Small": "s", "Base": "b", "Large": "l", "Huge": "h", "giant": "g"}
     images = {"1K 10%": 128_117, "1K 20%": 256_233, "1K 50%": 640_584, "1K": 1_281_167, "22K": 14_197_122}
-    table = pd.read_csv(published / "data_scaling_runs.csv")
+    table = read_printed("data_scaling_runs")
     theirs = {
         (f"swinv2-{names[model.removeprefix('SwinV2-')]}", images[data.removeprefix("ImageNet-")], f"{length.removesuffix('k')}000 steps")
         for model, data, length in zip(table["model"], table["pretrain_dataset"], table["iterations"], strict=True)

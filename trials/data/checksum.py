@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trials.errors import InputError
 from trials.data.manifest import FILE, Manifest
+from trials.errors import InputError
 
 VERIFIED = "verified.json"
 LABELS_SUM = "labels.sha256"

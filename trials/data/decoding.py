@@ -2,15 +2,16 @@
 
 What is odd but usable is converted, as torchvision's loaders convert it, and said:
 
-| kind | what is done, and why |
-|---|---|
-| greyscale, 1 bit | the value stands in all three channels |
-| 16-bit grey | scaled to 8 bits; Pillow's own conversion clips, which leaves a white square |
-| palette, CMYK | Pillow's conversion |
-| transparency | dropped: the stored colours are shown, no background is invented (also torchvision's choice) |
-| several frames | the first |
-| EXIF orientation | not applied: a trimap is drawn over the stored pixels, and the loaders of both papers do not apply it |
-| a JPEG above 179 megapixels | decoded at a half, a quarter or an eighth of its sides, which libjpeg does as it reads |
+- greyscale, 1 bit: the value stands in all three channels
+- 16-bit grey: scaled to 8 bits; Pillow's own conversion clips, which leaves a white square
+- palette, CMYK: Pillow's conversion
+- transparency: dropped; the stored colours are shown, without a background (also torchvision's
+  choice)
+- several frames: the first
+- EXIF orientation: not applied; a trimap is drawn over the stored pixels, and the loaders of both
+  papers do not apply it
+- a JPEG above 179 megapixels: decoded at a half, a quarter or an eighth of its sides, which libjpeg
+  does as it reads
 
 Everything else (truncated, empty, foreign, too large) is `Broken`.
 """

@@ -129,7 +129,8 @@ def leaf_image(stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.
     """One picture.
 
     Returns:
-        image (side, side, 3) uint8; class, an index into PATTERNS; trimap (side, side) uint8, an index into TRIMAP.
+        image (side, side, 3) uint8; class, an index into PATTERNS; trimap (side, side) uint8, an
+        index into TRIMAP.
     """
     digest = hashlib.blake2b(f"leaves/{VERSION}/{stream}/{index}".encode(), digest_size=16).digest()
     random = np.random.default_rng(int.from_bytes(digest, "little"))

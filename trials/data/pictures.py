@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trials.errors import InputError
-from trials.training.precision import Compute
-from trials.spec import DataSpec
 from trials.data.store import ImageStore, open_store
 from trials.data.subsets import subset
+from trials.errors import InputError
+from trials.spec import DataSpec
+from trials.training.precision import Compute
 
 # Held-out sets are drawn with a seed of their own, so that they are the same for every seed and
 # size of a study.

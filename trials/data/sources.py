@@ -16,9 +16,9 @@ from PIL import Image
 
 from trials.data import leaves
 from trials.data.decoding import Broken, Picture, read_picture
-from trials.errors import InputError, nearest
 from trials.data.listing import Listing, fingerprint
 from trials.data.pets import list_half_pets, list_pets, list_pooled_pets
+from trials.errors import InputError, nearest
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".gif")
 KINDS = ("pretrain", "intermediate", "finetune")

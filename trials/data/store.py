@@ -2,8 +2,9 @@
 side, beside the data.
 
 ```
-<data>/store/<source>@<side>/<split>/  images.u8  labels.npy  masks.u8 (if there are any)  manifest.json  labels.sha256
-                                       oddities.json (if an image was left out or converted)  verified.json (once its checksums held)
+<data>/store/<source>@<side>/<split>/
+    images.u8  labels.npy  masks.u8 (if there are any)  manifest.json  labels.sha256
+    oddities.json (if an image was left out or converted)  verified.json (once its checksums held)
 ```
 The folder takes its name by an atomic rename, so a half-made store is never read.
 """
@@ -26,11 +27,11 @@ import numpy as np
 
 from trials.data import leaves
 from trials.data.checksum import verify, write_labels_sum
-from trials.errors import InputError
-from trials.data.manifest import FILE, FORMAT, read_labels, read_manifest
 from trials.data.decode_report import FILE as ODDITIES
 from trials.data.decode_report import Oddities, read_oddities, shown_images
+from trials.data.manifest import FILE, FORMAT, read_labels, read_manifest
 from trials.data.sources import get_source, list_split
+from trials.errors import InputError
 
 OnBroken = Literal["refuse", "skip"]
 """What to do with a split some of whose images cannot be decoded: nothing, or go on without those."""
