@@ -1,10 +1,10 @@
-"""Fit a law to the columns of a table, print what it says, and write it as JSON.
+"""Fits a law to columns of a table, prints the result, and writes it as JSON.
 
     # choose the law that extrapolates best
     python -m analysis results.csv --x images --y error
     # one fit per encoder
     python -m analysis results.csv --x images --y error --law power --by encoder
-    # predict, and say how much data a target needs
+    # predict, and find the data that a target needs
     python -m analysis runs/quickstart --x finetune_images --y miou --cluster seed \\
         --predict 1000 5000 --target 0.6
     # fit a surface over two columns
@@ -74,25 +74,25 @@ def _answers(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[st
                 raise
             reasons.append(f"{label}: {error}")
             continue
-        said = [f"{label}:"] if label else []
+        lines = [f"{label}:"] if label else []
         if left_out:
-            said.append(f"{left_out} {'row' if left_out == 1 else 'rows'} left out, for a value is missing")
+            lines.append(f"{left_out} {'row' if left_out == 1 else 'rows'} left out: a value is missing")
         answer: dict[str, Any] = {"group": group, "left_out": left_out, "result": json.loads(result.to_json())}
-        said.append(result.summary())
+        lines.append(result.summary())
         if options.predict:
             predicted = result.predict(_places(options, result), kind="new run").to_frame()
-            said.append(f"one new run, {percent(result.level)} interval:\n{predicted.to_string(index=False)}")
+            lines.append(f"one new run, {percent(result.level)} interval:\n{predicted.to_string(index=False)}")
             answer["predictions"] = json.loads(predicted.to_json(orient="records"))
         if options.target is not None:
             if isinstance(result, SurfaceFit):
-                raise AnalysisError("--target asks how much of one column is needed, and a surface has several: leave it out.")
-            needed = result.inverse(options.target)
-            said.append(needed.sentence)
-            answer["needed"] = {
-                name: value if np.isfinite(value) else None for name, value in (("x", needed.x), ("low", needed.low), ("high", needed.high))
+                raise AnalysisError("--target finds one x, and a surface has several inputs: leave it out.")
+            inverse = result.inverse(options.target)
+            lines.append(inverse.sentence)
+            answer["inverse"] = {
+                name: value if np.isfinite(value) else None for name, value in (("x", inverse.x), ("low", inverse.low), ("high", inverse.high))
             }
         answers.append(answer)
-        text.append("\n".join(said))
+        text.append("\n".join(lines))
     if not answers:
         raise AnalysisError(f"no group could be fitted; the first: {reasons[0]}")
     return answers, reasons, text
@@ -165,9 +165,9 @@ def _pins(fixed: list[str]) -> dict[str, float]:
         try:
             pins[name.strip()] = float(value)
         except ValueError:
-            raise AnalysisError(f"--fixed {one!r} is no pin: write NAME=NUMBER, such as E=0.1.") from None
+            raise AnalysisError(f"--fixed {one!r} is not a pinned parameter: write NAME=NUMBER, such as E=0.1.") from None
         if not equals:
-            raise AnalysisError(f"--fixed {one!r} is no pin: write NAME=NUMBER, such as E=0.1.")
+            raise AnalysisError(f"--fixed {one!r} is not a pinned parameter: write NAME=NUMBER, such as E=0.1.")
     return pins
 
 
@@ -190,10 +190,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fixed", nargs="+", default=[], metavar="NAME=NUMBER", help="pinned parameters, such as E=0.1")
     parser.add_argument("--y-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the metric, such as 0 1")
     parser.add_argument("--bootstrap", type=int, metavar="SAMPLES", help="bootstrap intervals from so many samples")
-    parser.add_argument("--level", type=float, default=0.90, help="coverage of the intervals (default 0.90)")
+    parser.add_argument("--level", type=float, default=0.90, help="confidence level of the intervals (default 0.90)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     parser.add_argument("--predict", nargs="+", type=float, default=[], metavar="X", help="predict one new run at these x")
-    parser.add_argument("--target", type=float, metavar="Y", help="how much x this y needs")
+    parser.add_argument("--target", type=float, metavar="Y", help="the x at which y reaches this value")
     parser.add_argument("--json", metavar="FILE", help="where to write the fits (default: TABLE.fits.json beside the table)")
     return parser
 

@@ -10,7 +10,7 @@ import math
 
 
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
-    """Half-width, in standard errors, of a two-sided interval of that nominal coverage; NaN without
+    """Half-width in standard errors of a two-sided interval at that confidence level; NaN without
     degrees of freedom.
     """
     from scipy.special import stdtrit

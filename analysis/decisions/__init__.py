@@ -1,9 +1,9 @@
-"""What to do, from fitted laws: where to stop, what an advantage is worth, how to split a budget,
-which runs to make next.
+"""Decisions from fitted laws: where to stop, what an advantage is worth, how to split a budget, which
+runs to make next.
 
-from analysis import fit from analysis.decisions import diminishing_returns
-print(diminishing_returns(fit(runs.finetune_images, runs.miou, cluster=runs.seed),
-price=1e-5).summary())
+from analysis import diminishing_returns, fit
+curve = fit(runs.finetune_images, runs.miou, cluster=runs.seed)
+print(diminishing_returns(curve, price=1e-5).summary())
 """
 
 from analysis.decisions.budget import BestSplit, best_split

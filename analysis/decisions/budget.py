@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.decisions.cost import Cost, checked_cost
-from analysis.decisions.decision import Decision, Interval, digits, told
+from analysis.decisions.decision import Decision, Interval, digits, with_digits
 from analysis.decisions.draws import ends
 from analysis.decisions.response import Response, response_of
 from analysis.decisions.spending import Line, best_inputs
-from analysis.decisions.trust import Better, direction, positive, real
+from analysis.decisions.validation import Better, direction, positive, real
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.surface import SurfaceFit
 
@@ -30,7 +30,7 @@ MOST_INPUTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class BestSplit(Decision):
-    """Where to spend a budget. Make one with `best_split`."""
+    """How to spend a budget. Make one with `best_split`."""
 
     KIND: ClassVar[str] = "best_split"
 
@@ -43,7 +43,7 @@ class BestSplit(Decision):
     y: float
     """y at the best inputs, in its unit."""
     y_interval: Interval | None
-    """Of the mean y at these inputs, the law taken for true."""
+    """Of the mean y at these inputs, assuming that the law is correctly specified."""
     reason_no_interval: str
     """Why intervals are missing; empty where there are all."""
     better: Better
@@ -68,25 +68,25 @@ class BestSplit(Decision):
     with low and high, and extrapolated. Splits that the bounds forbid are left out.
     """
     method: str
-    """How the intervals were made."""
+    """How the intervals were computed."""
     assumption: str
-    """What y is taken to be."""
+    """What the split assumes of y."""
 
     def sentence(self) -> str:
-        """The split in words."""
-        said = []
+        """The split as a sentence."""
+        parts = []
         for name, value in self.inputs.items():
             edge = f", on its {self.at_bound[name]} bound" if name in self.at_bound else ""
             reason = self.reason_no_interval or "its bounds fix it"
-            said.append(f"{name} = {told(value, self.intervals[name], level=self.level, reason=reason, never='unbounded')}{edge}")
-        y = told(self.y, self.y_interval, level=self.level, reason=self.reason_no_interval)
+            parts.append(f"{name} = {with_digits(value, self.intervals[name], level=self.level, reason=reason, never='unbounded')}{edge}")
+        y = with_digits(self.y, self.y_interval, level=self.level, reason=self.reason_no_interval)
         beyond = (
             f" {' and '.join(self.extrapolated)} lie{'s' if len(self.extrapolated) == 1 else ''} beyond what was measured."
             if self.extrapolated
             else ""
         )
         left = "" if self.spent >= self.budget * (1 - 1e-6) else f" The bounds leave {digits(self.budget - self.spent)} of it unspent."
-        return f"A budget of {digits(self.budget)} ({self.cost}) is best split as {'; '.join(said)}, for y = {y}.{self._flat()}{beyond}{left}"
+        return f"A budget of {digits(self.budget)} ({self.cost}) is best split as {'; '.join(parts)}, for y = {y}.{self._flat()}{beyond}{left}"
 
     def plot_data(self) -> pd.DataFrame:
         """`table`: y along the budget line."""
@@ -110,7 +110,7 @@ def best_split(
     better: Better | None = None,
     seed: int = 0,
 ) -> BestSplit:
-    """The inputs that give the best y for a budget, from a fitted surface or from
+    """Finds the inputs that give the best y for a budget, from a fitted surface or
     `combine_additive`.
 
     `prices` in the unit of the budget: per unit of each input with an optional fixed cost, {"P":
@@ -120,10 +120,10 @@ def best_split(
     y goes from the smallest to the largest inputs measured.
 
     Intervals: the optimum is sought anew for every bootstrap sample of the surface, or for draws of
-    Student t with its covariance where it has no bootstrap (`seed`). They take the law, and the
-    additivity of curves, for true.
+    Student t with its covariance where it has no bootstrap (`seed`). They assume that the
+    law, and the additivity of curves, is correctly specified.
 
-    Raises AnalysisError for a model that tells nothing, prices that are not positive or name no
+    Raises AnalysisError for a model that is not determined, prices that are not positive or name no
     input, inputs without price and bounds, and a budget that does not pay for the lower bounds.
     """
     response = response_of(model, seed=seed)
@@ -155,7 +155,8 @@ def best_split(
             cautions.append(f"in {off.mean():.0%} of the draws the best split runs off to where next to nothing is spent on one input: give bounds")
     beyond = tuple(name for name, out in zip(names, response.outside(best), strict=True) if out)
     if beyond and response.draws:
-        cautions.append(f"intervals take the law for true, and {' and '.join(beyond)} lie{'s' if len(beyond) == 1 else ''} beyond what was measured")
+        verb = "lies" if len(beyond) == 1 else "lie"
+        cautions.append(f"intervals assume that the law is correctly specified, and {' and '.join(beyond)} {verb} beyond what was measured")
     edges = {name: _edge(best[column], line.low[column], line.high[column]) for column, name in enumerate(names) if not fixed[column]}
     return BestSplit(
         level=response.level,
@@ -213,7 +214,7 @@ def _line(response: Response, cost: Cost, budget: float, bounds: Mapping[str, tu
 
 
 def _otherwise(response: Response, line: Line, best: Array, sign: float, fixed: NDArray[np.bool_]) -> pd.DataFrame:
-    """The budget split otherwise: each input in turn times FACTORS, the others scaled alike."""
+    """Other splits of the budget: each input in turn times FACTORS, the others scaled alike."""
     names = response.inputs
     moved = [column for column in range(len(names)) if not fixed[column] and best[column] > 0]
     if len(moved) == 2 and len(names) == 2:

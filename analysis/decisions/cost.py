@@ -1,4 +1,4 @@
-"""What a choice of inputs costs: a sum of terms, each a price times a product of powers of inputs."""
+"""The cost of inputs: a sum of terms, each a price times a product of powers of inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.decisions.trust import real
+from analysis.decisions.validation import real
 from analysis.errors import AnalysisError, nearest_name
 
 Array = NDArray[np.float64]
@@ -57,11 +57,11 @@ class Cost:
     @property
     def formula(self) -> str:
         """'0.001 P + 0.3 F + 100'."""
-        said = []
+        parts = []
         for coefficient, powers in zip(self.coefficients, self.powers, strict=True):
             names = [name if power == 1.0 else f"{name}^{power:g}" for name, power in zip(self.inputs, powers, strict=True) if power]
-            said.append(" ".join([f"{coefficient:g}", *names]))
-        return " + ".join(said + ([f"{self.fixed:g}"] if self.fixed else []))
+            parts.append(" ".join([f"{coefficient:g}", *names]))
+        return " + ".join(parts + ([f"{self.fixed:g}"] if self.fixed else []))
 
 
 def checked_cost(prices: Mapping[str, Any] | str | Cost, inputs: tuple[str, ...]) -> Cost:

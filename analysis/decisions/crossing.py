@@ -1,4 +1,4 @@
-"""Where along x a quantity changes sign, found on a ladder and refined."""
+"""Finds the x at which a quantity changes sign: on a grid first, then refined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every decision has in common: it can be said in words and written as standard JSON."""
+"""What every decision has in common: a sentence, cautions, and standard JSON."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Decision:
     KIND: ClassVar[str] = "decision"
 
     level: float
-    """Nominal coverage of all intervals."""
+    """Confidence level of all intervals."""
     cautions: tuple[str, ...]
     """Sentences that qualify the answer: a fit at a bound, an extrapolation, an assumption that may
     fail. Empty where there are none.
     """
 
     def sentence(self) -> str:
-        """The answer in words, cautions not included."""
+        """The answer as a sentence, without the cautions."""
         raise NotImplementedError
 
     def summary(self) -> str:
@@ -66,8 +66,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def told(value: float, interval: Interval | None, *, level: float, reason: str = "", never: str = "never") -> str:
-    """'3,210 (90% interval 2,100 to 6,800)', to three significant digits; an infinite end is said
+def with_digits(value: float, interval: Interval | None, *, level: float, reason: str = "", never: str = "never") -> str:
+    """'3,210 (90% interval 2,100 to 6,800)', to three significant digits; an infinite end is written
     as `never`.
     """
     if interval is None:

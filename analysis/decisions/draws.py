@@ -1,6 +1,4 @@
-"""Parameters of a fit as its spread scatters them: what an optimum, or any other function of them,
-is repeated over.
-"""
+"""Draws of a fit's parameters from their distribution, to repeat an optimum or other function over."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.decisions.decision import Interval
-from analysis.decisions.trust import spread_of
+from analysis.decisions.validation import why_no_spread
 from analysis.fitting.result import FittedLaw
 from analysis.student import t_quantile
 
@@ -21,14 +19,14 @@ COUNT = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """Parameters, many times."""
+    """Draws of the parameters."""
 
     params: dict[str, Array]
     """Each of shape (draws,), for x as given; empty where there is no spread."""
     tail: float
     """Share of the draws to leave out at each end of an interval."""
     method: str
-    """How they were made; empty where there are none."""
+    """How they were drawn; empty where there are none."""
     reason: str
     """Why there are none; empty where there are."""
 
@@ -49,7 +47,7 @@ def draws_of(fit: FittedLaw, *, count: int = COUNT, seed: int = 0) -> Draws:
     from scipy.special import ndtr
 
     tail = 0.5 - fit.level / 2.0
-    reason = spread_of(fit)
+    reason = why_no_spread(fit)
     if reason:
         return Draws(params={}, tail=tail, method="", reason=reason)
     if fit.replicate_kind == "bootstrap" and fit.replicates is not None:
@@ -75,7 +73,7 @@ def draws_of(fit: FittedLaw, *, count: int = COUNT, seed: int = 0) -> Draws:
 
 def root_of(fit: FittedLaw) -> tuple[Array, list[int]]:
     """R with covariance R R^T, shape (coordinates, any), and the columns of the problem's
-    coordinates that it speaks of.
+    coordinates that it belongs to.
     """
     names = fit.law_object.names
     if fit.replicates is None:

@@ -1,6 +1,4 @@
-"""How much x an advantage is worth: labels saved by a pre-training, and the speed-up of one arm
-over another.
-"""
+"""The x that an advantage saves: labels by a pre-training, or a factor between two arms."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, told
+from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, with_digits
 from analysis.decisions.same_y import Found, matching, no_interval, reaching, reaching_of_replicates, why_unpaired
-from analysis.decisions.trust import Better, checked_curve, direction, positive, real
+from analysis.decisions.validation import Better, checked_curve, direction, positive, real
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
 from analysis.formatting import percent
@@ -31,7 +29,7 @@ class ExchangeRate(Decision):
     x: float
     """x with the advantage, such as labels after pre-training."""
     y: float
-    """What the curve with the advantage says there."""
+    """The y of the curve with the advantage there."""
     matched_x: float
     """x without the advantage that gives the same y; infinite if never, and an upper bound if
     `status` is 'below'.
@@ -55,7 +53,7 @@ class ExchangeRate(Decision):
     better: Better
     """Which y is better."""
     method: str
-    """How the interval was made."""
+    """How the interval was computed."""
     curves: tuple[Fit, Fit] = field(repr=False, metadata=NOT_WRITTEN)
     """With and without the advantage."""
     paired: bool = False
@@ -72,14 +70,14 @@ class ExchangeRate(Decision):
         return None if self.interval is None else (self.interval[0] / self.x, self.interval[1] / self.x)
 
     def sentence(self) -> str:
-        """The exchange in words."""
+        """The exchange rate as a sentence."""
         begin = f"x = {digits(self.x)} with it gives y = {digits(self.y)}"
         if self.status == "never":
             least = "" if self.interval is None else f" (with {percent(self.level)} confidence x = {digits(self.interval[0])} at the least)"
             return f"{begin}, which no x without it gives, for that curve levels off before{least}."
         if self.status == "below":
             return f"{begin}, worse than the curve without it at any x: it harms."
-        without = told(self.matched_x, self.interval, level=self.level, reason=self.reason_no_interval)
+        without = with_digits(self.matched_x, self.interval, level=self.level, reason=self.reason_no_interval)
         sided = (
             ""
             if self.interval is None or self.interval[0] > self.x or self.interval[1] < self.x
@@ -128,14 +126,14 @@ class SpeedUp(Decision):
     better: Better
     """Which y is better."""
     method: str
-    """How the interval was made."""
+    """How the interval was computed."""
 
     def sentence(self) -> str:
-        """The speed-up in words."""
+        """The speed-up as a sentence."""
         start = f"y = {digits(self.y)} takes x = {digits(self.x_a)} in arm a and {digits(self.x_b)} in arm b"
         if self.status == "neither":
             return f"y = {digits(self.y)} is reached by neither arm: both level off before it."
-        ratio = told(self.ratio, self.interval, level=self.level, reason=self.reason_no_interval, never="without limit")
+        ratio = with_digits(self.ratio, self.interval, level=self.level, reason=self.reason_no_interval, never="without limit")
         open_question = "" if self.interval is None or not self.interval[0] <= 1.0 <= self.interval[1] else ", which does not tell the arms apart"
         where = " This rests on a law beyond what was measured." if self.extrapolated else ""
         return f"{start}: a speed-up of {ratio}{open_question}.{where}"
@@ -151,8 +149,8 @@ def exchange_rate(with_fit: Fit, without_fit: Fit, at_x: float, *, paired: bool 
     not keep the names of its clusters: paired=True asserts that they are the same and first appear
     in the same order. `better` as in `diminishing_returns`.
 
-    Raises AnalysisError for fits that are no curves, tell nothing, run in opposite directions, or
-    have different levels, and for an x that is not positive.
+    Raises AnalysisError for fits that are no curves, are not determined, run in opposite
+    directions, or have different confidence levels, and for an x that is not positive.
     """
     cautions, sign = _compared(with_fit, without_fit, better, paired, ("with_fit", "without_fit"))
     x = positive("at_x", at_x, "give an x above zero, such as a number of labels")

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.decisions.decision import Decision, Interval
 from analysis.decisions.draws import draws_of, ends
-from analysis.decisions.trust import cautions_of
+from analysis.decisions.validation import cautions_of
 from analysis.errors import AnalysisError
 from analysis.fitting.surface import SurfaceFit
 from analysis.formatting import with_interval
@@ -33,15 +33,15 @@ class ComputeOptimalExponent(Decision):
     reason_no_interval: str
     """Why there is none; empty where there is one."""
     method: str
-    """How the interval was made."""
+    """How the interval was computed."""
 
     def sentence(self) -> str:
-        """The exponent in words."""
+        """The exponent as a sentence."""
         if self.interval is None:
             return f"The compute-optimal model size grows as C^{self.exponent:.3f} (no interval: {self.reason_no_interval})."
         even = " Equal growth of model and data, 0.5, is within it." if self.interval[0] <= 0.5 <= self.interval[1] else ""
-        said = with_interval(self.exponent, *self.interval, level=self.level)
-        return f"The compute-optimal model size grows as C^a with a = {said}, standard error {self.standard_error:.3f}.{even}"
+        parts = with_interval(self.exponent, *self.interval, level=self.level)
+        return f"The compute-optimal model size grows as C^a with a = {parts}, standard error {self.standard_error:.3f}.{even}"
 
 
 def fixes_exponent(law: Law) -> bool:
@@ -55,7 +55,7 @@ def compute_optimal_exponent(surface: SurfaceFit, *, seed: int = 0) -> ComputeOp
 
     Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4. For 'skaling' the exponent is the same,
     for y rises with N^-alpha + r D^-beta alone. Raises AnalysisError for another law, and for a
-    surface that tells nothing.
+    surface that is not determined.
     """
     if not isinstance(surface, SurfaceFit):
         raise AnalysisError(f"this needs what fit_surface returns, and was given a {type(surface).__name__}.")

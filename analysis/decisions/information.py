@@ -1,6 +1,4 @@
-"""What the points of a fit, and runs still to be made, tell about a quantity: the delta method on
-the Fisher information.
-"""
+"""The variance of a quantity after further runs, by the delta method on the Fisher information."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from analysis.significance.cluster_resampling import jackknife_sd
 Array = NDArray[np.float64]
 
 STEP = 1e-5
-SINGULAR = 1e-10  # smallest eigenvalue of the scaled information, relative to the largest, below which it tells nothing
+SINGULAR = 1e-10  # smallest eigenvalue of the scaled information, relative to the largest, below which the information is singular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +51,16 @@ class Information:
 
 
 def information_of(fit: FittedLaw, quantity: Quantity) -> Information:
-    """What the fit's points tell about the quantity. Raises AnalysisError where they tell nothing."""
+    """Information of the fit's points about the quantity. Raises AnalysisError if there is none."""
     columns = _moving(fit)
     used = np.array(fit.weights) > 0
     J = rows_at(fit, np.array(fit.x)[used], columns) * np.sqrt(np.array(fit.weights)[used])[:, None]
     size = np.linalg.norm(J, axis=0)
     if not len(columns) or not np.all(np.isfinite(size)) or not np.all(size > 0):
-        raise AnalysisError("the fit's points tell nothing about some of its parameters: pin those, and ask again.")
+        raise AnalysisError("the fit's points do not determine some of its parameters: pin those, and ask again.")
     values, turned = np.linalg.eigh((J / size).T @ (J / size))
     if values[0] < SINGULAR * values[-1]:
-        raise AnalysisError("the fit's points do not tell its parameters apart, so that nothing can be said of further runs: pin one, and ask again.")
+        raise AnalysisError("the fit's points do not tell its parameters apart, so the value of further runs is not known: pin one, and ask again.")
     half = turned / np.sqrt(values) / size[:, None]
     slope = _slope(fit, quantity, columns)
     return Information(inverse=half @ half.T, slope=slope, standard_error=_standard_error(fit, quantity, slope, columns))

@@ -1,4 +1,4 @@
-"""A number that a fit gives, as a function of its parameters: what further runs are to pin down."""
+"""A number computed from a fit's parameters, which further runs are to make more precise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.decisions.decision import digits
 from analysis.decisions.exponent import fixes_exponent
-from analysis.decisions.trust import real
+from analysis.decisions.validation import real
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.curve import Fit
 from analysis.fitting.prediction import positive_x
@@ -27,10 +27,10 @@ KINDS = ("predict", "marginal", "inverse", "exponent")
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """What is asked, and how it follows from the parameters."""
+    """A quantity and its function of the parameters."""
 
-    said: str
-    """In words, such as 'y at x = 10,000'."""
+    description: str
+    """For sentences, such as 'y at x = 10,000'."""
     unit: str
     """Of its value and half-width: 'of y', 'ln x', or that of a parameter."""
     value: Callable[[Mapping[str, Any]], Array]
@@ -49,8 +49,10 @@ def checked_quantity(fit: FittedLaw, wanted: Wanted) -> Quantity:
     if kind == "exponent" and argument is None:
         if isinstance(fit, SurfaceFit):
             if law.compute_exponents is None or fixes_exponent(law):
-                raise AnalysisError(f"the law '{fit.law}' has no compute-optimal exponent to pin down: name one of {', '.join(law.names)}.")
-            return Quantity(said="the compute-optimal exponent", unit="none", value=lambda params: np.asarray(law.compute_optimal_exponent(params)))
+                raise AnalysisError(f"the law '{fit.law}' has no compute-optimal exponent to make more precise: name one of {', '.join(law.names)}.")
+            return Quantity(
+                description="the compute-optimal exponent", unit="none", value=lambda params: np.asarray(law.compute_optimal_exponent(params))
+            )
         if "b" not in law.names:
             raise AnalysisError(f"the law '{fit.law}' has no exponent b: name one of {', '.join(law.names)}.")
         return _parameter(fit, "b")
@@ -64,11 +66,11 @@ def checked_quantity(fit: FittedLaw, wanted: Wanted) -> Quantity:
         return _inverse(fit, argument)
     where = _place(fit, argument)
     if kind == "predict":
-        return Quantity(said=f"y at {_told(fit, where)}", unit="of y", value=lambda params: fit._values(where, params)[:, 0])
+        return Quantity(description=f"y at {_place_described(fit, where)}", unit="of y", value=lambda params: fit._values(where, params)[:, 0])
     if isinstance(fit, SurfaceFit):
         raise AnalysisError("('marginal', x) is for curves: on a surface, ask for ('predict', inputs).")
     return Quantity(
-        said=f"the gain of one doubling at {_told(fit, where)}",
+        description=f"the gain of one doubling at {_place_described(fit, where)}",
         unit="of y",
         value=lambda params: (fit._values(2.0 * where, params) - fit._values(where, params))[:, 0],
     )
@@ -86,8 +88,8 @@ def _pair(wanted: Any) -> tuple[str, ArrayLike]:
 
 def _parameter(fit: FittedLaw, name: str) -> Quantity:
     if name in fit.pinned:
-        raise AnalysisError(f"{name} is pinned, so that no run can tell more about it: free it, or ask for another quantity.")
-    return Quantity(said=f"the parameter {name}", unit=fit.law_object.parameter(name).unit, value=lambda params: np.asarray(params[name]))
+        raise AnalysisError(f"{name} is pinned, so no run makes it more precise: free it, or ask for another quantity.")
+    return Quantity(description=f"the parameter {name}", unit=fit.law_object.parameter(name).unit, value=lambda params: np.asarray(params[name]))
 
 
 def _place(fit: FittedLaw, argument: ArrayLike) -> Array:
@@ -107,7 +109,7 @@ def _inverse(fit: FittedLaw, argument: ArrayLike) -> Quantity:
     at = fit.inverse(target).x
     if not np.isfinite(at):
         raise AnalysisError(
-            f"the curve never reaches y = {target:g}, so that there is no x to pin down: ask for the level it tends to, or for a nearer y."
+            f"the curve never reaches y = {target:g}, so there is no x to make more precise: ask for its asymptote, or for a nearer y."
         )
     where = np.array([at])
     beside = at * np.exp([-STEP, STEP])
@@ -117,10 +119,10 @@ def _inverse(fit: FittedLaw, argument: ArrayLike) -> Quantity:
         # to first order around the fit, which is all that the delta method uses
         return np.log(at) - (fit._values(where, params)[:, 0] - target) / slope
 
-    return Quantity(said=f"the x at which y = {digits(target)}", unit="ln x", value=value)
+    return Quantity(description=f"the x at which y = {digits(target)}", unit="ln x", value=value)
 
 
-def _told(fit: FittedLaw, where: Array) -> str:
+def _place_described(fit: FittedLaw, where: Array) -> str:
     if where.ndim == 1:
         return f"x = {digits(float(where[0]))}"
     return ", ".join(f"{name} = {digits(float(value))}" for name, value in zip(fit.law_object.inputs, where[0], strict=True))

@@ -1,5 +1,5 @@
-"""y as a function of several inputs, with its scatter: a fitted surface, or several curves whose
-gains add up.
+"""y as a function of several inputs, with draws of its parameters: a fitted surface, or several
+curves whose gains are added.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.decisions.decision import digits
 from analysis.decisions.draws import COUNT, draws_of
-from analysis.decisions.trust import cautions_of, checked_curve, positive
+from analysis.decisions.validation import cautions_of, checked_curve, positive
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.curve import Fit
 from analysis.fitting.surface import SurfaceFit
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What a budget is split for. Made by `response_of` from a SurfaceFit, or by
+    """The y that a budget is split for. Made by `response_of` from a SurfaceFit, or by
     `combine_additive`.
     """
 
@@ -53,7 +53,7 @@ class Response:
     cautions: tuple[str, ...]
     """Sentences that qualify what follows."""
     assumption: str
-    """What y is taken to be, in a sentence."""
+    """What is assumed of y, as a sentence."""
     from_zero: frozenset[str] = frozenset()
     """Inputs measured at zero too."""
 
@@ -67,7 +67,7 @@ class Response:
 
 def response_of(model: Any, *, seed: int = 0) -> Response:
     """The response of a SurfaceFit, or the one given. Raises AnalysisError for anything else, and
-    for a fit that tells nothing.
+    for a fit that is not determined.
     """
     if isinstance(model, Response):
         return model
@@ -81,7 +81,7 @@ def response_of(model: Any, *, seed: int = 0) -> Response:
     for name, column in zip(model.inputs, columns.T, strict=True):
         if np.ptp(column) == 0:
             raise AnalysisError(
-                f"{name} was {column[0]:g} at every point of the surface, so that nothing tells what it buys: measure it at more values, "
+                f"{name} was {column[0]:g} at every point of the surface, so the effect of {name} is not known: measure it at more values, "
                 f"or fit a curve of the others."
             )
 
@@ -114,11 +114,11 @@ def response_of(model: Any, *, seed: int = 0) -> Response:
 
 def combine_additive(fits: Mapping[str, Fit], baseline: Mapping[str, float], *, seed: int = 0) -> Response:
     """Several curves, each fitted along one input with all others at their baseline, as one
-    response whose gains add up.
+    response whose gains are added.
 
     y(x) = y0 + sum over inputs i of [f_i(x_i) - f_i(b_i)], with b the `baseline` (one value per
     input, in its unit) and y0 the mean of the f_i(b_i), which ought to be one number: all curves
-    pass through the baseline cell. It assumes that no input changes what another buys, which
+    pass through the baseline cell. It assumes that no input changes the gain from another, which
     single-axis measurements cannot test; if you have a grid of two inputs, fit_surface it. The
     curves' errors are taken as independent.
 
@@ -136,7 +136,7 @@ def combine_additive(fits: Mapping[str, Fit], baseline: Mapping[str, float], *, 
     cautions = [caution for name, fit in fits.items() for caution in checked_curve(fit, f"the fit of {name}")]
     levels = {round(fit.level, 9) for fit in fits.values()}
     if len(levels) > 1:
-        raise AnalysisError(f"the fits have intervals of levels {', '.join(f'{one:g}' for one in sorted(levels))}: fit all with one level.")
+        raise AnalysisError(f"the fits have confidence levels {', '.join(f'{one:g}' for one in sorted(levels))}: fit all with one level.")
     names = tuple(fits)
     at = {name: np.array([positive(f"the baseline of {name}", baseline[name], "give a value above zero")]) for name in names}
     base = {name: fits[name].predict(at[name]) for name in names}
@@ -176,7 +176,7 @@ def combine_additive(fits: Mapping[str, Fit], baseline: Mapping[str, float], *, 
         method="; ".join(f"{name}: {one.method}" for name, one in draws.items()) if count else "",
         reason_no_interval=reason,
         cautions=tuple(cautions),
-        assumption=f"gains add up: what {' or '.join(names)} buys over the baseline does not hang on the others, which was not tested",
+        assumption=f"gains add up: the gain from {' or '.join(names)} over the baseline does not depend on the others, which was not tested",
     )
 
 

@@ -1,4 +1,4 @@
-"""From which x on another doubling is not worth having."""
+"""The point of diminishing returns: the x from which another doubling is not worth it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.decisions.crossing import below_for_good
-from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, interval_or_none, told
-from analysis.decisions.trust import Better, checked_curve, direction, positive, spread_of
+from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, interval_or_none, with_digits
+from analysis.decisions.validation import Better, checked_curve, direction, positive, why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
 Found = Literal["found", "already", "never"]
-Bought = Callable[[Array], tuple[Array, Array, Array]]  # what more x buys, what it must buy, standard error of the difference
+Gain = Callable[[Array], tuple[Array, Array, Array]]  # gain from more x, threshold, standard error of the difference
 
 FAR = 1e12  # how many times the largest x is looked at before the answer is 'never'
 STEPS = 1500
@@ -28,11 +28,11 @@ STEP = 1e-3  # of ln x, for slopes
 
 @dataclass(frozen=True, kw_only=True)
 class StoppingPoint:
-    """The x from which more of it buys less than it has to."""
+    """The x from which the gain from more x stays below a threshold."""
 
     criterion: Literal["noise", "price"]
-    """'noise': a doubling buys less than one run's noise. 'price': one more unit of x buys less y
-    than it has to.
+    """'noise': a doubling gains less than one run's noise. 'price': one more unit of x gains less y
+    than its price.
     """
     status: Found
     """'found'; 'already' (so at the smallest x measured, so the true point lies at or below it);
@@ -41,24 +41,24 @@ class StoppingPoint:
     x: float
     """From here on, in the unit of x; the smallest measured x if 'already', infinite if 'never'."""
     interval: Interval | None
-    """Where the band of what more x buys crosses the threshold; an end at the smallest measured x
+    """Where the band of the gain crosses the threshold; an end at the smallest measured x
     means 'there or below', an infinite one 'never'.
     """
     reason_no_interval: str
     """Why there is no interval; empty where there is one."""
     gain: float | None
-    """What more x buys at `x`, counted positive for better: y per doubling, or y per unit of x for
+    """The gain from more x at `x`, counted positive for better: y per doubling, or y per unit of x for
     a price. None if 'never'.
     """
     threshold: float | None
-    """What it had to buy there, in the same unit. None if 'never'."""
+    """The threshold there, in the same unit. None if 'never'."""
     extrapolated: bool
     """Whether x, or its doubling, lies outside the x that were measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiminishingReturns(Decision):
-    """From which x on more is not worth it. Make one with `diminishing_returns`."""
+    """The point of diminishing returns. Make one with `diminishing_returns`."""
 
     KIND: ClassVar[str] = "diminishing_returns"
 
@@ -73,13 +73,13 @@ class DiminishingReturns(Decision):
     (at the largest x measured if 'never').
     """
     noise_from: str
-    """Where the noise comes from, in words."""
+    """Where the noise comes from, for sentences."""
     price_per_unit: float | None
-    """y that one more unit of x must buy."""
+    """y that one more unit of x must gain."""
     x_range: Interval
     """Smallest and largest x measured."""
     last_gain: float
-    """What the last doubling that was measured buys, from half the largest x to the largest,
+    """The gain of the last doubling that was measured, from half the largest x to the largest,
     counted positive for better, in the unit of y.
     """
     last_gain_interval: Interval | None
@@ -88,16 +88,18 @@ class DiminishingReturns(Decision):
     """The fit it is about."""
 
     def sentence(self) -> str:
-        """Both stopping points in words."""
-        said = [
-            self._said(self.noise, f"another doubling of x buys less than the noise of one run, {digits(self.noise_sd)} of y ({self.noise_from})")
+        """Both stopping points as sentences."""
+        parts = [
+            self._described(
+                self.noise, f"another doubling of x gains less than the noise of one run, {digits(self.noise_sd)} of y ({self.noise_from})"
+            )
         ]
         if self.price is not None:
-            said.append(self._said(self.price, f"one more unit of x buys less than its price, {digits(self.price_per_unit or 0.0)} of y"))
+            parts.append(self._described(self.price, f"one more unit of x gains less than its price, {digits(self.price_per_unit or 0.0)} of y"))
         if self.noise.status != "already" and self.noise.extrapolated:
-            last = told(self.last_gain, self.last_gain_interval, level=self.level, reason=self.noise.reason_no_interval)
-            said.insert(1, f"The last doubling measured, to x = {digits(self.x_range[1])}, buys {last}.")
-        return " ".join(said)
+            last = with_digits(self.last_gain, self.last_gain_interval, level=self.level, reason=self.noise.reason_no_interval)
+            parts.insert(1, f"The last doubling measured, to x = {digits(self.x_range[1])}, gains {last}.")
+        return " ".join(parts)
 
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> pd.DataFrame:
         """Columns x, gain (of a doubling, positive for better), low, high, threshold (one run's
@@ -112,7 +114,7 @@ class DiminishingReturns(Decision):
             {"x": x, "gain": sign * gained.mean, "low": ends[0], "high": ends[1], "threshold": threshold, "extrapolated": gained.extrapolated}
         )
 
-    def _said(self, point: StoppingPoint, what: str) -> str:
+    def _described(self, point: StoppingPoint, what: str) -> str:
         if point.status == "never":
             least = "" if point.interval is None or np.isinf(point.interval[0]) else f"; the data allow it from x = {digits(point.interval[0])}"
             lacking = f" (no interval: {point.reason_no_interval})" if point.interval is None else ""
@@ -125,28 +127,28 @@ class DiminishingReturns(Decision):
             )
             return f"Already at the smallest x measured, {digits(point.x)}, {what}{until}."
         where = " This rests on the law beyond what was measured." if point.extrapolated else ""
-        return f"From x = {told(point.x, point.interval, level=self.level, reason=point.reason_no_interval)} on, {what}.{where}"
+        return f"From x = {with_digits(point.x, point.interval, level=self.level, reason=point.reason_no_interval)} on, {what}.{where}"
 
 
 def diminishing_returns(fit: Fit, *, noise_sd: float | None = None, price: float | None = None, better: Better | None = None) -> DiminishingReturns:
-    """From which x on another doubling of it buys less than (a) the noise of one run and (b) what
-    it costs.
+    """Finds the x from which another doubling of it gains less than (a) the noise of one run and
+    (b) its price.
 
     (a) y(2x) - y(x), counted positive for better, stays below `noise_sd`, in the unit of y: by
     default the fit's own residual standard deviation (times y(x) where the loss is logarithmic),
     whose own uncertainty then widens the interval. Residuals of a fit to means are those of means,
     and hold what the law misses: give the sd over seeds if it is known. (b) dy/dx stays below
-    `price`, y per unit of x: what one more unit of x must buy to pay for itself. It is the cost of
+    `price`, y per unit of x: what one more unit of x must gain to pay for itself. It is the cost of
     one more unit of x divided by what one unit of y is worth, both in the same money; y x worth - x
     cost is greatest there. If a label costs 0.30 and a point of mIoU is worth 50, price = 0.3 / 50
     = 0.006 points of mIoU a label.
 
     `better` says whether y is 'higher' (a score) or 'lower' (a loss) the better; by default the way
     the curve goes over the measured x. x is sought from the smallest measured to 1e12 times the
-    largest. The interval is the x at which the band of the gain (law taken for true) crosses the
-    threshold.
+    largest. The interval is the x at which the band of the gain crosses the threshold, assuming
+    that the law is correctly specified.
 
-    Raises AnalysisError for a fit that is no curve or tells nothing, a noise or price that is not
+    Raises AnalysisError for a fit that is no curve or is not determined, a noise or price that is not
     above zero, and where the noise is not known.
     """
     cautions = checked_curve(fit)
@@ -168,7 +170,7 @@ def diminishing_returns(fit: Fit, *, noise_sd: float | None = None, price: float
     noise = _point(fit, by_doubling, "noise", reach=2.0)
     paid = None
     if price is not None:
-        must = positive("price", price, "give the y that one more unit of x must buy, above zero")
+        must = positive("price", price, "give the y that one more unit of x must gain, above zero")
 
         def by_unit(x: Array) -> tuple[Array, Array, Array]:
             mean, error = fit._error(((sign, x * np.exp(STEP)), (-sign, x * np.exp(-STEP))))
@@ -200,22 +202,22 @@ def noise_at(fit: Fit, x: Array) -> Array:
     return sd * np.abs(fit._values(x)) if fit.logarithmic else np.full(x.shape, sd)
 
 
-def _point(fit: Fit, bought: Bought, criterion: Literal["noise", "price"], *, reach: float) -> StoppingPoint:
-    """The stopping point where what is bought falls below its threshold for good."""
+def _point(fit: Fit, gain_of: Gain, criterion: Literal["noise", "price"], *, reach: float) -> StoppingPoint:
+    """The x from which the gain stays below its threshold."""
     ladder = np.geomspace(fit.x_min, fit.x_max * FAR, STEPS)
     quantile = t_quantile(fit.level, fit.degrees_of_freedom)
 
     def gap(x: Array, side: float) -> Array:
-        mean, threshold, error = bought(x)
+        mean, threshold, error = gain_of(x)
         return np.asarray(mean - threshold + (side * quantile * error if side else 0.0))
 
     x = below_for_good(lambda x: gap(x, 0.0), ladder)
-    reason = spread_of(fit)
+    reason = why_no_spread(fit)
     low = high = np.nan
     if not reason:
         low, high = below_for_good(lambda x: gap(x, -1.0), ladder), below_for_good(lambda x: gap(x, 1.0), ladder)
     status: Found = "never" if np.isinf(x) else "already" if x <= fit.x_min else "found"
-    mean, threshold, _ = bought(np.array([x if np.isfinite(x) else fit.x_max]))
+    mean, threshold, _ = gain_of(np.array([x if np.isfinite(x) else fit.x_max]))
     interval = interval_or_none(low, high)
     return StoppingPoint(
         criterion=criterion,

@@ -3,8 +3,8 @@ speed-up are made of.
 
 The interval inverts the band of the difference of the two curves, as Fieller 1954 does for a ratio.
 Where the curves are independent, the ends of the two bands are put together by MOVER (Zou and
-Donner 2008, Stat. Med. 27, 1693-1702): it keeps bands that are not symmetric as they are, the drift
-of an extrapolation included. Where both were jackknifed over the same clusters, the difference is
+Donner 2008, Stat. Med. 27, 1693-1702): it keeps bands that are not symmetric as they are, the
+extrapolation error included. Where both were jackknifed over the same clusters, the difference is
 jackknifed.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.decisions.crossing import Gap, reached_from
 from analysis.decisions.decision import Interval
-from analysis.decisions.trust import spread_of
+from analysis.decisions.validation import why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
 from analysis.significance.cluster_resampling import jackknife_sd
@@ -76,7 +76,7 @@ def why_unpaired(one: Fit, other: Fit) -> None:
 
 def no_interval(*fits: Fit) -> str:
     """Why the first of the fits without a spread has none; empty if all have one."""
-    return next((reason for fit in fits if (reason := spread_of(fit))), "")
+    return next((reason for fit in fits if (reason := why_no_spread(fit))), "")
 
 
 def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) -> Matched:
@@ -168,7 +168,7 @@ def _last_miss(hopeful: Gap, ladder: Array) -> float:
 
 
 def _extrapolation_half_width(fit: Fit, x: Array, sign: float) -> Array:
-    """How much the drift of an extrapolation adds, in quadrature, to the half-width of the band."""
+    """Half-width that the extrapolation error adds, in quadrature, to the band."""
     if fit.extrapolation_error is None:
         return np.zeros(x.shape)
     _, up, down = band(fit, x, sign)

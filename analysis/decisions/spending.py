@@ -1,5 +1,5 @@
-"""The inputs that spend a budget best: a search over directions, in each of which the inputs grow
-until the budget is used up.
+"""Finds the best way to spend a budget: a search over directions, along each of which the inputs
+grow until the budget is used up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which runs to make next to pin down a quantity best per GPU-hour."""
+"""Suggests the runs that make a quantity most precise per GPU-hour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.decisions.decision import Decision, digits
 from analysis.decisions.information import Information, information_of, rows_at
 from analysis.decisions.quantity import Wanted, checked_quantity
-from analysis.decisions.trust import blind, checked_curve, positive, spread_of
+from analysis.decisions.validation import checked_curve, positive, undetermined, why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
 from analysis.fitting.inputs import numbers
@@ -35,7 +35,7 @@ class SuggestedRuns(Decision):
     KIND: ClassVar[str] = "suggested_runs"
 
     quantity: str
-    """What is to be pinned down, in words."""
+    """The quantity to make more precise, for sentences."""
     unit: str
     """Of the half-widths; 'ln x' for an x, so that 0.1 is 10%."""
     half_width_now: float
@@ -50,12 +50,12 @@ class SuggestedRuns(Decision):
     and all before, total_gpu_hours, extrapolated.
     """
     method: str
-    """How the half-widths were foretold."""
+    """How the half-widths were predicted."""
 
     def sentence(self) -> str:
-        """The suggestion in words."""
+        """The suggestion as a sentence."""
         if self.chosen.empty:
-            return f"No run that the GPU-hours allow tells more about {self.quantity}."
+            return f"No run that the GPU-hours allow makes {self.quantity} more precise."
         places = self.chosen.drop(columns=["cost_gpu_hours", "half_width_after", "total_gpu_hours", "extrapolated"])
         counted: dict[str, int] = {}
         for row in places.to_dict("records"):
@@ -64,9 +64,13 @@ class SuggestedRuns(Decision):
         runs = "; ".join(f"{count} at {place}" for place, count in counted.items())
         last = self.chosen.iloc[-1]
         after, hours = float(last["half_width_after"]), float(last["total_gpu_hours"])
-        outside = " Some lie beyond what was measured, where the law is taken on trust." if self.chosen["extrapolated"].any() else ""
+        outside = (
+            " Some lie beyond what was measured, where the prediction assumes that the law is correctly specified."
+            if self.chosen["extrapolated"].any()
+            else ""
+        )
         return (
-            f"To pin down {self.quantity}, run next: {runs} ({digits(hours)} GPU-hours). Its {percent(self.level)} interval is expected "
+            f"To make {self.quantity} more precise, run next: {runs} ({digits(hours)} GPU-hours). Its {percent(self.level)} interval is expected "
             f"to shrink from +-{digits(self.half_width_now)} to +-{digits(after)} ({self.unit}).{outside}"
         )
 
@@ -85,7 +89,7 @@ def suggest_runs(
     gpu_hours: float | None = None,
     weight: float = 1.0,
 ) -> SuggestedRuns:
-    """Which of the candidate cells to run next, so that `quantity` is pinned down best per
+    """Which of the candidate cells to run next, so that `quantity` becomes most precise per
     GPU-hour.
 
     `candidates`: x, shape (m,), or inputs of a surface, shape (m, inputs). `quantity`: a
@@ -99,21 +103,21 @@ def suggest_runs(
 
     c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), one run at a time: variance of the
     quantity by the delta method from J'WJ with the run's row added; noise as the fit found it,
-    drift of extrapolations left out. So it takes the law for true, cannot see that another law may
-    hold, and tends to the ends of the range. A run is counted as independent of all others;
+    extrapolation error left out. So it assumes that the law is correctly specified, and tends to the
+    ends of the range. A run is counted as independent of all others;
     Student's t gains a degree of freedom by each.
 
     Raises AnalysisError for a quantity or candidates that the fit does not know, costs that are not
     positive, and a fit whose points leave a direction open.
     """
     cautions, where, names = _checked(fit, candidates)
-    asked = checked_quantity(fit, quantity)
+    target = checked_quantity(fit, quantity)
     hours = _hours(cost, where)
     heavy = positive("weight", weight, "give the weight of one new run relative to the mean of those fitted, above zero")
     allowed = np.inf if gpu_hours is None else positive("gpu_hours", gpu_hours, "give the GPU-hours to spend, above zero")
     if isinstance(runs, bool) or not isinstance(runs, int | np.integer) or not 1 <= runs <= 10_000:
         raise AnalysisError(f"runs is {runs!r}: give how many runs to choose, 1 to 10,000.")
-    information = information_of(fit, asked)
+    information = information_of(fit, target)
     rows = rows_at(fit, where)
     unsound = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(unsound):
@@ -121,7 +125,7 @@ def suggest_runs(
     clustered = fit.replicate_kind == "jackknife"
     if not information.variance > 0 or not information.standard_error > 0:
         raise AnalysisError(
-            f"{asked.said} does not move with the fit's parameters, or lies on a bound, so that no run can tell more: ask for another."
+            f"{target.description} does not move with the fit's parameters, or lies on a bound, so that no run can tell more: ask for another."
         )
     now = information.standard_error * t_quantile(fit.level, fit.degrees_of_freedom)
     start = information.variance
@@ -156,12 +160,12 @@ def suggest_runs(
     return SuggestedRuns(
         level=fit.level,
         cautions=cautions,
-        quantity=asked.said,
-        unit=asked.unit,
+        quantity=target.description,
+        unit=target.unit,
         half_width_now=now,
         table=table.assign(rank=np.arange(1, len(table) + 1)),
         chosen=chosen,
-        method=f"delta method: the half-width now by the fit's {source}, shrunk as the information of added runs has it",
+        method=f"delta method: the half-width now by the fit's {source}, reduced by the information of the added runs",
     )
 
 
@@ -189,10 +193,10 @@ def _checked(fit: Any, candidates: ArrayLike) -> tuple[tuple[str, ...], Array, t
         raise AnalysisError(f"fit is a {type(fit).__name__}; this needs what analysis.fit or fit_surface returns.")
     if isinstance(fit, Fit):
         checked_curve(fit)
-    reason = spread_of(fit)
-    if reason or blind(fit):
+    reason = why_no_spread(fit)
+    if reason or undetermined(fit):
         raise AnalysisError(f"the fit has no spread to shrink ({reason or fit.status_detail}): pin a parameter or measure at more x first.")
-    cautions = () if fit.status == "converged" else (f"the fit is '{fit.status}' ({fit.status_detail}), so that the foretold half-widths are rough",)
+    cautions = () if fit.status == "converged" else (f"the fit is '{fit.status}' ({fit.status_detail}), so the predicted half-widths are rough",)
     if isinstance(fit, SurfaceFit):
         return cautions, checked_inputs(fit.law_object, np.atleast_2d(numbers("candidates", candidates))), fit.inputs
     where = positive_x(candidates)
@@ -209,7 +213,7 @@ def _lopsided(fit: FittedLaw, quantity: Wanted) -> tuple[str, ...]:
     down, up = fit.params[str(quantity)] - interval[0], interval[1] - fit.params[str(quantity)]
     if np.isfinite(down + up) and max(down, up) <= LOPSIDED * min(down, up):
         return ()
-    return (f"the interval of {quantity} is lopsided, {digits(interval[0])} to {digits(interval[1])}, so that foretold half-widths are rough",)
+    return (f"the interval of {quantity} is lopsided, {digits(interval[0])} to {digits(interval[1])}, so the predicted half-widths are rough",)
 
 
 def _hours(cost: Any, where: Array) -> Array:

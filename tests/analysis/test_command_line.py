@@ -100,7 +100,10 @@ def test_a_group_that_cannot_be_fitted_is_named_and_the_others_come_out(table: P
         (["--x", "image", "--y", "error"], "has no column 'image' (did you mean 'images'?): add it, or name another."),
         (["--x", "encoder", "--y", "error"], "encoder"),
         (["--x", "images", "--y", "error", "--law", "powr"], "there is no law 'powr' (did you mean 'power'?)"),
-        (["--x", "images", "--y", "error", "--law", "power", "--fixed", "E"], "--fixed 'E' is no pin: write NAME=NUMBER, such as E=0.1."),
+        (
+            ["--x", "images", "--y", "error", "--law", "power", "--fixed", "E"],
+            "--fixed 'E' is not a pinned parameter: write NAME=NUMBER, such as E=0.1.",
+        ),
         (["--x", "images", "--y", "error", "--fixed", "E=1"], "--fixed and --bootstrap belong to one law: name it with --law."),
         (["--x", "images", "--y", "error", "--predict", "0"], "the x to predict at hold 0"),
         (["--x", "images", "run", "--y", "error", "--target", "1"], "D of X[0] is 0: the law 'chinchilla' needs it finite and above zero."),

@@ -106,7 +106,7 @@ def test_curves_whose_gains_add_up_are_split_as_their_surface() -> None:
     split = best_split(model, 1e20, "6 N D")
     assert split.inputs["N"] == pytest.approx(closed_form(1e20), rel=1e-3)
     assert split.y == pytest.approx(best_split(surface(), 1e20, "6 N D").y, rel=1e-6)
-    assert split.assumption.startswith("gains add up: what N or D buys over the baseline does not hang on the others")
+    assert split.assumption.startswith("gains add up: the gain from N or D over the baseline does not depend on the others")
     assert model.cautions == ()
     shifted = dict(fits, D=fit(D, np.array(fits["D"].y) * (1.0 + 0.001 * np.random.default_rng(0).standard_normal(8)) + 0.2))
     assert "does not agree with the mean" in combine_additive(shifted, base).cautions[0]

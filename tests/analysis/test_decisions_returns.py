@@ -51,15 +51,15 @@ def test_a_noise_larger_than_any_gain_is_passed_at_the_smallest_x() -> None:
     assert found.noise.status == "already"
     assert found.noise.x == 100.0
     assert found.noise.interval == (100.0, 100.0)
-    assert found.sentence().startswith("Already at the smallest x measured, 100, another doubling of x buys less than the noise of one run")
+    assert found.sentence().startswith("Already at the smallest x measured, 100, another doubling of x gains less than the noise of one run")
 
 
 def test_a_logarithm_never_stops_paying() -> None:
     straight = fit(SIZES, 0.1 + 0.05 * np.log(SIZES), law="logarithmic", loss="squared")
     found = diminishing_returns(straight, noise_sd=0.01)
     assert (found.noise.status, found.noise.x, found.noise.gain) == ("never", math.inf, None)
-    assert found.sentence().startswith("There is no x from which another doubling of x buys less")
-    assert "The last doubling measured, to x = 10,000, buys 0.0347" in found.sentence()
+    assert found.sentence().startswith("There is no x from which another doubling of x gains less")
+    assert "The last doubling measured, to x = 10,000, gains 0.0347" in found.sentence()
     assert json.loads(found.to_json())["noise"]["x"] is None
 
 
@@ -119,7 +119,7 @@ def test_a_figure_gets_gain_band_and_threshold() -> None:
         ({"noise_sd": 0.0}, "noise_sd is 0: give the standard deviation of one run in the unit of y, above zero."),
         ({"noise_sd": math.nan}, "noise_sd is nan"),
         ({"noise_sd": "x"}, "noise_sd is 'x', which is no number"),
-        ({"noise_sd": 0.1, "price": -1.0}, "price is -1: give the y that one more unit of x must buy, above zero."),
+        ({"noise_sd": 0.1, "price": -1.0}, "price is -1: give the y that one more unit of x must gain, above zero."),
         ({"noise_sd": 0.1, "better": "more"}, "better is 'more': choose 'higher'"),
     ],
 )

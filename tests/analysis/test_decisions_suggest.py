@@ -21,7 +21,7 @@ def curve(seed: int = 0) -> Fit:
     return fit(BASE, noisy(BASE, np.random.default_rng(seed)), loss="log_squared")
 
 
-def test_the_foretold_half_width_is_that_of_a_fit_with_the_run_made() -> None:
+def test_the_predicted_half_width_is_that_of_a_fit_with_the_run_made() -> None:
     exact = (1.0 + 8.0 * BASE**-0.3) * np.exp(0.003 * np.tile([1.0, -1.0, -1.0, 1.0], 3))
     before = fit(BASE, exact, loss="log_squared")
     advice = suggest_runs(before, [1e5], ("predict", 1e5), 1.0)
@@ -51,11 +51,11 @@ def test_a_straight_line_is_pinned_down_as_its_closed_form_says() -> None:
 @pytest.mark.parametrize(
     ("quantity", "truth"), [("E", 1.0), (("predict", 1e6), 1.0 + 8.0 * 1e6**-0.3), (("inverse", 1.5), math.log(16.0 ** (1 / 0.3)))]
 )
-def test_suggested_runs_do_what_was_foretold_and_more_than_random_ones(quantity: object, truth: float) -> None:
+def test_suggested_runs_do_what_was_predicted_and_more_than_random_ones(quantity: object, truth: float) -> None:
     random = np.random.default_rng(0)
     simulations, budget = 40, 6.0
     errors: dict[str, list[float]] = {"suggested": [], "random": []}
-    foretold = []
+    predicted = []
 
     def asked(result: Fit) -> float:
         if isinstance(quantity, str):
@@ -79,10 +79,10 @@ def test_suggested_runs_do_what_was_foretold_and_more_than_random_ones(quantity:
     true_curve = fit(BASE, (1.0 + 8.0 * BASE**-0.3) * np.exp(0.003 * np.tile([1.0, -1.0, -1.0, 1.0], 3)), loss="log_squared")
     seen = suggest_runs(true_curve, CELLS, quantity, HOURS, runs=100, gpu_hours=budget)  # type: ignore[arg-type]
     scale = 0.003 / (true_curve.residual_sd or 1.0)
-    foretold = float(seen.chosen["half_width_after"].iloc[-1]) / t_quantile(0.9, 9 + len(seen.chosen)) * scale
+    predicted = float(seen.chosen["half_width_after"].iloc[-1]) / t_quantile(0.9, 9 + len(seen.chosen)) * scale
     realised = {name: float(np.sqrt(np.mean(np.square(one)))) for name, one in errors.items()}
     assert realised["suggested"] < realised["random"]
-    assert foretold / 1.35 < realised["suggested"] < foretold * 1.35  # three standard errors of 40 simulations
+    assert predicted / 1.35 < realised["suggested"] < predicted * 1.35  # three standard errors of 40 simulations
     assert seen.half_width_now / t_quantile(0.9, 9) * scale > realised["suggested"]
 
 
@@ -99,7 +99,7 @@ def test_gpu_hours_are_not_overspent() -> None:
     assert advice.chosen["total_gpu_hours"].iloc[-1] <= 3.0
     none = suggest_runs(curve(), CELLS, "E", 10.0, gpu_hours=3.0)
     assert none.chosen.empty
-    assert none.sentence() == "No run that the GPU-hours allow tells more about the parameter E."
+    assert none.sentence() == "No run that the GPU-hours allow makes the parameter E more precise."
 
 
 @pytest.mark.parametrize("bootstrap", [0, 60])
@@ -148,7 +148,7 @@ def test_wrong_questions_are_refused_in_a_sentence(
 
 
 def test_a_pinned_parameter_and_a_fit_without_spread_have_nothing_to_gain() -> None:
-    with pytest.raises(AnalysisError, match="b is pinned, so that no run can tell more about it"):
+    with pytest.raises(AnalysisError, match="b is pinned, so no run makes it more precise"):
         suggest_runs(fit(BASE, np.array(curve().y), fixed={"b": 0.3}), CELLS, "exponent", 1.0)
     with pytest.raises(AnalysisError, match="the fit has no spread to shrink"):
         suggest_runs(fit(BASE[:3], 1.0 + 8.0 * BASE[:3] ** -0.3), CELLS, "E", 1.0)

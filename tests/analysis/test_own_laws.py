@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -272,3 +274,15 @@ def test_fits_written_before_own_laws_are_read() -> None:
     old = {**fields, "format": 2, "drift": {"wander": error["per_efold"], "origins": error["origins"], "miss": error["last_residual"]}}
     del old["own_law"]
     assert Fit.from_json(json.dumps(old)) == result
+
+
+@pytest.mark.parametrize(("heading", "printed"), [("Your own law", ["{'top': 0.8", "saturating"]), ("Decisions", ["is best split as", "run next"])])
+def test_the_snippets_of_the_documentation_run(heading: str, printed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "laws.md").read_text(encoding="utf-8")
+    section = page.split(f"## {heading}\n")[1].split("\n## ")[0]
+    snippets = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        exec(compile(snippet, heading, "exec"), {})
+    text = capsys.readouterr().out
+    assert all(part in text for part in printed)

@@ -1,4 +1,4 @@
-"""Which fits and settings a decision is made on, and which are refused in a sentence."""
+"""Checks the fits and settings that a decision is based on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Better = Literal["higher", "lower"]
 
 
 def checked_curve(fit: Any, what: str = "fit") -> tuple[str, ...]:
-    """Cautions about a curve. Raises AnalysisError if it is no curve, or one that nothing may be
-    decided on.
+    """Cautions about a curve. Raises AnalysisError if it is no curve, or too poorly determined to
+    decide on.
     """
     if not isinstance(fit, Fit):
         other = "a surface: fix all inputs but one and fit a curve with analysis.fit" if isinstance(fit, SurfaceFit) else f"a {type(fit).__name__}"
@@ -27,17 +27,17 @@ def checked_curve(fit: Any, what: str = "fit") -> tuple[str, ...]:
 
 
 def cautions_of(fit: FittedLaw, what: str = "fit") -> tuple[str, ...]:
-    """Cautions about a fit's status. Raises AnalysisError where its numbers mean nothing."""
+    """Cautions about a fit's status. Raises AnalysisError where its parameters are not determined."""
     if fit.status == "converged":
         return ()
-    lost = not all(np.isfinite(value) for value in fit.params.values()) or blind(fit)
-    if lost and (fit.status == "not identified" or not spread_of(fit)):
+    unusable = not all(np.isfinite(value) for value in fit.params.values()) or undetermined(fit)
+    if unusable and (fit.status == "not identified" or not why_no_spread(fit)):
         raise AnalysisError(f"{what} is {fit.status}: {fit.status_detail}. Measure at more x, or pin a parameter, before deciding on it.")
     return (f"{what} is '{fit.status}': {fit.status_detail}",)
 
 
-def blind(fit: FittedLaw) -> bool:
-    """Whether the data leave a direction of the parameters open, so that every band is too narrow."""
+def undetermined(fit: FittedLaw) -> bool:
+    """Whether the data leave a direction of the parameters open, so that intervals are too narrow."""
     if fit.replicates is not None:
         return False
     if fit.covariance_root is None:
@@ -46,10 +46,10 @@ def blind(fit: FittedLaw) -> bool:
     return root.size == 0 or not np.all(np.isfinite(root)) or bool(np.any(np.all(root == 0.0, axis=0)))
 
 
-def spread_of(fit: FittedLaw) -> str:
-    """Why the fit carries no spread; empty where it does."""
+def why_no_spread(fit: FittedLaw) -> str:
+    """Why the fit has no standard errors; empty where it has."""
     if fit.replicates is None and fit.covariance_root is None:
-        return fit.reason_no_interval or "the fit carries no covariance"
+        return fit.reason_no_interval or "the fit has no covariance"
     return ""
 
 
