@@ -121,6 +121,7 @@ def _ranked(folder: Path, item: dict[str, Any], columns: Sequence[str]) -> Tile:
 
 
 def bytes_of(rows: Iterable[PictureRow]) -> int:
+    """Size of the embedded pictures, in characters of their data addresses."""
     return sum(len(tile.source) for row in rows for tile in row.tiles)
 
 
@@ -202,4 +203,5 @@ def _score(item: dict[str, Any]) -> str:
 
 
 def source_of(folder: Path, item: dict[str, Any]) -> str:
+    """A picture as a data address, which the page embeds."""
     return f"data:image/png;base64,{base64.b64encode((folder / item['file']).read_bytes()).decode('ascii')}"

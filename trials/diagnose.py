@@ -20,6 +20,7 @@ from trials.registry import load_plugin
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     from trials.diagnostics.study import IMAGES, diagnose  # after --help, which need not wait for torch
 
     parser = argparse.ArgumentParser(prog="python -m trials.diagnose", description="Measure what the encoders of a study have learned.")

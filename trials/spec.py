@@ -72,7 +72,8 @@ class StageSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, with the versions that decide what they mean."""
-        return {"format": FORMAT, "recipe_version": RECIPE_VERSION} | json.loads(json.dumps(dataclasses.asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {"format": FORMAT, "recipe_version": RECIPE_VERSION} | plain
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> StageSpec:

@@ -131,11 +131,13 @@ class Log:
         self._path = path
 
     def __call__(self, text: str) -> None:
+        """Append one line with its time."""
         with contextlib.suppress(OSError), open(self._path, "a") as handle:  # a log that cannot be written stops nothing
             handle.write(f"{now()} {text.rstrip()}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trials.stage", description="Run one stage with no cluster, from its spec.json.")
     parser.add_argument("folder", type=Path, help="the stage's folder, with spec.json in it")
     parser.add_argument("--store", type=Path, required=True, help="root of the image stores")

@@ -97,6 +97,7 @@ def weights_fault(folder: Path) -> str | None:
 
 
 def train_anew(folder: Path) -> str:
+    """The remedy for a stage whose files are unusable, to end a sentence with."""
     return f"delete {folder / 'result.json'} and launch again to train {folder.name} anew"
 
 
@@ -178,6 +179,7 @@ class MetricsFile:
         self._handle = open(path, "a", buffering=1)  # noqa: SIM115 - held while the stage trains
 
     def write(self, values: dict[str, Any]) -> None:
+        """Append one line."""
         self._handle.write(json.dumps(values, allow_nan=False) + "\n")
 
     def sync(self) -> None:
@@ -185,4 +187,5 @@ class MetricsFile:
         os.fsync(self._handle.fileno())
 
     def close(self) -> None:
+        """Close the file."""
         self._handle.close()

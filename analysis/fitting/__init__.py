@@ -1,0 +1,1 @@
+"""Fitting laws to points: solvers, standard errors, intervals, predictions."""

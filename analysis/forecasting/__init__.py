@@ -1,0 +1,1 @@
+"""Choosing among laws by how they extrapolate, and forecasts by their average."""

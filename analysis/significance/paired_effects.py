@@ -137,6 +137,7 @@ def _units(cells: pd.Series) -> str:
 
 
 def condition(name: str, value: object) -> str:
+    """How a sentence names the setting under which an effect holds."""
     if name == "finetune_images":
         return f"at {format_setting(value)} labels"
     if name == "pretrain_images":

@@ -97,6 +97,7 @@ def law_table(laws: tuple[SeriesLaw, ...]) -> pd.DataFrame:
 
 
 def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU") -> str:
+    """The sentence that compares scores at the smallest and the largest number of labels."""
     first, last = cells["finetune_images"].min(), cells["finetune_images"].max()
     panel = str(cells["panel"].iloc[0])
     where = f" ({panel})" if cells["panel"].nunique() > 1 else ""

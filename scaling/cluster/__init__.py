@@ -1,0 +1,1 @@
+"""The Ray cluster: joining it, its machines and their capacity."""

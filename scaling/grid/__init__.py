@@ -1,0 +1,1 @@
+"""The YAML file that a study is described in."""

@@ -1,0 +1,1 @@
+"""What a grid needs: every stage once, with its cost."""

@@ -1,0 +1,1 @@
+"""The study folder: its files, tables, lock and remote copies."""

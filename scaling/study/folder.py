@@ -33,9 +33,11 @@ class Study:
         self.folder = folder.resolve()
 
     def stage_folder(self, stage_id: str) -> Path:
+        """The folder of one stage."""
         return self.folder / "stages" / stage_id
 
     def is_done(self, stage_id: str) -> bool:
+        """Whether the stage has a result."""
         return read_result(self.stage_folder(stage_id)) is not None
 
     def error(self, stage_id: str) -> str | None:

@@ -15,7 +15,8 @@ from scaling.grid.axes import USUAL_OBJECTIVE
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from scaling.study.retention import SET_ASIDE
-from trials.objectives.objective import Measure, scores_of
+from trials.objectives.objective import scores_of
+from trials.objectives.scores import Measure
 from trials.stage_files import atomic, read_json, read_result, write_json
 
 USUAL = {"pretrain_objective": USUAL_OBJECTIVE}

@@ -1,0 +1,1 @@
+"""What a stage costs: FLOPs, images per second, GPU memory."""

@@ -1,0 +1,1 @@
+"""What a stage can learn, one file per objective."""

@@ -27,6 +27,7 @@ class Asked:
         self.signal: int | None = None
 
     def __call__(self) -> bool:
+        """Whether a signal has come."""
         return self.signal is not None
 
     @property

@@ -21,6 +21,7 @@ class Compute:
 
     @property
     def device_name(self) -> str:
+        """The GPU's name, or 'cpu'."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
     def autocast(self) -> AbstractContextManager[object]:
