@@ -17,14 +17,15 @@ from trials import registry
 from trials.cost.costs import stage_cost
 from trials.data.sources import SOURCES
 from trials.errors import InputError
+from trials.models.encoders import ENCODERS
 from trials.objectives.objective import OBJECTIVES, live_scores, loss_names, objectives_for
 from trials.registry import loaded_plugins
 
-TOY = Path(__file__).resolve().parents[1] / "trials" / "toy_objective.py"
+TOY = Path(__file__).resolve().parents[1] / "toys.py"
 GRID = """
 study: colours
 encoder: pico/4@32
-plugins: toy_objective
+plugins: toys
 pretrain:
   source: leaves
   images: [0, 40]
@@ -39,10 +40,11 @@ seeds: 1
 
 @pytest.fixture
 def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    list(OBJECTIVES)
-    monkeypatch.setattr(OBJECTIVES, "_things", dict(OBJECTIVES))
+    for one in (OBJECTIVES, ENCODERS, SOURCES):
+        list(one)
+        monkeypatch.setattr(one, "_things", dict(one._things))
     monkeypatch.setattr(registry, "_plugins", [])
-    shutil.copy(TOY, tmp_path / "toy_objective.py")
+    shutil.copy(TOY, tmp_path / "toys.py")
     (tmp_path / "grid.yaml").write_text(GRID)
     return tmp_path / "grid.yaml"
 
@@ -60,7 +62,7 @@ def test_a_plugin_beside_the_grid_is_an_objective_like_any_other(grid: Path, tmp
     assert columns["colour_error"].better == "lower"
     assert {"pretrain_objective", "val_colour_error"} <= set(columns)
     assert all(stage_cost(stage.spec).train_flops_per_image > 0 for stage in plan.stages.values())
-    assert loaded_plugins() == (str(tmp_path / "toy_objective.py"),)
+    assert loaded_plugins() == (str(tmp_path / "toys.py"),)
 
 
 def test_the_objective_of_a_pretraining_is_an_axis(grid: Path, tmp_path: Path) -> None:
@@ -82,22 +84,9 @@ def test_the_objective_of_a_pretraining_is_an_axis(grid: Path, tmp_path: Path) -
 )
 def test_a_plugin_that_cannot_be_loaded_is_one_sentence(grid: Path, plugins: str, sentence: str) -> None:
     (grid.parent / "broken.py").write_text("undefined\n")
-    grid.write_text(GRID.replace("plugins: toy_objective", f"plugins: {plugins}"))
+    grid.write_text(GRID.replace("plugins: toys", f"plugins: {plugins}"))
     with pytest.raises(InputError, match=sentence):
         load_grid(grid)
-
-
-@pytest.mark.slow
-def test_a_study_with_a_plugin_runs_to_its_table_and_report(grid: Path, tmp_path: Path) -> None:
-    out = tmp_path / "runs" / "colours"
-    assert main([str(grid), "--data", str(tmp_path / "data"), "--out", str(out)]) == 0
-    runs = pd.read_parquet(out / "runs.parquet")
-    assert len(runs) == 3
-    assert runs["colour_error"].between(0, 5).all()
-    assert runs.loc[runs["pretrain_objective"] == "mean-colour", "val_colour_error"].notna().all()
-    documented = json.loads((out / "columns.json").read_text())["runs"]
-    assert documented["colour_error"]["better"] == "lower"
-    assert "colour error" in (out / "report.html").read_text()
 
 
 def test_built_in_scores_are_documented_as_the_columns_that_they_fill(tmp_path: Path) -> None:
