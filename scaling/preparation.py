@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
+from trials.data.generated import release_processes
 
 from scaling.plan.plan import Plan
-from trials.data.decode_report import read_oddities
-from trials.prepare import prepare_split, release_workers
+from trials.data.decode_report import read_decode_report, report_file
+from trials.prepare import prepare_split
 
 
 def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse", "skip"], console: Console) -> None:
@@ -40,9 +41,9 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse"
                     broken=broken,
                     progress=lambda what, done, total: status.update(f"preparing {what}: {done:,} of {total:,}"),
                 )
-                oddities = read_oddities(folder)
-                messages += oddities.sentences(folder / "oddities.json") if oddities else []
+                report = read_decode_report(folder)
+                messages += report.sentences(report_file(folder)) if report else []
     finally:
-        release_workers()
+        release_processes()
     for sentence in messages:
         console.print(sentence, markup=False, highlight=False)

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 
 import altair as alt
 import numpy as np
-import pandas as pd
 import pytest
 
 import reports.registry

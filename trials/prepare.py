@@ -12,25 +12,23 @@ beforehand, or elsewhere.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import lru_cache, partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from PIL import Image
 
-from trials.data import leaves
-from trials.data.decode_report import FILE as ODDITIES
-from trials.data.decode_report import Oddities, read_oddities, shown, shown_images, shown_list
+from trials.data.class_folders import IMAGE_SUFFIXES
+from trials.data.decode_report import DecodeReport, read_decode_report, report_file, shown, shown_images, shown_list
 from trials.data.decoding import WHOLE_PIXELS, Broken, quiet_pillow
-from trials.data.leaves import leaf_image
+from trials.data.generated import GeneratedSource, release_processes
 from trials.data.listing import Listing
-from trials.data.sources import IMAGE_SUFFIXES, KINDS, PARTS, SOURCES, get_source, list_split, locate, split_name
+from trials.data.sources import KINDS, PARTS, SOURCES, get_source, list_split, locate, split_name
 from trials.data.store import Decoded, OnBroken, describe_split, open_store, store_folder, store_is_ready, write_store
 from trials.errors import InputError
 
@@ -75,8 +73,8 @@ def prepare_split(
 ) -> Path:
     """Make the store of one split, if it is not there already; returns its folder.
 
-    What was odd (images skipped, with the reason, and images converted) is in `oddities.json`
-    there, and `trials.data.decode_report.read_oddities` reads it.
+    What was skipped, with the reason, and what was converted is in `decode_report.json` there,
+    which `trials.data.decode_report.read_decode_report` reads.
 
     Args:
         data: folder that holds the data set. root: folder that holds the stores.
@@ -96,18 +94,18 @@ def prepare_split(
     info = describe_split(source, data, split)
     count = images if info.images is None else info.images
     folder = store_folder(root, source, split, image_px)
-    generated = get_source(source).generated
+    found = get_source(source)
     refused = folder.with_name(f"{split}-refused.json")
     with quiet_pillow():
-        if broken == "skip" and not generated:
+        if broken == "skip" and not found.generated:
             _forget_mended(list_split(source, data, split), folder)
         if store_is_ready(root, source, split, image_px, info=info, images=count, broken=broken):
             open_store(root, source, split, image_px)  # which compares its checksums
             return folder
-        report = partial(progress, f"{source} {split} at {image_px} px") if progress else (lambda done, total: None)
-        if generated:
-            classes: tuple[str, ...] = leaves.PATTERNS
-            decode: Callable[[Oddities], Iterator[Decoded]] = partial(_generate, split, image_px, count, report)
+        advance = partial(progress, f"{source} {split} at {image_px} px") if progress else (lambda done, total: None)
+        if isinstance(found, GeneratedSource):
+            classes = found.classes
+            decode: Callable[[DecodeReport], Iterator[Decoded]] = lambda _: found.generate(split, image_px, count, advance)  # noqa: E731
         else:
             listing = list_split(source, data, split)
             classes = listing.classes
@@ -116,7 +114,7 @@ def prepare_split(
                     f"Class folders of {source} {split} without images ({' '.join(IMAGE_SUFFIXES)}): {len(listing.empty_classes)}, namely "
                     f"{shown_list(listing.empty_classes)}. Fill or delete them, or go on without them by --broken skip."
                 )
-            decode = partial(_decode, source, listing, image_px, report, refused if broken == "refuse" else None)
+            decode = partial(_decode, source, listing, image_px, advance, refused if broken == "refuse" else None)
         made = write_store(root, source, split, image_px, info=info, images=count, classes=classes, decoded=decode, broken=broken)
     refused.unlink(missing_ok=True)  # of an earlier attempt
     return made
@@ -127,7 +125,7 @@ def _forget_mended(listing: Listing, folder: Path) -> None:
 
     A mended file may have the size of the broken one, and the fingerprint knows only sizes.
     """
-    found = read_oddities(folder)
+    found = read_decode_report(folder)
     if found is None or found.listing_fingerprint != listing.fingerprint or found.listed != len(listing):
         return
     for one in found.skipped:
@@ -135,15 +133,15 @@ def _forget_mended(listing: Listing, folder: Path) -> None:
             listing.read(one["index"])
         except Broken:
             continue
-        (folder / ODDITIES).unlink(missing_ok=True)
+        report_file(folder).unlink(missing_ok=True)
         return
 
 
 def _decode(
-    source: str, listing: Listing, side: int, report: Callable[[int, int], None], refused: Path | None, oddities: Oddities
+    source: str, listing: Listing, side: int, progress: Callable[[int, int], None], refused: Path | None, report: DecodeReport
 ) -> Iterator[Decoded]:
-    """The images that can be decoded, in order; `refused` is where to list the others if there must
-    be none.
+    """The images that can be decoded, in order. `refused` is where to write the report if a broken
+    image ends the preparation; None to skip it.
     """
 
     def one(index: int) -> tuple[Decoded, tuple[str, ...]] | Broken:
@@ -154,60 +152,26 @@ def _decode(
         pixels, small = fit_square(picture.image, picture.mask, side)
         return (pixels, int(listing.labels[index]), small), picture.conversions
 
-    oddities.empty_classes += [shown(name) for name in listing.empty_classes]
+    report.empty_classes += [shown(name) for name in listing.empty_classes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter while it decodes
         step = 2000  # bounds what waits in memory
         for start in range(0, len(listing), step):
             indices = range(start, min(start + step, len(listing)))
             for index, result in zip(indices, pool.map(one, indices), strict=True):
                 if isinstance(result, Broken):
-                    oddities.skip(index, shown(listing.names[index]), shown(str(result)))
+                    report.skip(index, shown(listing.names[index]), shown(str(result)))
                     continue
                 for kind in result[1]:
-                    oddities.convert(kind, shown(listing.names[index]))
-                if not (refused and oddities.skipped):
+                    report.convert(kind, shown(listing.names[index]))
+                if not (refused and report.skipped):
                     yield result[0]
-            report(indices.stop, len(listing))
-    if refused and oddities.skipped:
-        oddities.write(refused)
+            progress(indices.stop, len(listing))
+    if refused and report.skipped:
+        report.write(refused)
         raise InputError(
-            f"{len(oddities.skipped)} of {len(listing)} images of {source} cannot be decoded: {shown_images(oddities.skipped)} (all in {refused}). "
+            f"{len(report.skipped)} of {len(listing)} images of {source} cannot be decoded: {shown_images(report.skipped)} (all in {refused}). "
             "Replace or delete them, or go on without them by --broken skip."
         )
-
-
-def _leaf_chunk(split: str, side: int, indices: range) -> list[tuple[np.ndarray, int, np.ndarray]]:
-    return [leaf_image(split, index, side) for index in indices]
-
-
-def _generate(split: str, side: int, count: int, report: Callable[[int, int], None], _: Oddities) -> Iterator[Decoded]:
-    chunks = [range(start, min(start + 100, count)) for start in range(0, count, 100)]
-    workers = min(os.cpu_count() or 1, 8)
-    if len(chunks) < 4 or workers == 1:
-        for chunk in chunks:
-            yield from _leaf_chunk(split, side, chunk)
-            report(chunk.stop, count)
-        return
-    for chunk, results in zip(chunks, _leaf_workers(workers).map(partial(_leaf_chunk, split, side), chunks), strict=True):
-        yield from results
-        report(chunk.stop, count)
-
-
-@lru_cache(maxsize=1)
-def _leaf_workers(workers: int) -> ProcessPoolExecutor:
-    """Processes that draw leaves, kept between splits: each takes seconds to start, since it
-    imports what the command imports.
-
-    Spawned, not forked: a process with torch's threads in it must not be forked.
-    """
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-
-
-def release_workers() -> None:
-    """End the processes that drew leaves, if there are any."""
-    if _leaf_workers.cache_info().currsize:
-        _leaf_workers(min(os.cpu_count() or 1, 8)).shutdown()
-        _leaf_workers.cache_clear()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -217,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="data", type=Path, required=True, help="folder that holds the data set")
     parser.add_argument("--size", type=int, required=True, help="image side in pixels")
     parser.add_argument("--to", type=Path, help="folder for the stores (default: store/ in the --from folder)")
-    parser.add_argument("--images", type=int, default=10_000, help="images to generate for each split of leaves (default 10,000)")
+    parser.add_argument("--images", type=int, default=10_000, help="images of each split where they are generated (default 10,000)")
     parser.add_argument(
         "--broken", choices=get_args(OnBroken), default="refuse", help="images that cannot be decoded: refuse the data set (default), or skip them"
     )
@@ -240,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 2
     finally:
-        release_workers()
+        release_processes()
     return 0
 
 
@@ -249,8 +213,8 @@ def _prepare_and_say(options: argparse.Namespace, root: Path, split: str) -> Non
         options.name, options.data, root, split, options.size, images=options.images, progress=_print_progress, broken=options.broken
     )
     print(f"\r{shown(str(folder))}: ready" + " " * 40)
-    found = read_oddities(folder)
-    for sentence in found.sentences(folder / ODDITIES) if found else ():
+    found = read_decode_report(folder)
+    for sentence in found.sentences(report_file(folder)) if found else ():
         print(f"  {sentence}")
 
 

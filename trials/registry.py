@@ -52,7 +52,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
                 so a module may be imported twice.
         """
         if name in self._things and self._things[name] != thing:
-            raise InputError(f"There is already a {self.what} named {name!r}: register yours under another name.")
+            article = "an" if self.what[0] in "aeiou" else "a"
+            raise InputError(f"There is already {article} {self.what} named {name!r}: register yours under another name.")
         self._things[name] = thing
         return thing
 

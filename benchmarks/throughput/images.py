@@ -7,11 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image
+from trials.data.generated import release_processes
 
 from benchmarks.throughput.models import Workload
 from trials.data.sources import split_name
 from trials.data.store import describe_split, open_store
-from trials.prepare import prepare_split, release_workers
+from trials.prepare import prepare_split
 from trials.spec import DataSpec, StageSpec
 
 SOURCE = "leaves"
@@ -26,7 +27,7 @@ def prepare(workload: Workload, root: Path, *, images: int) -> Path:
     side = workload.of.image_px
     for part, count in (("train", images), ("heldout", HELDOUT_IMAGES)):
         prepare_split(SOURCE, root, root / "store", split_name(SOURCE, "pretrain", part), side, images=count)
-    release_workers()
+    release_processes()
     folder = root / f"jpeg-{side}-{images}"
     if not (folder / "complete").exists():
         store = open_store(root / "store", SOURCE, split_name(SOURCE, "pretrain", "train"), side)

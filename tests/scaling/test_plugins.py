@@ -6,11 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from scaling import load_grid, make_plan
-from scaling.launch import main
 from scaling.schema import grid_schema
 from scaling.study.table import run_columns
 from trials import registry

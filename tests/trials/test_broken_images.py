@@ -16,7 +16,7 @@ from PIL import Image
 from tests.trials.conftest import MakeSpec
 from tests.trials.odd_images import bomb, encoded, put, ramp, usable
 from trials import InputError, open_store, run_stage, stage_id
-from trials.data.decode_report import Oddities, read_oddities
+from trials.data.decode_report import DecodeReport, read_decode_report, report_file
 from trials.data.sources import list_split
 from trials.data.store import SplitInfo, describe_split, store_folder, store_is_ready, without_skipped
 from trials.data.subsets import subset
@@ -72,7 +72,7 @@ def test_skipping_keeps_the_others_in_order_and_says_what_was_skipped(data: Path
     store = open_store(data / "store", "imagenet", "train", 16)
     assert store.images[:, 0, 0, 0].tolist() == [1, 3, 5, 7, 8, 100, 101, 102, 103, 104]
     assert store.labels.tolist() == [0] * 5 + [1] * 5
-    found = read_oddities(store_folder(data / "store", "imagenet", "train", 16))
+    found = read_decode_report(store_folder(data / "store", "imagenet", "train", 16))
     assert found is not None
     assert [(one["index"], Path(one["name"]).name) for one in found.skipped] == [(i, name) for i, name in zip((0, 2, 4, 6), BROKEN, strict=True)]
     said = capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_the_same_files_give_the_same_subset_and_other_skips_another_fingerprint
         prints.append(store.fingerprint)
     assert np.array_equal(chosen[0], chosen[1])
     assert prints[0] == prints[1]
-    left_out = [Oddities(listing_fingerprint="a", listed=9) for _ in range(4)]
+    left_out = [DecodeReport(listing_fingerprint="a", listed=9) for _ in range(4)]
     for one, indices in zip(left_out, [(), (1,), (2,), (1, 2)], strict=True):
         for index in indices:
             one.skip(index, "name", "why")
@@ -122,7 +122,7 @@ def test_nothing_skipped_is_the_same_store_as_ever(data: Path) -> None:
         assert (data / "refuse/imagenet@16/heldout" / name).read_bytes() == (data / "skip/imagenet@16/heldout" / name).read_bytes()
     plain = describe_split("imagenet", data, "heldout")
     assert without_skipped(plain, data / "skip", "imagenet", "heldout", 16) == plain
-    assert not (data / "skip/imagenet@16/heldout/oddities.json").exists()
+    assert not (data / "skip/imagenet@16/heldout/decode_report.json").exists()
 
 
 def test_a_mended_image_of_the_same_size_comes_back(data: Path) -> None:
@@ -213,9 +213,9 @@ def test_if_every_image_is_broken_there_is_nothing_to_go_on_with(tmp_path: Path)
     assert [p for p in (tmp_path / "store/imagenet@16").iterdir() if p.is_dir()] == []
 
 
-def test_a_record_of_oddities_that_is_damaged_is_none(data: Path) -> None:
+def test_a_damaged_decode_report_is_none(data: Path) -> None:
     folder = prepare_split("imagenet", data, data / "store", "train", 16, broken="skip")
-    plain, good = describe_split("imagenet", data, "train"), json.loads((folder / "oddities.json").read_text())
+    plain, good = describe_split("imagenet", data, "train"), json.loads((folder / "decode_report.json").read_text())
     for damage in (
         "",
         "[]",
@@ -229,9 +229,19 @@ def test_a_record_of_oddities_that_is_damaged_is_none(data: Path) -> None:
         json.dumps(good | {"converted": [1]}),
         json.dumps(good | {"listed": None}),
     ):
-        (folder / "oddities.json").write_text(damage)
-        assert read_oddities(folder) is None
+        (folder / "decode_report.json").write_text(damage)
+        assert read_decode_report(folder) is None
         assert without_skipped(plain, data / "store", "imagenet", "train", 16) == plain
+
+
+def test_the_report_of_a_store_made_before_its_file_was_renamed_is_read(data: Path) -> None:
+    folder = prepare_split("imagenet", data, data / "store", "train", 16, broken="skip")
+    report, plain = read_decode_report(folder), describe_split("imagenet", data, "train")
+    counted = without_skipped(plain, data / "store", "imagenet", "train", 16)
+    (folder / "decode_report.json").rename(folder / "oddities.json")
+    assert report_file(folder).name == "oddities.json"
+    assert read_decode_report(folder) == report
+    assert without_skipped(plain, data / "store", "imagenet", "train", 16) == counted != plain
 
 
 def test_a_choice_that_there_is_not_is_refused(data: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.trials.odd_images import put, usable
 from trials import InputError, open_store
-from trials.data.decode_report import read_oddities
+from trials.data.decode_report import read_decode_report
 from trials.data.sources import list_split
 from trials.data.store import store_folder
 from trials.prepare import prepare_split
@@ -75,7 +75,7 @@ def test_whatever_is_done_to_an_image_there_is_a_store_or_its_name(tmp_path: Pat
                     assert "\n" not in said
                     prepare_split("imagenet", tmp_path, store, "train", 16, broken="skip")
                     assert len(open_store(store, "imagenet", "train", 16)) == 1
-                    found = read_oddities(store_folder(store, "imagenet", "train", 16))
+                    found = read_decode_report(store_folder(store, "imagenet", "train", 16))
                     assert found is not None
                     assert found.images == 1
                     seen["refused"] += 1

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from trials import InputError, open_store
-from trials.data.sources import list_split, locate
+from trials.data.sources import get_source, list_split, locate
 from trials.data.store import store_folder
 from trials.prepare import fit_square, main, prepare_split
 
@@ -125,7 +125,7 @@ def test_real_data_sets_are_listed_whole(real_data: Path, source: str, train: in
     listing = list_split(source, real_data, "train")
     assert (len(listing), len(list_split(source, real_data, "heldout"))) == (train, heldout)
     assert len(set(listing.labels.tolist())) == classes
-    assert listing.has_masks == masks
+    assert get_source(source).has_masks == masks
     picture = listing.read(0)
     assert picture.image.mode == "RGB"
     assert (picture.mask is not None) == masks

@@ -1,9 +1,9 @@
-"""What was odd in a split while it was decoded: images left out, with the reason, and images that
-had to be converted.
+"""The decode report of a split: images that were skipped, with the reason, and images that were
+converted.
 
-A store from which images were left out is another set of images than its listing, so it has another
-fingerprint, made from the listing's own and the positions left out. With nothing left out the
-fingerprint, and so every stage's id, is that of the listing.
+A store from which images were skipped holds other images than its listing, so it has a fingerprint
+of its own, made from the listing's and the positions skipped. With nothing skipped the fingerprint,
+and so every stage's id, is that of the listing.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FILE = "oddities.json"
+FILE = "decode_report.json"
+OLD_FILE = "oddities.json"
+"""Its name in stores made before version 0.2."""
 FORMAT = 1
 SHOWN = 5
 
 
 @dataclass(kw_only=True)
-class Oddities:
-    """The oddities of one split, gathered as it is decoded."""
+class DecodeReport:
+    """What was skipped and converted in one split, gathered as it is decoded."""
 
     listing_fingerprint: str
     listed: int
     """How many images the listing names."""
     empty_classes: list[str] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
-    """`index` in the listing, `name` and `why` of each image left out, in order."""
+    """`index` in the listing, `name` and `why` of each image skipped, in order."""
     converted: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By kind: how many `images`, and the names of the first few as `examples`."""
 
     def skip(self, index: int, name: str, why: str) -> None:
-        """Leave an image out."""
+        """Record an image that is skipped."""
         self.skipped.append({"index": index, "name": name, "why": why})
 
     def convert(self, kind: str, name: str) -> None:
-        """Count an image that was converted."""
+        """Count an image that was converted, by the kind of conversion."""
         known = self.converted.setdefault(kind, {"images": 0, "examples": []})
         known["images"] += 1
         if len(known["examples"]) < SHOWN:
@@ -46,7 +48,7 @@ class Oddities:
 
     @property
     def fingerprint(self) -> str:
-        """Of the images that are left: the listing's own if all are."""
+        """Of the images that are left: the listing's own if none was skipped."""
         if not self.skipped:
             return self.listing_fingerprint
         left_out = ",".join(str(one["index"]) for one in self.skipped)
@@ -58,30 +60,37 @@ class Oddities:
         return self.listed - len(self.skipped)
 
     def write(self, path: Path) -> None:
-        """As JSON; nothing is written where nothing was odd."""
+        """Write it as JSON, unless there is nothing to report."""
         if self.skipped or self.converted or self.empty_classes:
             path.write_text(json.dumps({"format": FORMAT} | vars(self), indent=1) + "\n", encoding="utf-8")
 
     def sentences(self, where: Path) -> list[str]:
         """What a user should know, a sentence each; `where` is the file that lists it all."""
-        said = []
+        sentences = []
         if self.skipped:
-            said.append(f"Skipped {len(self.skipped):,} of {self.listed:,} images: {shown_images(self.skipped)} (all in {shown(str(where))}).")
+            sentences.append(f"Skipped {len(self.skipped):,} of {self.listed:,} images: {shown_images(self.skipped)} (all in {shown(str(where))}).")
         if self.converted:
             kinds = ", ".join(f"{kind} {one['images']:,}" for kind, one in sorted(self.converted.items()))
-            said.append(f"Converted images: {kinds} (examples in {shown(str(where))}).")
+            sentences.append(f"Converted images: {kinds} (examples in {shown(str(where))}).")
         if self.empty_classes:
-            said.append(f"Class folders without images: {shown_list(self.empty_classes)}.")
-        return said
+            sentences.append(f"Class folders without images: {shown_list(self.empty_classes)}.")
+        return sentences
 
 
-def read_oddities(folder: Path) -> Oddities | None:
-    """Those of the store in a folder; None where nothing was odd or the record cannot be read."""
+def report_file(folder: Path) -> Path:
+    """Where the decode report of the store in a folder is, or would be."""
+    return folder / (OLD_FILE if (folder / OLD_FILE).exists() else FILE)
+
+
+def read_decode_report(folder: Path) -> DecodeReport | None:
+    """The report of the store in a folder; None if there was nothing to report, or the file cannot
+    be read.
+    """
     try:
-        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        values = json.loads(report_file(folder).read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             return None
-        found = Oddities(**values)
+        found = DecodeReport(**values)
         indices = [one["index"] for one in found.skipped]
         entries = all(isinstance(one["name"], str) and isinstance(one["why"], str) for one in found.skipped)
         counts = all(isinstance(kind["images"], int) and isinstance(kind["examples"], list) for kind in found.converted.values())

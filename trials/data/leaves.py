@@ -17,6 +17,9 @@ import hashlib
 from functools import lru_cache
 
 import numpy as np
+from trials.data.generated import GeneratedSource
+
+from trials.data.sources import register
 
 VERSION = 1  # raised when the same index would give another picture
 
@@ -166,3 +169,18 @@ def leaf_image(stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.
     trimap[hidden > 0.5] = 1
     image += random.standard_normal(image.shape, dtype=np.float32) * np.float32(0.01)  # a sensor's grain
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), label, trimap
+
+
+class Leaves(GeneratedSource):
+    """Textured dead-leaves pictures with an object, its trimap and its pattern class."""
+
+    name = "leaves"
+    carries = ("images", "labels", "masks")
+    version = VERSION
+    classes = PATTERNS
+
+    def draw(self, stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.ndarray]:
+        return leaf_image(stream, index, side)
+
+
+register(Leaves())

@@ -16,7 +16,7 @@ from trials.data.decoding import Picture
 class Listing:
     """What one split of a source holds, before decoding.
 
-    `read(i)` decodes an image and, where `has_masks`, its trimap, or raises `Broken`. `fingerprint`
+    `read(i)` decodes an image and its trimap, if there are any, or raises `Broken`. `fingerprint`
     changes with the names and sizes of the files, so that a stage is known by the data it saw.
     """
 
@@ -25,7 +25,6 @@ class Listing:
     names: Sequence[str]
     labels: np.ndarray
     classes: tuple[str, ...]
-    has_masks: bool
     fingerprint: str
     read: Callable[[int], Picture]
     empty_classes: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import numpy as np
 
 from trials.data.decoding import Broken, Picture, read_picture
 from trials.data.listing import Listing, fingerprint
+from trials.data.sources import FolderSource, register
 
 BREEDS = 37
 POOLED_TEST_IMAGES = 1000  # as many as the first paper tests on
@@ -38,7 +39,6 @@ def list_pooled_pets(root: Path, split: str) -> Listing:
         names=[halves[half].names[index] for half, index in places],
         labels=np.concatenate([half.labels for half in halves])[chosen],
         classes=halves[0].classes,
-        has_masks=True,
         fingerprint=hashlib.sha256(f"{halves[0].fingerprint} {halves[1].fingerprint} {POOLED_SEED} {split}".encode()).hexdigest()[:16],
         read=lambda position: halves[places[position][0]].read(places[position][1]),
     )
@@ -74,7 +74,6 @@ def list_half_pets(half: str) -> Callable[[Path, str], Listing]:
             labels=pooled.labels[kept],
             # a small part may lack the last breeds, and a label must have its class in every part
             classes=tuple(breeds.get(label, f"class {label}") for label in range(max(breeds, default=-1) + 1)),
-            has_masks=True,
             fingerprint=pooled.fingerprint if split == "heldout" else hashlib.sha256(f"{pooled.fingerprint} {half}".encode()).hexdigest()[:16],
             read=lambda position: pooled.read(kept[position]),
         )
@@ -102,7 +101,6 @@ def list_pets(root: Path, split: str) -> Listing:
         names=listed,
         labels=labels,
         classes=tuple(name for _, name in sorted(_breeds(listed, labels).items())),
-        has_masks=True,
         fingerprint=fingerprint([*paths, *trimaps], root),
         read=read,
     )
@@ -114,3 +112,28 @@ def _breeds(names: Sequence[str], labels: np.ndarray) -> dict[int, str]:
     """
     stems = {label: Path(name).stem.rsplit("_", 1)[0] for name, label in zip(names, labels.tolist(), strict=True) if 0 <= label < BREEDS}
     return {label: " ".join(word.title() for word in stem.split("_")) for label, stem in stems.items()}
+
+
+class Pets(FolderSource):
+    """Oxford-IIIT Pets (Parkhi et al. 2012), with breeds and trimaps."""
+
+    carries = ("images", "labels", "masks")
+    folders = ("oxford-iiit-pet",)
+    marker = "annotations/trimaps"
+    layout = "images/ and annotations/ in a folder named oxford-iiit-pet, as torchvision's OxfordIIITPet"
+
+    def __init__(self, name: str, listed: Callable[[Path, str], Listing]) -> None:
+        """
+        Args:
+            listed: lists a split of the images that this source holds.
+        """
+        self.name, self._listed = name, listed
+
+    def list_split(self, root: Path, split: str) -> Listing:
+        return self._listed(root, split)
+
+
+register(Pets("oxford-iiit-pet", list_pets))
+register(Pets("oxford-iiit-pet-pooled", list_pooled_pets))
+register(Pets("oxford-iiit-pet-half-a", list_half_pets("a")))
+register(Pets("oxford-iiit-pet-half-b", list_half_pets("b")))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trials.data.sources import get_source
 from trials.data.store import ImageStore, open_store
 from trials.data.subsets import subset
 from trials.errors import InputError
@@ -96,7 +97,7 @@ def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute) ->
             )
         # a generated split may hold more than was asked for; its prefix is what any launch would
         # have made
-        count = len(store) if not spec.source.startswith("leaves") else images
+        count = images if get_source(spec.source).generated else len(store)
         indices = subset(store.labels[:count], images=images, seed=subset_seed, sampling=sampling)
         result.append(Pictures(store, indices, compute))
     return result[0], result[1]

@@ -4,7 +4,7 @@ side, beside the data.
 ```
 <data>/store/<source>@<side>/<split>/
     images.u8  labels.npy  masks.u8 (if there are any)  manifest.json  labels.sha256
-    oddities.json (if an image was left out or converted)  verified.json (once its checksums held)
+    decode_report.json (if an image was skipped or converted)  verified.json (once its checksums held)
 ```
 The folder takes its name by an atomic rename, so a half-made store is never read.
 """
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from trials.data.generated import GeneratedSource
 
-from trials.data import leaves
 from trials.data.checksum import verify, write_labels_sum
-from trials.data.decode_report import FILE as ODDITIES
-from trials.data.decode_report import Oddities, read_oddities, shown_images
+from trials.data.decode_report import FILE as REPORT
+from trials.data.decode_report import DecodeReport, read_decode_report, shown_images
 from trials.data.manifest import FILE, FORMAT, read_labels, read_manifest
 from trials.data.sources import get_source, list_split
 from trials.errors import InputError
@@ -67,11 +67,11 @@ class ImageStore:
 
 def describe_split(source: str, data: Path, split: str) -> SplitInfo:
     """Count, classes and fingerprint of a split, from its listing alone."""
-    if get_source(source).generated:
-        fingerprint = f"leaves-{leaves.VERSION}-{split}"
-        return SplitInfo(images=None, classes=len(leaves.PATTERNS), has_masks=True, fingerprint=fingerprint)
+    found = get_source(source)
+    if isinstance(found, GeneratedSource):
+        return SplitInfo(images=None, classes=len(found.classes), has_masks=found.has_masks, fingerprint=found.fingerprint(split))
     listing = list_split(source, data, split)
-    return SplitInfo(images=len(listing), classes=len(listing.classes), has_masks=listing.has_masks, fingerprint=listing.fingerprint)
+    return SplitInfo(images=len(listing), classes=len(listing.classes), has_masks=found.has_masks, fingerprint=listing.fingerprint)
 
 
 def without_skipped(info: SplitInfo, root: Path, source: str, split: str, image_px: int) -> SplitInfo:
@@ -82,7 +82,7 @@ def without_skipped(info: SplitInfo, root: Path, source: str, split: str, image_
     after. `info` itself comes back where there is no store yet, where it was made from other files,
     or where nothing was left out of it.
     """
-    found = read_oddities(store_folder(root, source, split, image_px))
+    found = read_decode_report(store_folder(root, source, split, image_px))
     if found is None or found.listing_fingerprint != info.fingerprint or found.listed != info.images or not found.skipped:
         return info
     return dataclasses.replace(info, images=found.images, fingerprint=found.fingerprint)
@@ -161,14 +161,14 @@ def write_store(
     info: SplitInfo,
     images: int,
     classes: tuple[str, ...],
-    decoded: Callable[[Oddities], Iterator[Decoded]],
+    decoded: Callable[[DecodeReport], Iterator[Decoded]],
     broken: OnBroken = "refuse",
 ) -> Path:
     """Write a store from an iterator of (image, label, mask), unless a ready one appeared
     meanwhile.
 
     Args:
-        decoded: called with the oddities to gather; images that it skips are not in what it yields.
+        decoded: called with the decode report to fill; images that it skips are not in what it yields.
     """
     folder = store_folder(root, source, split, image_px)
     try:
@@ -180,8 +180,8 @@ def write_store(
             building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-building-", dir=folder.parent))
             outdated = building.with_name(building.name + "-outdated")
             try:
-                oddities = Oddities(listing_fingerprint=info.fingerprint, listed=images)
-                _fill(building, image_px, info.has_masks, classes, decoded(oddities), oddities)
+                report = DecodeReport(listing_fingerprint=info.fingerprint, listed=images)
+                _fill(building, image_px, info.has_masks, classes, decoded(report), report)
                 if folder.exists():  # moved aside, not emptied: a stage that has it open reads on
                     folder.rename(outdated)
                 building.rename(folder)
@@ -193,8 +193,8 @@ def write_store(
     return folder
 
 
-def _fill(folder: Path, side: int, has_masks: bool, classes: tuple[str, ...], decoded: Iterator[Decoded], oddities: Oddities) -> None:
-    labels = np.empty(oddities.listed, dtype=np.int64)
+def _fill(folder: Path, side: int, has_masks: bool, classes: tuple[str, ...], decoded: Iterator[Decoded], report: DecodeReport) -> None:
+    labels = np.empty(report.listed, dtype=np.int64)
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
         image_file = stack.enter_context(open(folder / "images.u8", "wb"))
@@ -207,13 +207,13 @@ def _fill(folder: Path, side: int, has_masks: bool, classes: tuple[str, ...], de
                     digest.update(array.tobytes())
             labels[count] = label
             count += 1
-    assert count == oddities.images, f"{count} of {oddities.images} images were decoded"
+    assert count == report.images, f"{count} of {report.images} images were decoded"
     if not count:
-        raise InputError(f"Every image was skipped, so there is nothing to train on: {shown_images(oddities.skipped)}. Unpack the data set anew.")
+        raise InputError(f"Every image was skipped, so there is nothing to train on: {shown_images(report.skipped)}. Unpack the data set anew.")
     labels = labels[:count]
     np.save(folder / "labels.npy", labels, allow_pickle=False)
     write_labels_sum(folder)
-    oddities.write(folder / ODDITIES)
+    report.write(folder / REPORT)
     manifest = {
         "format": FORMAT,
         "images": count,
@@ -221,7 +221,7 @@ def _fill(folder: Path, side: int, has_masks: bool, classes: tuple[str, ...], de
         "classes": list(classes),
         "images_per_class": np.bincount(labels, minlength=len(classes)).tolist(),
         "has_masks": has_masks,
-        "fingerprint": oddities.fingerprint,
+        "fingerprint": report.fingerprint,
         "sha256": digest.hexdigest(),
     }
     (folder / FILE).write_text(json.dumps(manifest, indent=1) + "\n")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from trials.data.pictures import HELDOUT_SEED, evenly_spaced
+from trials.data.sources import get_source
 from trials.data.store import ImageStore, open_store
 from trials.data.subsets import subset
 from trials.errors import InputError
@@ -102,7 +103,7 @@ def _labels(store: ImageStore, source: str, images: int) -> np.ndarray:
     """Those that a stage may draw from: of a generated split, as `trials.data.pictures` has it,
     only the prefix that was asked for.
     """
-    return store.labels[:images] if source.startswith("leaves") else store.labels
+    return store.labels[:images] if get_source(source).generated else store.labels
 
 
 class _TrainedOn:
