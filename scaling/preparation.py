@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from trials.data.generated import release_processes
 
 from scaling.plan.plan import Plan
 from trials.data.decode_report import read_decode_report, report_file
+from trials.data.generated import release_processes
 from trials.prepare import prepare_split
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from trials.data.generated import Drawn, GeneratedSource
 
+from trials.data.generated import Drawn, GeneratedSource
 from trials.data.sources import register as register_source
 from trials.errors import InputError
 from trials.models.encoder import Encoder

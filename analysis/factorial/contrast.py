@@ -29,7 +29,7 @@ ROUNDING: Final = 1e-12  # spreads below this share of the scores are rounding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class EffectEstimate:
     """A number with its interval."""
 
     value: float
@@ -87,7 +87,7 @@ def points_of(table: pd.DataFrame, y: Array, blocks: Sequence[str], variance: Ar
     return Points(y=y, block=np.asarray(block), seed=np.asarray(seed), unit=np.asarray(unit), variance=variance, conditional=conditional)
 
 
-def estimate(points: Points, design: Array, wanted: int, *, level: float) -> Estimate:
+def estimate(points: Points, design: Array, wanted: int, *, level: float) -> EffectEstimate:
     """The coefficient of column `wanted` of `design`, shape (n, columns), within blocks and seeds.
 
     Args:
@@ -148,7 +148,7 @@ def scatter(table: pd.DataFrame, y: Array, cells: Sequence[str]) -> tuple[float,
     return (float(np.sqrt(((left - fitted) ** 2).sum() / df)), float(df)) if df > 0 else (NONE, 0.0)
 
 
-def cells_like_these(differences: pd.DataFrame, *, level: float) -> Estimate:
+def cells_like_these(differences: pd.DataFrame, *, level: float) -> EffectEstimate:
     """The mean of differences (blocks in rows, independent groups in columns) where both are a
     sample: two-way analysis of variance without replication.
 
@@ -191,7 +191,7 @@ def _centred(values: Array, block: NDArray[np.int64]) -> Array:
     return np.asarray(values - (sums / counts[:, None])[labels], dtype=float)
 
 
-def _printed(points: Points, weights: Array, value: float, level: float) -> Estimate:
+def _printed(points: Points, weights: Array, value: float, level: float) -> EffectEstimate:
     """From printed means with spreads: variances add up, with Satterthwaite's degrees of freedom."""
     assert points.variance is not None
     parts = weights**2 * points.variance[:, 0]
@@ -203,10 +203,10 @@ def _printed(points: Points, weights: Array, value: float, level: float) -> Esti
     return _student(value, se, freedom, level, int((np.abs(weights) > 1e-9).sum()), "spread read as a standard error, the wider reading")
 
 
-def _student(value: float, se: float, df: float, level: float, units: int, note: str) -> Estimate:
+def _student(value: float, se: float, df: float, level: float, units: int, note: str) -> EffectEstimate:
     half = t_quantile(level, df) * se
-    return Estimate(value=value, se=se, df=df, low=value - half, high=value + half, p=t_p_value(value / se, df), units=units, note=note)
+    return EffectEstimate(value=value, se=se, df=df, low=value - half, high=value + half, p=t_p_value(value / se, df), units=units, note=note)
 
 
-def _none(value: float, note: str) -> Estimate:
-    return Estimate(value=value, se=NONE, df=NONE, low=NONE, high=NONE, p=NONE, units=0, note=note)
+def _none(value: float, note: str) -> EffectEstimate:
+    return EffectEstimate(value=value, se=NONE, df=NONE, low=NONE, high=NONE, p=NONE, units=0, note=note)

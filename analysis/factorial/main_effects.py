@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
-from analysis.factorial.contrast import Estimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
+from analysis.factorial.contrast import EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
 from analysis.factorial.result import MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
@@ -144,7 +144,7 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
     }
 
 
-def _ends(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -> tuple[int, int, Estimate]:
+def _ends(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -> tuple[int, int, EffectEstimate]:
     """The two levels to compare, by number, and the effect of the second against the first."""
     count = len(axis.levels)
     if axis.ordered:
@@ -162,14 +162,14 @@ def _ends(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -> 
     return low, high, _replaced(found, p=min(1.0, found.p * len(pairs)), note=note)
 
 
-def _between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> Estimate:
+def _between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> EffectEstimate:
     others = [one for one in range(count) if one != low]
     design = (code[:, None] == np.array(others)[None, :]).astype(float)
     return estimate(points, design, others.index(high), level=level)
 
 
-def _replaced(found: Estimate, *, p: float, note: str) -> Estimate:
-    return Estimate(value=found.value, se=found.se, df=found.df, low=found.low, high=found.high, p=p, units=found.units, note=note)
+def _replaced(found: EffectEstimate, *, p: float, note: str) -> EffectEstimate:
+    return EffectEstimate(value=found.value, se=found.se, df=found.df, low=found.low, high=found.high, p=p, units=found.units, note=note)
 
 
 def _differences(points: Points, code: NDArray[np.int64], low: int, high: int) -> pd.DataFrame:
@@ -187,7 +187,7 @@ def _differences(points: Points, code: NDArray[np.int64], low: int, high: int) -
 
 
 def _by_scatter(
-    points: Points, design: Array, low: int, high: int, found: Estimate, noise: float, noise_df: float, level: float
+    points: Points, design: Array, low: int, high: int, found: EffectEstimate, noise: float, noise_df: float, level: float
 ) -> tuple[float, float]:
     """The interval by the scatter of single runs, pooled over all cells, as if seeds moved the
     effect no more than that: a floor for intervals over few seeds.

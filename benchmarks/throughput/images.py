@@ -7,9 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from PIL import Image
-from trials.data.generated import release_processes
 
 from benchmarks.throughput.models import Workload
+from trials.data.generated import release_processes
 from trials.data.sources import split_name
 from trials.data.store import describe_split, open_store
 from trials.prepare import prepare_split

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from trials.data.generated import Drawn, GeneratedSource, release_processes
 
 from scaling.schema import grid_schema
 from tests.trials.conftest import MakeSpec, changed
 from trials import InputError, StageSpec, open_store, prepare_split, run_stage, stage_id
 from trials.data.decoding import Picture
+from trials.data.generated import Drawn, GeneratedSource, release_processes
 from trials.data.listing import Listing, fingerprint
 from trials.data.sources import SOURCES, FolderSource, get_source, list_split, no_masks, register, split_name
 from trials.data.store import describe_split

@@ -17,8 +17,8 @@ import hashlib
 from functools import lru_cache
 
 import numpy as np
-from trials.data.generated import GeneratedSource
 
+from trials.data.generated import GeneratedSource
 from trials.data.sources import register
 
 VERSION = 1  # raised when the same index would give another picture

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from trials.data.generated import GeneratedSource
 
 from trials.data.checksum import verify, write_labels_sum
 from trials.data.decode_report import FILE as REPORT
 from trials.data.decode_report import DecodeReport, read_decode_report, shown_images
+from trials.data.generated import GeneratedSource
 from trials.data.manifest import FILE, FORMAT, read_labels, read_manifest
 from trials.data.sources import get_source, list_split
 from trials.errors import InputError
