@@ -16,8 +16,8 @@ def _seconds(module: str) -> tuple[float, str]:
     """Seconds of the import in a fresh process, and which barred modules it loaded."""
     loaded = f"*[m for m in {BARRED!r} if m in sys.modules]"
     code = f"import sys, time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start, {loaded})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    return float(told[0]), ", ".join(told[1:]) or "none"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return float(printed[0]), ", ".join(printed[1:]) or "none"
 
 
 def run(options: Options) -> None:

@@ -39,8 +39,8 @@ def run(options: Options) -> None:
     if CHOICE in methods(options):
         own = [f"{CHOICE}, equal", f"{CHOICE}, standard error"]
         best = {one: ranks[one].drop(own).min() for one in seen}
-        told = ", ".join(f"{ranks.loc[own[0], one]:.1f} at {one} where the best law has {best[one]:.1f}" for one in seen)
+        ranked = ", ".join(f"{ranks.loc[own[0], one]:.1f} at {one} where the best law has {best[one]:.1f}" for one in seen)
         met = all(ranks.loc[own[0], one] <= best[one] for one in seen)
-        verdict(f"mean rank of {CHOICE} {told}", "at or below that of the best single law at each", met, judged=not options.quick)
+        verdict(f"mean rank of {CHOICE} {ranked}", "at or below that of the best single law at each", met, judged=not options.quick)
     else:
         print(f"\nthis version of analysis has no {CHOICE}")

@@ -102,5 +102,5 @@ def run(options: Options) -> None:
         ["cell", "parameter", "ours", "ours below truth", "ours above truth", "+-1.96 SE", "Student t", "residual bootstrap", "lmfit conf_interval"],
         rows,
     )
-    told = f"{good} of {len(rows)} coverages lie within {RANGE[0]:.0%} to {RANGE[1]:.0%}, {clear} of them but for the simulation error"
-    verdict(told, "all within, but for the simulation error", clear == len(rows), judged=not options.quick)
+    summary = f"{good} of {len(rows)} coverages lie within {RANGE[0]:.0%} to {RANGE[1]:.0%}, {clear} of them but for the simulation error"
+    verdict(summary, "all within, but for the simulation error", clear == len(rows), judged=not options.quick)

@@ -77,8 +77,8 @@ def run(options: Options) -> None:
     print("\nmean over curves of the share of later points held; +- is two standard errors over curves; width is the median of ln(high / low)")
     show(["curves", f"interval, nominal {LEVEL:.0%}", "holds", "+-", "width", "points with an interval", "n"], rows)
     if chosen:
-        told = ", ".join(f"{name} {coverage:.1%}" for name, coverage in chosen.items())
+        coverages = ", ".join(f"{name} {coverage:.1%}" for name, coverage in chosen.items())
         met = all(RANGE[0] <= coverage <= RANGE[1] for coverage in chosen.values())
-        verdict(f"{CHOICE}: {told}", f"{RANGE[0]:.0%} to {RANGE[1]:.0%} on each", met, judged=not options.quick)
+        verdict(f"{CHOICE}: {coverages}", f"{RANGE[0]:.0%} to {RANGE[1]:.0%} on each", met, judged=not options.quick)
     else:
         print(f"\nthis version of analysis has no {CHOICE}")

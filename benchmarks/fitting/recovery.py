@@ -75,7 +75,7 @@ def _error(found: dict[str, float] | None, truth: dict[str, float]) -> float:
     return max(abs(found[name] / value - 1.0) if np.isfinite(found[name]) else float("inf") for name, value in truth.items())
 
 
-def _told(error: float) -> str:
+def _summary(error: float) -> str:
     return f"{error:.1e}" if np.isfinite(error) else "gave up"
 
 
@@ -99,9 +99,9 @@ def run(options: Options) -> None:
                 return np.asarray(law.function(x, **dict(zip(law.names, values, strict=True))), dtype=float)
 
         by_scipy = rivals.curve_fit(plain, where, y, None, law.names)
-        rows.append([name, _told(ours), f"{far:.1e}", fitted.status, _told(_error(by_scipy[0] if by_scipy else None, truth))])
+        rows.append([name, _summary(ours), f"{far:.1e}", fitted.status, _summary(_error(by_scipy[0] if by_scipy else None, truth))])
         if not ours <= CLOSE:
             failed.append(name)
     show(["law", "ours: largest error of a parameter", "ours: largest error of y", "status", "scipy curve_fit, p0 = 1"], rows)
-    told = f"{len(rows) - len(failed)} of {len(rows)} laws recovered within {CLOSE:g}" + (f", not {', '.join(failed)}" if failed else "")
-    verdict(told, "all", not failed)
+    summary = f"{len(rows) - len(failed)} of {len(rows)} laws recovered within {CLOSE:g}" + (f", not {', '.join(failed)}" if failed else "")
+    verdict(summary, "all", not failed)

@@ -17,7 +17,7 @@ import importlib
 import time
 
 SECTIONS = {
-    "effects": "Effects of a stage or an arm: error rate and coverage",
+    "effects": "Treatment effects: error rate and coverage",
     "summaries": "Tests from printed means",
     "power": "Power by number of seeds",
     "growth": "Does the effect grow with the gain? Regression to the mean",

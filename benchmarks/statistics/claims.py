@@ -42,7 +42,7 @@ def _null(grids: int, seed: int) -> None:
     anything = 0
     for _ in range(grids):
         found = findings(simulate_grid(random, noise=Noise()), margin=NOTHING)
-        # Labels raise the score in every simulated grid, and the law of effective data is told by
+        # Labels raise the score in every simulated grid, and the law of effective data is found from
         # them alone: neither is null here.
         null = [one for one in found if "finetune" not in one.identity and one.identity not in ("worth-in-labels", "floor")]
         asked.update(one.identity for one in null)

@@ -32,7 +32,7 @@ def run(*, simulations: int, seed: int) -> None:
 
     random = np.random.default_rng(seed)
     print(
-        "| seeds | effect | one cell, paired: simulated | foretold | overall, paired by seed: simulated | foretold "
+        "| seeds | effect | one cell, paired: simulated | forecomputed | overall, paired by seed: simulated | forecomputed "
         "| naive: all pairs | naive: all runs |"
     )
     print("|---|---|---|---|---|---|---|---|")
@@ -55,12 +55,12 @@ def run(*, simulations: int, seed: int) -> None:
                     ttest_ind(with_stage.reshape(simulations, -1), without.reshape(simulations, -1), axis=1),
                 )
             ]
-            told = [power_of(effect, sd=sd, seeds=seeds) for sd in (in_cell, overall)]
-            furthest = max(furthest, abs(found[0] - told[0]), abs(found[1] - told[1]))
-            cells = [found[0], told[0], found[1], told[1], found[2], found[3]]
+            computed = [power_of(effect, sd=sd, seeds=seeds) for sd in (in_cell, overall)]
+            furthest = max(furthest, abs(found[0] - computed[0]), abs(found[1] - computed[1]))
+            cells = [found[0], computed[0], found[1], computed[1], found[2], found[3]]
             print(f"| {seeds} | {effect:.3f} | " + " | ".join(f"{one:.1%}" for one in cells) + " |", flush=True)
     print(
         f"\nOver {simulations:,} grids of {SIZES} sizes and {LABELS} label counts (+-{200.0 * np.sqrt(0.25 / simulations):.1f}% at most). Power "
-        f"foretold and simulated differ by {furthest:.1%} at most. The rows with effect 0 are error rates: the paired tests keep 5%; taking each "
+        f"forecomputed and simulated differ by {furthest:.1%} at most. The rows with effect 0 are error rates: the paired tests keep 5%; taking each "
         f"pair as independent errs about four times as often, as runs of one intermediate stage share its luck: its power is not to be had."
     )

@@ -31,7 +31,7 @@ HALF = (0.5, 0.5, 0.5)  # the default of ViT's image processor
 
 
 class MaskGenerator:
-    """A mask of whole squares, told to the model as one number for each of its patches."""
+    """A mask of whole squares, as the model takes it: one number for each of its patches."""
 
     def __init__(self, *, image_px: int, unit_px: int, patch_px: int, share: float) -> None:
         self.side, self.scale = image_px // unit_px, unit_px // patch_px

@@ -31,7 +31,7 @@ def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
 
 def unit_pixels(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in 0 to 1, not normalised: what the first paper's
-    code fine-tunes on (papers.md, fault 8).
+    code fine-tunes on.
     """
     return images.permute(0, 3, 1, 2).float().div_(255)
 

@@ -25,7 +25,7 @@ class Classifier(nn.Module):
     """A linear head on the mean of the output tokens, or on the CLS token, which only a ViT has.
 
     `cls` is the first paper's form, but SimMIM never trains the CLS token, which confounds
-    objective with a fresh token (papers.md, fault 7); `mean` reads the tokens that were
+    objective with a fresh token; `mean` reads the tokens that were
     pre-trained, and feeds no CLS.
     """
 

@@ -142,6 +142,6 @@ def over_pixels(logits: Tensor) -> Tensor:
 
     The first paper's code does so before its cross-entropy and before it takes the largest
     (models/finetune.py in itshuey/masked-image-modelling): a class's map is shifted by one number
-    an image, so that a class cannot be likely everywhere (papers.md, fault 4).
+    an image, so that a class cannot be likely everywhere.
     """
     return logits.flatten(2).log_softmax(dim=-1).view_as(logits)

@@ -43,6 +43,6 @@ def miou_ucl_per_image(confusions: np.ndarray) -> np.ndarray:
     classes, an absent class scoring 0.
 
     The score of Bridge, Sun et al., kept for comparison with their numbers alone: where a class is
-    absent, a perfect prediction scores 0.667 (papers.md, fault 3).
+    absent, a perfect prediction scores 0.667.
     """
     return np.nan_to_num(class_ious(confusions), nan=0.0).mean(axis=-1)
