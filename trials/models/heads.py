@@ -24,9 +24,8 @@ def check_pool(encoder: str, pool: str) -> None:
 class Classifier(nn.Module):
     """A linear head on the mean of the output tokens, or on the CLS token, which only a ViT has.
 
-    `cls` is the first paper's form, but SimMIM never trains the CLS token, which confounds
-    objective with a fresh token; `mean` reads the tokens that were
-    pre-trained, and feeds no CLS.
+    `cls` is the first paper's form, but SimMIM never trains the CLS token, so the objective is
+    confounded with an untrained token; `mean` reads the pre-trained tokens and feeds no CLS.
     """
 
     def __init__(self, encoder: Encoder, *, classes: int, pool: str) -> None:

@@ -2,8 +2,7 @@
 its own patch.
 
 The control of Bridge, Sun et al. for classification, which supervises one token an image. Theirs
-was trained on the very images that it was probed and fine-tuned on; a grid
-here names disjoint ones.
+was trained on the images that it was probed and fine-tuned on; a grid here names disjoint ones.
 """
 
 from __future__ import annotations
