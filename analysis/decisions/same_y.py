@@ -1,5 +1,5 @@
-"""The x at which one curve has the y of another, with an interval: what an exchange rate and a
-speed-up are made of.
+"""Finds the x at which one curve has the y of another, with an interval: for exchange rates and
+speed-ups.
 
 The interval inverts the band of the difference of the two curves, as Fieller 1954 does for a ratio.
 Where the curves are independent, the ends of the two bands are put together by MOVER (Zou and

@@ -25,12 +25,12 @@ class Bootstrap:
     u: Array
     """Coordinates, shape (samples, p)."""
     asked: int
-    """Samples asked for; those that could not be fitted are left out of `u`."""
+    """Samples requested; those that could not be fitted are left out of `u`."""
 
 
 def bootstrap(solution: Solution, samples: int, *, labels: NDArray[np.int64] | None, seed: int) -> Bootstrap | str:
     """Refit `samples` samples of the points, or of the clusters `labels`, shape (n,), from 0; or
-    say why that cannot be done.
+    return the reason why that cannot be done.
     """
     problem = solution.problem
     used = problem.weights > 0

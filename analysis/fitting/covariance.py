@@ -12,12 +12,12 @@ from analysis.fitting.solving import Solution
 
 Array = NDArray[np.float64]
 
-RANK = 1e-7  # singular value, relative to the largest, below which a direction is not seen by the data
+RANK = 1e-7  # singular value, relative to the largest, below which the data do not determine a direction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """How large the residuals are, and what that means for the loss."""
+    """The size of the residuals, and the scale factors of the loss that follow from it."""
 
     degrees_of_freedom: int
     """Points used minus free parameters."""
@@ -31,10 +31,10 @@ class Noise:
 
 @dataclass(frozen=True, kw_only=True)
 class Covariance:
-    """Of the coordinates that are free and not on a bound."""
+    """Covariance of the coordinates that are free and not on a bound."""
 
     names: tuple[str, ...]
-    """Which those are."""
+    """Names of those coordinates."""
     root: Array
     """R with covariance R R^T, shape (names, names)."""
     unseen: tuple[str, ...]
@@ -49,7 +49,7 @@ class Covariance:
 
 
 def noise_of(solution: Solution) -> Noise | None:
-    """Size of the noise; None where no degrees of freedom are left to tell it, or the law has no
+    """Size of the noise; None where no degrees of freedom are left, or the law has no
     logarithm at some point.
 
     For Huber's loss the formulas are those of Huber 1981, section 7.6: E psi^2 / E psi' in place of
@@ -75,7 +75,7 @@ def noise_of(solution: Solution) -> Noise | None:
 
 
 def covariance_of(solution: Solution, variance: float, problem: Problem | None = None, u: Array | None = None) -> Covariance:
-    """Covariance of the coordinates, in those of another form of the problem where one is given."""
+    """Covariance of the coordinates, or in those of another form of the problem where one is given."""
     problem, u = problem or solution.problem, solution.u if u is None else u
     stuck = solution.at_bound
     names = tuple(name for name in problem.free if name not in stuck)

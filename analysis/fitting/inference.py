@@ -1,4 +1,4 @@
-"""From a solution to what may be said of it: intervals, their reasons, and the status."""
+"""Computes the intervals and the status of a solution."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Status = Literal["converged", "at bound", "not identified"]
 
 FEWEST_CLUSTERS = 3
 EVER_BETTER = "the search finds ever better fits, so none of them can be called the best"
-OPEN = 3.0  # how near an interval's end may come to the edge of the search, as a factor, before it says nothing
+OPEN = 3.0  # how near an interval's end may come to the edge of the search, as a factor, for the interval to count as open
 AGAIN = 3  # times a profile may find a better optimum and start over
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Everything about a fit's uncertainty."""
+    """The uncertainty of a fit: intervals, and the covariance or replicates behind them."""
 
     intervals: dict[str, Interval | None]
     reason: str = ""
@@ -50,7 +50,7 @@ class Spread:
 def infer(
     problem: Problem, *, level: float, labels: NDArray[np.int64] | None, samples: int, seed: int, start: Array | None = None
 ) -> tuple[Solution, Spread]:
-    """The best solution and its spread: bootstrap if samples are asked for, else jackknife over
+    """The best solution and its uncertainty: bootstrap if `samples` is above zero, else jackknife over
     clusters, else profile.
     """
     solution = solve(problem, starts=start)
@@ -71,19 +71,19 @@ def infer(
 
 
 def no_spread(problem: Problem, reason: str, **more: object) -> Spread:
-    """No intervals, and why."""
+    """A spread without intervals, with the reason."""
     return Spread(intervals=dict.fromkeys(problem.law.names), reason=reason, **more)  # type: ignore[arg-type]
 
 
 def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status, str]:
-    """Whether the numbers may be believed, and a sentence if they may not."""
+    """The status of the fit, and a sentence where its numbers are not reliable."""
     problem = solution.problem
     law, free = problem.law, problem.free
     searched = [name for name in law.searched if name in free]
     used = problem.weights > 0
     size = float(np.max(np.abs(problem.y[used])))
     if searched and float(np.ptp(problem.y[used])) <= 1e-12 * size and law.asymptote in free:
-        return "not identified", f"y is the same at every x, so it says nothing about {' and '.join(searched)}"
+        return "not identified", f"y is the same at every x, so it does not determine {' and '.join(searched)}"
     if not np.isfinite(solution.objective):
         return "not identified", f"the law {law.name} cannot pass through these points: some would have no logarithm"
     if spread.lost:
@@ -96,7 +96,7 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
         )
     if spread.reason == EVER_BETTER:
         return "not identified", EVER_BETTER
-    loose = [name for name in searched if _says_nothing(problem, name, spread.intervals.get(name))]
+    loose = [name for name in searched if _is_open(problem, name, spread.intervals.get(name))]
     if loose:
         return "not identified", f"every {_listed(tuple(loose))} fits the points about equally well at the {percent(level)} level"
     if stuck:
@@ -107,12 +107,12 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
         meaning = law.parameter(name).at_lower if side == "lower" else law.parameter(name).at_upper
         return "at bound", f"{name} ended on its {side} bound {value:.4g}" + (f": {meaning}" if meaning else "")
     if not solution.converged:
-        return "not identified", f"the search had not settled after its last step: the points hardly tell {_listed(tuple(searched))} apart"
+        return "not identified", f"the search had not settled after its last step: the points hardly determine {_listed(tuple(searched))}"
     return "converged", ""
 
 
-def _says_nothing(problem: Problem, name: str, ends: Interval | None) -> bool:
-    """Whether an interval reaches about as far as the search does, on both sides."""
+def _is_open(problem: Problem, name: str, ends: Interval | None) -> bool:
+    """Whether an interval covers about the whole range of the search."""
     index = problem.law.names.index(name)
     if ends is None or name in problem.bounds or not problem.logged[index]:
         return False
@@ -245,9 +245,9 @@ def _named(names: tuple[str, ...], covariance: Array) -> dict[str, dict[str, flo
 def _no_freedom(problem: Problem) -> str:
     used = int(np.sum(problem.weights > 0))
     if problem.law.baseline and used == 1:
-        return "one point at the largest x, so nothing tells its spread"
+        return "one point at the largest x, so its spread is not known"
     noun = "point" if used == 1 else "points"
-    return f"{used} {noun} for {len(problem.free)} free parameters leave nothing to tell the noise from"
+    return f"{used} {noun} for {len(problem.free)} free parameters leave no degrees of freedom to estimate the noise"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -42,7 +42,7 @@ def checked_points(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     if len(wrong):
         value = arrays[0][wrong[0]]
         advice = (
-            "zero is the baseline without pre-training, which has no place on a power law: leave it out and draw it apart"
+            "zero is the baseline without pre-training, where a power law has no value: leave it out and draw it separately"
             if value == 0
             else "a power law needs x > 0: leave it out"
         )
@@ -89,7 +89,7 @@ def checked_weights(weights: ArrayLike | None, n: int) -> Array:
 
 
 def checked_sigma(sigma: ArrayLike | None, y: Array, *, logarithmic: bool) -> Array | float:
-    """What the residual of each point is measured in, shape (n,), from standard errors of y; 1 for
+    """The unit of each point's residual, shape (n,), from standard errors of y; 1 for
     a typical point. Raises AnalysisError.
     """
     if sigma is None:
@@ -98,7 +98,7 @@ def checked_sigma(sigma: ArrayLike | None, y: Array, *, logarithmic: bool) -> Ar
     relative = array / np.abs(y) if logarithmic else array
     if not np.max(relative) < 1e6 * np.min(relative):
         raise AnalysisError(
-            "sigma spans more than a factor of a million, so that a few points would decide alone: leave the others out, or give larger errors."
+            "sigma spans more than a factor of a million, so a few points would decide the fit alone: leave the others out, or give larger errors."
         )
     inverse = np.min(relative) / relative
     return np.asarray(np.sqrt(np.mean(inverse**2)) / inverse)
@@ -137,12 +137,12 @@ def checked_samples(bootstrap: int, seed: int) -> None:
 def checked_level(level: float) -> None:
     """Raises AnalysisError unless 0 < level < 1."""
     if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
-        said = f"{level:g}" if isinstance(level, int | float | np.number) else repr(level)
-        raise AnalysisError(f"level is {said}: give the coverage of the intervals as a share, such as 0.90.")
+        given = f"{level:g}" if isinstance(level, int | float | np.number) else repr(level)
+        raise AnalysisError(f"level is {given}: give the confidence level of the intervals as a share, such as 0.90.")
 
 
 def numbers(name: str, values: ArrayLike) -> Array:
-    """Values as floats. Raises AnalysisError for what is no real number: text, dates, complex or
+    """Values as floats. Raises AnalysisError for anything but real numbers: text, dates, complex or
     masked values.
     """
     if np.ma.isMaskedArray(values) and np.ma.getmaskarray(values).any():

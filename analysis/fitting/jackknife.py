@@ -30,7 +30,7 @@ class Replicates:
 
 
 def leave_one_out(solution: Solution, labels: NDArray[np.int64]) -> Replicates | str:
-    """Refit without each cluster (labels shape (n,), from 0); or the reason, in words, why that
+    """Refit without each cluster (labels shape (n,), from 0); or the reason why that
     cannot be done.
     """
     problem = solution.problem

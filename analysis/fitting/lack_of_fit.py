@@ -1,4 +1,4 @@
-"""Does the law fit? Where x were measured more than once, the spread of the repeats tells."""
+"""Tests whether the law fits, by the spread of repeated measurements at the same x."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class LackOfFit:
     statistic: float | None
     """F; None where there is no test."""
     p: float | None
-    """Probability of so large an F if the law is right; small means that the law misses the means."""
+    """p-value: small means that the law does not fit the means at repeated x."""
     degrees_of_freedom: tuple[int, int]
-    """Of the law's misses and of the repeats."""
+    """Of the means about the law, and of the repeats about their means."""
     reason: str
     """Why there is no test; empty where there is one."""
 
@@ -34,7 +34,7 @@ def lack_of_fit(solution: Solution, *, clustered: bool) -> LackOfFit:
     if not np.isfinite(solution.objective):
         return _none(freedom, "the law cannot pass through these points")
     if clustered:
-        return _none(freedom, "the points come in clusters, so that repeats are not independent")
+        return _none(freedom, "the points come in clusters, so repeats are not independent")
     if freedom[1] <= 0:
         return _none(freedom, "no x was measured twice")
     if freedom[0] <= 0:
@@ -42,12 +42,12 @@ def lack_of_fit(solution: Solution, *, clustered: bool) -> LackOfFit:
     mass = np.bincount(cells, weights)
     means = np.bincount(cells, weights * residual) / mass
     pure = float(np.sum(weights * (residual - means[cells]) ** 2)) / freedom[1]
-    misses = float(np.sum(mass * means**2)) / freedom[0]
+    lack = float(np.sum(mass * means**2)) / freedom[0]
     if (pure <= 1e-28 * float(np.mean(np.abs(problem.y))) ** 2 and not problem.loss.logarithmic) or pure <= 1e-30:
-        return _none(freedom, "repeats are equal to the last digit, so that nothing tells the noise")
+        return _none(freedom, "repeats are equal to the last digit, so the noise is not known")
     from scipy.special import fdtrc
 
-    statistic = misses / pure
+    statistic = lack / pure
     return LackOfFit(statistic=statistic, p=float(fdtrc(*freedom, statistic)), degrees_of_freedom=freedom, reason="")
 
 

@@ -20,13 +20,13 @@ Array = NDArray[np.float64]
 STEPS = 300
 SETTLED = 1e-9  # a step, relative to the parameter, below which a fit has converged
 DAMPED_OUT = 1e13  # damping beyond which no direction descends
-UNDAMPED = 1e-4  # damping below which what a step promises is nearly all there is to gain
+UNDAMPED = 1e-4  # damping below which the predicted decrease of a step is nearly all that is left to gain
 CURVED = 0.05  # share of an outlier's majorant curvature that is kept: Huber's own is zero, and the step would not be bounded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Descent:
-    """Where each problem ended."""
+    """The result of each problem."""
 
     u: Array
     """Parameters, shape (batch, p)."""
@@ -107,7 +107,7 @@ def minimise(
         step = _step(matrix, slope, scale[active], damping[active], moving)
         trial = np.clip(here + step, lower, upper)
         stopped = moving & (trial != here + step)
-        if stopped.any():  # the others' steps took it that these would go all the way
+        if stopped.any():  # the other steps assumed that these would not be stopped by a bound
             short = np.where(stopped, trial - here, 0.0)
             rest = _step(matrix, slope + np.einsum("mij,mj->mi", matrix, short), scale[active], damping[active], moving & ~stopped)
             trial = np.clip(here + short + rest, lower, upper)
@@ -125,17 +125,17 @@ def minimise(
         better = trial_objective < objective[active]
         moved = np.max(np.where(moving, np.abs(step) / (np.abs(here) + 1e-3), 0.0), axis=1)
         with np.errstate(all="ignore"):
-            promised = -(np.sum(slope * damped, axis=1) + 0.5 * np.einsum("mi,mij,mj->m", damped, matrix, damped))
-            ratio = np.where(promised > 0, (objective[active] - trial_objective) / promised, 0.0)
-            tiny = ((promised >= 0) & (promised <= 1e-15 * objective[active])) | (
-                (promised >= 0) & (promised <= enough) & (damping[active] <= UNDAMPED)
+            predicted = -(np.sum(slope * damped, axis=1) + 0.5 * np.einsum("mi,mij,mj->m", damped, matrix, damped))
+            ratio = np.where(predicted > 0, (objective[active] - trial_objective) / predicted, 0.0)
+            tiny = ((predicted >= 0) & (predicted <= 1e-15 * objective[active])) | (
+                (predicted >= 0) & (predicted <= enough) & (damping[active] <= UNDAMPED)
             )
         rows = active[better]
         u[rows], residual[rows], objective[rows] = trial[better], trial_residual[better], trial_objective[better]
         stale[rows] = True
         damping[active] = np.where(better, np.where(ratio > 0.5, damping[active] * 0.2, damping[active]), damping[active] * 6.0)
         damping[active] = np.maximum(damping[active], 1e-14)
-        # where the trimmed curvature promised too much, go back towards the majorant, which always
+        # where the reduced curvature predicted too much, go back towards the majorant, which always
         # descends
         shrink[active] = np.where(better, shrink[active], np.minimum(1.0, shrink[active] * 2.0))
         done = (moved < settled) | tiny | (damping[active] > DAMPED_OUT) | ~moving.any(axis=1)
@@ -208,8 +208,8 @@ def _linear_solved(
     lower: Array,
     upper: Array,
 ) -> Array:
-    """u with the linear coordinates `columns` moved to the least squares of the loss as it looks
-    from u; exact for squared residuals.
+    """u with the linear coordinates `columns` moved to the least squares of the loss linearised
+    at u; exact for squared residuals.
     """
     with np.errstate(all="ignore"):
         by = _residual_slopes(gradient(u)[..., columns], loss, residual, y, units, used & np.isfinite(residual))

@@ -18,7 +18,7 @@ LOSSES: Final = {
     "huber": "Huber's loss of fitted - y: outliers count linearly",
     "squared": "squared fitted - y: least squares",
 }
-"""Names that `fit` takes, with what they mean."""
+"""Names of losses that `fit` takes, with their meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Loss:
 
 
 def find_loss(name: str, delta: float | None) -> Loss:
-    """The loss of that name; `delta` None leaves it to be set from the residuals. Raises
+    """The loss of that name; with `delta` None it is set from the residuals. Raises
     AnalysisError.
     """
     if name not in LOSSES:

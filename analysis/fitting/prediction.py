@@ -1,4 +1,4 @@
-"""What a fit says about some x: a mean with an interval, and whether it rests on the law alone."""
+"""A prediction: the mean at some x with an interval, and whether it is extrapolated."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Prediction:
     high: Array
     """Upper end of the interval, shape (m,); NaN where there is no interval."""
     extrapolated: NDArray[np.bool_]
-    """Whether it rests on the law outside the x that were measured, shape (m,)."""
+    """Whether x lies outside the measured range, shape (m,)."""
     level: float
-    """Nominal coverage of the interval."""
+    """Confidence level of the interval."""
     kind: str = "mean"
     """What the interval is for: 'mean' of many runs, one 'new run', or the change in 'marginal'."""
 

@@ -26,7 +26,7 @@ NEAR = (0.6, 0.9, 1.1, 1.5, 2.2)  # values that are tried, in t standard errors 
 FAR = (3.5, 7.0, 15.0, 40.0, 120.0)  # and those where the loss has not passed the limit by then
 ROUNDS = 10  # of interpolation between the two values that bracket an end, at most
 HALVE_FROM = 3  # round from which every other one halves the bracket, for ends where the loss is flat and then steep
-CLOSE = 1e-3  # of the root of the rise: an end so close to the limit is told
+CLOSE = 1e-3  # of the root of the rise: an end so close to the limit is final
 NEGLIGIBLE = 1e-6  # share of the rise that is allowed, below which a pinned fit need not be better
 LOOSE = 1e-7  # convergence of a pinned fit: its loss is then right to the square of that
 BETTER = 1e-6  # relative fall of the loss below which a pinned fit counts as a new best one
@@ -61,7 +61,7 @@ class _Line:
 
     @property
     def open_end(self) -> float:
-        """Where the line leads if the data never say stop."""
+        """The end of the interval where the data do not bound it."""
         if not self.by_factor:
             return self.side * math.inf
         return math.copysign(math.inf if self.side > 0 else 0.0, self.start)

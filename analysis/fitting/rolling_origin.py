@@ -1,6 +1,4 @@
-"""Fits to the first part of a curve, for many first parts at once: what rolling-origin errors are
-made of.
-"""
+"""Fits many first parts of a curve at once, for rolling-origin cross-validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the best optimum with no guess: starts from a grid with the linear parameters solved
+"""Finds the best optimum with no guess: starts from a grid with the linear parameters solved
 exactly, then descent from the best of them.
 """
 
@@ -17,8 +17,8 @@ from analysis.fitting.problem import Problem
 Array = NDArray[np.float64]
 
 ROUNDS = ((48, 15), (16, 45), (4, STEPS))  # how many of the best starts descend how many steps; the best of those go on
-OUTLIER = 2.5  # delta in robust standard deviations, where the caller leaves it to us
-FEWEST_TO_JUDGE = 6  # residual degrees of freedom below which no point can be told an outlier
+OUTLIER = 2.5  # delta in robust standard deviations, where the caller gives none
+FEWEST_TO_JUDGE = 6  # residual degrees of freedom below which no point is called an outlier
 SIGMA_OF_MAD = 0.6744897501960817
 
 
@@ -27,7 +27,7 @@ class Solution:
     """The best coordinates of a problem."""
 
     problem: Problem
-    """With the loss as it was used, its delta included."""
+    """The problem solved, with the delta of its loss."""
     u: Array
     """Coordinates, shape (p,)."""
     objective: float

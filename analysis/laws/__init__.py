@@ -1,5 +1,5 @@
-"""The laws that `fit` and `fit_surface` know: to add one, write its function and gradient in a file
-of this folder and list it here.
+"""The laws that `fit` and `fit_surface` take by name. To add one, write its `Law` in a file of this
+folder and list it here.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def power_no_floor_gradient(x: Array, A: Array, b: Array) -> Array:
 def shifted_power(x: Array, E: Array, A: Array, c: Array, b: Array) -> Array:
     """y = E + A (x + c)^-b: a power law that is flat while x << c. Domain x > 0, b > 0, c > 0.
 
-    c is the data that an untrained model is worth, so that y stays finite at x = 0. Source: pow4 of
-    Domhan et al. 2015 and of Viering and Loog 2023, arXiv:2103.10948.
+    c is the amount of data that an untrained model counts as, so that y stays finite at x = 0.
+    Source: pow4 of Domhan et al. 2015 and of Viering and Loog 2023, arXiv:2103.10948.
     """
     return np.asarray(E + A * np.power(x + c, -b))
 

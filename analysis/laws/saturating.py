@@ -1,5 +1,5 @@
-"""Laws that run from one level to another: exponential, MMF, Weibull, generalised logistic; and the
-two that do not bend at all, the logarithm and the last value.
+"""Laws that go from a start value to an asymptote (exponential, MMF, Weibull, generalised logistic),
+and two without a bend: the logarithm and the last value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def exponential_gradient(x: Array, E: Array, A: Array, c: Array) -> Array:
 
 
 def logarithmic(x: Array, A: Array, B: Array) -> Array:
-    """y = A + B ln x: every doubling buys the same. Domain x > 0. Source: log2 of Viering and Loog
+    """y = A + B ln x: every doubling gains the same. Domain x > 0. Source: log2 of Viering and Loog
     2023.
     """
     return np.asarray(A + B * np.log(x))
@@ -92,7 +92,7 @@ def generalised_logistic_gradient(x: Array, E: Array, A: Array, c: Array, b: Arr
 
 
 def last_value(x: Array, E: Array) -> Array:
-    """y = E at every x: the trivial answer that every law has to beat. Domain x > 0."""
+    """y = E at every x: the baseline that every law is compared with. Domain x > 0."""
     return np.asarray(E + 0.0 * x)
 
 
@@ -193,7 +193,7 @@ GENERALISED_LOGISTIC = Law(
 LAST_VALUE = Law(
     name="last_value",
     formula="y = E, the mean at the largest x",
-    source="the trivial answer",
+    source="the baseline of every law",
     parameters=(linear("E"),),
     function=last_value,
     gradient=last_value_gradient,

@@ -13,7 +13,7 @@ from analysis.laws.model_and_data import surface_exponent
 
 
 def additive(X: Array, E: Array, A: Array, c: Array, alpha: Array, B: Array, beta: Array) -> Array:
-    """y = E + A (1 + P / c)^-alpha + B F^-beta: pre-training buys the same at every number of
+    """y = E + A (1 + P / c)^-alpha + B F^-beta: pre-training gains the same at every number of
     labels.
 
     X has the columns P >= 0 and F > 0; c, alpha, beta > 0. At P = 0 the second term is A. Source:
@@ -40,8 +40,8 @@ def additive_gradient(X: Array, E: Array, A: Array, c: Array, alpha: Array, B: A
 
 
 def multiplicative(X: Array, E: Array, A: Array, c: Array, alpha: Array, beta: Array) -> Array:
-    """y = E + A (1 + P / c)^-alpha F^-beta: pre-training removes the same share of what labels
-    leave.
+    """y = E + A (1 + P / c)^-alpha F^-beta: pre-training removes the same share of the error that
+    labels leave.
 
     X has the columns P >= 0 and F > 0; c, alpha, beta > 0. Source: the product form of Mikami et
     al. 2021, arXiv:2108.11018, with P shifted.

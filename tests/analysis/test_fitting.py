@@ -204,7 +204,7 @@ def test_last_value_is_the_mean_at_the_largest_x_with_students_t() -> None:
     relative = fit(x, y, law="last_value", loss="log_squared")
     assert relative.params["E"] == pytest.approx(6.0 ** (1 / 3))
     alone = fit([1.0, 2.0], [3.0, 4.0], law="last_value")
-    assert alone.reason_no_interval == "one point at the largest x, so nothing tells its spread"
+    assert alone.reason_no_interval == "one point at the largest x, so its spread is not known"
 
 
 def test_pandas_and_lists_and_integers_are_points_too() -> None:

@@ -97,7 +97,7 @@ def test_lack_of_fit_is_the_f_test_against_one_mean_per_x() -> None:
         assert ("the law does not fit the means at repeated x" in curve.summary()) == wrong
     assert fit(*noisy(0)).lack_of_fit.reason == "no x was measured twice"
     clustered = fit(x, y, cluster=np.tile([0, 1, 2], 6)).lack_of_fit
-    assert clustered.reason == "the points come in clusters, so that repeats are not independent"
+    assert clustered.reason == "the points come in clusters, so repeats are not independent"
 
 
 @pytest.mark.parametrize("clustered", [False, True])
@@ -156,7 +156,7 @@ def test_too_few_clusters_say_so() -> None:
 def test_flat_points_are_not_identified_and_say_so() -> None:
     result = fit(SIZES, np.full(6, 0.3))
     assert result.status == "not identified"
-    assert result.status_detail == "y is the same at every x, so it says nothing about b"
+    assert result.status_detail == "y is the same at every x, so it does not determine b"
     random = np.random.default_rng(0)
     noise = fit(SIZES, 0.3 + 0.01 * random.standard_normal(6))
     assert noise.status == "not identified"
@@ -180,7 +180,7 @@ def test_three_points_are_fitted_exactly_but_have_no_interval() -> None:
     result = fit(SIZES[:3], 1.0 + 8.0 * SIZES[:3] ** -0.3)
     assert result.params == pytest.approx({"E": 1.0, "A": 8.0, "b": 0.3}, rel=1e-6)
     assert result.intervals == {"E": None, "A": None, "b": None}
-    assert result.reason_no_interval == "3 points for 3 free parameters leave nothing to tell the noise from"
+    assert result.reason_no_interval == "3 points for 3 free parameters leave no degrees of freedom to estimate the noise"
     assert np.isnan(result.predict(200.0).low).all()
     assert result.reason_no_interval in result.summary()
 
