@@ -264,7 +264,7 @@ class FittedLaw:
             by = sum(
                 (weight * problem.gradient_at(where / scale, u)[0][:, columns] for weight, where in terms), start=np.zeros((len(mean), len(columns)))
             )
-        return mean, np.linalg.norm(by @ np.array(self.covariance_root).reshape(len(columns), -1), axis=1)
+            return mean, np.linalg.norm(by @ np.array(self.covariance_root).reshape(len(columns), -1), axis=1)
 
     def _band(self, mean: Array, half: Array) -> tuple[Array, Array, Array]:
         """Mean, low and high, from a half-width on the scale of the residuals, within the range of
