@@ -27,7 +27,7 @@ MOST_ROWS = 200
 """Rows of one table that are written out; its CSV always has all."""
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
-"""What stands beside a verdict's word, so that it is not told by colour alone."""
+"""What stands beside a verdict's word, so that colour alone does not carry it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,8 +65,8 @@ def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
     runs).
 
     `series` is 'none' for runs from scratch, else the number of pre-training images with whatever
-    else of the pre-training varies; `panel` is '' where nothing but series, labels and seeds varies.
-    The grid's own arms are told apart as `_place_of_arms` says.
+    else of the pre-training varies; `panel` is '' where nothing but series, labels and seeds
+    varies. The grid's own arms are distinguished as `_place_of_arms` says.
     """
     settings = separating_settings(whole)
     extra = [name for name in settings if name in SERIES_SETTINGS and name != "pretrain_images"]
@@ -105,8 +105,8 @@ def _place_of_arms(whole: pd.DataFrame, series: Sequence[str], panel: Sequence[s
 
 
 def _crowded_panels(whole: pd.DataFrame, series: Sequence[str], panel: Sequence[str]) -> set[tuple[object, ...]]:
-    """The panels in which two runs are equal in series, number of labels and seed, as a key of their
-    settings.
+    """The panels in which two runs are equal in series, number of labels and seed, as a key of
+    their settings.
     """
     drawn = [name for name in (*panel, *series, "finetune_images", "seed") if name in whole.columns]
     return set(_keys(whole.loc[whole.duplicated(drawn, keep=False)], panel))
@@ -163,12 +163,12 @@ def _formatted(value: object) -> str:
 
 
 def effects_with_series(effects: PairedEffects, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`effects.table` and `effects.pairs` with the columns `series` and `panel` of the runs that had
-    the treatment.
+    """`effects.table` and `effects.pairs` with the columns `series` and `panel` of the runs that
+    had the treatment.
 
     `runs` has been through `with_series`. The names come from the runs themselves, because a row of
-    effects does not hold settings that follow from others; a row over several series, which analysis
-    makes only where it sees no difference, has the first one's.
+    effects does not hold settings that follow from others; a row over several series, which
+    analysis makes only where it sees no difference, has the first one's.
     """
     names = runs.set_index("run_id")[["series", "panel"]]
     found = names.loc[effects.pairs["treatment_run_id"]]
@@ -203,8 +203,8 @@ def series_phrase(series: str) -> str:
 
 
 def ordered_series(table: pd.DataFrame) -> list[str]:
-    """Every series of a table that has been through `with_series`: scratch first, then by pre-training
-    images, then as the grid has them.
+    """Every series of a table that has been through `with_series`: scratch first, then by
+    pre-training images, then as the grid has them.
     """
     first = table.drop_duplicates("series").assign(scratch=lambda t: t["series"] != NO_PRETRAINING)
     return [str(series) for series in first.sort_values(["scratch", "pretrain_images"], kind="stable")["series"]]

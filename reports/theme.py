@@ -13,9 +13,9 @@ import pandas as pd
 NO_PRETRAINING: Final = "none"
 """Label of runs trained from scratch; it sorts first and is always drawn in grey squares."""
 
-# Okabe & Ito (2008), told apart with any of the common colour-vision deficiencies; ordered so that
-# neighbours differ in lightness and so that the first four reach 3:1 on a white and on a near-black
-# page.
+# Okabe & Ito (2008), distinguished with any of the common colour-vision deficiencies; ordered so
+# that neighbours differ in lightness and so that the first four reach 3:1 on a white and on a
+# near-black page.
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 SHAPES: Final = ("circle", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 GREY: Final = "#808080"
@@ -164,8 +164,8 @@ def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple
     """
     coloured = [label for label in labels if label != NO_PRETRAINING]
     place = {label: index % len(PALETTE) for index, label in enumerate(coloured)}
-    # From the seventh series on the colours come again, each with the next shape, so that no two of 36
-    # series look the same.
+    # From the seventh series on the colours come again, each with the next shape, so that no two of
+    # 36 series look the same.
     turn = {label: index // len(PALETTE) for index, label in enumerate(coloured)}
     kept = [label for label in labels if shown is None or label in shown]
     colours = [PALETTE[place[label]] if label in place else GREY for label in kept]

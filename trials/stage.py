@@ -1,9 +1,8 @@
-"""Run one stage: train, measure, checkpoint, finish; or go on from where an earlier attempt was cut
-off.
+"""Run one stage, or resume it from its newest checkpoint.
 
-    python -m trials.stage runs/NAME/stages/ID --store data/store
-    # one stage over two processes
-    torchrun --nproc-per-node 2 -m trials.stage runs/NAME/stages/ID --store data/store
+python -m trials.stage runs/NAME/stages/ID --store data/store
+# one stage over two processes
+torchrun --nproc-per-node 2 -m trials.stage runs/NAME/stages/ID --store data/store
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Files of a stage's folder: written so that a kill at any moment leaves them whole, checked before
-they are trusted.
-"""
+"""Files of a stage's folder. Writes are atomic, and files are checked before they are used."""
 
 from __future__ import annotations
 
@@ -45,9 +43,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put a rename on disk, so that after a power cut the files of a folder are as new as each
-    other; some network file systems cannot.
-    """
+    """Flush a rename to disk. Some network file systems cannot."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -57,7 +53,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a kill left half written."""
+    """Delete half-written files."""
     for path in [*folder.glob(f".*{_PART}"), *folder.glob(f"*/.*{_PART}")]:
         path.unlink(missing_ok=True)
 
@@ -86,8 +82,8 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def weights_fault(folder: Path) -> str | None:
-    """What keeps a child from starting with the weights of this stage, seen without reading them,
-    as a sentence with the remedy; None if nothing.
+    """Why a child cannot start with the weights of this stage, as a sentence with the remedy; None
+    if it can. Does not read them.
     """
     if read_result(folder) is None:
         return f"The parent stage {folder.name} is not done: launch the grid again to run it first."
@@ -97,7 +93,7 @@ def weights_fault(folder: Path) -> str | None:
 
 
 def train_anew(folder: Path) -> str:
-    """The remedy for a stage whose files are unusable, to end a sentence with."""
+    """The remedy for a stage whose files are unusable, as the end of a sentence."""
     return f"delete {folder / 'result.json'} and launch again to train {folder.name} anew"
 
 
@@ -126,8 +122,7 @@ def save_weights(folder: Path, tensors: dict[str, torch.Tensor]) -> str:
 
 
 def load_parent_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Weights of a finished parent stage, after checking that they are the very file its result
-    names.
+    """Load the weights of a finished parent stage, after checking their SHA-256 against its result.
 
     Raises:
         StageError: the parent is not done, or its weights are missing or altered.
@@ -140,7 +135,9 @@ def load_parent_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @contextlib.contextmanager
 def stage_lock(folder: Path, *, wait_s: float = 60.0) -> Iterator[None]:
-    """Only one process works on a stage; what is left of a killed launch has `wait_s` to end."""
+    """Lock a stage for one process. Waits `wait_s` seconds for the processes of a killed launch to
+    end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as handle:
         deadline = time.monotonic() + wait_s
@@ -183,7 +180,7 @@ class MetricsFile:
         self._handle.write(json.dumps(values, allow_nan=False) + "\n")
 
     def sync(self) -> None:
-        """Put the lines on disk, so that no checkpoint is ahead of them after a power cut."""
+        """Flush the lines to disk before a checkpoint is written."""
         os.fsync(self._handle.fileno())
 
     def close(self) -> None:

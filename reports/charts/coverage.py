@@ -12,7 +12,7 @@ from reports.theme import count, finish, with_columns
 
 STATES: Final = ("done", "missing", "blocked", "failed")
 """From best to worst; a cell has the worst state among its runs."""
-# Okabe & Ito (2008), told apart without colour by the sign that stands in the tile.
+# Okabe & Ito (2008), distinguished without colour by the sign that stands in the tile.
 COLOURS: Final = ("#009E73", "#999999", "#E69F00", "#D55E00")
 SIGNS: Final = {"done": "✓", "missing": "…", "blocked": "‖", "failed": "✗"}
 ROW_HEIGHT = 26

@@ -1,6 +1,4 @@
-"""Named arms: one grid with some of its settings replaced, such as a fixed-epoch and a fixed-step
-arm.
-"""
+"""Named arms: variants of one grid, such as a fixed-epoch and a fixed-step arm."""
 
 from __future__ import annotations
 
@@ -14,8 +12,7 @@ REPLACEABLE = ("encoder", "pretrain", "intermediate", "finetune", "zip", "exclud
 
 
 def split_arms(located: Located) -> list[tuple[str | None, Located]]:
-    """The grid of every arm, its settings merged into those of the grid; [(None, grid)] where there
-    are no arms.
+    """Return the grid of every arm, or [(None, grid)] if there are no arms.
 
     Mappings are merged key by key, anything else is replaced.
 

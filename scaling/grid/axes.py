@@ -36,7 +36,7 @@ Fail = Callable[[str, str], InputError]
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a combination says of one kind of stage."""
+    """The settings of one kind of stage in one cell."""
 
     objective: str
     """A name in `trials.objectives.objective.OBJECTIVES`; of a fine-tuning it is the task."""
@@ -50,8 +50,8 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class GridCell:
-    """One cell of a grid. A stage that is not in it is None, so that two cells which differ in that
-    stage's settings alone are one.
+    """One cell of a grid. A stage that the cell does without is None, so cells that differ only in
+    that stage's settings are the same.
     """
 
     encoder: str
@@ -62,19 +62,19 @@ class GridCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """The values of every axis, those that advance together, and what is left out."""
+    """The values of every axis, the axes that advance together, and the excluded combinations."""
 
     values: Mapping[str, tuple[Any, ...]]
-    """Every name in AXES, with at least one value."""
+    """The values of every name in AXES, at least one each."""
     sampling: Mapping[str, str]
     """How an intermediate stage and a fine-tuning draw their subsets, by kind."""
     zipped: tuple[tuple[str, ...], ...] = ()
     """Groups of axes of equal length that advance together."""
     excluded: tuple[Mapping[str, tuple[Any, ...]], ...] = ()
-    """A combination is left out where all axes of an entry have one of the entry's values."""
+    """A combination is excluded if all axes of an entry have one of the entry's values."""
 
     def combinations(self) -> Iterator[GridCell]:
-        """Every cell once, in the order of the product, the first axis slowest."""
+        """Yield every cell once, in the order of the product; the first axis varies slowest."""
         seen = set()
         for places in itertools.product(*(range(len(self.values[name])) for name in AXES)):
             at = dict(zip(AXES, places, strict=True))
@@ -108,7 +108,7 @@ class Axes:
 
 
 def read_zipped(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -> tuple[tuple[str, ...], ...]:
-    """`zip: [pretrain.images, pretrain.length]`, or a list of such lists. Raises what `fail` makes."""
+    """Read `zip:`, a list of axes or a list of such lists. Raises what `fail` returns."""
     if value is None:
         return ()
     groups = value if isinstance(value, list) and value and all(isinstance(one, list) for one in value) else [value]
@@ -123,15 +123,13 @@ def read_zipped(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -> 
             taken.add(name)
         lengths = {name: len(values[name]) for name in group}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-            raise fail("zip", f"zipped axes need equally many values, and {told}: make them equal, or take one out of zip.")
+            counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            raise fail("zip", f"zipped axes need equally many values, and {counts}: make them equal, or take one out of zip.")
     return tuple(tuple(group) for group in groups)
 
 
 def read_excluded(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -> tuple[Mapping[str, tuple[Any, ...]], ...]:
-    """`exclude:` a list of mappings from axes to a value or a list of values. Raises what `fail`
-    makes.
-    """
+    """Read `exclude:`, a list of mappings from axes to values. Raises what `fail` returns."""
     if value is None:
         return ()
     entries = value if isinstance(value, list) else [value]

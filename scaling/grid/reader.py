@@ -1,4 +1,4 @@
-"""From YAML to a checked grid: every complaint names file, line and remedy."""
+"""Read a YAML grid and check it. Every error names the file, the line and what to do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _load_plugins(located: Located, folder: Path) -> None:
 
 
 class _Reader:
-    """Turns a located mapping into a Grid; every complaint names file and line."""
+    """Turns a mapping with line numbers into a Grid."""
 
     def __init__(self, located: Located) -> None:
         self.located = located
@@ -111,7 +111,7 @@ class _Reader:
         )
 
     def _axes(self, encoders: tuple[str, ...], pretrain: StageGrid, intermediate: StageGrid | None, finetune: StageGrid) -> Axes:
-        """The axes with what is zipped and excluded; every complaint names file and line."""
+        """Read the axes, with `zip` and `exclude`."""
         values: dict[str, tuple[Any, ...]] = {"encoder": encoders}
         for kind, stage in (("pretrain", pretrain), ("intermediate", intermediate), ("finetune", finetune)):
             if stage is None:
@@ -138,7 +138,7 @@ class _Reader:
         return values
 
     def _zipped_names(self) -> set[str]:
-        """Axes that are zipped, where a value may come again beside another of its partner's."""
+        """Names of the zipped axes, whose values may repeat."""
         given = self.values.get("zip")
         return {str(name) for group in (given if isinstance(given, list) else []) for name in (group if isinstance(group, list) else [group])}
 
@@ -182,7 +182,7 @@ class _Reader:
         )
 
     def _objectives(self, kind: str, mapping: dict[str, Any]) -> tuple[str, ...]:
-        """What the stages of a kind learn: `task` of a fine-tuning, `objective` of the others."""
+        """Read what the stages of a kind learn: `task` of a fine-tuning, `objective` of the others."""
         known = objectives_for(kind)
         if kind == "finetune":
             return self._choices(kind, "task", mapping.get("task", "segmentation"), known)
@@ -220,7 +220,7 @@ class _Reader:
         return tuple(found)
 
     def _recipe(self, kind: str, value: Any) -> RecipeChoice:
-        """`name`, or `{name: ..., learning_rate: ..., label: ...}` with single fields overridden."""
+        """Read a recipe: a name, or `{name: ..., learning_rate: ..., label: ...}`."""
         if isinstance(value, dict):
             name, overrides = str(value.get("name", "compact")), {k: v for k, v in value.items() if k not in ("name", "label")}
         else:

@@ -13,7 +13,7 @@ from trials.recipes.lengths import Length
 
 KINDS = ("pretrain", "intermediate", "finetune")
 NO_STAGE = "none"
-"""In place of an objective: no intermediate stage."""
+"""Stands for 'no intermediate stage' where an objective is expected."""
 ORDERS = ("deepest", "longest", "cheapest")
 KEEPS = ("everything", "weights", "results")
 COMPILE = ("auto", "off", "default", "reduce-overhead")
@@ -21,14 +21,14 @@ COMPILE = ("auto", "off", "default", "reduce-overhead")
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeChoice:
-    """A recipe as a grid names it."""
+    """A named recipe with the fields that a grid overrides."""
 
     label: str
     """Its name on the axis and in the runs table."""
     name: str
     """A recipe of `trials.recipes.named`."""
     overrides: dict[str, Any]
-    """Fields with other values than that recipe's."""
+    """Overridden fields and their values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +58,13 @@ class StageGrid:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one stage of a kind holds while it runs."""
+    """The resources that one stage of a kind holds while it runs."""
 
     cpus: int
     """Cores of each of its processes."""
     gpus: float | None
-    """Share of a GPU of each process; None means as measured on the machine: the share with which
-    most images a second are trained in all.
+    """Share of a GPU of each process. None means measured: the share that trains the most images
+    per second in all.
     """
     workers: int
     """Processes that a stage is spread over, data parallel."""
@@ -72,31 +72,29 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionSettings:
-    """How stages are run; none of it decides a stage's numbers."""
+    """How stages are run. Nothing here changes a stage's numbers."""
 
     order: str
-    """'deepest' finishes runs early, 'longest' fills the machines to the end, 'cheapest' gives many
-    results soon.
+    """'deepest' finishes runs early, 'longest' keeps the machines busy to the end, 'cheapest' gives
+    many results soon.
     """
     keep: str
-    """'everything' keeps trunk states as well, 'weights' lets those go once nothing in the plan
-    needs them, 'results' the weights too.
+    """'everything' keeps all files, 'weights' deletes trunk states once nothing in the plan needs
+    them, 'results' deletes weights as well.
     """
     broken_images: Literal["refuse", "skip"]
     """'refuse' or 'skip' images that cannot be decoded."""
     retries: int
-    """How often a stage whose process died, or that failed for a reason that may pass, is tried
-    again within a launch.
-    """
+    """How often a launch retries a stage whose process died or whose failure may be temporary."""
     micro_batches: int
-    """Parts that a batch is computed in, one after another, where it does not fit a GPU at once."""
+    """Parts of a batch that are computed one after another, for a batch that does not fit the GPU."""
     compile: str
     """torch.compile: 'auto', 'off', 'default' or 'reduce-overhead'."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A whole study, as the user asked for it."""
+    """A whole study, as the user described it."""
 
     study: str
     encoders: tuple[str, ...]
@@ -104,7 +102,7 @@ class Grid:
     intermediate: StageGrid | None
     finetune: StageGrid
     axes: Axes
-    """The values of every axis, which of them advance together, and what is left out."""
+    """The values of every axis, the zipped axes, and the excluded combinations."""
     arms: tuple[tuple[str, Grid], ...] = ()
     """Named arms, each a grid without arms; where there are any, the study is their union and the
     fields above are those of the first.

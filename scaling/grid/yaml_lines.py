@@ -1,4 +1,4 @@
-"""YAML with the line of every key, so that a complaint can say where."""
+"""YAML with the line of every key, so that an error can name it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trials.errors import InputError
 
 @dataclass
 class Located:
-    """A YAML mapping and where each dotted key stands in it."""
+    """A YAML mapping and the line of each dotted key."""
 
     path: Path
     values: dict[str, Any]
@@ -59,12 +59,12 @@ def load_yaml(path: Path) -> Located:
 
 
 def _one_line(error: object) -> str:
-    """An error of the YAML reader in one line: some of its own run over several."""
+    """Put an error of the YAML reader on one line."""
     return " ".join(str(error).split())[:200]
 
 
 def _unshared(value: Any) -> Any:
-    """The value with aliases copied, so that overriding a key changes one place alone."""
+    """Copy aliased values, so that overriding a key changes one place only."""
     if isinstance(value, dict):
         return {key: _unshared(item) for key, item in value.items()}
     return [_unshared(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What a plan takes in arithmetic and on disk, whatever the machine."""
+"""The FLOPs and the disk space of a plan, on any machine."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ SMALL_FILES_BYTES = 200_000  # a stage's log, metrics, provenance and examples, 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Of all stages of a plan, done or not."""
+    """The FLOPs and the disk space of all stages of a plan, done or not."""
 
     stage_flops: dict[str, float]
     """Floating-point operations of each stage's own steps; a multiply-add is two. Held-out
     measurements are not counted.
     """
     kept_bytes: int
-    """On disk when all is done, by the grid's `keep`."""
+    """Bytes on disk when all is done, under the grid's `keep`."""
     peak_bytes: int
-    """On disk at most: every checkpoint at once, with a training state for each stage that runs
-    side by side with others.
+    """Most bytes on disk at any time: all weights, and a training state for each stage that runs at
+    the same time.
     """
     free_bytes: int
-    """Left on the study folder's disk now."""
+    """Free bytes on the study folder's disk now."""
     keep: str
 
 
 def budget(plan: Plan, folder: Path, granted: dict[str, Granted], keep: str) -> Budget:
-    """Count what the stages of a plan take.
+    """Count the FLOPs and the disk space of a plan.
 
     Args:
         folder: the study folder, which need not exist. keep: as in
@@ -69,12 +69,12 @@ def budget(plan: Plan, folder: Path, granted: dict[str, Granted], keep: str) -> 
 
 
 def free_bytes(folder: Path) -> int:
-    """Left on the disk of a folder, or of the nearest folder above it that exists."""
+    """Free bytes on the disk of a folder, or of the nearest parent that exists."""
     return shutil.disk_usage(next(place for place in (folder, *folder.resolve().parents) if place.exists())).free
 
 
 def check_disk(found: Budget, folder: Path, wanted: Iterable[str]) -> None:
-    """Raise InputError if what will be kept cannot fit on the disk; nothing was started."""
+    """Raise InputError if the results cannot fit on the disk. Called before anything starts."""
     if any(True for _ in wanted) and found.kept_bytes > found.free_bytes + _used(folder):
         raise InputError(
             f"The study will keep {size(found.kept_bytes)}, but the disk of {folder} has {size(found.free_bytes)} free: make room, choose another "
@@ -83,7 +83,7 @@ def check_disk(found: Budget, folder: Path, wanted: Iterable[str]) -> None:
 
 
 def check_ray_disk() -> None:
-    """Raise InputError if Ray, started on this machine, would find no room for its own files."""
+    """Raise InputError if the disk has no space for Ray's own files on this machine."""
     folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
     free = free_bytes(folder)
     if free < RAY_BYTES:

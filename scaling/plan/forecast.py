@@ -1,6 +1,4 @@
-"""How long a plan will take here, and what it costs: from rates of finished stages, or measured
-now.
-"""
+"""Forecast how long a plan takes on this machine, from finished stages or a short measurement."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ PROBE_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A forecast with its range: of rates between the slowest and fastest tenth of finished stages,
-    or the slowest and fastest probe.
+    """A forecast with its range: rates from the slowest to the fastest tenth of finished stages, or
+    from the slowest to the fastest measurement.
     """
 
     low: float
@@ -43,7 +41,7 @@ NOTHING = Range(low=0.0, middle=0.0, high=0.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Seconds of each stage that is to run, and what all of them take."""
+    """The seconds of each stage that is left to run, and of all of them."""
 
     stage_s: dict[str, float]
     wall_s: float
@@ -56,9 +54,9 @@ class Forecast:
 def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Callable[[str], float] | None = None) -> Forecast:
     """Forecast the stages that are not done.
 
-    The rate of a kind of stage is that of finished stages of this study, else measured now for
-    about a second on random pixels. The whole is played through: stages start as soon as what they
-    need is done and there is room.
+    The rate of a kind of stage is that of finished stages of this study; if there are none, it is
+    measured for about a second on random pixels. The schedule is simulated: a stage starts as soon
+    as its parents are done and resources are free.
     """
     rates: dict[tuple[str, ...], Range] = {}
     known = _known_rates(plan, study)
@@ -95,8 +93,8 @@ def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Cal
 
 
 def play(plan: Plan, stage_s: dict[str, float], shapes: dict[str, Granted], *, rank: Callable[[str], float] | None = None) -> float:
-    """Seconds until all of these stages are done, each started as soon as what it needs is done and
-    there is room for it.
+    """Simulate the schedule and return the seconds until all stages are done. A stage starts as
+    soon as its parents are done and resources are free.
     """
     if not stage_s:
         return 0.0
@@ -140,7 +138,7 @@ def ranks(plan: Plan, order: str, stage_s: dict[str, float]) -> Callable[[str], 
 
 
 def _kind(spec: StageSpec) -> str:
-    """The kind under which a grid gives resources: a trunk is pre-training."""
+    """The kind whose resources a stage has: a trunk has those of pre-training."""
     return "pretrain" if spec.kind == "trunk" else spec.kind
 
 
@@ -166,8 +164,8 @@ def _known_rates(plan: Plan, study: Study) -> dict[tuple[str, ...], list[float]]
 
 
 def _spread(rates: list[float]) -> Range:
-    """Slowest tenth, median and fastest tenth; of few stages the range is widened, since the next
-    may be slower than any so far.
+    """The slowest tenth, the median and the fastest tenth. With few stages the range is widened,
+    because the next may be slower than all before it.
     """
     rates = sorted(rates)
     low, high = rates[len(rates) // 10], rates[-1 - len(rates) // 10]

@@ -1,5 +1,5 @@
 """The plan: every stage that a grid needs, each once, as a directed acyclic graph, and the runs
-that hang on it.
+that use them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ class Stage:
 
     @property
     def own_image_passes(self) -> int:
-        """Images that the stage itself shows: without those that its trunk has shown, if it goes on
-        from one.
-        """
+        """Image passes of the stage itself, without those of its trunk."""
         return self.spec.image_passes - self.trunk_image_passes
 
     trunk_image_passes: int = 0
-    """Images that its trunk has shown before it goes on."""
+    """Image passes of its trunk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +63,8 @@ class Plan:
         return alone, sum(stage.own_image_passes for stage in pretrain)
 
     def wanted(self, done: Collection[str]) -> list[str]:
-        """Stages still to be run, in the plan's order: those not done, but a trunk only if a stage
-        that goes on from it is wanted.
+        """The stages left to run, in the plan's order. A trunk counts only if a branch of it is
+        left to run.
         """
         wanted = set()
         for name in reversed(self.stages):
@@ -77,7 +75,7 @@ class Plan:
         return [name for name in self.stages if name in wanted]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plan.json holds it (docs/study_folder.md)."""
+        """The contents of plan.json (docs/study_folder.md)."""
         stages = [
             {
                 "id": s.id,

@@ -1,4 +1,6 @@
-"""From a grid to its plan: which stages every run needs, checked against the listings of the data."""
+"""Make the plan of a grid: the stages that every run needs, checked against the listings of the
+data.
+"""
 
 from __future__ import annotations
 
@@ -90,8 +92,8 @@ class _Planner:
 
     @staticmethod
     def _trunk_id(pretrain_id: str | None, specs: dict[str, StageSpec]) -> str | None:
-        """The first trunk below a pre-training: the same for all that share any of it; without one,
-        the pre-training itself.
+        """The first trunk of a pre-training, which is the same for all that share any part of it.
+        Without a trunk it is the pre-training itself.
         """
         name = pretrain_id
         while name is not None and specs[name].trunk is not None:

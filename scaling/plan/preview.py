@@ -1,4 +1,4 @@
-"""What `--plan` prints: every stage, its state, its reason, its cost, and what sharing saves."""
+"""Print a plan: every stage with its state, the reason for it, its cost, and what sharing saves."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def print_plan(plan: Plan, study: Study, forecast: Forecast, budget: Budget, con
 
 
 def summary(plan: Plan, forecast: Forecast, budget: Budget, states: Counter[str]) -> list[str]:
-    """What the plan comes to, line by line."""
+    """The totals of a plan, line by line."""
     shared, alone = plan.image_passes(), plan.unshared_image_passes()
     left = sum(stage.own_image_passes for name, stage in plan.stages.items() if name in forecast.stage_s)
-    told = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     lines = [
-        f"\n{plan.study}: {len(plan.stages)} stages ({told}) for {len(plan.runs)} runs",
+        f"\n{plan.study}: {len(plan.stages)} stages ({counts}) for {len(plan.runs)} runs",
         f"image passes: {count(left)} to go of {count(shared)}; sharing stages saves {count(alone - shared)}, "
         f"{1 - shared / alone:.0%} of the {count(alone)} that unshared runs would take",
     ]

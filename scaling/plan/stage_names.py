@@ -1,4 +1,4 @@
-"""Short names for the stages of a plan, of what tells them apart and nothing else."""
+"""Short names for the stages of a plan, made of the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _words(key: str, value: Any) -> str:
 
 
 def facts(plan: Plan) -> dict[str, list[str]]:
-    """For each stage its settings that set it apart from others of its kind; one that follows from
-    those before it is left out.
+    """The settings in which each stage differs from others of its kind. A setting that follows from
+    earlier ones is left out.
     """
     kinds: dict[str, list[str]] = defaultdict(list)
     for name, stage in plan.stages.items():
@@ -44,24 +44,24 @@ def facts(plan: Plan) -> dict[str, list[str]]:
 
 
 def titles(plan: Plan) -> dict[str, str]:
-    """For people: `finetune 80 images, seed 1 (3fa9c1)`."""
-    return {name: f"{plan.stages[name].spec.kind} {', '.join(told)} ({tail(name)})".replace("  ", " ") for name, told in facts(plan).items()}
+    """Names for people: `finetune 80 images, seed 1 (3fa9c1)`."""
+    return {name: f"{plan.stages[name].spec.kind} {', '.join(named)} ({tail(name)})".replace("  ", " ") for name, named in facts(plan).items()}
 
 
 def run_names(plan: Plan) -> dict[str, str]:
-    """For trackers, unique and fit for a path: `finetune/80 images, seed 1, after pretrain 2,000
+    """Unique names for trackers, usable as paths: `finetune/80 images, seed 1, after pretrain 2,000
     images (3fa9c1)`.
 
-    What its parents' own settings add is told after them.
+    The settings of its parents come last.
     """
-    told = facts(plan)
+    named = facts(plan)
     names: dict[str, str] = {}
     for name, stage in plan.stages.items():
-        words = [", ".join(told[name])] if told[name] else []
+        words = [", ".join(named[name])] if named[name] else []
         above = stage.spec.parent
         while above is not None:
             parent = plan.stages[above].spec
-            own = [fact for fact in told[above] if fact not in told[name]]
+            own = [fact for fact in named[above] if fact not in named[name]]
             words.append(f"after {' '.join([parent.kind, ', '.join(own)]).strip()}")
             above = parent.parent
         path = f"{', '.join(words)} ({tail(name)})".strip().replace("/", "-")

@@ -1,5 +1,5 @@
 """Whatever is given, the answer is a sentence that says what to do, or a fit whose status says what
-cannot be told.
+cannot be known.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ def test_any_points_and_settings_give_a_sentence_or_a_fit_that_works(data: st.Da
     where = np.array([min(x), max(x), 10 * max(x)])
     for kind in ("mean", "new run"):
         band = result.predict(where, kind=kind)
-        told = np.isfinite(band.low) & np.isfinite(band.high)
-        assert np.all(band.low[told] <= band.high[told])
+        known = np.isfinite(band.low) & np.isfinite(band.high)
+        assert np.all(band.low[known] <= band.high[known])
     result.marginal(where)
     result.marginal(where, per=1.0)
     for target in (min(y), max(y), 0.5 * (min(y) + max(y))):

@@ -35,9 +35,9 @@ def test_the_ends_of_a_profile_interval_lie_on_the_likelihood_threshold(law: str
     freedom = len(x) - len(result.params)
     threshold = result.objective * (1 + t.ppf(0.95, freedom) ** 2 / freedom)
     ends = [(name, end) for name, interval in result.intervals.items() if interval is not None for end in interval]
-    told = [(name, end) for name, end in ends if math.isfinite(end) and end != 0.0]
-    assert len(told) >= len(ends) - 2
-    for name, end in told:
+    finite = [(name, end) for name, end in ends if math.isfinite(end) and end != 0.0]
+    assert len(finite) >= len(ends) - 2
+    for name, end in finite:
         assert fit(x, y, law=law, loss=loss, fixed={name: end}).objective == pytest.approx(threshold, rel=2e-3), (name, end)
 
 

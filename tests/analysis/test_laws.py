@@ -126,7 +126,7 @@ def test_noise_free_points_give_the_parameters_of_a_surface_back(name: str, wher
 
 FLOOR = st.floats(0.05, 1.5)
 RISE_OR_FALL = st.one_of(st.floats(0.3, 3.0), st.floats(-0.8, -0.2))  # in units of the floor, so that y stays positive
-PLACE = st.floats(500.0, 2e4)  # inside the measured x, so that both levels can be told
+PLACE = st.floats(500.0, 2e4)  # inside the measured x, so that both levels can be seen
 
 
 @given(floor=FLOOR, share=RISE_OR_FALL, place=PLACE, b=st.floats(0.4, 1.8), shape=st.floats(0.3, 2.0), unit=st.sampled_from([1e-4, 1.0, 1e6]))
@@ -177,9 +177,9 @@ def test_m4_solves_the_equation_it_is_defined_by(a: float) -> None:
     params = {"E": 0.3, "A": 2.0, "c": 500.0, "b": 0.7, "a": a}
     y = LAWS["m4"](np.geomspace(1e-3, 1e9, 200), **params)
     share = (y - 0.3) / 2.0
-    told = (share > 1e-9) & (share < 1.0 - 1e-9)
-    left = np.log(share[told]) - a * np.log1p(-share[told])
-    assert left == pytest.approx(-0.7 * np.log(np.geomspace(1e-3, 1e9, 200)[told] / 500.0), abs=1e-5)
+    inside = (share > 1e-9) & (share < 1.0 - 1e-9)
+    left = np.log(share[inside]) - a * np.log1p(-share[inside])
+    assert left == pytest.approx(-0.7 * np.log(np.geomspace(1e-3, 1e9, 200)[inside] / 500.0), abs=1e-5)
 
 
 def test_bends_come_in_the_order_of_x_whichever_way_they_are_found() -> None:

@@ -118,7 +118,7 @@ def test_a_probe_of_separable_tokens_is_always_right_and_its_floors_are_shares()
     assert said["test_accuracy"] == said["train_accuracy"] == 1.0
     assert said["test_accuracy_se"] == 0.0
     assert said["floor"] == pytest.approx(float((classes[4:] == 1).double().mean()))
-    fixed = classes[:1].expand(8, 16)  # the class is told by the place
+    fixed = classes[:1].expand(8, 16)  # the place gives the class
     assert probe(tokens[:4], fixed[:4], tokens[4:], fixed[4:], classes=3)["place_floor"] == 1.0
 
 

@@ -133,8 +133,8 @@ def test_a_stage_that_is_told_to_end_writes_a_checkpoint_and_says_how_to_go_on(
     spec = make_spec("pretrain")
     folder = folder_of(spec, tmp_path)
     write_json(folder / "spec.json", spec.to_dict())
-    told = iter([False, False, False, True, False])  # the losses are looked at after each step, and once more before a checkpoint
-    monkeypatch.setattr(Run, "_check", lambda self, done: next(told) and signal.raise_signal(number))
+    stopping = iter([False, False, False, True, False])  # the losses are looked at after each step, and once more before a checkpoint
+    monkeypatch.setattr(Run, "_check", lambda self, done: next(stopping) and signal.raise_signal(number))
     assert main([str(folder), "--store", str(leaves_store)]) == status
     assert "was asked to stop after step 4 of 6: run again, it goes on from there." in capsys.readouterr().err
     assert [path.name.split("-")[1] for path in list_checkpoints(folder)] == ["4"]

@@ -75,7 +75,7 @@ def test_the_first_papers_form_equals_vit_pytorchs() -> None:
 
 
 def compare(model: SimMIM, reference: nn.Module, images: Tensor, masked: Tensor, **options: Tensor) -> None:
-    """Loss and all pixels, from masks that each side is told in its own form."""
+    """Loss and all pixels, from masks that each side takes in its own form."""
     side = model.encoder.image_px // model.unit_px
     embedded = refine(masked, side, model.unit_px // model.encoder.embed_px)
     hidden = as_grid(embedded, (model.encoder.image_px // model.encoder.embed_px) ** 2)

@@ -64,12 +64,12 @@ def test_a_branch_tells_the_whole_story(make_spec: MakeSpec, leaves_store: Path,
     trunk = trunk_of(spec, 12)
     run(trunk, tmp_path, leaves_store)
     run(branch_of(spec, trunk), tmp_path, leaves_store)
-    told, alone = lines(spec, tmp_path), lines(spec, tmp_path / "alone")
-    assert told[: len(lines(trunk, tmp_path))] == lines(trunk, tmp_path)
-    assert [line["step"] for line in told] == [line["step"] for line in alone] == list(range(STEPS + 1))
-    for line, other in zip(told, alone, strict=True):
+    branch, alone = lines(spec, tmp_path), lines(spec, tmp_path / "alone")
+    assert branch[: len(lines(trunk, tmp_path))] == lines(trunk, tmp_path)
+    assert [line["step"] for line in branch] == [line["step"] for line in alone] == list(range(STEPS + 1))
+    for line, other in zip(branch, alone, strict=True):
         assert {k: v for k, v in line.items() if k != "val_mim_loss"} == {k: v for k, v in other.items() if k != "val_mim_loss"}
-    assert [line["step"] for line in told if "val_mim_loss" in line] == [0, 4, 8, 12, 16]
+    assert [line["step"] for line in branch if "val_mim_loss" in line] == [0, 4, 8, 12, 16]
 
 
 def test_a_branch_without_its_trunk_says_so_and_never_starts_from_nothing(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:

@@ -1,6 +1,4 @@
-"""What a stage costs in arithmetic and on disk, counted on a model without weights: nothing is
-computed.
-"""
+"""The FLOPs and the disk space of a stage, counted on a model without weights."""
 
 from __future__ import annotations
 
@@ -19,21 +17,21 @@ BYTES = 4  # of a float32
 
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
-    """Of one stage, whatever machine it runs on."""
+    """The cost of one stage, on any machine."""
 
     parameters: int
-    """Of the whole model, head or decoder included."""
+    """Parameters of the whole model, with its head or decoder."""
     train_flops_per_image: float
     """Floating-point operations of one image's forward and backward pass; a multiply-add is two."""
 
     @property
     def weights_bytes(self) -> int:
-        """The finished stage's weights on disk."""
+        """Bytes of the finished stage's weights."""
         return BYTES * self.parameters
 
     @property
     def state_bytes(self) -> int:
-        """The training state that a checkpoint, or a trunk, holds: weights and AdamW's two moments."""
+        """Bytes of a training state: weights and AdamW's two moments."""
         return 3 * BYTES * self.parameters
 
 

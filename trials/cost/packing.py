@@ -1,4 +1,4 @@
-"""How many stages of a kind one device should hold at once: measured, not guessed.
+"""Measure how many stages of a kind should share one device.
 
 Small models leave most of a GPU idle, so several side by side train more images a second in all,
 until memory or arithmetic runs out. Each candidate number of processes trains for a few seconds on
@@ -31,18 +31,18 @@ WAIT_S = 180.0
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """What so many stages side by side on one device came to."""
+    """The measured speed and memory of several stages on one device."""
 
     stages: int
     images_per_s: float
-    """Of all of them together; 0 if they did not fit."""
+    """Images per second of all of them together; 0 if they did not fit."""
     peak_memory_bytes: int
-    """Of the largest process on the device; 0 on a CPU."""
+    """Peak memory of the largest process on the device; 0 on a CPU."""
 
 
 def measure_packing(spec: StageSpec, *, cpus: int, gpus: float, candidates: Sequence[int] = CANDIDATES, seconds: float = PROBE_S) -> list[Packing]:
-    """Measure each number of such stages at once; stops after the first that does not fit, or that
-    is clearly slower than fewer.
+    """Measure several numbers of such stages at once. Stops at the first number that does not fit
+    or is clearly slower than a smaller one.
 
     Args:
         cpus: threads of each. gpus: above 0 to share the first GPU.
@@ -98,8 +98,8 @@ def _together(spec: StageSpec, *, stages: int, cpus: int, gpus: float, seconds: 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """One of the processes that are measured side by side: says `warm`, waits for a line, trains,
-    prints what it measured.
+    """One of the measured processes: prints `warm`, waits for a line, trains, prints its
+    measurement.
     """
     parser = argparse.ArgumentParser(prog="python -m trials.cost.packing", description="Measure one stage's training speed on random pixels.")
     parser.add_argument("spec", type=Path, help="a spec.json")

@@ -1,6 +1,4 @@
-"""How fast this machine trains a kind of stage, measured on random pixels: nothing is read, written
-or kept.
-"""
+"""Measure how fast this machine trains a kind of stage, on random pixels."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ from trials.training.seeding import generator
 
 
 def measure_images_per_s(spec: StageSpec, *, cpus: int, gpus: float, seconds: float = 1.0, on_warm: Callable[[], None] | None = None) -> float:
-    """Images per second of the training steps of one such stage with the machine to itself, after
-    one step to warm up.
+    """Images per second of one such stage alone on the machine, after one step to warm up.
 
     The batch is the recipe's, or the largest half, quarter, ... that a GPU has memory for, or what
     a CPU would get through in about `seconds`. With `on_warm`, which is called after the first step
@@ -59,8 +56,8 @@ def _elapsed(step: Callable[[int, int], None], batch: int, number: int) -> float
 
 
 def _largest(step: Callable[[int, int], None], batch: int) -> int:
-    """That batch, or the largest half, quarter, ... of it that fits the GPU's memory; it is trained
-    on once.
+    """The batch, or the largest half, quarter, ... of it that fits the GPU's memory. Trains on it
+    once.
     """
     while True:
         try:
@@ -74,7 +71,7 @@ def _largest(step: Callable[[int, int], None], batch: int) -> int:
 
 
 def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
-    """One update on a batch of that many images, complete when it returns."""
+    """Return a function that makes one update on a batch of that many images and waits for it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_fresh(spec).to(compute.device)

@@ -126,8 +126,8 @@ class Classification(Objective):
         return scores | ({"top5_accuracy": top_accuracy(logits, labels, TOP)} if len(self.classes) > TOP else {})
 
     def _write_examples(self, folder: Path, logits: Tensor, labels: Tensor) -> None:
-        """Evenly spaced images, then the best, median and worst of the whole test set by the
-        probability that the true class got.
+        """Write evenly spaced images, then the best, median and worst by the probability of the
+        true class.
         """
         probabilities = logits.softmax(dim=1)
         of_truth = probabilities.gather(1, labels[:, None])[:, 0].numpy()

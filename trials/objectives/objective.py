@@ -57,7 +57,7 @@ class Objective(ABC):
     loss_score: ClassVar[Measure]
     """The training loss; its name is that in metrics.jsonl."""
     example_classes: ClassVar[int] = 2
-    """Classes of a head where the data are not looked at, as when costs are counted."""
+    """Classes of a head when costs are counted without data."""
 
     @classmethod
     @abstractmethod

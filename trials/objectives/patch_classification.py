@@ -108,9 +108,8 @@ class SpatialSupervision(Objective):
 
     @torch.no_grad()
     def finish(self, folder: Path) -> dict[str, float | int]:
-        """The trivial scores beside the accuracy: of the one class most common among the held-out
-        patches, and of the most common one in training at each place, which is what is known
-        without looking.
+        """Two trivial accuracies for comparison: of the most common class, and of the class that is
+        most common at each place in training.
         """
         truth, seen = self._truth(self._heldout), self._truth(self._batches.pictures)
         at_place = F.one_hot(seen, CLASSES).sum(dim=0).argmax(dim=-1)

@@ -1,4 +1,4 @@
-"""What a score is called, means, and which of its values are good; and those that objectives share."""
+"""The measures that objectives report: names, meanings and directions; and the shared ones."""
 
 from __future__ import annotations
 

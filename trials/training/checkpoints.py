@@ -1,8 +1,9 @@
-"""Training states: what a stopped stage needs to go on, and what a trunk leaves to its branches.
+"""Training states: what a stopped stage needs to resume, and what the branches of a trunk start
+from.
 
-A state is one safetensors file, so it holds numbers and nothing that could run. The name of a
-checkpoint carries its SHA-256, so one rename puts both in place, and a truncated or altered file is
-recognised before it is read. The one before it is kept.
+A state is one safetensors file, so it holds numbers and no code. The name of a checkpoint carries
+its SHA-256, so one rename puts both in place, and a truncated or altered file is recognised before
+it is read. The previous one is kept.
 """
 
 from __future__ import annotations
@@ -30,32 +31,30 @@ _MODEL, _OPTIMISER, _RUN = "model.", "optimiser.", "run."
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """All that decides how a stage goes on; schedules and random draws are functions of the step
-    alone.
+    """Everything that decides how a stage continues. Schedules and random draws depend on the step
+    only.
     """
 
     step: int
     """Updates done."""
     model: dict[str, Tensor]
     optimiser: dict[int, dict[str, Tensor]]
-    """By the parameter's place in the optimiser."""
+    """The optimiser's state by the parameter's position in it."""
     losses: Tensor
-    """(step,) float32, of every update so far."""
+    """Losses of every update so far, (step,) float32."""
     line_step: int
     """Step of the last line in metrics.jsonl."""
     train_s: float
     """Seconds of training so far, over all attempts."""
 
     def restore(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Put model and optimiser in this state; rates and other settings of the optimiser stay as
-        they are.
-        """
+        """Load this state into model and optimiser. The optimiser's settings stay as they are."""
         model.load_state_dict(self.model)
         optimiser.load_state_dict({"state": self.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def encode_state(state: TrainingState) -> bytes:
-    """As safetensors; the same state gives the same bytes."""
+    """The bytes of a state as safetensors. Equal states give equal bytes."""
     tensors = {_MODEL + name: tensor for name, tensor in state.model.items()}
     for place, values in state.optimiser.items():
         tensors |= {f"{_OPTIMISER}{place}.{name}": value for name, value in values.items()}
@@ -99,7 +98,7 @@ def _checkpoint_path(folder: Path, *, step: int, data: bytes) -> Path:
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> Path:
-    """Write a checkpoint; the one before stays, so that there are two."""
+    """Write a checkpoint and keep the previous one."""
     for path in list_checkpoints(folder)[1:]:
         path.unlink(missing_ok=True)
     data = encode_state(state)
@@ -110,8 +109,8 @@ def save_checkpoint(folder: Path, state: TrainingState) -> Path:
 
 
 def load_checkpoint(folder: Path, log: Callable[[str], None]) -> TrainingState | None:
-    """The newest checkpoint that is what was written, or None; each that is not goes, with a line
-    in the log.
+    """Load the newest intact checkpoint, or return None. Damaged ones are deleted, with a line in
+    the log.
     """
     for path in list_checkpoints(folder):
         try:
@@ -126,8 +125,8 @@ def load_checkpoint(folder: Path, log: Callable[[str], None]) -> TrainingState |
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """A finished stage needs none, nor does it need what a kill left half written; earlier versions
-    wrote state.pt.
+    """Delete the checkpoints of a finished stage, half-written ones included (and state.pt of
+    earlier versions).
     """
     for path in [*list_checkpoints(folder), folder / FOLDER / "state.pt"]:
         with contextlib.suppress(OSError):
@@ -135,14 +134,12 @@ def drop_checkpoints(folder: Path) -> None:
 
 
 def trunk_state_path(folder: Path) -> Path:
-    """Where a finished trunk has the state that its branches go on from; it may go once none is
-    still to be trained.
-    """
+    """Path of the state that a finished trunk leaves to its branches."""
     return folder / STATE
 
 
 def save_trunk_state(folder: Path, state: TrainingState) -> str:
-    """Write what a trunk leaves to its branches; returns its SHA-256, which depends on no clock."""
+    """Write the state that a trunk leaves to its branches; returns its SHA-256."""
     data = encode_state(state)
     with atomic(trunk_state_path(folder)) as handle:
         handle.write(data)
@@ -150,8 +147,8 @@ def save_trunk_state(folder: Path, state: TrainingState) -> str:
 
 
 def trunk_fault(folder: Path) -> str | None:
-    """What keeps a branch from going on from this trunk, seen without reading its state, as a
-    sentence with the remedy; None if nothing.
+    """Why a branch cannot continue from this trunk, as a sentence with the remedy; None if it can.
+    Does not read the state.
     """
     if read_result(folder) is None:
         return f"The trunk {folder.name} is not done: launch the grid again to run it first."
@@ -161,7 +158,7 @@ def trunk_fault(folder: Path) -> str | None:
 
 
 def load_trunk_state(folder: Path) -> TrainingState:
-    """The state that a finished trunk ended in, checked against its result.
+    """Load the state that a finished trunk ended in, and check it against the trunk's result.
 
     Raises:
         StageError: the trunk is not done, or its state is missing or altered.

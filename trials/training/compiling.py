@@ -1,4 +1,4 @@
-"""Whether and how a stage's model is compiled; a stage that cannot be compiled goes on without."""
+"""Compile a stage's model where it pays. A model that cannot be compiled trains without."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_STEPS = 3000
 
 
 def choose_mode(mode: CompileMode, *, device: torch.device, steps: int) -> tuple[CompileMode, str]:
-    """What `auto` stands for, and why in words.
+    """Decide what `auto` means here, and the reason for it.
 
     Raises:
         InputError: there is no such mode.
@@ -52,7 +52,7 @@ class Compiled:
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
-        """Within, the model's forward is the compiled one."""
+        """A context in which the model's forward is the compiled one."""
         if self._forward is None:
             yield
             return
@@ -70,7 +70,7 @@ class Compiled:
         return self._forward is not None
 
     def give_up(self, error: Exception) -> None:
-        """Go on without, for this reason."""
+        """Stop using the compiled forward, for this reason."""
         text = str(error).strip().splitlines()
         self._forward, self.mode = None, "off"
         self.reason = f"compiling failed: {type(error).__name__}: {text[0] if text else 'no message'}"

@@ -1,5 +1,5 @@
-"""How a stage is executed: nothing here is part of its identity, and on the same device nothing
-here moves its numbers by more than rounding.
+"""How a stage is executed. Nothing here is part of its id or, on the same device, changes its
+numbers by more than rounding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Progress = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """The machine's share of a stage, and who is told."""
+    """The resources of a stage and its callbacks."""
 
     cpus: int = 1
     """Threads to compute with, in each process."""
@@ -27,7 +27,7 @@ class Execution:
     checkpoint_s: float = CHECKPOINT_S
     """Seconds between checkpoints."""
     micro_batches: int = 1
-    """In how many parts each process takes its share of a batch, one after another, to need less
+    """Parts of a process's share of a batch that are computed one after another, to need less
     memory.
     """
     compile: CompileMode = "auto"

@@ -1,6 +1,4 @@
-"""Being asked to stop: a stage then writes a checkpoint at its next step, and says so by an error
-of its own.
-"""
+"""Stopping on request: a stage writes a checkpoint at its next step and raises `Interrupted`."""
 
 from __future__ import annotations
 
@@ -15,13 +13,13 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(StageError):
-    """The stage was asked to stop; its checkpoint is written, and running it again goes on from
+    """The stage was asked to stop. Its checkpoint is written, and running it again resumes from
     there.
     """
 
 
 class Asked:
-    """Whether a signal has asked this process to stop; calling it says so."""
+    """Records whether a signal has asked this process to stop."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -32,8 +30,8 @@ class Asked:
 
     @property
     def exit_status(self) -> int:
-        """As a shell gives it for that signal: 143 for SIGTERM, 130 for Ctrl-C; 143 too where
-        another process of a group was asked.
+        """The exit status for the signal: 143 for SIGTERM, 130 for Ctrl-C, 143 if another process
+        of the group was asked.
         """
         return 128 + (self.signal or signal.SIGTERM)
 
@@ -44,7 +42,9 @@ class Asked:
 
 @contextlib.contextmanager
 def asked_by_signal() -> Iterator[Asked]:
-    """SIGTERM and Ctrl-C are noted and no more; a second one of a kind acts as it would have."""
+    """A context in which the first SIGTERM or Ctrl-C is only recorded; a second one has its usual
+    effect.
+    """
     asked = Asked()
     before = {number: signal.signal(number, asked._notice) for number in _SIGNALS}
     try:

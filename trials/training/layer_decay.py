@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: the lower a layer, the smaller its rate (BEiT, Bao et al. 2022, arXiv
+"""Layer-wise learning rates: lower layers have smaller rates (BEiT, Bao et al. 2022, arXiv
 2106.08254, as SimMIM fine-tunes).
 
 The layers of a model are numbered from the input: 0 is the embedding with positions and tokens,

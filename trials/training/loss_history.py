@@ -11,16 +11,15 @@ from torch import Tensor
 class LossHistory:
     """One float32 per step: 4 bytes, 2 MB for 500,000 steps.
 
-    Means over any range and the first step that was not finite come from it exactly. It goes into
-    each checkpoint, so that a stage that goes on, from its own checkpoint or from a trunk, still
-    knows them.
+    Means over any range and the first step that was not finite come from it exactly. It is part of
+    each checkpoint, so a resumed stage or a branch has all of it.
     """
 
     def __init__(self, steps: int, device: torch.device) -> None:
         self._losses = torch.zeros(steps, dtype=torch.float32, device=device)
 
     def record(self, step: int, loss: Tensor) -> None:
-        """Keep the loss of a step; a copy within the device."""
+        """Keep the loss of a step, by a copy on the device."""
         self._losses[step] = loss
 
     def mean(self, start: int, stop: int) -> float:
@@ -37,5 +36,5 @@ class LossHistory:
         return self._losses[:stop].cpu().clone()
 
     def restore(self, losses: Tensor) -> None:
-        """The losses of the first steps, as `first` gave them."""
+        """Set the losses of the first steps, as `first` returned them."""
         self._losses[: len(losses)] = losses.to(self._losses.device)

@@ -1,4 +1,4 @@
-"""The optimiser of a stage: which parameters decay, and at which rate each is trained."""
+"""Build a stage's optimiser: which parameters have weight decay, and the rate of each."""
 
 from __future__ import annotations
 

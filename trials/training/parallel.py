@@ -3,10 +3,10 @@
 Every process draws the whole batch from the seeded generators and trains on its part of it;
 gradients are added up in one all-reduce of one flat tensor after the backward pass.
 DistributedDataParallel would overlap that with the backward pass, but it wraps the model's forward,
-which the objectives call in several ways, has to be told about parameters that a loss does not
-reach (SimMIM feeds no CLS token), and counts all processes alike, which is wrong for parts of
-unequal size. What the overlap could save: the gradients of the 87M parameters of SwinV2-B are 0.35
-GB, 1 to 2 ms between GPUs of one machine, where a step at batch 2048 takes most of a second.
+which the objectives call in several ways, needs to know the parameters that a loss does not reach
+(SimMIM feeds no CLS token), and counts all processes alike, which is wrong for parts of unequal
+size. What the overlap could save: the gradients of the 87M parameters of SwinV2-B are 0.35 GB, 1 to
+2 ms between GPUs of one machine, where a step at batch 2048 takes most of a second.
 """
 
 from __future__ import annotations
@@ -29,21 +29,19 @@ Value = TypeVar("Value")
 
 
 class ProcessLost(StageError):
-    """Another process of the group is gone; its own error, if it had time for one, says why."""
+    """Another process of the group is gone. Its own error, if it wrote one, says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The processes that train one stage together; by default this one alone, and then nothing is
-    sent.
-    """
+    """The processes that train one stage together. By default this one alone."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes, evaluates and reports."""
+        """Whether this process writes, evaluates and reports."""
         return self.rank == 0
 
     def add_up(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
@@ -59,7 +57,7 @@ class Group:
         return flat[-1]
 
     def any(self, value: bool, device: torch.device) -> bool:
-        """Whether it holds in any process."""
+        """Whether the value is true in any process."""
         if self.size == 1:
             return value
         with _telling_who_is_lost():
@@ -68,7 +66,7 @@ class Group:
             return bool(flag > 0)
 
     def share(self, value: Value) -> Value:
-        """The first process's value, in all; waits for all."""
+        """Return the first process's value in all processes. Waits for all."""
         if self.size == 1:
             return value
         values = [value]

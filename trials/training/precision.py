@@ -13,7 +13,7 @@ from trials.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """A device, a number format, and the reason for it in words."""
+    """A device, a number format, and the reason for the choice."""
 
     device: torch.device
     precision: str
@@ -41,7 +41,7 @@ class Compute:
             torch.backends.cudnn.allow_tf32 = self.precision == "bf16"
 
     def synchronise(self) -> None:
-        """Wait for queued work, so that a clock read next is true."""
+        """Wait for the queued work, for correct timing."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 

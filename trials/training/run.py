@@ -79,8 +79,8 @@ class Run:
         )
 
     def _begin(self) -> None:
-        """Go on from the stage's own checkpoint or from its trunk, whichever is further; all
-        processes from the same step.
+        """Start from the stage's own checkpoint or from its trunk, whichever is further. All
+        processes start at the same step.
         """
         if self.group.leads:
             sweep(self.folder)
@@ -161,7 +161,7 @@ class Run:
         } | describe_software()
 
     def _chosen(self) -> dict[str, Any]:
-        """What can change while the stage runs."""
+        """The choices that can change while the stage runs."""
         return {"micro_batches": self.update.micro_batches, "compile": self.compiled.mode, "compile_reason": self.compiled.reason}
 
     def _train(self, metrics: MetricsFile | None, started: float) -> dict[str, float]:
@@ -200,7 +200,7 @@ class Run:
         return step % STOP_STEPS[self.compute.device.type] == 0 and self.group.any(self.execution.stop(), self.compute.device)
 
     def _check(self, done: int) -> None:
-        """Every loss since the last check was a finite number."""
+        """Raise StageError if a loss since the last check is not finite."""
         bad = self.losses.first_not_finite(self.checked, done)
         self.checked = done
         if bad is not None:

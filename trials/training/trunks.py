@@ -1,7 +1,6 @@
-"""Trunk and branch: a pre-training that goes on from steps which longer and shorter ones share with
-it.
+"""Trunks and branches: pre-trainings of several lengths share their first steps.
 
-A branch has the numbers of a training that did those steps itself, bit for bit on a CPU, so its id
+A branch has the numbers of a training that made those steps itself, bit for bit on a CPU, so its id
 is that of the unshared stage.
 """
 
@@ -28,8 +27,8 @@ def check_trunk_schedule(spec: StageSpec) -> None:
 
 
 def state_to_begin_with(spec: StageSpec, folder: Path, own: TrainingState | None) -> tuple[TrainingState | None, Path | None]:
-    """The state that a stage goes on from, and the folder of the trunk that it is of, if it is of
-    one: whichever is further.
+    """The state that a stage starts from, and its trunk's folder if it is the trunk's state: the
+    furthest one.
 
     Args:
         own: the stage's own newest checkpoint.
@@ -70,7 +69,7 @@ def _check_trunk(spec: StageSpec, trunk: Path, steps: int) -> None:
 
 
 def _decisive(spec: StageSpec) -> dict[str, object]:
-    """What decides the numbers of the first steps."""
+    """The part of a spec that decides the numbers of the first steps."""
     recipe = {key: value for key, value in dataclasses.asdict(spec.recipe).items() if key not in TRUNK_VALUES}
     fields = {key: value for key, value in dataclasses.asdict(spec).items() if key not in ("kind", "steps", "eval_points", "trunk")}
     return fields | {"recipe": recipe}

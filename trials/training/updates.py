@@ -1,5 +1,5 @@
-"""One update of a stage's weights: the batch, whole or in parts over processes and micro-batches,
-then clipping and AdamW.
+"""One update of a stage's weights: the batch, in parts over processes and micro-batches, then
+clipping and AdamW.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trials.training.precision import Compute
 
 
 class Updates:
-    """Makes the update of any step; nothing in it waits for the device."""
+    """Makes the update of any step without waiting for the device."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class Updates:
         return loss
 
     def _backward(self, step: int) -> Tensor | None:
-        """Gradients of this process's share; None if they are to be computed once more, in another
-        way: the batch is a function of the step.
+        """Compute the gradients of this process's share. None means: compute them again, in another
+        way.
         """
         try:
             loss = self._share(step)
