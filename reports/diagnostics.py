@@ -36,7 +36,9 @@ class Diagnostics:
     similarity: pd.DataFrame
     """panel, series, seed, distance, similarity."""
     attention: pd.DataFrame
-    """panel, series, seed, layer, distance, uniform (that of uniform attention), in pixels."""
+    """panel, series, seed, layer, distance, uniform (that of uniform attention), in pixels. Encoders
+    without attention have no rows.
+    """
     images: int
     """Held-out images that were measured on."""
     source: str
@@ -105,7 +107,7 @@ def _tables(wanted: pd.DataFrame, found: dict[str, dict[str, Any]]) -> Diagnosti
     return Diagnostics(
         encoders=pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, "float64")),
         similarity=pd.DataFrame(similarity),
-        attention=pd.DataFrame(attention),
+        attention=pd.DataFrame(attention, columns=["panel", "series", "seed", "layer", "distance", "uniform"]),
         images=int(first["settings"]["data"]["test_images"]),
         source=str(first["settings"]["data"]["source"]),
         no_probe=str(first.get("no_probe", "")),

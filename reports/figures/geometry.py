@@ -41,6 +41,12 @@ def _if_measured(build: Callable[[Diagnostics, Evidence], Figure]) -> Callable[[
     return figure
 
 
+def attention_distance(evidence: Evidence) -> Figure | str:
+    """Attention distance by layer, where an encoder has attention."""
+    found = _diagnostics(evidence)
+    return "" if found is None or found.attention.empty else _attention(found, evidence)
+
+
 def patch_probe(evidence: Evidence) -> Figure | str:
     """Accuracy of the patch probe, where there is one."""
     found = _diagnostics(evidence)
@@ -254,6 +260,6 @@ for _place, _name, _title, _draws, _build in (
     (10, "probe", "Patch probe", "accuracy of a linear layer on frozen patch tokens", patch_probe),
     (20, "patch-similarity", "Similarity of patches by distance", "mean cosine of two patches by their distance", _if_measured(_similarity)),
     (30, "token-geometry", "Geometry of the patch tokens", "shares of variance, effective rank and CKA", _if_measured(_measures)),
-    (40, "attention-distance", "Attention distance by layer", "mean attention distance of each layer", _if_measured(_attention)),
+    (40, "attention-distance", "Attention distance by layer", "mean attention distance of each layer", attention_distance),
 ):
     register(FigureKind(name=_name, section="geometry", place=_place, title=_title, draws=_draws, build=_build))

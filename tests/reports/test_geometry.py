@@ -19,6 +19,7 @@ from PIL import Image
 from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import read_diagnostics
 from reports.evidence import Evidence, gather
+from reports.figures.geometry import attention_distance
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import compose_section
 from reports.report_data import ReportError, read_study
@@ -75,6 +76,20 @@ def measured(write: Callable[..., Path], tmp_path: Path) -> Evidence:
     study = write(tmp_path / "measured", finetune_sizes=(100, 300))
     write_diagnostics(study)
     return gather(read_study(study))
+
+
+def test_encoders_without_attention_have_no_figure_of_it(write: Callable[..., Path], tmp_path: Path) -> None:
+    study = write(tmp_path / "convolutions")
+    write_diagnostics(study)
+    for file in study.glob("stages/*/diagnostics.json"):
+        values = json.loads(file.read_text())
+        values["attention_distance_px"] = values["random"]["attention_distance_px"] = []
+        file.write_text(json.dumps(values))
+    evidence = gather(read_study(study))
+    assert attention_distance(evidence) == ""
+    section = compose_section("geometry", evidence)
+    assert section is not None
+    assert "patch-similarity" in str([figure.identity for figure in section.figures])
 
 
 def test_every_run_finds_the_encoder_it_was_fine_tuned_from(measured: Evidence) -> None:
