@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
@@ -23,6 +24,12 @@ from trials.errors import InputError, nearest
 
 Thing = TypeVar("Thing")
 _plugins: list[str] = []
+
+
+def modules_in(package: str) -> tuple[str, ...]:
+    """Names of the modules of a package, sorted; nothing is imported but the package."""
+    paths = importlib.import_module(package).__path__
+    return tuple(f"{package}.{module.name}" for module in sorted(pkgutil.iter_modules(paths), key=lambda one: one.name))
 
 
 class Registry(Mapping[str, Thing], Generic[Thing]):

@@ -20,7 +20,7 @@ from trials.models.encoder import Encoder
 from trials.models.encoders import adapt_weights, build_encoder
 from trials.objectives.scores import Measure
 from trials.recipes.fields import Recipe
-from trials.registry import Registry
+from trials.registry import Registry, modules_in
 from trials.spec import StageSpec
 from trials.training.precision import Compute
 from trials.training.seeding import EpochOrder, derive_seed, generator
@@ -115,12 +115,7 @@ class Objective(ABC):
 OBJECTIVES: Registry[type[Objective]] = Registry(
     "objective",
     group="scaling_laws.objectives",
-    modules=(
-        "trials.objectives.masked_image_modelling",
-        "trials.objectives.segmentation",
-        "trials.objectives.classification",
-        "trials.objectives.patch_classification",
-    ),
+    modules=modules_in("trials.objectives"),
 )
 """Every objective by name."""
 

@@ -1,0 +1,1 @@
+"""The runs table: columns, outcomes, groups of runs, matching and cells."""

@@ -1,0 +1,1 @@
+"""The images of a stage: sources, stores, subsets and augmentation."""
