@@ -25,7 +25,7 @@ from rich.table import Table
 
 from scaling.cluster.address import is_remote, without_secrets
 from scaling.formatting import count, duration
-from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, newest_measures, no_plan, seconds_left, stage_states
+from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, newest_measures, no_plan, refusal_of, seconds_left, stage_states
 from trials.errors import InputError
 
 EVERY_S = 5.0
@@ -121,10 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
             launch = launch_state(folder)
             try:
                 stages = stage_states(folder)
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 if not launch:
                     place = without_secrets(options.folder) if is_remote(options.folder) else options.folder
-                    print(no_plan(place), file=sys.stderr)
+                    print(no_plan(place, refusal_of(error)), file=sys.stderr)
                     return 2
                 stages = []  # the launch still prepares its images
             if options.json:

@@ -17,9 +17,11 @@ import torch
 from safetensors.torch import load, save
 
 from trials.errors import StageError
+from trials.received_files import file_inside
 
 WEIGHTS = "checkpoint/weights.safetensors"
 STATE = "checkpoint/state.safetensors"  # what a finished trunk leaves; checkpoints of an unfinished stage have their step in their names
+MOST_WEIGHTS_BYTES = 1 << 40
 _PART = ".part"
 
 
@@ -66,10 +68,12 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, or None if there is no such file or it is no JSON."""
+    """Read JSON, or None if there is no such file, it is refused as by `file_inside`, or it is no
+    JSON.
+    """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return json.loads(file_inside(path.parent, path.name).read_text())
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -105,7 +109,7 @@ def read_checked(path: Path, folder: Path, key: str) -> bytes:
         StageError: they cannot be read, or are others.
     """
     try:
-        data = path.read_bytes()
+        data = file_inside(folder, *path.relative_to(folder).parts, most_bytes=MOST_WEIGHTS_BYTES).read_bytes()
     except OSError as error:
         raise StageError(f"{path} cannot be read ({error.strerror}): {train_anew(folder)}.") from error
     if hashlib.sha256(data).hexdigest() != (read_result(folder) or {}).get(key):
@@ -164,7 +168,7 @@ class MetricsFile:
         kept: list[dict[str, Any]] = []
         earlier = begin_with or path
         if resume_step > 0 and earlier.exists():
-            for text in earlier.read_text(errors="replace").splitlines():
+            for text in file_inside(earlier.parent, earlier.name).read_text(errors="replace").splitlines():
                 try:
                     line = json.loads(text)
                     if line["step"] <= resume_step:

@@ -34,8 +34,11 @@ http_addr = 127.0.0.1
 [auth.anonymous]
 enabled = true
 org_role = Viewer
+[auth.basic]
+enabled = false
 [security]
 allow_embedding = true
+disable_initial_admin_creation = true
 [analytics]
 reporting_enabled = false
 check_for_updates = false

@@ -19,6 +19,7 @@ from typing import Any
 
 from trials.errors import InputError
 from trials.provenance import now
+from trials.received_files import file_inside
 
 SETTLE_S = 1.0  # without locks: two launches that start at once see after this long which of them wrote last
 
@@ -91,7 +92,7 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)  # a link would have another file overwritten
     except OSError as error:
         raise InputError(f"The study folder {folder} cannot be written ({error.strerror}): choose another with --out.") from None
     with os.fdopen(descriptor, "r+") as handle:
@@ -140,7 +141,7 @@ def _by(owner: Owner | None) -> str:
 def read_owner(path: Path) -> Owner | None:
     """The owner that a lock or lease file names; None if it names none."""
     try:
-        return owner_of(path.read_bytes())
+        return owner_of(file_inside(path.parent, path.name).read_bytes())
     except OSError:
         return None
 

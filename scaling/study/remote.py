@@ -15,6 +15,7 @@ from pyarrow import fs as arrow
 
 from scaling.cluster.address import without_secrets
 from trials.errors import InputError
+from trials.received_files import is_plain_name
 
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.5  # doubled at each attempt, 15 s in all: enough for a store that throttles requests
@@ -99,11 +100,17 @@ class Remote:
         self._retry(delete, f"{self.name}/{path}")
 
     def list(self, path: str = "") -> list[Entry]:
-        """All complete files below a folder, in no order. Raises OSError."""
+        """All complete files below a folder, in no order. Raises OSError.
+
+        Files whose names are not plain, such as `stages/../x`, are left out: a copy of one would be
+        written outside the folder that it is copied to.
+        """
         selector = arrow.FileSelector(self._at(path), recursive=True, allow_not_found=True)
         found = self._retry(lambda: self._fs.get_file_info(selector), f"{self.name}/{path}")
         length = len(self._root.rstrip("/")) + 1
-        return [Entry(path=info.path[length:], size=info.size or 0) for info in found if info.type == arrow.FileType.File and _PART not in info.path]
+        files = [info for info in found if info.type == arrow.FileType.File and _PART not in info.path]
+        entries = [Entry(path=info.path[length:], size=info.size or 0) for info in files]
+        return [entry for entry in entries if all(is_plain_name(name) for name in entry.path.split("/"))]
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{path}".rstrip("/")

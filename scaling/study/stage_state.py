@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from scaling.study.lock import read_owner
+from trials.received_files import PlanError, RefusedFileError, check_stage_ids, file_inside
 
 STATES = ("done", "running", "retrying", "cut off", "waiting", "failed", "blocked")
 RECENT = 40  # finished stages of a kind from which its speed is estimated
 FRESH_S = 60.0  # without file locks: a stage runs if its metrics are at most this old
 _TAIL_BYTES = 8192
+_MOST_LOG_BYTES = 1 << 40  # only the end is read
 _RETRYING = "; the next is in "  # in the last line of log.txt while a stage waits for its next attempt
 
-_COUNTERS = frozenset({"step", "image_passes", "learning_rate", "images_per_s"})
+_COUNTERS = frozenset({"step", "steps", "image_passes", "learning_rate", "images_per_s"})
 """What a line of metrics.jsonl holds besides losses and scores."""
 
 
@@ -54,13 +56,21 @@ def no_plan(place: str, why: str = "") -> str:
     return f"{place} holds no plan.json that can be read{f' ({why})' if why else ''}: name a folder that a launch wrote, such as runs/quickstart."
 
 
+def refusal_of(error: Exception) -> str:
+    """Why a plan is refused though it is there and is JSON; '' for any other error."""
+    return str(error) if isinstance(error, (RefusedFileError, PlanError)) else ""
+
+
 def stage_states(folder: Path) -> list[StageState]:
     """The state of every stage of the plan; what a stage needs comes before it.
 
     Raises:
         FileNotFoundError, ValueError, KeyError, TypeError: there is no plan that can be read.
     """
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    plan = json.loads(file_inside(folder, "plan.json").read_text(encoding="utf-8"))
+    check_stage_ids(plan)
+    if (folder / "stages").is_symlink():
+        raise RefusedFileError("its stages/ is a link, which may lead out of the study, so it is not read")
     stages = {stage["id"]: stage for stage in plan["stages"]}
     place = f"{folder}/stages"  # no Path for each of ten thousand
     files = {name: _files(f"{place}/{name}") for name in stages}
@@ -152,16 +162,17 @@ def _look(folder: Path, files: set[str], needs: Iterable[StageState], stage: dic
 
 def _files(folder: Path | str) -> set[str]:
     try:
-        return set(os.listdir(folder))
+        return set() if os.path.islink(folder) else set(os.listdir(folder))  # a link may lead out of the study
     except OSError:
         return set()  # not started
 
 
 def _json(path: Path | str) -> dict[str, Any]:
     try:
-        with open(path, "rb") as handle:
+        path = Path(path)
+        with open(file_inside(path.parent, path.name), "rb") as handle:
             value = json.loads(handle.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -173,11 +184,11 @@ def is_locked(path: Path) -> bool | None:
     The test takes a shared lock for a moment, which disturbs nobody.
     """
     try:
-        with open(path, "rb") as handle:
+        with open(file_inside(path.parent, path.name), "rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except (FileNotFoundError, RefusedFileError):
         return False
     except OSError:
         return None
@@ -204,7 +215,7 @@ def _shown(stage: dict[str, Any], latest: dict[str, Any]) -> int:
 
 def _tail(path: Path) -> list[str]:
     try:
-        with open(path, "rb") as handle:
+        with open(file_inside(path.parent, path.name, most_bytes=_MOST_LOG_BYTES), "rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - _TAIL_BYTES))
             return handle.read().decode("utf-8", "replace").splitlines()
     except OSError:

@@ -21,21 +21,25 @@ from scaling.tracking.live import follow
 from scaling.tracking.open import TRACKERS, open_tracker
 from scaling.tracking.tracker import refusal, tracked
 from trials.errors import InputError
+from trials.received_files import check_stage_ids, file_inside
 from trials.spec import StageSpec
 
 
 def read_plan(folder: Path) -> Plan:
     """The plan that a launch wrote. Raises InputError."""
     try:
-        values = json.loads((folder / "plan.json").read_text())
+        values = json.loads(file_inside(folder, "plan.json").read_text())
+        check_stage_ids(values)
+        if (folder / "stages").is_symlink():
+            raise ValueError("its stages/ is a link, which may lead out of the study, so it is not read")
         stages = {}
         for stage in values["stages"]:
             spec = StageSpec.from_dict(stage["spec"])
             before = spec.image_passes - stage["image_passes"]
             stages[stage["id"]] = Stage(id=stage["id"], spec=spec, runs=stage["runs"], trunk_image_passes=before)
         return Plan(study=values["study"], stages=stages, runs=values["runs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(no_plan(str(folder), str(error))) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(no_plan(str(folder), str(error)[:200])) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

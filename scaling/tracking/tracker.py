@@ -15,6 +15,7 @@ from scaling.plan.plan import Plan
 from scaling.plan.stage_names import run_names
 from scaling.study.folder import Study
 from trials.errors import InputError
+from trials.received_files import file_inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class TrackedStage:
         Reads the whole file each time, since a resumed stage rewrites it; it is short.
         """
         try:
-            text = (self.folder / "metrics.jsonl").read_text(errors="replace")
+            study = self.folder.parent.parent
+            text = file_inside(study, "stages", self.folder.name, "metrics.jsonl").read_text(errors="replace")
         except OSError:
             return
         for line in text.splitlines(keepends=True):

@@ -138,6 +138,8 @@ def test_prometheus_and_grafana_are_given_all_they_need_and_listen_here_alone(tm
     ini = configparser.ConfigParser()
     ini.read_string(read["grafana.ini"])
     assert (ini["server"]["http_addr"], ini["paths"]["provisioning"]) == ("127.0.0.1", f"{folder}/provisioning")
+    # the default account, admin with the password admin, is not made
+    assert (ini["security"]["disable_initial_admin_creation"], ini["auth.basic"]["enabled"]) == ("true", "false")
     (provider,) = yaml.safe_load(read["provisioning/dashboards/scaling-law-laboratory.yml"])["providers"]
     assert json.loads((Path(provider["options"]["path"]) / dashboards.FILE).read_text()) == dashboards.dashboard()
     (source,) = yaml.safe_load(read["provisioning/datasources/prometheus.yml"])["datasources"]

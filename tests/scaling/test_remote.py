@@ -222,30 +222,31 @@ def test_a_study_in_a_store_is_looked_at_from_anywhere(remote: Remote, tmp_path:
     from scaling import status
     from scaling.monitoring.running_now import RunningNow
 
-    stages = [{"id": f"pretrain-{name}", "kind": "pretrain", "parent": None, "image_passes": 1000} for name in "abc"]
+    stages = [{"id": f"pretrain-{name * 12}", "kind": "pretrain", "parent": None, "image_passes": 1000} for name in "abc"]
     remote.write("plan.json", json.dumps({"study": "study", "stages": stages}).encode())
-    remote.write("stages/pretrain-a/result.json", b'{"id": "pretrain-a"}')
-    remote.write("stages/pretrain-a/provenance.json", b'{"images_per_s": 40.0}')
+    remote.write("stages/pretrain-aaaaaaaaaaaa/result.json", b'{"id": "pretrain-aaaaaaaaaaaa"}')
+    remote.write("stages/pretrain-aaaaaaaaaaaa/provenance.json", b'{"images_per_s": 40.0}')
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "scratch"))
     mirror = Mirror(remote, tmp_path / "runs" / "study")
     mirror.pull()
+    monkeypatch.setenv("COLUMNS", "160")
     address = f"file://{tmp_path}/store/runs/study"
-    plan: Any = SimpleNamespace(stages={"pretrain-b": SimpleNamespace(spec=SimpleNamespace(recipe=SimpleNamespace(batch_images=10)))})
+    plan: Any = SimpleNamespace(stages={"pretrain-bbbbbbbbbbbb": SimpleNamespace(spec=SimpleNamespace(recipe=SimpleNamespace(batch_images=10)))})
     with RunningNow(plan, mirror) as running:
-        running.stage_progressed("pretrain-b", {"step": 25, "steps": 100, "images_per_s": 50.0})
-        running.stage_progressed("pretrain-b", {"step": 50, "steps": 100, "train_mim_loss": 0.5})
+        running.stage_progressed("pretrain-bbbbbbbbbbbb", {"step": 25, "steps": 100, "images_per_s": 50.0})
+        running.stage_progressed("pretrain-bbbbbbbbbbbb", {"step": 50, "steps": 100, "train_mim_loss": 0.5})
         running.write()
         for place in (address, str(mirror.folder)):  # from another machine, and from another shell
             assert status.main([place]) == 1
             output = capsys.readouterr().out
             assert output.startswith("study: 3 stages: 1 done, 1 running, 1 waiting; about 30 s left")
-            assert "pretrain-b 500 of 1k 50" in " ".join(output.split())
+            assert "pretrain-bbbbbbbbbbbb 500 of 1k 50" in " ".join(output.split())
             assert "train_mim_loss 0.5000" in output
         os.utime(tmp_path / "store/runs/study/running.json", (1, 1))  # the launch was killed long ago
         status.main([address])
         assert "1 done, 2 waiting" in capsys.readouterr().out
-        running.stage_retried("pretrain-b", "a hiccup", 1.0)
-        running.stage_progressed("pretrain-b", {"step": 1, "steps": 100})
+        running.stage_retried("pretrain-bbbbbbbbbbbb", "a hiccup", 1.0)
+        running.stage_progressed("pretrain-bbbbbbbbbbbb", {"step": 1, "steps": 100})
         running.write()
         status.main([address, "--json"])
         assert [one["attempts"] for one in json.loads(capsys.readouterr().out)["stages"]] == [0, 2, 0]

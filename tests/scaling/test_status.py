@@ -29,34 +29,40 @@ def write(path: Path, value: Any) -> None:
 def study(tmp_path: Path) -> Path:
     """One pre-training done, one failed with a child, one fine-tuning cut off and one that waits."""
     folder = tmp_path / "runs" / "example"
-    parents = {"pretrain-a": None, "pretrain-b": None, "finetune-a": "pretrain-a", "finetune-b": "pretrain-b", "finetune-c": "pretrain-a"}
+    parents = {
+        "pretrain-aaaaaaaaaaaa": None,
+        "pretrain-bbbbbbbbbbbb": None,
+        "finetune-aaaaaaaaaaaa": "pretrain-aaaaaaaaaaaa",
+        "finetune-bbbbbbbbbbbb": "pretrain-bbbbbbbbbbbb",
+        "finetune-cccccccccccc": "pretrain-aaaaaaaaaaaa",
+    }
     stages = [{"id": name, "kind": name.partition("-")[0], "parent": parent, "image_passes": 1000} for name, parent in parents.items()]
     write(folder / "plan.json", {"study": "example", "stages": stages})
-    write(folder / "stages/pretrain-a/result.json", {"id": "pretrain-a"})
-    write(folder / "stages/pretrain-a/provenance.json", {"images_per_s": 100.0})
-    write(folder / "stages/pretrain-b/error.json", {"error": "the loss is NaN at step 3"})
-    write(folder / "stages/finetune-a/checkpoint/state.pt", "left by a kill")
+    write(folder / "stages/pretrain-aaaaaaaaaaaa/result.json", {"id": "pretrain-aaaaaaaaaaaa"})
+    write(folder / "stages/pretrain-aaaaaaaaaaaa/provenance.json", {"images_per_s": 100.0})
+    write(folder / "stages/pretrain-bbbbbbbbbbbb/error.json", {"error": "the loss is NaN at step 3"})
+    write(folder / "stages/finetune-aaaaaaaaaaaa/checkpoint/state.pt", "left by a kill")
     return folder
 
 
 def test_every_state_is_distinguished(study: Path) -> None:
     assert {one.stage_id: one.state for one in stage_states(study)} == {
-        "pretrain-a": "done",
-        "pretrain-b": "failed",
-        "finetune-a": "cut off",
-        "finetune-b": "blocked",
-        "finetune-c": "waiting",
+        "pretrain-aaaaaaaaaaaa": "done",
+        "pretrain-bbbbbbbbbbbb": "failed",
+        "finetune-aaaaaaaaaaaa": "cut off",
+        "finetune-bbbbbbbbbbbb": "blocked",
+        "finetune-cccccccccccc": "waiting",
     }
 
 
 def test_a_stage_whose_lock_is_held_is_running_with_its_latest_numbers(study: Path) -> None:
-    folder = study / "stages/finetune-a"
+    folder = study / "stages/finetune-aaaaaaaaaaaa"
     lines = [{"step": 1, "image_passes": 250, "train_loss": 0.9, "images_per_s": 50.0}, {"step": 2, "image_passes": 500, "train_loss": 0.8}]
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 3, "ima')
     with open(folder / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         stages = {one.stage_id: one for one in stage_states(study)}
-        running = stages["finetune-a"]
+        running = stages["finetune-aaaaaaaaaaaa"]
         assert running.state == "running"
         assert (running.latest["image_passes"], running.latest["train_loss"], running.latest["images_per_s"]) == (500, 0.8, 50.0)
         # 500 images left here, and 1,000 in the one that waits, at 50 a second, one at a time
@@ -67,8 +73,8 @@ def test_it_says_what_failed_and_what_waits_for_it(study: Path, capsys: pytest.C
     assert main([str(study)]) == 1
     printed = capsys.readouterr().out
     assert "example: 5 stages: 1 done, 1 cut off, 1 waiting, 1 failed, 1 blocked" in printed
-    assert "failed   pretrain-b: the loss is NaN at step 3 (log: " in printed
-    assert "blocked  1 stage waits for pretrain-b" in printed
+    assert "failed   pretrain-bbbbbbbbbbbb: the loss is NaN at step 3 (log: " in printed
+    assert "blocked  1 stage waits for pretrain-bbbbbbbbbbbb" in printed
     assert "nothing is running: launch the grid again to resume" in printed
 
 
@@ -107,19 +113,27 @@ def branched(folder: Path, stages: list[tuple[str, str | None, str | None]]) -> 
 
 
 def test_a_stage_waits_for_its_trunk_and_a_trunk_that_nobody_needs_is_not_waited_for(tmp_path: Path) -> None:
-    branched(tmp_path, [("trunk-a", None, None), ("trunk-b", None, "trunk-a"), ("pretrain-a", None, "trunk-a"), ("pretrain-b", None, "trunk-b")])
+    branched(
+        tmp_path,
+        [
+            ("trunk-aaaaaaaaaaaa", None, None),
+            ("trunk-bbbbbbbbbbbb", None, "trunk-aaaaaaaaaaaa"),
+            ("pretrain-aaaaaaaaaaaa", None, "trunk-aaaaaaaaaaaa"),
+            ("pretrain-bbbbbbbbbbbb", None, "trunk-bbbbbbbbbbbb"),
+        ],
+    )
     assert [one.state for one in stage_states(tmp_path)] == ["waiting"] * 4
-    write(tmp_path / "stages/pretrain-b/result.json", {"id": "pretrain-b"})
+    write(tmp_path / "stages/pretrain-bbbbbbbbbbbb/result.json", {"id": "pretrain-bbbbbbbbbbbb"})
     assert [one.state for one in stage_states(tmp_path)] == ["waiting", "done", "waiting", "done"]
-    write(tmp_path / "stages/trunk-a/error.json", {"error": "no room"})
-    assert [(one.state, one.detail) for one in stage_states(tmp_path)][2] == ("blocked", "trunk-a")
-    write(tmp_path / "stages/pretrain-a/result.json", {"id": "pretrain-a"})
+    write(tmp_path / "stages/trunk-aaaaaaaaaaaa/error.json", {"error": "no room"})
+    assert [(one.state, one.detail) for one in stage_states(tmp_path)][2] == ("blocked", "trunk-aaaaaaaaaaaa")
+    write(tmp_path / "stages/pretrain-aaaaaaaaaaaa/result.json", {"id": "pretrain-aaaaaaaaaaaa"})
     assert {one.state for one in stage_states(tmp_path)} == {"done"}
 
 
 def test_the_images_of_a_branch_are_counted_without_those_of_its_trunk(tmp_path: Path) -> None:
-    branched(tmp_path, [("trunk-a", None, None), ("pretrain-a", None, "trunk-a")])
-    folder = tmp_path / "stages/pretrain-a"
+    branched(tmp_path, [("trunk-aaaaaaaaaaaa", None, None), ("pretrain-aaaaaaaaaaaa", None, "trunk-aaaaaaaaaaaa")])
+    folder = tmp_path / "stages/pretrain-aaaaaaaaaaaa"
     write(folder / "metrics.jsonl", {"step": 70, "image_passes": 700, "images_per_s": 30.0})
     with open(folder / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -128,15 +142,15 @@ def test_the_images_of_a_branch_are_counted_without_those_of_its_trunk(tmp_path:
 
 
 def test_a_stage_between_two_attempts_is_printed_apart_from_one_that_failed(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = study / "stages/pretrain-b"
+    folder = study / "stages/pretrain-bbbbbbbbbbbb"
     write(folder / "provenance.json", {"attempts": 2})
     (folder / ".lock").touch()
     (folder / "log.txt").write_text("t attempt 2 of 3 failed (No space left (on disk).); the next is in 10 s\n")
     stages = {one.stage_id: one for one in stage_states(study)}
-    assert (stages["pretrain-b"].state, stages["pretrain-b"].detail) == ("retrying", "No space left (on disk).")
-    assert stages["finetune-b"].state == "waiting"
+    assert (stages["pretrain-bbbbbbbbbbbb"].state, stages["pretrain-bbbbbbbbbbbb"].detail) == ("retrying", "No space left (on disk).")
+    assert stages["finetune-bbbbbbbbbbbb"].state == "waiting"
     assert main([str(study)]) == 1
-    assert "retrying pretrain-b (2 attempts): No space left (on disk)." in capsys.readouterr().out
+    assert "retrying pretrain-bbbbbbbbbbbb (2 attempts): No space left (on disk)." in capsys.readouterr().out
 
 
 def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_printed_to_be_one(
@@ -146,7 +160,7 @@ def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_printe
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(stage_state.fcntl, "flock", no_locks)
-    folder = study / "stages/finetune-a"
+    folder = study / "stages/finetune-aaaaaaaaaaaa"
     (folder / ".lock").touch()
     write(folder / "metrics.jsonl", {"step": 1, "image_passes": 250})
     assert main([str(study)]) == 1
@@ -154,16 +168,16 @@ def test_where_locks_cannot_be_asked_the_age_of_the_metrics_is_a_hint_and_printe
     assert "1 running" in printed
     assert "it is not certain that 1 of them are running: its lock is not visible from here; its metrics are 0 s old" in printed
     os.utime(folder / "metrics.jsonl", (1, 1))
-    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "cut off"
+    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-aaaaaaaaaaaa"] == "cut off"
 
 
 def test_a_lock_held_on_another_machine_may_be_invisible_here(study: Path) -> None:
-    folder = study / "stages/finetune-a"
+    folder = study / "stages/finetune-aaaaaaaaaaaa"
     (folder / ".lock").touch()
     write(folder / "metrics.jsonl", {"step": 1})
-    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "cut off"
+    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-aaaaaaaaaaaa"] == "cut off"
     write(study / ".lock", {"host": "another machine", "pid": 1})
-    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-a"] == "running"
+    assert {one.stage_id: one.state for one in stage_states(study)}["finetune-aaaaaaaaaaaa"] == "running"
 
 
 def test_scripts_get_one_json_object(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,18 +191,18 @@ def test_scripts_get_one_json_object(study: Path, capsys: pytest.CaptureFixture[
         "failed": 1,
         "blocked": 1,
     }
-    assert [stage["stage_id"] for stage in printed["stages"] if stage["state"] == "failed"] == ["pretrain-b"]
+    assert [stage["stage_id"] for stage in printed["stages"] if stage["state"] == "failed"] == ["pretrain-bbbbbbbbbbbb"]
 
 
 def test_nothing_is_opened_for_a_stage_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stages = [{"id": f"pretrain-{n}", "kind": "pretrain", "parent": None, "image_passes": 1} for n in range(50)]
+    stages = [{"id": f"pretrain-{n:012x}", "kind": "pretrain", "parent": None, "image_passes": 1} for n in range(50)]
     write(tmp_path / "plan.json", {"study": "example", "stages": stages})
     for stage in stages:
         write(tmp_path / "stages" / str(stage["id"]) / "spec.json", {})
     opened: list[str] = []
     monkeypatch.setattr("builtins.open", lambda path, *rest, real=open: (opened.append(str(path)), real(path, *rest))[1])
     assert {one.state for one in stage_states(tmp_path)} == {"waiting"}
-    assert opened == [f"{tmp_path}/.lock"]
+    assert opened == []
 
 
 def owner(**changes: Any) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def read_manifest(folder: Path, again: str) -> Manifest:
     path = folder / FILE
     remedy = f"delete that folder and {again}"
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"The manifest of the image store {folder} is no regular file: {remedy}.")
         if path.stat().st_size > FILE_BYTES:
             raise InputError(f"The manifest of the image store {folder} holds {path.stat().st_size:,} bytes, which none of ours does: {remedy}.")
         values = json.loads(path.read_text(encoding="utf-8"))

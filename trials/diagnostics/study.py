@@ -23,6 +23,7 @@ from trials.errors import InputError, StageError
 from trials.models.encoder import Encoder
 from trials.objectives.examples import write_examples
 from trials.objectives.segmentation import CLASSES
+from trials.received_files import check_stage_ids
 from trials.spec import StageSpec
 from trials.stage_files import read_json, read_result, write_json
 
@@ -46,9 +47,10 @@ class Diagnosis:
         self._study, self._store, self._images = study, store, images
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
+            check_stage_ids(plan)
             self.specs = {str(stage["id"]): StageSpec.from_dict(stage["spec"]) for stage in plan["stages"]}
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{study / 'plan.json'} is of another version ({error!r}): launch its grid again to write it anew.") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{study / 'plan.json'} is of another version ({str(error)[:200]}): launch its grid again to write it anew.") from None
         # a chain's parent is asked for by each of its children, and an untrained encoder by each
         # stage of its seed
         self._heldout = lru_cache(maxsize=4)(self._heldout_of)

@@ -22,7 +22,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trials.errors import StageError
-from trials.stage_files import STATE, atomic, read_checked, read_result, train_anew
+from trials.received_files import RefusedFileError, file_inside
+from trials.stage_files import MOST_WEIGHTS_BYTES, STATE, atomic, read_checked, read_result, train_anew
 
 FOLDER = "checkpoint"
 _NAME = re.compile(r"state-(\d+)-([0-9a-f]{16})\.safetensors")
@@ -114,11 +115,11 @@ def load_checkpoint(folder: Path, log: Callable[[str], None]) -> TrainingState |
     """
     for path in list_checkpoints(folder):
         try:
-            data = path.read_bytes()
+            data = file_inside(folder, FOLDER, path.name, most_bytes=MOST_WEIGHTS_BYTES).read_bytes()
             if path != _checkpoint_path(folder, step=int(path.name.split("-")[1]), data=data):
                 raise ValueError("its checksum is not that of its name")
             return decode_state(data)
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError, RefusedFileError) as error:
             log(f"{path.name} is damaged ({error}): going on from an earlier checkpoint if there is one")
             path.unlink(missing_ok=True)
     return None
