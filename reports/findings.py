@@ -137,6 +137,6 @@ def _p(p: float) -> str:
 
 def verdict_counts(findings: Findings) -> str:
     """'5 claims supported, 2 refuted, 1 open'."""
-    counts = [(word, sum(one.verdict == word for one in findings)) for word in ("supported", "refuted", "open")]
+    counts = [(word, sum(one.verdict == word for one in findings)) for word in ("supported", "refuted", "negligible", "open")]
     text = ", ".join(f"{number} {word}" for word, number in counts if number)
     return f"{len(findings)} {'claim was' if len(findings) == 1 else 'claims were'} tested: {text}." if text else ""

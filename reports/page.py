@@ -26,7 +26,7 @@ from reports.theme import specification
 MOST_ROWS = 200
 """Rows of one table that are written out; its CSV always has all."""
 
-SYMBOLS = {"supported": "✓", "refuted": "✗", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
+SYMBOLS = {"supported": "✓", "refuted": "✗", "negligible": "≈", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
 """What stands beside a verdict's word, so that colour alone does not carry it."""
 
 
@@ -95,7 +95,7 @@ class Statement:
     """A claim with its verdict, as it stands on the page."""
 
     verdict: str
-    """'supported', 'refuted' or 'open'."""
+    """'supported', 'refuted', 'negligible' or 'open'."""
     claim: str
     source: str
     """Who makes the claim; '' where nobody does."""

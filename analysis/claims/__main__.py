@@ -1,4 +1,4 @@
-"""Test the claims about a table, and print which are supported, refuted or left open.
+"""Test the claims about a table, and print which are supported, refuted, negligible or open.
 
     # a study folder, a .csv or a .parquet file
     python -m analysis.claims runs/quickstart
@@ -32,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis.claims", description="What a table supports, refutes and leaves open.")
     parser.add_argument("table", help=f"a study folder, a .csv or .parquet file, or {PREFIX}{{{','.join(PUBLISHED)}}}")
     parser.add_argument("--outcome", help="the score to test (default: miou, or accuracy)")
-    parser.add_argument("--margin", type=float, help="differences below this, in the unit of the outcome, are called negligible (default: 0.01)")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        help="differences below this, in the unit of the outcome, are negligible (default: from the study)",
+    )
     parser.add_argument("--level", type=float, default=0.95, help="nominal coverage of the intervals (default: 0.95)")
     parser.add_argument("--json", action="store_true", help="print JSON, with every number, instead of sentences")
     options = parser.parse_args(arguments)
@@ -58,8 +62,8 @@ def formatted(found: Findings, width: int = 120) -> str:
         if one.topic != topic:
             topic = one.topic
             lines += ["", topic.upper()]
-        lines += _wrapped(f"{one.verdict:<9} {one.claim}", width, indent=10)
-        lines += _wrapped(" " * 10 + one.sentence, width, indent=10)
+        lines += _wrapped(f"{one.verdict:<10} {one.claim}", width, indent=11)
+        lines += _wrapped(" " * 11 + one.sentence, width, indent=11)
     if found.unanswered:
         lines += ["", "NOT ANSWERED"]
         for question, reason in found.unanswered:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, nearest_name
+from analysis.factorial.contrast import scatter
 from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
 from analysis.runs.columns import Column, column_of, documented_scores, first_score
@@ -20,6 +21,10 @@ from analysis.runs.table import numeric_column, require_columns
 
 Array = NDArray[np.float64]
 MARGIN: Final = 0.01
+OF_NOISE: Final = 0.5
+"""Default margin: at most this share of the standard deviation of a single run."""
+OF_RANGE: Final = 0.05
+"""Default margin: at most this share of the range of the cell means."""
 Spread = Literal["sd", "se"]
 READINGS: Final[dict[Spread, str]] = {"sd": "spread read as SD", "se": "spread read as SE"}
 WHERE = "the table of the study"
@@ -55,11 +60,21 @@ class ClaimTable:
     level: float
     """Nominal coverage of the intervals."""
     margin: float
-    """Differences below this, in the unit of the outcome, are called negligible."""
+    """Differences between two cells below this, in the unit of the outcome, are called negligible."""
     cell: NDArray[np.int64]
     """Cell of each row, shape (n,): rows that differ in seed alone share one."""
     cells: pd.DataFrame
     """The settings of each cell; its index is the cell's number."""
+    margin_reason: str = ""
+    """How the margin was derived from the study; '' where it was stated."""
+
+    def margin_of(self, scale: float) -> float:
+        """The margin of a weighted sum of cell means, such as a gain per doubling.
+
+        `scale` is half the sum of the absolute weights: 1 for a difference of two cells, 1/d for a
+        gain per doubling over d doublings. A stated margin holds for every number as it is.
+        """
+        return self.margin * scale if self.margin_reason else self.margin
 
     @property
     def column(self) -> Column:
@@ -189,12 +204,40 @@ def prepare(
     cell = grouped.ngroup().to_numpy()
     cells = kept.loc[~pd.Series(cell).duplicated().to_numpy(), settings].assign(cell=pd.unique(cell)).set_index("cell").sort_index()
     _check_distinct(kept, cell, kind, settings)
-    margin = margin if margin is not None else _default_margin(kept, chosen)
-    return ClaimTable(name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=float(margin), cell=cell, cells=cells)
+    margin, reason = (margin, "") if margin is not None else _default_margin(kept, chosen, cell, settings)
+    return ClaimTable(
+        name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=float(margin), cell=cell, cells=cells, margin_reason=reason
+    )
 
 
-def _default_margin(table: pd.DataFrame, outcome: str) -> float:
-    """The margin where none is stated: a hundredth of the score's documented range.
+def _default_margin(table: pd.DataFrame, outcome: str, cell: NDArray[np.int64], settings: list[str]) -> tuple[float, str]:
+    """The margin where none is stated, to two digits, and how it was derived.
+
+    It is the smaller of OF_NOISE x the standard deviation of a single run (around its cell and
+    seed; of printed means the typical spread) and OF_RANGE x the range of the cell means: a
+    difference that one run would not show, and that is small in this study.
+    """
+    values = table[outcome].to_numpy(dtype=float)
+    means = np.bincount(cell, weights=values) / np.bincount(cell)
+    if f"{outcome}_spread" in table.columns:
+        noise = float(np.sqrt(np.mean(numeric_column(table, f"{outcome}_spread", where=WHERE).to_numpy(dtype=float) ** 2)))
+    else:
+        noise, _ = scatter(table, values, settings)
+    span = float(np.ptp(means))
+    size = float(np.abs(values).max())
+    parts = []
+    if np.isfinite(noise) and noise > 1e-9 * size:
+        parts.append((OF_NOISE * noise, f"half the scatter of single runs ({noise:.2g})"))
+    if span > 1e-9 * size:
+        parts.append((OF_RANGE * span, f"a twentieth of the range of the cell means ({span:.2g})"))
+    if not parts:
+        return _documented_margin(table, outcome), "a hundredth of the score's range"
+    reason = " and ".join(text for _, text in parts)
+    return float(f"{min(value for value, _ in parts):.2g}"), f"the smaller of {reason}" if len(parts) > 1 else reason
+
+
+def _documented_margin(table: pd.DataFrame, outcome: str) -> float:
+    """A hundredth of the score's documented range.
 
     Without documentation the range is 1, or 100 in percent; of a score without bounds it is its
     largest absolute value.

@@ -1,8 +1,8 @@
 """Contrasts: weighted sums of cell means, such as the first doubling's gain minus the last's. Their
 intervals account for what runs share.
 
-From runs: the sum is taken within each seed, whose runs of all cells belong together, and Student's
-t over groups of seeds that share nothing. From printed means: cells are independent, and the
+From runs: means are adjusted for the seeds that a cell lacks, and Student's t is over groups of
+seeds that share nothing. From printed means: cells are independent, and the
 variances of the means add up, with Satterthwaite's degrees of freedom (Welch 1947, Biometrika 34,
 28-35).
 """
@@ -10,10 +10,12 @@ variances of the means add up, with Satterthwaite's degrees of freedom (Welch 19
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.claims.claim_table import ClaimTable, Spread
 from analysis.claims.rules import ROW_COLUMNS
@@ -22,6 +24,8 @@ from analysis.significance.multiplicity import adjust
 from analysis.student import t_p_value, t_quantile
 
 Weights = Mapping[int, float]
+Array = NDArray[np.float64]
+CONDITIONAL: Final = "conditional on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,50 +48,124 @@ class Contrast:
     """
     note: str
     """Why there is no interval; else ''."""
+    scale: float = 1.0
+    """Half the sum of the absolute weights, for the margin (see `ClaimTable.margin_of`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Numbers by cell and seed, with the independent group of each: shape (n,) each."""
+
+    value: Array
+    cell: NDArray[np.int64]
+    seed: NDArray[np.int64]
+    unit: NDArray[np.int64]
+    shared: bool
+    """Whether all seeds share pre-trainings, so that the seeds are the units."""
+
+
+def seeds_of(seed: pd.Series, runs: pd.DataFrame) -> dict[str, Any]:
+    """The seed and unit of each row, and whether all seeds are one group: arguments of `Scores`.
+
+    Seeds of `runs` that share a pre-training, a trunk or an intermediate stage are one unit; where
+    that makes all of them one, the seeds are the units.
+    """
+    codes = np.asarray(pd.factorize(seed)[0])
+    groups = groups_of_seeds(runs)
+    groups = groups[groups.index.isin(seed.unique())]
+    shared = groups.nunique() == 1 and len(groups) > 1
+    unit = codes if shared else seed.map(groups).to_numpy(dtype=np.int64)
+    return {"seed": codes, "unit": unit, "shared": shared}
 
 
 def contrast(study: ClaimTable, weights: Weights, *, spread: Spread) -> Contrast:
     """Estimates the sum over cells of weight x mean, with its interval; `weights` by cell number."""
     if study.kind == "cells":
         return _of_cells(study, weights, spread)
-    wanted = list(weights)
-    complete = study.by_seed.reindex(columns=wanted).dropna()
-    values = pd.Series(complete.to_numpy() @ np.array([weights[cell] for cell in wanted]), index=complete.index)
-    size = float(np.abs(complete.to_numpy()).max(initial=0.0))
-    return over_seeds(values, study.table.loc[np.isin(study.cell, wanted)], level=study.level, size=size)
+    return weighted(_scores(study, list(weights)), weights, level=study.level)
 
 
-def over_seeds(values: pd.Series, runs: pd.DataFrame, *, level: float, size: float = 0.0) -> Contrast:
-    """Mean of one value per seed (indexed by seed), with Student's t over independent groups of
-    seeds.
+def _scores(study: ClaimTable, cells: Sequence[int]) -> Scores:
+    rows = np.isin(study.cell, cells)
+    kept = study.table.loc[rows]
+    value, cell = kept[study.outcome].to_numpy(dtype=float), study.cell[rows]
+    if "seed" in kept.columns:
+        return Scores(value=value, cell=cell, **seeds_of(kept["seed"], kept))
+    nothing = np.zeros(len(kept), dtype=np.int64)
+    return Scores(value=value, cell=cell, seed=nothing, unit=nothing, shared=False)
 
-    Where all seeds share pre-trainings they are one group, and t is over the seeds instead: the
-    result is conditional on these pre-trainings, and says so. `size` is the scale on which
-    differences between seeds are rounding.
+
+def mean_over_cells(scores: Scores, *, level: float) -> tuple[Contrast, list[int]]:
+    """The mean over cells, and the cells used: those with values in two units (all, where none
+    has), so that leaving a unit out leaves the mean determined.
     """
-    nothing = float("nan")
-    if values.empty:
-        return Contrast(value=nothing, low=nothing, high=nothing, p=nothing, df=nothing, n="no seed", note="no seed has a run in all of these cells")
-    groups = groups_of_seeds(runs).reindex(values.index) if "seed" in runs.columns else pd.Series(0, index=values.index)
-    units, counted = values, f"{len(values)} seeds"
-    if len(values) == 1:
-        counted = "1 seed"
-    elif groups.nunique() == 1:
-        counted += ", conditional on the pre-trainings that they share"
-    elif groups.nunique() < len(values):
-        units = values.groupby(groups.to_numpy()).mean()
-        counted = f"{len(units)} independent groups of {len(values)} seeds"
-    n, centre = len(units), float(units.mean())
-    if n == 1:
-        note = "one seed only, so there is no spread over seeds"
-        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
-    sd = float(units.std(ddof=1))
-    if sd <= 1e-12 * max(abs(centre), size):
-        note = "all seeds agree exactly, so their spread says nothing"
-        return Contrast(value=centre, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
-    error = sd / np.sqrt(n)
-    half = t_quantile(level, n - 1) * error
-    return Contrast(value=centre, low=centre - half, high=centre + half, p=t_p_value(centre / error, n - 1), df=n - 1.0, n=counted, note="")
+    units = pd.Series(scores.unit).groupby(scores.cell).nunique()
+    used = [int(cell) for cell in units.index[units > 1]] or [int(cell) for cell in units.index]
+    return weighted(scores, dict.fromkeys(used, 1.0 / len(used)), level=level), used
+
+
+def weighted(scores: Scores, weights: Weights, *, level: float) -> Contrast:
+    """The sum over cells of weight x (mean of the cell, all seeds present), by least squares.
+
+    The model is value = cell + seed + noise, so a missing run costs its own cell alone. The standard
+    error leaves out one unit at a time (see `analysis.factorial.contrast`); in a complete grid it is
+    that of Student's t over units.
+    """
+    nothing, scale = float("nan"), sum(abs(weight) for weight in weights.values()) / 2.0
+    weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12 * scale}
+    empty = Contrast(value=nothing, low=nothing, high=nothing, p=nothing, df=nothing, n="no seed", note="", scale=scale)
+    if not set(weights) <= set(scores.cell.tolist()):
+        return replace(empty, note="a cell has no run")
+    rows = np.flatnonzero(np.isin(scores.cell, list(weights)))
+    on_values = _on_values(scores, weights, rows)
+    if on_values is None:
+        return replace(empty, note="no seed joins all of these cells")
+    rows = rows[np.abs(on_values[rows]) > 1e-9]
+    centre = float(on_values @ scores.value)
+    seeds, units = np.unique(scores.seed[rows]), np.unique(scores.unit[rows])
+    counted = f"{len(seeds)} seeds" if len(seeds) != 1 else "1 seed"
+    if scores.shared and len(seeds) > 1:
+        counted += f", {CONDITIONAL} the pre-trainings that they share"
+    elif 1 < len(units) < len(seeds):
+        counted = f"{len(units)} independent groups of {len(seeds)} seeds"
+    known = replace(empty, value=centre, n=counted)
+    if len(units) < 2:
+        return replace(known, note="one seed only, so there is no spread over seeds")
+    left_out = [_on_values(scores, weights, rows[scores.unit[rows] != unit]) for unit in units]
+    if any(one is None for one in left_out):
+        return replace(known, note="one group of seeds alone holds a cell, so there is no spread over seeds")
+    values = np.array([one @ scores.value for one in left_out if one is not None])
+    count = len(units)
+    error = float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
+    if error <= 1e-12 * max(abs(centre), float(np.abs(scores.value[rows]).max())):
+        return replace(known, note="all seeds agree exactly, so their spread says nothing")
+    half = t_quantile(level, count - 1) * error
+    return replace(known, low=centre - half, high=centre + half, p=t_p_value(centre / error, count - 1), df=count - 1.0)
+
+
+def _on_values(scores: Scores, weights: Weights, rows: NDArray[np.int64]) -> Array | None:
+    """Weights on the values of `rows`, shape (n,), whose sum is the contrast; None where the rows do
+    not determine it.
+    """
+    cells, place = np.unique(scores.cell[rows], return_inverse=True)
+    if len(cells) < len(weights):
+        return None
+    seeds, seed = np.unique(scores.seed[rows], return_inverse=True)
+    wanted = np.array([weights[int(cell)] for cell in cells]) / np.bincount(place)
+    on_rows = wanted[place]
+    if len(seeds) > 1:
+        coded = (seed[:, None] == np.arange(len(seeds) - 1)) - (seed == len(seeds) - 1)[:, None].astype(float)
+        means = np.zeros((len(cells), len(seeds) - 1))
+        np.add.at(means, place, coded)
+        within = coded - (means / np.bincount(place)[:, None])[place]
+        tilt = on_rows @ coded  # what the seeds add to the plain means; zero in a complete grid
+        inverse = np.linalg.pinv(within, rcond=1e-10)
+        if np.abs(tilt - tilt @ inverse @ within).max() > 1e-7 * max(1.0, float(np.abs(tilt).max())):
+            return None
+        on_rows = on_rows - tilt @ inverse
+    found = np.zeros(len(scores.value))
+    found[rows] = on_rows
+    return found
 
 
 def _of_cells(study: ClaimTable, weights: Weights, spread: Spread) -> Contrast:
@@ -95,15 +173,16 @@ def _of_cells(study: ClaimTable, weights: Weights, spread: Spread) -> Contrast:
     place = pd.Series(np.arange(len(study.cell)), index=study.cell).loc[cells].to_numpy()
     value = float(study.means[cells] @ w)
     variance, df = (part[place] for part in study.variances(spread))
-    counted = f"{len(cells)} cell means"
+    counted, scale = f"{len(cells)} cell means", float(np.abs(w).sum()) / 2.0
     nothing = float("nan")
     if np.isnan(variance).any():
         note = "a cell is of one run, or its spread is zero"
-        return Contrast(value=value, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note)
+        return Contrast(value=value, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note, scale=scale)
     parts = w**2 * variance
     error, freedom = float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / df).sum())
     half = t_quantile(study.level, freedom) * error
-    return Contrast(value=value, low=value - half, high=value + half, p=t_p_value(value / error, freedom), df=freedom, n=counted, note="")
+    p = t_p_value(value / error, freedom)
+    return Contrast(value=value, low=value - half, high=value + half, p=p, df=freedom, n=counted, note="", scale=scale)
 
 
 def contrast_rows(study: ClaimTable, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:
@@ -115,8 +194,15 @@ def contrast_rows(study: ClaimTable, named: Sequence[tuple[str, Weights]], *, sp
     p = np.array([one.p for _, one in found], dtype=float)
     holm, bh = adjust(p, method="holm"), adjust(p, method="bh")
     rows = [(label, one.value, one.low, one.high, one.p, holm[place], bh[place], one.n, one.note) for place, (label, one) in enumerate(found)]
+    scale = float(np.mean([one.scale for _, one in found]))
+    used = [weights for _, weights in named]
+    if study.kind == "runs":
+        used = [weights for (_, weights), (_, one) in zip(named, found, strict=True) if np.isfinite(one.p)] or used
     together: dict[int, float] = {}
-    for _, weights in named:
+    for weights in used:
         for cell, weight in weights.items():
-            together[cell] = together.get(cell, 0.0) + weight / len(named)
-    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), contrast(study, together, spread=spread)
+            together[cell] = together.get(cell, 0.0) + weight / len(used)
+    mean = replace(contrast(study, together, spread=spread), scale=scale)
+    if len(used) < len(named):
+        mean = replace(mean, n=f"{mean.n}; {len(used)} of {len(named)} with an interval of their own are used")
+    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), mean

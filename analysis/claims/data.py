@@ -80,9 +80,9 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
     equal = adjust(table["p_equivalent"].to_numpy(dtype=float), method="holm")
     flat: list[Any] = [row for _, row in table.assign(p_equivalent=equal).iterrows() if row["p_equivalent"] < ALPHA]
     if flat and verdict == "open":
-        verdict, p_every = "refuted", float(min(row.p_equivalent for row in flat))
+        verdict, p_every = "negligible", float(min(row.p_equivalent for row in flat))
     same = "; ".join(
-        f"from {format_setting(row.smaller)} to {format_setting(row.larger)} it is within the {study.margin:g} that was stated as negligible "
+        f"from {format_setting(row.smaller)} to {format_setting(row.larger)} it is within the {study.margin:g} that counts as negligible "
         f"({p_value(row.p_equivalent)})"
         for row in flat
     )

@@ -13,7 +13,7 @@ from analysis.claims.claim_table import ClaimTable
 from analysis.errors import AnalysisError, finite, nearest_name
 from analysis.significance.checks import Check
 
-Verdict = Literal["supported", "refuted", "open"]
+Verdict = Literal["supported", "refuted", "negligible", "open"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,9 @@ class Finding:
     source: str
     """Who makes the claim and where; '' where nobody does and it is asked of every study."""
     verdict: Verdict
-    """'supported' or 'refuted' by tests at 5% after correction; 'open' where they do not decide."""
+    """By tests at 5% after correction: 'supported'; 'refuted' where the opposite sign is shown;
+    'negligible' where the number is shown to lie within the margin; else 'open'.
+    """
     sentence: str
     """What a paper would print: the effect, its interval, p, and n."""
     estimate: Estimate | None

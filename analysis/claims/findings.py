@@ -40,8 +40,9 @@ def findings(
             default the first documented score that has numbers.
         level: nominal coverage of the intervals. Verdicts with a p are at 5% whatever it is.
         margin: differences below this, in the unit of the outcome, are called negligible; by
-            default a hundredth of the score's documented range (1 where scores are in percent), or
-            what suits the published table.
+            default the smaller of half the standard deviation of a single run and a twentieth of
+            the range of the cell means (scaled for gains per doubling), or what suits the
+            published table.
         questions: the questions to ask, in order; by default those of `all_questions()`.
 
     A claim about every cell is decided by Holm's p over its cells. Over all findings together
@@ -73,7 +74,16 @@ def findings(
         outcome=table.outcome,
         statements=_adjusted(found),
         unanswered=tuple(unanswered),
-        notes=(*(study.notes if isinstance(study, Published) else ()), f"Differences below {table.margin:g} are called negligible."),
+        notes=(*(study.notes if isinstance(study, Published) else ()), _margin_note(table)),
+    )
+
+
+def _margin_note(table: ClaimTable) -> str:
+    if not table.margin_reason:
+        return f"Differences below {table.margin:g} are called negligible."
+    return (
+        f"Differences below {table.margin:g} are called negligible: {table.margin_reason}. For gains per doubling and other weighted sums of "
+        "cells it is scaled by half the sum of the absolute weights."
     )
 
 
@@ -94,7 +104,7 @@ def _plain(table: ClaimTable) -> ClaimTable:
     if not both:
         return table
     kept = prepare(rows, outcome=table.outcome, level=table.level, margin=table.margin, keep={"intermediate": "none"})
-    return replace(kept, name=table.name)
+    return replace(kept, name=table.name, margin_reason=table.margin_reason)
 
 
 def _adjusted(found: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Weights, contrast_rows
 from analysis.claims.finding import Estimate, Finding, Question
 from analysis.claims.pretraining import CLAIMED
-from analysis.claims.rules import for_one, format_estimate, tally
+from analysis.claims.rules import for_one_or_negligible, format_estimate, tally
 from analysis.claims.wording import both_readings, cleaned, describe_cell
 from analysis.errors import AnalysisError
 from analysis.formatting import format_setting
@@ -136,10 +137,12 @@ def _claimed(
     rows, mean = by_reading[0][1], by_reading[0][2]
     count = f"1 {noun}" if len(rows) == 1 else f"{len(rows)} {noun}s"
     estimate = Estimate(what=f"{what}, mean over {count}", value=mean.value, low=mean.low, high=mean.high, level=study.level, unit=study.outcome_name)
-    verdict, reading, agreed = both_readings([(READINGS[spread], for_one(one.value, one.p, direction)) for spread, _, one in by_reading], study)
+    margin = study.margin_of(mean.scale)
+    decided = [for_one_or_negligible(_as_estimate(one, estimate), one.p, one.df, direction, margin) for _, _, one in by_reading]
+    verdict, reading, agreed = both_readings([(READINGS[spread], one) for (spread, *_), (one, _) in zip(by_reading, decided, strict=True)], study)
     number = format_estimate(estimate, mean.p, places=4, extra=[mean.n])
-    if np.isfinite(mean.high) and max(abs(mean.low), abs(mean.high)) < study.margin:
-        number += f", within the {study.margin:g} that was stated as negligible"
+    if np.isfinite(mean.high) and (decided[0][0] == "negligible" or max(abs(mean.low), abs(mean.high)) < margin):
+        number += f", within the {margin:.2g} that counts as negligible"
     return Finding(
         identity=identity,
         topic=TOPIC,
@@ -148,13 +151,17 @@ def _claimed(
         verdict=verdict,
         sentence=cleaned(sentence_of(number, tally(rows, direction)) + agreed),
         estimate=estimate,
-        p=mean.p,
+        p=decided[0][1],
         p_adjusted=np.nan,
-        test=test,
+        test="two one-sided tests against the margin" if decided[0][0] == "negligible" else test,
         n=f"{count}, {mean.n}",
         reading=reading,
         rows=pd.concat([table.assign(reading=_reading(study, spread)) for spread, table, _ in by_reading], ignore_index=True),
     )
+
+
+def _as_estimate(one: Contrast, like: Estimate) -> Estimate:
+    return replace(like, value=one.value, low=one.low, high=one.high)
 
 
 def scratch_of(study: ClaimTable, cell: int) -> int | None:

@@ -1,8 +1,9 @@
-"""Rules that turn tests into verdicts: supported, refuted or open.
+"""Rules that turn tests into verdicts: supported, refuted, negligible or open.
 
 A claim about every cell ("pre-training helps in every cell") is supported if every cell differs in
 its direction, refuted if at least one differs in the other, both at 5% after Holm over its cells. A
-claim about one number is decided by that number's own test. Whatever is neither is open: a wide
+claim about one number is decided by that number's own test: refuted means that the opposite sign is
+shown, negligible that the number is shown to lie within the margin. Whatever else is open: a wide
 interval is no evidence for the opposite.
 """
 
@@ -64,6 +65,16 @@ def for_one(estimate: float, p: float, direction: int) -> Verdict:
     if not (np.isfinite(estimate) and np.isfinite(p)) or p >= ALPHA:
         return "open"
     return "supported" if estimate * direction > 0 else "refuted"
+
+
+def for_one_or_negligible(estimate: Estimate, p: float, df: float, direction: int, margin: float) -> tuple[Verdict, float]:
+    """Verdict on 'this number has this sign', and the p that decides it.
+
+    By the sign where it is significant; else 'negligible' where the number lies within the margin.
+    """
+    verdict = for_one(estimate.value, p, direction)
+    within = within_margin(estimate, df, margin) if verdict == "open" else 1.0
+    return ("negligible", within) if within < ALPHA else (verdict, p)
 
 
 def within_margin(estimate: Estimate, df: float, margin: float) -> float:

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.claim_table import READINGS, ClaimTable, Spread
-from analysis.claims.contrasts import Contrast, over_seeds
-from analysis.claims.finding import Estimate, Finding, Verdict, estimate_of
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, format_estimate, rows_of, tally, within_margin
+from analysis.claims.contrasts import Contrast, Scores, mean_over_cells, seeds_of
+from analysis.claims.finding import Estimate, Finding, estimate_of
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one_or_negligible, format_estimate, rows_of, tally, within_margin
 from analysis.claims.wording import NAMES, both_readings, cleaned
 from analysis.formatting import format_setting, p_value
 from analysis.significance.checks import MOST_PAIRS_MIXED, Check, checks
@@ -74,7 +74,8 @@ class TreatmentEffects:
 def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
     """Mean difference over all treatments and cells.
 
-    Cells weigh alike within a seed, and t is over independent groups of seeds.
+    Cells weigh alike, a missing pair costs its own cell alone, and t is over independent groups of
+    seeds.
     """
     pairs = effects.pairs
     if len(effects.overall) == 1 or "seed" not in pairs.columns:
@@ -87,11 +88,12 @@ def _together(effects: PairedEffects, runs: pd.DataFrame) -> Contrast:
             p = low = high = float("nan")
         df = float(row["n_seeds"] if conditional else row["n_groups"]) - 1.0
         return Contrast(value=value, low=low, high=high, p=p, df=df, n=counted, note="" if conditional else str(row["note"]))
-    wide = pairs.pivot_table(index="seed", columns=["treatment", *effects.by], values="difference", aggfunc="mean", dropna=False)
-    wide = wide.dropna(axis=1, how="all").dropna()
-    concerned = runs.loc[runs["seed"].isin(wide.index)]
-    found = over_seeds(wide.mean(axis=1), concerned, level=effects.level)
-    return replace(found, n=f"{len(pairs)} pairs in {len(effects.table)} cells, {found.n}")
+    cell = np.asarray(pairs.groupby(["treatment", *effects.by], dropna=False, sort=False).ngroup(), dtype=np.int64)
+    rows = Scores(value=pairs["difference"].to_numpy(dtype=float), cell=cell, **seeds_of(pairs["seed"], runs))
+    found, used = mean_over_cells(rows, level=effects.level)
+    left_out = len(effects.table) - len(used)
+    without = f"; {left_out} cells of one seed alone are left out" if left_out else ""
+    return replace(found, n=f"{int(np.isin(cell, used).sum())} pairs in {len(used)} cells, {found.n}{without}")
 
 
 def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
@@ -135,7 +137,7 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
     cells.
     """
     found = [(spread, *treatment.mean(effects)) for spread, effects in treatment.effects]
-    decided = [_decided(one, p, df, direction, treatment.study.margin) for _, one, p, df, *_ in found]
+    decided = [for_one_or_negligible(one, p, df, direction, treatment.study.margin) for _, one, p, df, *_ in found]
     verdict, reading, agreed = both_readings(
         [(READINGS[spread], one) for (spread, *_), (one, _) in zip(found, decided, strict=True)], treatment.study
     )
@@ -143,7 +145,7 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
     sentence = f"{subject} changes {treatment.study.outcome_name} by {format_estimate(estimate, p, extra=[counted])} on average"
     within = within_margin(estimate, df, treatment.study.margin)
     if within < ALPHA:
-        sentence += f", within the {treatment.study.margin:g} that was stated as negligible ({p_value(within)})"
+        sentence += f", within the {treatment.study.margin:g} that counts as negligible ({p_value(within)})"
     sentence += agreed
     p = decided[0][1]
     return Finding(
@@ -162,15 +164,6 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         checks=treatment.checked,
         rows=_overall(treatment),
     )
-
-
-def _decided(estimate: Estimate, p: float, df: float, direction: int, margin: float) -> tuple[Verdict, float]:
-    """The verdict by the sign where it is significant; else 'refuted' where the effect lies within
-    the margin.
-    """
-    verdict = for_one(estimate.value, p, direction)
-    within = within_margin(estimate, df, margin)
-    return ("refuted", within) if verdict == "open" and within < ALPHA else (verdict, p)
 
 
 def _most_against(rows: pd.DataFrame, direction: int) -> pd.Series:

@@ -37,6 +37,7 @@ def with_findings(answer: Answer, section: Section) -> Section:
     if len(findings):
         paragraphs.append(
             f"Supported or refuted: decided at {percent(ALPHA)} after correction over all findings, or by the interval where there is no test. "
+            "Refuted: the opposite is shown. Negligible: shown to lie within the margin. "
             "Open: the data cannot tell, which is no evidence for the opposite."
         )
     paragraphs += [sentence(note) for note in findings.notes if note not in answer.shown_elsewhere]

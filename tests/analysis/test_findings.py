@@ -75,14 +75,14 @@ def test_noise_alone_decides_nothing_about_effects() -> None:
     assert decided <= 1
 
 
-def test_no_effect_inside_the_margin_refutes_a_claim_of_one_and_a_proven_sign_stands_however_small() -> None:
+def test_no_effect_inside_the_margin_is_negligible_and_a_proven_sign_stands_however_small() -> None:
     nothing = findings(study(gain=0.0, effect=0.0, seeds=5, random_seed=1), margin=0.01)["intermediate-hurts-on-average"]
-    assert nothing.verdict == "refuted"
+    assert nothing.verdict == "negligible"
     tiny = Noise(seed=1e-4, pretraining=1e-4, intermediate=1e-4, run=1e-4)
     small = findings(study(gain=0.0, effect=-0.002, seeds=5, noise=tiny), margin=0.01)["intermediate-hurts-on-average"]
     assert small.verdict == "supported"
     for one in (nothing, small):
-        assert "within the 0.01 that was stated as negligible" in one.sentence
+        assert "within the 0.01 that counts as negligible" in one.sentence
 
 
 def test_numbers_in_a_sentence_are_those_of_its_estimate(helped: Findings) -> None:
@@ -105,7 +105,7 @@ def test_everything_can_be_written_down(helped: Findings, returns: Findings, sca
         for one in found:
             assert one.sentence.endswith(".")
             assert one.claim.endswith(".")
-            assert one.verdict in ("supported", "refuted", "open")
+            assert one.verdict in ("supported", "refuted", "negligible", "open")
 
 
 def test_a_finding_that_does_not_survive_the_correction_over_all_is_open(scaling: Findings) -> None:
@@ -280,7 +280,7 @@ def test_the_command_prints_verdicts_and_what_is_not_answered(tmp_path: Path, ca
     assert main([str(tmp_path / "runs.csv"), "--margin", "0.02"]) == 0
     said = capsys.readouterr().out
     assert "PRE-TRAINING\n" in said
-    assert "refuted   An intermediate classification stage negates the gain" in said
+    assert "refuted    An intermediate classification stage negates the gain" in said
     assert "Differences below 0.02 are called negligible." in said
     assert main([str(tmp_path / "runs.csv"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["outcome"] == "miou"

@@ -94,7 +94,7 @@ def test_no_number_at_the_top_is_typed_by_hand(page: Reader, published: Publishe
         *published.notes,
     ]
     given += [formatted_estimate(one.estimate) for one in found if one.estimate is not None]
-    counts = [str(len(found)), *(str(sum(one.verdict == word for one in found)) for word in ("supported", "refuted", "open"))]
+    counts = [str(len(found)), *(str(sum(one.verdict == word for one in found)) for word in ("supported", "refuted", "negligible", "open"))]
     number = re.compile(r"\d[\d,.]*")
     assert set(number.findall(page.text_of("findings"))) <= set(number.findall(" ".join([*given, *counts])))
 
