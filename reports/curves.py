@@ -24,7 +24,7 @@ def read_curves(study: ReportData, stages: Iterable[str], measures: Sequence[str
     """
     rows = []
     for identity in sorted(stages):
-        for line in read_metrics(study.folder / "stages" / identity / "metrics.jsonl"):
+        for line in read_metrics(study.folder, identity):
             step = line.get("step")
             if not isinstance(step, (int, float)):
                 continue

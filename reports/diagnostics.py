@@ -68,7 +68,7 @@ def read_diagnostics(stages: Path, runs: pd.DataFrame) -> Diagnostics | None:
     wanted = runs.drop_duplicates(keys)[[*keys, "pretrain_id", "intermediate_id"]]
     found: dict[str, dict[str, Any]] = {}
     for identity in sorted({str(one) for column in ("pretrain_id", "intermediate_id") for one in wanted[column].dropna()}):
-        values = read_json(stages / identity / "diagnostics.json")
+        values = read_json(stages.parent, stages.name, identity, "diagnostics.json")
         if values is not None:
             found[identity] = values
     if not found:

@@ -5,12 +5,12 @@ worst, as data URIs within a budget of bytes.
 from __future__ import annotations
 
 import base64
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.runs.received_files import FileRefusedError, file_inside
 from reports.report_data import ReportError, read_json
 from reports.theme import decimals
 
@@ -127,39 +127,47 @@ def bytes_of(rows: Iterable[PictureRow]) -> int:
 
 def found_pictures(stages: Iterable[tuple[str, Path]], folder: str) -> tuple[list[Stage], str]:
     """The stages that have pictures there, and a sentence about the others."""
-    found = [(label, _index(stage / folder), stage / folder) for label, stage in stages]
-    absent = [label for label, index, _ in found if index is None]
-    missing = f"No example pictures were kept for: {', '.join(absent)}." if absent else ""
-    return [(label, index, place) for label, index, place in found if index is not None], missing
+    found = [(label, *_index(stage / folder), stage / folder) for label, stage in stages]
+    absent = [label for label, index, _, _ in found if index is None]
+    refused = sum(number for _, _, number, _ in found)
+    missing = [f"No example pictures were kept for: {', '.join(absent)}."] if absent else []
+    if refused:
+        missing.append(f"{refused} {'picture is' if refused == 1 else 'pictures are'} left out: not a PNG of the stage's own, or no file.")
+    return [(label, index, place) for label, index, _, place in found if index is not None], " ".join(missing)
 
 
-def _index(pictures: Path) -> dict[str, Any] | None:
-    """The index.json of a folder of pictures, with only the items whose file exists; None where
-    there is nothing to show.
+def _index(pictures: Path) -> tuple[dict[str, Any] | None, int]:
+    """The index.json of a folder of pictures, with only the items whose file may be shown, and how
+    many may not; None where there is nothing to show.
     """
-    index = read_json(pictures / "index.json")
+    index = read_json(*_below_study(pictures), "index.json")
     if index is None:
-        return None
+        return None, 0
     if not isinstance(index.get("columns"), list) or not isinstance(index.get("items"), list):
         raise ReportError(f"{pictures / 'index.json'} lacks 'columns' or 'items'; docs/study_folder.md shows its form.")
     items = [item for item in index["items"] if isinstance(item, dict) and is_own_picture(pictures, item.get("file"))]
-    return {**index, "items": items} if items else None
+    return {**index, "items": items} if items else None, len(index["items"]) - len(items)
+
+
+def _below_study(pictures: Path) -> tuple[Path, str, str, str]:
+    """The study folder of a stage's folder of pictures, and the names that lead to it from there."""
+    stage = pictures.parent
+    return stage.parent.parent, stage.parent.name, stage.name, pictures.name
 
 
 def is_own_picture(pictures: Path, name: object) -> bool:
     """Whether a name found in an index.json is that of a PNG in its own folder, of which a page may
     hold a copy: a received folder must not make a page of the reader's other files.
     """
-    if not isinstance(name, str) or not name or name in (".", "..") or any(character in name for character in "/\\\0"):
+    if not isinstance(name, str):
         return False
-    path = pictures / name
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES or pictures.is_symlink() or pictures.parent.is_symlink():
+        path = file_inside(*_below_study(pictures), name, most_bytes=MOST_BYTES)
+        if path is None:
             return False
         with path.open("rb") as handle:
             return handle.read(16) == PNG_START
-    except OSError:
+    except (OSError, FileRefusedError):
         return False
 
 

@@ -88,6 +88,7 @@ def compose(study: ReportData, *, task: str | None = None) -> Page:
         # in place of 'there is no loss'.
         sections = tuple(section for section in sections if section.identity != "losses")
     remarks += [left_out] if left_out else []
+    remarks += [f"Not shown: {sentence}" for sentence in whole.refused]
     complete = whole.planned is not None and len(states) > 0 and bool((states["state"] == "done").all())
     return Page(
         kicker="Report of a scaling study",

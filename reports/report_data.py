@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 
 from analysis import load_runs, load_stages
 from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
+from analysis.runs.received_files import MOST_BYTES, MOST_TABLE_BYTES, FileRefusedError, file_inside, is_plain_name, is_stage_id
 
 NEEDED_OF_PLAN = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "intermediate", "finetune_images")
 NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "val_mim_loss", "intermediate", "finetune_images")
@@ -39,6 +41,8 @@ class ReportData:
     has_costs: bool
     """Whether the stages came from stages.parquet; without it only their states are known."""
     grid_text: str | None
+    refused: tuple[str, ...] = ()
+    """What of the folder is not read, since it could lead to files outside it: a sentence each."""
 
 
 def read_study(folder: Path) -> ReportData:
@@ -50,26 +54,90 @@ def read_study(folder: Path) -> ReportData:
     """
     if not folder.is_dir():
         raise ReportError(f"There is no study folder {folder}; launch a grid first, or name a folder under runs/.")
-    plan = read_json(folder / "plan.json")
-    has_runs = (folder / "runs.parquet").exists()
+    refused: list[str] = []
+    tables = [name for name in ("runs.parquet", "stages.parquet") if _is_there(folder, name, MOST_TABLE_BYTES, refused)]
+    _is_there(folder, "columns.json", MOST_BYTES, refused)
+    plan = read_json(folder, "plan.json") if _is_there(folder, "plan.json", MOST_BYTES, refused) else None
+    if plan is not None and (wrong := _foreign_stage(plan)):
+        refused.append(f"plan.json names the stage {wrong[:60]!r}, which is no stage id, so it is not used.")
+        plan = None
+    has_runs = "runs.parquet" in tables
     if plan is None and not has_runs:
-        raise ReportError(f"{folder} holds neither plan.json nor runs.parquet, so it is not a study folder.")
+        reason = refused[0] if refused else "so it is not a study folder."
+        raise ReportError(f"{folder} holds neither plan.json nor runs.parquet{': ' if refused else ', '}{reason}")
     # A table without rows says the same as no table: analysis refuses it, and a page on an
     # unfinished study must not.
     has_runs = has_runs and not (plan is not None and _is_empty(folder / "runs.parquet"))
     planned = _planned_runs(folder / "plan.json", plan) if plan is not None else None
     runs = load_runs(folder, required=NEEDED_OF_RUNS) if has_runs else pd.DataFrame(columns=list(RUN_COLUMNS))
-    has_costs = (folder / "stages.parquet").exists() and not _is_empty(folder / "stages.parquet")
-    grid = folder / "grid.yaml"
+    has_costs = "stages.parquet" in tables and not _is_empty(folder / "stages.parquet")
+    has_grid = _is_there(folder, "grid.yaml", MOST_BYTES, refused)
+    stages = load_stages(folder) if has_costs else states_from_files(folder, plan)
+    runs, stages = _own_rows(runs, ("run_id", "pretrain_id", "intermediate_id"), refused), _own_rows(stages, ("stage_id",), refused)
+    refused += _refused_of_stages(folder)
     return ReportData(
         folder=folder,
         name=str((plan or {}).get("study") or folder.resolve().name),
         runs=runs,
         planned=planned,
-        stages=load_stages(folder) if has_costs else states_from_files(folder, plan),
+        stages=stages,
         has_costs=has_costs,
-        grid_text=grid.read_text(encoding="utf-8", errors="replace") if grid.exists() else None,
+        grid_text=(folder / "grid.yaml").read_text(encoding="utf-8", errors="replace") if has_grid else None,
+        refused=tuple(refused),
     )
+
+
+def _is_there(folder: Path, name: str, most_bytes: int, refused: list[str]) -> bool:
+    """Whether a file is there and is read; why it is not read is added to `refused`."""
+    try:
+        return file_inside(folder, name, most_bytes=most_bytes) is not None
+    except FileRefusedError as error:
+        refused.append(str(error))
+        return False
+
+
+def _foreign_stage(plan: dict[str, Any]) -> str:
+    """The first id of a plan's stages that is none; '' where all are."""
+    stages = plan.get("stages")
+    named = [stage["id"] for stage in stages if isinstance(stage, dict) and {"id", "kind"} <= set(stage)] if isinstance(stages, list) else []
+    return next((str(one) or "''" for one in named if not is_stage_id(one)), "")
+
+
+def _own_rows(table: pd.DataFrame, columns: Iterable[str], refused: list[str]) -> pd.DataFrame:
+    """The rows whose stages are named by plain names; how many are not is added to `refused`."""
+    named = [column for column in columns if column in table.columns]
+    plain = table[named].map(lambda name: bool(pd.isna(name)) or is_plain_name(name)).all(axis=1) if named and len(table) else None
+    if plain is None or plain.all():
+        return table
+    refused.append(f"{int((~plain).sum())} rows of a table name a stage that is no plain name, so they are left out.")
+    return table.loc[plain].reset_index(drop=True)
+
+
+def _refused_of_stages(folder: Path) -> list[str]:
+    """One sentence on what of stages/ is a link, a pipe or another thing that is not read; none where
+    all are files and folders.
+    """
+    if (folder / "stages").is_symlink():
+        return [f"{folder / 'stages'} is a link, which may lead out of the study, so no stage's own files are read: put the folder itself there."]
+    found: list[str] = []
+    waiting = [folder / "stages"]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if len(place.relative_to(folder).parts) < 2 or entry.name in ("examples", "diagnostics"):
+                            waiting.append(Path(entry.path))
+                    elif not entry.is_file(follow_symlinks=False):
+                        found.append(Path(entry.path).relative_to(folder).as_posix())
+        except OSError:
+            continue  # a study without stages, or one that a launch changes at this moment
+    if not found:
+        return []
+    shown = ", ".join(name[-90:] for name in sorted(found)[:3])
+    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+    return [f"Links and other things that are no regular files are not read: {shown}{more}."]
 
 
 def _planned_runs(path: Path, plan: dict[str, Any]) -> pd.DataFrame | None:
@@ -100,21 +168,33 @@ def _is_empty(file: Path) -> bool:
         return False
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None where the file is missing.
+def read_json(folder: Path, *names: str) -> dict[str, Any] | None:
+    """The object in a JSON file of a study folder, or None where the file is missing or refused as by
+    `file_inside`.
 
     Raises:
         ReportError: if the file is there and is not a JSON object.
     """
-    if not path.exists():
+    path = own_file(folder, *names)
+    if path is None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ReportError(f"{path} cannot be read as JSON ({error}); launch the study again to write it anew.") from error
     if not isinstance(value, dict):
         raise ReportError(f"{path} holds no JSON object; launch the study again to write it anew.")
     return value
+
+
+def own_file(folder: Path, *names: str) -> Path | None:
+    """The path of a regular file of a study folder; None where it is missing or refused, of which
+    `ReportData.refused` tells.
+    """
+    try:
+        return file_inside(folder, *names)
+    except FileRefusedError:
+        return None
 
 
 def states_from_files(folder: Path, plan: dict[str, Any] | None) -> pd.DataFrame:
@@ -132,8 +212,8 @@ def states_from_files(folder: Path, plan: dict[str, Any] | None) -> pd.DataFrame
             # an end.
             row = rows[identity] = {"stage_id": identity, "kind": stage["kind"], "parent_id": parent, "state": "missing", "reason": None}
             above = row_of(parent) if parent in pending else None
-            failure = read_json(folder / "stages" / identity / "error.json")
-            if (folder / "stages" / identity / "result.json").exists():
+            failure = read_json(folder, "stages", identity, "error.json")
+            if own_file(folder, "stages", identity, "result.json") is not None:
                 row["state"] = "done"
             elif above is not None and above["state"] in ("failed", "blocked"):
                 row |= {"state": "blocked", "reason": f"{parent} {above['state']}."}
@@ -152,7 +232,7 @@ def read_provenance(study: ReportData) -> pd.DataFrame:
     """
     rows = []
     for identity in sorted(study.stages.loc[study.stages["state"] == "done", "stage_id"]):
-        found = read_json(study.folder / "stages" / identity / "provenance.json")
+        found = read_json(study.folder, "stages", identity, "provenance.json")
         if found is not None:
             named = found.get("versions")
             versions = ", ".join(f"{name} {version}" for name, version in named.items()) if isinstance(named, dict) else None
@@ -169,7 +249,7 @@ def read_validation_curves(study: ReportData, pretrainings: Iterable[str]) -> pd
     """
     rows = []
     for identity in sorted(pretrainings):
-        for line in read_metrics(study.folder / "stages" / identity / "metrics.jsonl"):
+        for line in read_metrics(study.folder, identity):
             step, passes, loss = (_finite(line.get(key)) for key in ("step", "image_passes", "val_mim_loss"))
             if step is not None and loss is not None:
                 rows.append((identity, int(step), step if passes is None else passes, loss))
@@ -184,9 +264,10 @@ def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a metrics.jsonl; a last line that was cut off while being written is left out."""
-    if not path.exists():
+def read_metrics(folder: Path, stage: str) -> Iterator[dict[str, Any]]:
+    """The lines of a stage's metrics.jsonl, without a last one that is only half written."""
+    path = own_file(folder, "stages", stage, "metrics.jsonl")
+    if path is None:
         return
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:

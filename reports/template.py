@@ -53,6 +53,8 @@ def fill(template: Path | None, **values: Any) -> str:
 
 
 def _read(template: Path) -> str:
+    if template.exists() and not template.is_file():
+        raise ReportError(f"The template {template} is no regular file; name a Jinja2 file with --template.")
     try:
         return template.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis import AnalysisError, load_stages
 from reports.report import build_report
-from reports.report_data import ReportError, states_from_files
+from reports.report_data import ReportError, own_file, states_from_files
 
 EVERY_S = 15.0
 """Default seconds between two looks at the folder; a launch writes its tables at most every ten."""
@@ -134,7 +134,8 @@ def _marks(folder: Path) -> Iterator[tuple[str, int, int]]:
 
 def _plan(folder: Path) -> dict[str, Any]:
     try:
-        plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        path = own_file(folder, "plan.json")
+        plan = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return plan if isinstance(plan, dict) else {}

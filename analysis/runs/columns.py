@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from analysis.errors import AnalysisError
+from analysis.runs.received_files import FileRefusedError, file_inside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,7 +243,10 @@ def read_columns(folder: Path, part: Literal["runs", "stages"]) -> dict[str, dic
     Raises AnalysisError where the file is not JSON of that form.
     """
     file = folder / FILE
-    if not file.is_file():
+    try:
+        if file_inside(folder, FILE) is None:
+            return {}
+    except FileRefusedError:
         return {}
     standard = RUN_COLUMNS | OCCASIONAL_COLUMNS if part == "runs" else STAGE_COLUMNS
     try:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError, nearest_name
 from analysis.runs.columns import MAIN_SCORES, RUN_COLUMNS, STAGE_COLUMNS, documented_scores, read_columns
+from analysis.runs.received_files import MOST_TABLE_BYTES, file_inside
 
 _ALL = RUN_COLUMNS | STAGE_COLUMNS
 
@@ -76,6 +77,8 @@ def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any
                 f"{folder} holds no {file.name}: no run has finished there, or it is not a study folder; look with python -m scaling.status {folder}."
             )
         raise AnalysisError(f"{folder or file} does not exist: give a study folder, a .csv or a .parquet file.")
+    if folder is not None:
+        file_inside(folder, file.name, most_bytes=MOST_TABLE_BYTES)
     if file.suffix == ".parquet":
         try:
             table = pd.read_parquet(file)

@@ -72,7 +72,7 @@ def grid_difference(pair: Pair) -> str:
 
 
 def _spec_values(study: ReportData) -> dict[tuple[str, str], set[str]]:
-    plan = read_json(study.folder / "plan.json") or {}
+    plan = read_json(study.folder, "plan.json") or {}
     values: dict[tuple[str, str], set[str]] = {}
     for stage in plan.get("stages", []):
         for entry, value in _flat(stage.get("spec") or {}):

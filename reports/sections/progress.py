@@ -17,7 +17,7 @@ from reports.coverage import GridState
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.registry import FigureKind, SectionKind, register
-from reports.report_data import ReportData, ReportError, read_json, read_validation_curves
+from reports.report_data import ReportData, ReportError, own_file, read_json, read_validation_curves
 from reports.series import ordered_series, series_phrase, with_series
 from reports.theme import NO_PRETRAINING, count, decimals
 
@@ -39,9 +39,11 @@ def under_way(study: ReportData) -> pd.DataFrame:
         stage = study.folder / "stages" / str(identity)
         # The stages table is written seconds after a stage ends; the stage's own files are ahead of
         # it.
-        last = None if (stage / "result.json").exists() or (stage / "error.json").exists() else _last_line(stage / "metrics.jsonl")
+        ended = (stage / "result.json").exists() or (stage / "error.json").exists()
+        metrics = None if ended else own_file(study.folder, "stages", str(identity), "metrics.jsonl")
+        last = None if metrics is None else _last_line(metrics)
         if last is not None:
-            steps = _steps(stage / "spec.json")
+            steps = _steps(study.folder, str(identity))
             name = next((key for key in ("val_mim_loss", "train_mim_loss", "train_loss") if last.get(key) is not None), "")
             percent = 100 * last["step"] / steps if steps else float("nan")
             rows.append((identity, kind, last["step"], steps, percent, name, last.get(name, float("nan"))))
@@ -145,10 +147,10 @@ def _last_line(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _steps(path: Path) -> float:
+def _steps(folder: Path, stage: str) -> float:
     """The steps that the stage will take; NaN where its spec does not say."""
     try:
-        steps = (read_json(path) or {}).get("steps")
+        steps = (read_json(folder, "stages", stage, "spec.json") or {}).get("steps")
     except ReportError:
         steps = None
     return float(steps) if isinstance(steps, int) else float("nan")

@@ -57,7 +57,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def plan_of(*stages: dict[str, Any]) -> dict[str, Any]:
-    common = {"kind": "pretrain", "parent": None, "trunk": None, "image_passes": 10, "runs": 1, "spec": {}}
+    common: dict[str, Any] = {"kind": "pretrain", "parent": None, "trunk": None, "image_passes": 10, "runs": 1, "spec": {}}
     return {"format": 1, "study": "study", "stages": [common | stage for stage in stages], "runs": []}
 
 
