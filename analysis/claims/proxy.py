@@ -1,11 +1,14 @@
-"""Claims about the validation loss of pre-training as a predictor of the score: over all runs,
-within data sizes, and against rivals.
+"""Claims about the validation loss of pre-training as a predictor of the score, at equal settings.
+
+A loss that falls with longer training goes with whatever longer training raises, so each claim is
+asked between pre-trainings that are equal in everything that the study varies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,48 +16,39 @@ import pandas as pd
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, format_estimate, tally
-from analysis.claims.wording import NAMES, cleaned
-from analysis.correlation import Correlation, compare_correlations, correlate, proxy_quality
+from analysis.claims.wording import cleaned
+from analysis.correlation import compare_correlations, proxy_quality
+from analysis.correlation.equal_settings import EqualSettings, at_equal_settings, without_seeds
 from analysis.errors import AnalysisError
 from analysis.formatting import format_setting
-from analysis.overfitting.series import series_columns
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_p_value, t_quantile
 
 TOPIC = "The validation loss as a proxy"
 XIE = "Xie et al. 2022 (arXiv:2206.04664)"
 LOSS = "val_mim_loss"
-
-
-def clusters_of(runs: pd.DataFrame) -> str | tuple[str, ...]:
-    """The columns that define clusters of runs with related losses.
-
-    That is the pre-training, or the series where each pre-training has one run and several lengths
-    make a series.
-    """
-    if "pretrain_id" not in runs.columns:
-        return "pretrain_id"
-    series = series_columns(runs)
-    alone = bool(runs["pretrain_id"].dropna().is_unique)
-    if alone and series and len(runs[series].drop_duplicates()) < len(runs):
-        return tuple(series)
-    return "pretrain_id"
+RULES: Final = {
+    "largest data": ("pretrain_images",),
+    "longest training": ("pretrain_length", "pretrain_steps"),
+    "largest model": ("encoder", "encoder_params"),
+}
+"""Trivial rules: the columns that are their axis, the last being the one whose highest value wins."""
 
 
 def proxy_findings(study: ClaimTable) -> list[Finding]:
-    """Tests that the loss predicts the score over all runs, and within every data size.
+    """Tests that the loss predicts the score at equal settings, in all runs and in every data size.
 
     Raises AnalysisError without a loss.
     """
     if LOSS not in study.table.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
     runs = study.table
-    asked: dict[str, object] = {"x": LOSS, "y": study.outcome, "cluster": clusters_of(runs), "level": study.level, "methods": ("pearson",)}
-    pooled = correlate(runs, within=_labels(runs), **asked)  # type: ignore[arg-type]
-    answers = [_pooled(study, pooled)]
+    if runs[LOSS].nunique() == 1:
+        raise AnalysisError(f"'{LOSS}' is constant, so it predicts nothing.")
+    found = at_equal_settings(runs, x=LOSS, y=study.outcome, level=study.level)
+    answers = [_at_equal(study, found)]
     if runs.loc[runs[LOSS].notna(), "pretrain_images"].nunique() > 1:
-        inside = correlate(runs, within=("pretrain_images", *_labels(runs)), **asked)  # type: ignore[arg-type]
-        answers.append(_inside(study, inside))
+        answers.append(_inside(study, found))
     return answers
 
 
@@ -62,64 +56,99 @@ def _good(study: ClaimTable) -> str:
     return "higher" if study.better > 0 else "lower"
 
 
-def _labels(runs: pd.DataFrame) -> tuple[str, ...]:
-    return ("finetune_images",) if "finetune_images" in runs.columns and runs["finetune_images"].nunique() > 1 else ()
-
-
-def _pooled(study: ClaimTable, found: Correlation) -> Finding:
-    row = found.within_groups.iloc[0] if len(found.within_groups) else found.table.iloc[0]
-    what = "Pearson correlation of validation loss and score" + (", with the means of each number of labels removed" if found.within else "")
-    estimate = estimate_of(row, "r", what=what, level=found.level)
-    rows = _rows(pd.concat([found.within_groups, found.table], ignore_index=True), found.within)
+def _at_equal(study: ClaimTable, found: EqualSettings) -> Finding:
+    equal, total = found.equal, found.over_all
+    decided = bool(np.isfinite(equal["r"]))
+    what = f"Pearson correlation of validation loss and score {'at equal settings' if decided else 'over all runs'}, seeds' means removed"
+    estimate = estimate_of(equal if decided else total, "r", what=what, level=found.level)
+    p = float(equal["p"])
     return Finding(
         identity="loss-predicts-score",
         topic=TOPIC,
         source=XIE,
-        claim=f"A lower validation loss goes with a {_good(study)} {study.outcome_name}.",
-        verdict=for_one(estimate.value, float(row["p"]), -study.better),
-        sentence=cleaned(_pooled_sentence(study, found, estimate, row)),
+        claim=f"At equal settings a lower validation loss goes with a {_good(study)} {study.outcome_name}.",
+        verdict=for_one(float(equal["r"]), p, -study.better),
+        sentence=cleaned(" ".join(_equal_sentences(study, found))),
         estimate=estimate,
-        p=float(row["p"]),
+        p=p,
         p_adjusted=np.nan,
-        test="no association, losses change places",
-        n=_counted(row),
-        reading=str(row["note"] or row["p_note"] or ""),
-        rows=rows,
+        test="no correlation at equal settings, jackknife over pre-trainings",
+        n=_counted(equal),
+        reading=str(equal["note"]),
+        rows=_rows(found.table),
     )
 
 
-def _pooled_sentence(study: ClaimTable, found: Correlation, estimate: Estimate, row: Any) -> str:
-    """The correlation that decides, with its p, then the sentence of `correlate` on all runs."""
-    if not len(found.within_groups):
-        return found.sentence
-    first = f"With the means of each number of labels removed, validation loss and {study.outcome_name} correlate with r = "
-    pooled, _, _ = found.sentence.partition(" With the levels' means removed")
-    return f"{first}{format_estimate(estimate, float(row['p']), places=2)}. {pooled}"
+def _equal_sentences(study: ClaimTable, found: EqualSettings) -> list[str]:
+    """What holds at equal settings, what holds over all runs, and between the levels of what."""
+    equal, total, axes = found.equal, found.over_all, found.axes
+    names = joined([axis.name for axis in axes])
+    held = f"At equal {names}" if axes else "Over all runs, in which no setting varies,"
+    if np.isfinite(equal["r"]):
+        first = f"{held} validation loss and {study.outcome_name} correlate with r = {_with_interval(equal, found.level)}"
+    else:
+        first = f"{held} nothing can be compared: {equal['note']}"
+    sentences = [f"{first}."]
+    if not axes or not np.isfinite(total["r"]):
+        return sentences
+    between = found.table[found.table["kind"] == "between"].dropna(subset=["r"])
+    over = f"Over all runs r = {total['r']:+.2f}"
+    if len(between):
+        parts = [f"{row['r']:+.2f} between levels of {row['axis']}" for _, row in between.iterrows()]
+        over += f"; with all other settings equal it is {joined(parts)}"
+    sentences.append(f"{over}.")
+    named = found.lives_between
+    if named:
+        inside = found.table[(found.table["kind"] == "within") & (found.table["axis"] == named)].dropna(subset=["r"])
+        levels = joined([f"{row['r']:+.2f} ({_level(row['level'])})" for _, row in inside.iterrows()])
+        alone = f"The correlation over all runs lives between the levels of {named} alone"
+        sentences.append(f"{alone}{f': within one level it is {levels}' if levels else ''}.")
+    turned = [
+        f"{row['r']:+.2f} at equal settings" if row["kind"] == "equal" else f"{row['r']:+.2f} within {row['axis']} {_level(row['level'])}"
+        for _, row in found.reversals.iterrows()
+    ]
+    if turned:
+        sentences.append(f"The sign turns beyond doubt (Simpson's paradox): {joined(turned)}.")
+    return sentences
 
 
-def _inside(study: ClaimTable, found: Correlation) -> Finding:
-    """Within each data size; where numbers of labels vary, within each combination of the two."""
-    pearson = found.table[(found.table["method"] == "pearson") & (found.table["group"] != "all")]
-    rows = _rows(pearson, found.within)
+def joined(parts: Sequence[str]) -> str:
+    """'a', 'a and b', or 'a, b and c'."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _level(value: object) -> str:
+    """A level in words: '100,000 images'."""
+    return re.sub(r"\b\d{4,}\b", lambda found: f"{int(found[0]):,}", format_setting(value)) if isinstance(value, str) else format_setting(value)
+
+
+def _with_interval(row: pd.Series, level: float) -> str:
+    return format_estimate(estimate_of(row, "r", what="r", level=level), float(row["p"]), places=2)
+
+
+def _inside(study: ClaimTable, found: EqualSettings) -> Finding:
+    """Within each data size, every other setting equal."""
+    runs = study.table
+    total = found.equal
+    made = []
+    for size, part in runs[runs[LOSS].notna()].groupby("pretrain_images"):
+        try:
+            row = at_equal_settings(part, x=LOSS, y=study.outcome, level=study.level, only_equal=True).equal
+        except AnalysisError as error:
+            row = pd.Series(dict.fromkeys(total.index, np.nan) | {"n": len(part), "clusters": 0, "note": str(error)})
+        made.append(row.to_dict() | {"kind": "within", "axis": "", "level": f"{format_setting(size)} pre-training images"})
+    rows = _rows(pd.DataFrame(made, columns=list(total.index)))
     side = -study.better
     verdict, p = for_every_cell(rows, side)
-    row = found.within_groups.iloc[0]
-    what = "Pearson correlation of validation loss and score within data sizes, their means removed"
-    estimate = estimate_of(row, "r", what=what, level=found.level)
-    ahead = int((side * rows["estimate"] > 0).sum())
+    estimate = estimate_of(total, "r", what="Pearson correlation of validation loss and score at equal settings", level=study.level)
     known = rows.dropna(subset=["estimate"])
-    worst = known.sort_values("estimate").iloc[-1 if side < 0 else 0] if len(known) else None
-    against = "" if worst is None else f"; it is {worst['estimate']:+.2f} within {worst['label']} (n = {worst['n']})"
-    simpson = ""
-    pooled = float(found.table["r"].iloc[0])
-    if found.signs_differ and worst is not None and side * pooled > 0 > side * worst["estimate"]:
-        doubt = "beyond doubt" if found.signs_differ_beyond_doubt else "though no group's interval excludes zero on that side"
-        simpson = f": pooled over data sizes the sign is the other ({pooled:+.2f}), {doubt}"
-    sentence = (
-        f"Within data sizes the validation loss and {study.outcome_name} correlate with r = {format_estimate(estimate, float(row['p']), places=2)}; "
-        f"it is {'below' if side < 0 else 'above'} zero in {ahead} of {len(rows)} groups; "
-        f"{tally(rows, side).replace('cell', 'group')}{against}{simpson}"
-    )
+    sentence = f"Within data sizes no two pre-trainings can be compared at equal settings: {total['note']}"
+    if len(known):
+        listed = joined([f"{row['estimate']:+.2f} at {row['label']}" for _, row in known.iterrows()])
+        sentence = (
+            f"With all other settings equal the correlation of validation loss and {study.outcome_name} is {listed}; "
+            f"{tally(rows, side).replace('cell', 'data size')}"
+        )
     return Finding(
         identity="loss-predicts-within-sizes",
         topic=TOPIC,
@@ -128,25 +157,25 @@ def _inside(study: ClaimTable, found: Correlation) -> Finding:
         sentence=cleaned(sentence),
         estimate=estimate,
         p=p,
-        claim=f"Within every number of pre-training images a lower validation loss goes with a {_good(study)} {study.outcome_name}.",
+        claim=f"At equal settings a lower validation loss goes with a {_good(study)} {study.outcome_name} within every number of images.",
         p_adjusted=np.nan,
-        test="the group that decides, after Holm over groups",
-        n=_counted(row),
-        reading=str(row["note"] or row["p_note"] or ""),
+        test="the data size that decides, after Holm over data sizes",
+        n=_counted(total),
+        reading=str(total["note"]),
         rows=rows,
     )
 
 
-def _rows(table: pd.DataFrame, within: Sequence[str]) -> pd.DataFrame:
-    table = table[table["method"] == "pearson"] if "method" in table.columns else table
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The correlations as rows of a finding."""
     p = table["p"].to_numpy(dtype=float)
     holm, bh = adjust(p, method="holm"), adjust(p, method="bh")
     made = []
     for place, (_, row) in enumerate(table.iterrows()):
-        key: dict[str, Hashable] = {name: row[name] for name in within if pd.notna(row[name])}
-        label = ", ".join(NAMES.get(name, name + " {}").format(format_setting(value)) for name, value in key.items()) or str(row["group"])
-        label = "all runs" if label == "all" else "within numbers of labels" if label == "within groups" else label
-        made.append((label, row["r"], row["low"], row["high"], row["p"], holm[place], bh[place], int(row["n"]), row["note"] or row["p_note"]))
+        level = _level(row["level"])
+        labels = {"equal": "at equal settings", "all": "all runs", "between": f"between levels of {row['axis']}", "within": f"{row['axis']} {level}"}
+        label = labels[str(row["kind"])].strip()
+        made.append((label, row["r"], row["low"], row["high"], row["p"], holm[place], bh[place], int(row["n"]), row["note"]))
     return pd.DataFrame(made, columns=list(ROW_COLUMNS))
 
 
@@ -155,7 +184,8 @@ def _counted(row: pd.Series) -> str:
 
 
 def rival_finding(study: ClaimTable) -> Finding:
-    """Tests that validation loss correlates with the score more closely than training loss does.
+    """Tests that validation loss goes with the score more closely than training loss does, at equal
+    settings.
 
     Raises AnalysisError without both losses.
     """
@@ -163,7 +193,9 @@ def rival_finding(study: ClaimTable) -> Finding:
     missing = [name for name in ("train_mim_loss", LOSS) if name not in runs.columns]
     if missing:
         raise AnalysisError(f"the table has no column '{missing[0]}': record both losses of every pre-training.")
-    found = compare_correlations(runs, x=("train_mim_loss", LOSS), y=study.outcome, cluster=clusters_of(runs), level=study.level)
+    freed, _ = without_seeds(runs, ("train_mim_loss", LOSS, study.outcome), cells=True)
+    freed.attrs = runs.attrs
+    found = compare_correlations(freed, x=("train_mim_loss", LOSS), y=study.outcome, level=study.level)
     estimate = Estimate(
         what="correlation of training loss with the score minus that of validation loss",
         value=found.difference,
@@ -176,8 +208,8 @@ def rival_finding(study: ClaimTable) -> Finding:
         topic=TOPIC,
         source=XIE,
         verdict=for_one(found.difference, found.p, study.better),
-        claim=f"The validation loss goes with {study.outcome_name} more closely than the training loss does.",
-        sentence=cleaned(found.sentence),
+        claim=f"At equal settings the validation loss goes with {study.outcome_name} more closely than the training loss does.",
+        sentence=cleaned(f"At equal settings {found.sentence}"),
         estimate=estimate,
         p=found.p,
         p_adjusted=np.nan,
@@ -188,16 +220,20 @@ def rival_finding(study: ClaimTable) -> Finding:
 
 
 def choice_findings(study: ClaimTable) -> list[Finding]:
-    """Tests that choosing by the loss is better than chance and than each trivial rule.
+    """Tests that choosing by the loss is better than chance at equal settings, and than each trivial
+    rule where all settings but the rule's own are equal.
 
-    Raises AnalysisError where there is nothing to choose.
+    What seeds have in common is removed from losses and scores first. Raises AnalysisError where
+    there is nothing to choose.
     """
     runs = study.table
     if LOSS not in runs.columns:
         raise AnalysisError(f"the table has no column '{LOSS}': record the held-out loss of every pre-training.")
-    found = proxy_quality(runs, score=study.outcome, within=_labels(runs), cluster=clusters_of(runs), level=study.level)
-    group = "within groups" if "within groups" in set(found.table["group"]) else "all"
-    table = found.table[found.table["group"] == group].set_index("proxy")
+    freed, axes = without_seeds(runs, (LOSS, study.outcome))
+    freed.attrs = runs.attrs
+    columns = tuple(axis.column for axis in axes)
+    found = proxy_quality(freed, score=study.outcome, within=columns, proxies={}, level=study.level, each_group=False)
+    table = found.table[found.table["group"] == ("within groups" if columns else "all")].set_index("proxy")
     loss: Any = table.loc["loss"]
     estimate = estimate_of(loss, "accuracy", what="share of pairs of runs that the loss orders rightly", level=found.level)
     counted = f"{loss['n']} runs, {loss['pairs']} pairs, {loss['clusters']} clusters"
@@ -207,7 +243,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
             identity="loss-beats-chance",
             topic=TOPIC,
             source="",
-            claim="The validation loss orders runs by their score better than chance does.",
+            claim="At equal settings the validation loss orders runs by their score better than chance does.",
             verdict=verdict,
             sentence=cleaned(found.sentences[0]),
             estimate=estimate,
@@ -218,15 +254,25 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
             reading=str(loss["note"]),
         )
     ]
-    rivals = table.drop(index=["loss", "random"], errors="ignore")
-    for name, rival in rivals.iterrows():
+    for name, rule in RULES.items():
+        axis = next((one for one in axes if one.column in rule), None)
+        if axis is None or rule[-1] not in freed.columns:
+            continue
+        others = tuple(one for one in columns if one != axis.column)
+        compared = proxy_quality(freed, score=study.outcome, within=others, proxies={name: rule[-1]}, level=study.level, each_group=False)
+        by_rule: dict[Any, Any] = dict(
+            compared.table[compared.table["group"] == ("within groups" if others else "all")].set_index("proxy").iterrows()
+        )
+        if name not in by_rule:
+            continue
+        loss, rival = by_rule["loss"], by_rule[name]
         low, high = float(rival["ahead_low"]), float(rival["ahead_high"])
         ahead = Estimate(what=f"accuracy of the loss minus that of '{name}'", value=float(rival["ahead"]), low=low, high=high, level=found.level)
         p_ahead = _p_of(float(rival["ahead"]), low, high, found.level, int(loss["clusters"]) - 2)
         decided = for_one(float(rival["ahead"]), p_ahead, +1)
         sentence = (
-            f"The loss orders {100 * loss['accuracy']:.0f}% of pairs rightly and the rule '{name}' {100 * rival['accuracy']:.0f}%, "
-            f"a difference of {format_estimate(ahead, p_ahead, places=2)}"
+            f"With all settings equal but {axis.name}, the loss orders {100 * loss['accuracy']:.0f}% of pairs rightly and the rule '{name}' "
+            f"{100 * rival['accuracy']:.0f}%, a difference of {format_estimate(ahead, p_ahead, places=2)}"
         )
         answers.append(
             Finding(
@@ -236,11 +282,11 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
                 verdict=decided,
                 sentence=cleaned(sentence),
                 estimate=ahead,
-                claim=f"The validation loss orders runs by their score better than the rule '{name}' does.",
+                claim=f"With all settings equal but {axis.name}, the validation loss orders runs better than the rule '{name}' does.",
                 p=p_ahead,
                 test="no difference, t over clusters left out in turn",
                 p_adjusted=np.nan,
-                n=counted,
+                n=f"{loss['n']} runs, {loss['pairs']} pairs, {loss['clusters']} clusters",
             )
         )
     return answers

@@ -69,13 +69,15 @@ def proxy_quality(
     cluster: str | Sequence[str] = "pretrain_id",
     level: float = 0.95,
     seed: int = 0,
+    each_group: bool = True,
 ) -> ProxyQuality:
     """Top-1 regret and pairwise accuracy of choosing the run with the lowest loss, pooled and by
     group.
 
     Beside it stand choosing at random, by the largest data size, the longest training and the
     largest model, where the table has `pretrain_images`, `pretrain_steps` and `encoder_params` and
-    they vary; `proxies` names others (name -> column, higher is chosen). Intervals leave out whole
+    they vary; `proxies` names others (name -> column, higher is chosen). Without `each_group` the
+    table has no rows of single groups. Intervals leave out whole
     clusters in turn, with t on clusters - 2 degrees of freedom; fewer than five give none. The
     top-1 regret is that of these runs: the jackknife and the bootstrap fail for a maximum (Bickel
     and Freedman 1981, Annals of Statistics 9), so the mean regret of choosing between two runs
@@ -123,7 +125,7 @@ def proxy_quality(
     everything = np.arange(len(kept))
     rows = _rows(data, everything, data.group, "within groups", level, seed) if within else []
     rows += _rows(data, everything, np.zeros(len(kept), dtype=np.int64), "all", level, seed)
-    for one in np.unique(group) if within else ():
+    for one in np.unique(group) if within and each_group else ():
         inside = np.flatnonzero(group == one)
         levels = {name: kept[name].iloc[inside[0]] for name in within}
         name = ", ".join(f"{column} = {format_setting(value)}" for column, value in levels.items())

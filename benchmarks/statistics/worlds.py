@@ -1,4 +1,6 @@
-"""Does `main_effects` name the true cause? Worlds in which one axis at a time moves the score.
+"""Does `main_effects` name the true cause, and does no proxy claim hide it?
+
+Worlds in which one axis at a time moves the score.
 
 Each study varies pre-training images (500, 2,000, 20,000), length (100k, 512k image passes), model
 (two sizes) and labels (60 to 480), with runs from scratch, and shares as a real grid does: a
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import main_effects
+from analysis import findings, main_effects
+from analysis.claims import proxy
 
 IMAGES, LENGTHS, MODELS, LABELS = (500, 2000, 20_000), (100_000, 512_000), ("pico/8@64", "nano/8@64"), (60, 120, 240, 480)
 SEED_SD = 0.008
@@ -30,6 +33,10 @@ class World:
     model: float = 0.0
     pretraining: float = 0.0
     labels: float = 0.03
+    proxy: float = 0.0
+    """Correlation of what a pre-training alone has in its loss with what it has in its score; below
+    zero, the loss predicts the score at equal settings.
+    """
     cause: str = ""
     """The axis that `main_effects` should name first; empty where nothing but labels matters."""
 
@@ -42,6 +49,14 @@ WORLDS = {
     "pre-training only": World(pretraining=EFFECT, cause="pretraining"),
     "null": World(),
 }
+PROXY_WORLDS = {
+    **WORLDS,
+    "loss predicts at equal settings": World(proxy=-0.9),
+    "Simpson: larger models have lower losses and higher scores, within a model lower losses mean lower scores": World(model=EFFECT, proxy=0.9),
+    "Simpson: longer training lowers the loss and the score, larger models raise it": World(model=2 * EFFECT, length=-EFFECT),
+}
+LOSS_SD = 0.001
+"""Standard deviation of the loss between pre-trainings of equal settings, and of what a seed adds."""
 
 
 def simulate_world(random: np.random.Generator, world: World, *, seeds: int = 3, missing: float = 0.0) -> pd.DataFrame:
@@ -49,9 +64,13 @@ def simulate_world(random: np.random.Generator, world: World, *, seeds: int = 3,
     of_seed = 0.4 * SEED_SD * random.standard_normal(seeds)
     of_subset = 0.3 * SEED_SD * random.standard_normal((seeds, len(LABELS)))
     rows = []
+    of_losses = random.spawn(1)[0]  # a stream of its own: scores do not depend on it
+    loss_of_seed = LOSS_SD * of_losses.standard_normal(seeds)
     kinds = [None, *itertools.product(IMAGES, LENGTHS)]
     for seed, model, kind in itertools.product(range(seeds), MODELS, kinds):
-        own = 0.5 * SEED_SD * random.standard_normal() if kind else 0.0
+        quality = random.standard_normal() if kind else 0.0
+        own = 0.5 * SEED_SD * quality
+        own_loss = LOSS_SD * (world.proxy * quality + (1.0 - world.proxy**2) ** 0.5 * of_losses.standard_normal()) + loss_of_seed[seed]
         images, length = kind or (0, 0)
         at_images = np.log(images / IMAGES[0]) / np.log(IMAGES[-1] / IMAGES[0]) if kind else 0.0
         at_length = float(length == LENGTHS[-1])
@@ -71,7 +90,7 @@ def simulate_world(random: np.random.Generator, world: World, *, seeds: int = 3,
                     "pretrain_image_passes": length,
                     "intermediate": "none",
                     "finetune_images": labels,
-                    "val_mim_loss": 0.41 - 0.04 * at_length - 0.003 * at_images - 0.01 * at_model + 0.1 * own if kind else np.nan,
+                    "val_mim_loss": 0.41 - 0.04 * at_length - 0.003 * at_images - 0.01 * at_model + own_loss if kind else np.nan,
                     "miou": score + 0.7 * SEED_SD * random.standard_normal(),
                 }
             )
@@ -89,6 +108,40 @@ def run(*, simulations: int, seed: int) -> None:
     for name, world in WORLDS.items():
         for seeds, missing in itertools.product((3, 5, 8), (0.0, 0.1)):
             print(row_of(random, name, world, seeds=seeds, missing=missing, studies=studies), flush=True)
+    proxies(random, studies)
+
+
+def proxies(random: np.random.Generator, studies: int) -> None:
+    """Print how the proxy claims fare: wrong verdicts, power, and whether the cause is named."""
+    print("\nProxy claims; wrong: of all claims, any verdict that is not open where the loss says nothing, or the opposite one where it does.\n")
+    print("| world | seeds | lost | studies with a wrong verdict | 'loss predicts' decided rightly | one axis named | the cause named |")
+    print("|---|---|---|---|---|---|---|")
+    for name, world in PROXY_WORLDS.items():
+        for seeds, missing in itertools.product((3, 5, 8), (0.0, 0.1)):
+            print(proxy_row(random, name, world, seeds=seeds, missing=missing, studies=studies), flush=True)
+
+
+PROXY_AXES = {"pretrain_length": "pre-training length", "encoder": "model size", "pretrain_images": "pre-training images"}
+
+
+def proxy_row(random: np.random.Generator, name: str, world: World, *, seeds: int, missing: float, studies: int) -> str:
+    """One row of the table on proxy claims."""
+    counts = np.array([proxy_verdicts(random, world, seeds=seeds, missing=missing) for _ in range(studies)], dtype=float)
+    wrong, right, named, cause = 100.0 * counts.mean(axis=0)
+    hit = f"{cause:.0f}%" if world.cause in PROXY_AXES else "-"
+    return f"| {name} | {seeds} | {missing:.0%} | {wrong:.1f}% | {f'{right:.0f}%' if world.proxy else '-'} | {named:.0f}% | {hit} |"
+
+
+def proxy_verdicts(random: np.random.Generator, world: World, *, seeds: int, missing: float) -> tuple[bool, bool, bool, bool]:
+    """Whether a verdict is wrong, 'loss predicts' right, an axis named, and the cause named."""
+    study = simulate_world(random, world, seeds=seeds, missing=missing)
+    found = findings(study, questions=proxy.QUESTIONS)
+    truth = "supported" if world.proxy < 0 else "refuted" if world.proxy > 0 else "open"
+    wrong = any(one.verdict not in ("open", truth) for one in found)
+    sentence = found["loss-predicts-score"].sentence
+    named = "alone" in sentence
+    hit = f"between the levels of {PROXY_AXES.get(world.cause, '?')} alone" in sentence
+    return wrong, found["loss-predicts-score"].verdict == truth, named, hit
 
 
 def row_of(random: np.random.Generator, name: str, world: World, *, seeds: int, missing: float, studies: int) -> str:

@@ -171,14 +171,10 @@ def value(found: Findings, name: str) -> float:
     return estimate.value
 
 
-def test_the_loss_predicts_overall_but_not_shown_within_every_data_size(scaling: Findings) -> None:
+def test_one_run_of_each_setting_leaves_the_loss_as_a_predictor_open(scaling: Findings) -> None:
     assert value(scaling, "loss-predicts-score") == pytest.approx(-0.786, abs=5e-4)
-    assert scaling["loss-predicts-score"].verdict == "supported"
-    inside = scaling["loss-predicts-within-sizes"]
-    assert inside.verdict == "open"
-    r = inside.rows.set_index("label")["estimate"]
-    assert r["128,117 pre-training images"] == pytest.approx(0.55, abs=5e-3)
-    assert r["256,233 pre-training images"] == pytest.approx(-0.12, abs=5e-3)
+    assert scaling["loss-predicts-score"].verdict == "open"
+    assert "no two pre-trainings are equal in all settings that vary" in scaling["loss-predicts-score"].sentence
 
 
 def test_overfitting_flattens_the_slope(scaling: Findings) -> None:
