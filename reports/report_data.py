@@ -92,7 +92,7 @@ def _is_there(folder: Path, name: str, most_bytes: int, refused: list[str]) -> b
     try:
         return file_inside(folder, name, most_bytes=most_bytes) is not None
     except FileRefusedError as error:
-        refused.append(str(error))
+        refused.append(str(error).replace(f"{folder}/", ""))  # a page names no folder of its builder's machine
         return False
 
 
@@ -118,7 +118,7 @@ def _refused_of_stages(folder: Path) -> list[str]:
     all are files and folders.
     """
     if (folder / "stages").is_symlink():
-        return [f"{folder / 'stages'} is a link, which may lead out of the study, so no stage's own files are read: put the folder itself there."]
+        return ["stages/ is a link, which may lead out of the study, so no stage's own files are read: put the folder itself there."]
     found: list[str] = []
     waiting = [folder / "stages"]
     while waiting:
