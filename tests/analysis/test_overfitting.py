@@ -136,6 +136,66 @@ def test_noise_between_seeds_decides_when_no_tolerance_is_stated() -> None:
         assert split.noise_sd == pytest.approx(sd, rel=0.5)
 
 
+def grid_of_losses(random: np.random.Generator, mean: list[float], *, noise_sd: float, lost: float = 0.0) -> pd.DataFrame:
+    """20 settings of 3 seeds, whose shift is large; a share of the runs is lost."""
+    rows = [
+        series_of([at + shift + noise_sd * random.standard_normal() for at in mean]).assign(seed=seed, pretrain_images=images)
+        for images in range(20)
+        for seed, shift in enumerate(0.01 * random.standard_normal(3))
+    ]
+    runs = pd.concat(rows, ignore_index=True)
+    return runs[random.random(len(runs)) >= lost].reset_index(drop=True)
+
+
+def share_overfitting(mean: list[float], *, noise_sd: float, lost: float = 0.0, rule: str | None = None) -> float:
+    random = np.random.default_rng(3)
+    shares = [
+        (split_by_overfitting(grid_of_losses(random, mean, noise_sd=noise_sd, lost=lost), rule=rule).series["label"] == "overfitting").mean()
+        for _ in range(10)
+    ]
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize("noise_sd", [0.0005, 0.001])
+def test_a_loss_that_falls_by_less_than_its_noise_is_not_called_overfitting(noise_sd) -> None:
+    falls = [0.3610, 0.3605, 0.3600]
+    assert share_overfitting(falls, noise_sd=noise_sd) < 0.03
+    assert share_overfitting(falls, noise_sd=noise_sd, rule="falling") > 0.3
+
+
+def test_a_flat_loss_is_called_overfitting_at_the_stated_rate_and_a_rise_is_found_also_where_runs_are_lost() -> None:
+    assert share_overfitting([0.36, 0.36, 0.36], noise_sd=0.001) < 0.05  # 200 settings: 3% and two standard errors
+    assert share_overfitting([0.363, 0.36, 0.364], noise_sd=0.001) > 0.9
+    assert share_overfitting([0.363, 0.36, 0.364], noise_sd=0.001, lost=0.1) > 0.8
+
+
+def test_all_seeds_of_a_setting_have_one_label_and_a_lost_run_does_not_shift_the_mean() -> None:
+    runs = grid_of_losses(np.random.default_rng(0), [0.363, 0.36, 0.364], noise_sd=1e-5)
+    runs = runs.drop(index=[1, 3]).reset_index(drop=True)  # seed 0 lacks the least loss, seed 1 the first
+    split = split_by_overfitting(runs)
+    assert split.rule == "change point"
+    assert (split.series["label"] == "overfitting").all()
+    first = split.series[split.series["pretrain_images"] == 0]
+    assert first["least_at"].tolist() == [2000] * 3
+    assert first["rise"].tolist() == pytest.approx([0.004] * 3, abs=5e-5)
+
+
+def test_lengths_that_no_seed_joins_cannot_be_compared() -> None:
+    known = grid_of_losses(np.random.default_rng(0), [0.363, 0.36, 0.364], noise_sd=1e-4)
+    apart = pd.concat([series_of([0.36]).assign(seed=0), series_of([0.3, 0.4]).iloc[1:].assign(seed=1)]).assign(pretrain_images=99)
+    split = split_by_overfitting(pd.concat([known, apart], ignore_index=True))
+    assert split.series["label"].iloc[-2:].isna().all()
+    assert split.series["note"].iloc[-1] == "no seed joins these lengths, so whether the loss rises cannot be determined"
+
+
+def test_without_seeds_the_rule_is_falling_and_says_that_the_noise_is_unknown(published) -> None:
+    split = split_by_overfitting(published)
+    assert split.rule == "falling"
+    assert split.sentence.endswith("the noise of the loss is unknown, and a small rise may be noise.")
+    assert split_by_overfitting(published, rule="falling").note == ""
+    assert split_by_overfitting(published, tolerance=0.001).rule == "change point"
+
+
 def test_seeds_that_share_a_pretraining_are_one_series() -> None:
     runs = pd.concat([series_of([0.5, 0.4], seed=seed, pretrain_id=["a", "b"]) for seed in (0, 1)], ignore_index=True)
     assert len(split_by_overfitting(runs).series) == 1
