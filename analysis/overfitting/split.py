@@ -140,7 +140,7 @@ def split_by_overfitting(
     at, values = curves.columns.to_numpy(float), curves.to_numpy(float)
     number = kept.drop_duplicates("series").sort_values("series")  # the first run of each series
     settings = labels_of(number, series_columns(kept))
-    noise, note = Noise(sd=float("nan"), degrees=0, level=level), ""
+    noise, note = LossNoise(sd=float("nan"), degrees=0, level=level), ""
     if tolerance is None and rule != "falling":
         noise = _noise_between_seeds(values, settings, level)
         if noise.degrees == 0 and rule == "change point":
@@ -180,8 +180,8 @@ def split_by_overfitting(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise:
-    """Noise of one loss between seeds."""
+class LossNoise:
+    """LossNoise of one loss between seeds."""
 
     sd: float
     """Pooled standard deviation, in the unit of the loss; NaN where it is not known."""
@@ -215,7 +215,7 @@ def _judged(at: Array, values: Array, rule: str, allowed: float) -> tuple[Any, .
     return at[least], at[least] if over else np.nan, values[least], rise, allowed, OVERFITTING if over else FALLING, note
 
 
-def _judged_by_noise(at: Array, block: Array, noise: Noise) -> tuple[Any, ...]:
+def _judged_by_noise(at: Array, block: Array, noise: LossNoise) -> tuple[Any, ...]:
     """Labels one setting from its losses, shape (seeds, lengths), NaN where a seed lacks a length.
 
     The model is loss = seed + length + noise, so a lost run shifts no mean. Returns what `_judged`
@@ -245,7 +245,7 @@ def _judged_by_noise(at: Array, block: Array, noise: Noise) -> tuple[Any, ...]:
     return at[least], at[least] if over else np.nan, curve[least], float(rises[most]), allowed, OVERFITTING if over else FALLING, note
 
 
-def _noise_between_seeds(values: Array, settings: NDArray[np.int64], level: float) -> Noise:
+def _noise_between_seeds(values: Array, settings: NDArray[np.int64], level: float) -> LossNoise:
     """The noise of one loss: residuals of seed + length within each setting, pooled.
 
     Losses have shape (series, lengths). Over the lengths that all seeds of a setting have.
@@ -259,7 +259,7 @@ def _noise_between_seeds(values: Array, settings: NDArray[np.int64], level: floa
         left = block - block.mean(axis=0) - block.mean(axis=1, keepdims=True) + block.mean()
         squares += float(np.sum(left**2))
         degrees += (block.shape[0] - 1) * (block.shape[1] - 1)
-    return Noise(sd=float(np.sqrt(squares / degrees)) if degrees else float("nan"), degrees=degrees, level=level)
+    return LossNoise(sd=float(np.sqrt(squares / degrees)) if degrees else float("nan"), degrees=degrees, level=level)
 
 
 def _of_runs(runs: pd.DataFrame, kept: pd.DataFrame, there: np.ndarray, table: pd.DataFrame, length: str) -> pd.DataFrame:
