@@ -6,6 +6,8 @@
     python -m analysis.claims means.csv --margin 0.005
     # the tables of a paper
     python -m analysis.claims published:diminishing-returns --json
+    # also the claims that the two papers made
+    python -m analysis.claims runs/quickstart --claims all
 
 Exit status: 0 tested, 2 the table cannot be read or holds nothing to test (one sentence on stderr
 says what).
@@ -19,7 +21,7 @@ import textwrap
 from collections.abc import Sequence
 
 from analysis.claims.finding import Findings
-from analysis.claims.findings import findings
+from analysis.claims.findings import CLAIMS, findings
 from analysis.errors import AnalysisError
 from analysis.published import PUBLISHED, load_published
 from analysis.runs.table import load_runs
@@ -38,12 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="differences below this, in the unit of the outcome, are negligible (default: from the study)",
     )
     parser.add_argument("--level", type=float, default=0.95, help="nominal coverage of the intervals (default: 0.95)")
+    parser.add_argument(
+        "--claims",
+        choices=CLAIMS,
+        help="own: asked of every study; papers: made by a paper; all (default: all of a published table, else own)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with every number, instead of sentences")
     options = parser.parse_args(arguments)
     try:
         name = options.table
         study = load_published(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else load_runs(name, required=())
-        found = findings(study, outcome=options.outcome, level=options.level, margin=options.margin)
+        found = findings(study, outcome=options.outcome, level=options.level, margin=options.margin, claims=options.claims)
     except AnalysisError as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
@@ -62,7 +69,7 @@ def formatted(found: Findings, width: int = 120) -> str:
         if one.topic != topic:
             topic = one.topic
             lines += ["", topic.upper()]
-        lines += _wrapped(f"{one.verdict:<10} {one.claim}", width, indent=11)
+        lines += _wrapped(f"{one.verdict:<10} {one.headline}.", width, indent=11)
         lines += _wrapped(" " * 11 + one.sentence, width, indent=11)
     if found.unanswered:
         lines += ["", "NOT ANSWERED"]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
+from analysis.claims.headline import Wording, changes, in_every_cell, turned
 from analysis.claims.overfitting import LENGTH, split_of
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, format_estimate, tally
 from analysis.claims.wording import cleaned
@@ -100,6 +101,15 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
         p=p_every,
         p_adjusted=np.nan,
         test="the step that decides, after Holm over steps, or of its equivalence",
+        wording=in_every_cell(
+            "more pre-training data",
+            study.outcome_name,
+            direction=study.better,
+            counted=tally(rows, study.better).replace("cell", "step"),
+            where="at {} step",
+            plural=True,
+        ),
+        margin=study.margin,
         claim=f"Every step to more pre-training data {study.improves} {study.outcome_name}.",
         sentence=cleaned(
             f"More pre-training data change {study.outcome_name} by {steps}; {tally(rows, study.better).replace('cell', 'step')}"
@@ -148,9 +158,24 @@ def _last_step(study: ClaimTable, found: MoreDataEffects) -> Finding | None:
         p=beyond_margin(equal) if verdict == "refuted" else equal,
         p_adjusted=np.nan,
         test="two one-sided tests against the margin",
+        wording=_of_equivalence("at the longest training the last step to more data", study),
+        margin=study.margin,
         n=f"{row['n_cells']} cells, {row['n_units']} {row['unit']}s",
         reading=str(row["note"] or ""),
     )
+
+
+def _of_equivalence(subject: str, study: ClaimTable, *, plural: bool = False) -> Wording:
+    """The wording of a claim that an effect is negligible: refuted where it is larger."""
+    change = f"{subject} {'change' if plural else 'changes'} {study.outcome_name}"
+    less, more = (f"{change} by {word} than {study.margin:.2g}" for word in ("less", "more"))
+    return Wording(up=less, down=less, whether=less, negligible=less, against=more, number="at")
+
+
+def _of_worth(context: str, study: ClaimTable) -> Wording:
+    """The wording of how the value of data changes with longer training or to bigger models."""
+    more, less = (f"more data are worth {word} {context}" for word in ("more", "less"))
+    return turned(Wording(up=more, down=less, whether=more, negligible=f"what more data are worth {context} changes", number="at"), study.better)
 
 
 def interaction_findings(study: ClaimTable) -> list[Finding]:
@@ -183,6 +208,8 @@ def interaction_findings(study: ClaimTable) -> list[Finding]:
                 identity=f"data-worth-more-{context.split()[-1]}",
                 topic=TOPIC,
                 source=ARXIV,
+                generic=True,
+                wording=_of_worth(context, study),
                 claim=f"More data are worth more {context}.",
                 verdict=for_one(float(row["estimate"]), p, study.better),
                 sentence=cleaned(sentence),
@@ -223,6 +250,12 @@ def saturation_findings(study: ClaimTable) -> list[Finding]:
                 identity=f"saturation-moves-with-{trend}",
                 topic=TOPIC,
                 source="",
+                wording=Wording(
+                    up=f"with {what} data go on paying to larger sizes",
+                    down=f"with {what} data stop paying at smaller sizes",
+                    whether=f"with {what} data go on paying to larger sizes",
+                    number="at",
+                ),
                 claim=f"With {what} data go on paying to larger sizes.",
                 verdict=for_one(float(row["doublings"]), float(row["p"]), +1),
                 sentence=cleaned(f"{first} {text}" if not made else text),
@@ -305,7 +338,9 @@ def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, w
         source=source,
         claim=claim,
         verdict=verdicts[0] if agree else "open",
-        sentence=cleaned(
+        sentence=f"No smaller size {where} among the series that were compared."
+        if not first["n_cells"]
+        else cleaned(
             f"Where the smaller size {where}, the next larger one changes {study.outcome_name} by {parts[0]}, and by {parts[1]}"
             + ("" if agree else f": {verdicts[0]} by the first way to split and {verdicts[1]} by the second")
         ),
@@ -319,6 +354,11 @@ def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, w
         p=max(p) if all(np.isfinite(p)) else float("nan"),
         p_adjusted=np.nan,
         test="two one-sided tests against the margin" if negligible else "no difference, two-sided t over encoders",
+        generic=not negligible,
+        wording=_of_equivalence(f"where the smaller size {where}, more data", study, plural=True)
+        if negligible
+        else changes(f"where the smaller size {where}, more data", study.outcome_name, plural=True),
+        margin=study.margin,
         n=f"{first['n_cells']} cells, {first['n_encoders']} encoders",
         reading="; ".join(str(row["note"]) for row in pair if row["note"]),
         rows=rows,

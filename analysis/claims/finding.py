@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 
+from analysis.claims import headline as headlines
 from analysis.claims.claim_table import ClaimTable
 from analysis.errors import AnalysisError, finite, nearest_name
 from analysis.significance.checks import Check
 
-Verdict = Literal["supported", "refuted", "negligible", "open"]
+Verdict: TypeAlias = headlines.Verdict
+Family = Literal["primary", "secondary"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +76,49 @@ class Finding:
     """What p is of, such as 'no effect on average, two-sided t'; '' where there is no p."""
     checks: tuple[Check, ...] = ()
     """The assumption checks that were made."""
+    family: Family = "secondary"
+    """'primary' for the main effects of what varied, the intermediate stage and the proxy, which
+    are stated beforehand and corrected apart; 'secondary' for all other claims.
+    """
+    generic: bool = False
+    """Whether it is asked of every study, also where `source` names a paper that claims it."""
+    wording: headlines.Wording | None = None
+    """The clauses of its headline; None for one made of the claim's own words."""
+    margin: float = float("nan")
+    """What counts as negligible, in the unit of the estimate; NaN where the claim has no margin."""
+    detail: str = ""
+    """What was counted, in one short line: 'Up in 12 of 12 cells, 3 seeds'."""
+    condition: str = ""
+    """What verdict and interval are conditional on, such as pre-trainings that all seeds share."""
+    unreachable: str = ""
+    """Why no result at this number of seeds could decide the claim, and how many it would take;
+    '' where it can be decided.
+    """
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The tests of its parts, one a row: label, estimate, low, high, p, p_holm, p_bh, n, note, and
     reading where there are two; may be empty.
     """
+
+    @property
+    def headline(self) -> str:
+        """What the data say, from the verdict and the numbers, without a full stop.
+
+        'Pre-training raises mIoU by 0.042 (0.040 to 0.044)'; where the claim is refuted the opposite
+        statement; where it is open what cannot be told and what the data allow.
+        """
+        one = self.estimate
+        value, low, high = (one.value, one.low, one.high) if one is not None else (np.nan,) * 3
+        return headlines.made_headline(
+            self.verdict,
+            self.wording,
+            claim=self.claim,
+            value=value,
+            low=low,
+            high=high,
+            margin=self.margin,
+            condition=self.condition,
+            unreachable=self.unreachable,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without `rows`; NaN becomes None."""
@@ -84,9 +126,14 @@ class Finding:
         return {
             "identity": self.identity,
             "topic": self.topic,
+            "family": self.family,
             "claim": self.claim,
             "source": self.source,
             "verdict": self.verdict,
+            "headline": self.headline,
+            "detail": self.detail,
+            "condition": self.condition,
+            "unreachable": self.unreachable,
             "sentence": self.sentence,
             "measures": estimate.what if estimate else None,
             "estimate": finite(estimate.value) if estimate else None,
@@ -111,6 +158,8 @@ class Question:
     """The question, as it is listed where the table cannot answer it."""
     answer: Callable[[ClaimTable], list[Finding]]
     """Tests the claims. Raises AnalysisError with the reason where the table cannot answer."""
+    asks: Literal["own", "papers", "both"] = "both"
+    """Whether its claims are asked of every study ('own'), are a paper's ('papers'), or are both."""
     without_intermediate: bool = False
     """Whether it is about pre-training itself, and so asked of the runs without an intermediate
     stage, where the table has both.
@@ -149,6 +198,16 @@ class Findings:
     def sentences(self) -> list[str]:
         """Each finding as its verdict and its sentence."""
         return [f"[{one.verdict}] {one.sentence}" for one in self.statements]
+
+    @property
+    def primary(self) -> tuple[Finding, ...]:
+        """The findings of the primary family, in reading order."""
+        return tuple(one for one in self.statements if one.family == "primary")
+
+    @property
+    def unreachable(self) -> tuple[Finding, ...]:
+        """The findings that no result at this number of seeds could decide."""
+        return tuple(one for one in self.statements if one.unreachable)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per finding, with all columns of `Finding` but `rows`."""

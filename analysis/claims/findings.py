@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from analysis.claims import data, intermediate, law, overfitting, pretraining, proxy, returns
+from analysis.claims import data, intermediate, law, overfitting, pretraining, proxy, returns, varied
 from analysis.claims.claim_table import ClaimTable, prepare
 from analysis.claims.finding import Finding, Findings, Question
 from analysis.claims.rules import ALPHA
@@ -18,8 +18,11 @@ from analysis.formatting import p_value
 from analysis.published.load import Published
 from analysis.significance.multiplicity import adjust
 
-TOPICS: Final = (pretraining, returns, law, intermediate, data, proxy, overfitting)
+TOPICS: Final = (pretraining, varied, returns, law, intermediate, data, proxy, overfitting)
 """The modules with claims, in the order in which a reader asks; each lists its QUESTIONS."""
+
+Claims = Literal["own", "papers", "all"]
+CLAIMS: Final = get_args(Claims)
 
 
 def findings(
@@ -29,6 +32,7 @@ def findings(
     level: float = 0.95,
     margin: float | None = None,
     questions: Sequence[Question] | None = None,
+    claims: Claims | None = None,
 ) -> Findings:
     """Test every claim that the table can speak to.
 
@@ -44,6 +48,9 @@ def findings(
             the range of the cell means (scaled for gains per doubling), or what suits the
             published table.
         questions: the questions to ask, in order; by default those of `all_questions()`.
+        claims: 'own' for claims that are asked of every study, 'papers' for those that a paper
+            made, 'all' for both; by default 'all' of a published table and where `questions` are
+            given, else 'own'.
 
     A claim about every cell is decided by Holm's p over its cells. Over all findings together
     `p_adjusted` is Benjamini and Hochberg's (1995, JRSS B 57, 289-300), so that of those called
@@ -57,12 +64,14 @@ def findings(
     table = prepare(study, outcome=outcome, level=level, margin=stated)
     if table.column.role == "loss" or (table.column.role != "score" and table.outcome.endswith("loss")):
         raise AnalysisError(f"the outcome '{table.outcome}' is a loss, and the claims are about scores: name a score.")
+    wanted = _wanted(claims, everything=isinstance(study, Published) or questions is not None)
     plain = _plain(table)
     found: list[Finding] = []
     unanswered: list[tuple[str, str]] = []
-    for question in all_questions() if questions is None else questions:
+    asked = [one for one in (all_questions() if questions is None else questions) if wanted == "all" or one.asks in ("both", wanted)]
+    for question in asked:
         try:
-            answers = question.answer(plain if question.without_intermediate else table)
+            answers = _chosen(question.answer(plain if question.without_intermediate else table), wanted)
         except AnalysisError as error:
             unanswered.append((question.text, str(error)))
             continue
@@ -76,6 +85,21 @@ def findings(
         unanswered=tuple(unanswered),
         notes=(*(study.notes if isinstance(study, Published) else ()), _margin_note(table)),
     )
+
+
+def _wanted(claims: Claims | None, *, everything: bool) -> Claims:
+    if claims is not None and claims not in CLAIMS:
+        raise AnalysisError(f"claims is '{claims}': choose 'own' (asked of every study), 'papers' (made by a paper) or 'all'.")
+    return claims or ("all" if everything else "own")
+
+
+def _chosen(answers: Sequence[Finding], wanted: Claims) -> list[Finding]:
+    """The findings that are wanted; a claim asked of every study names no paper among 'own' ones."""
+    if wanted == "all":
+        return list(answers)
+    if wanted == "papers":
+        return [one for one in answers if one.source]
+    return [replace(one, source="") for one in answers if one.generic or not one.source]
 
 
 def _margin_note(table: ClaimTable) -> str:

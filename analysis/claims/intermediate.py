@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.claims.claim_table import READINGS, WHERE, ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question
+from analysis.claims.headline import Wording
 from analysis.claims.pretraining import CLAIMED
 from analysis.claims.rules import ROW_COLUMNS, for_one
 from analysis.claims.treatment import TreatmentEffects, everywhere, on_average
@@ -154,6 +155,13 @@ def _growth(study: ClaimTable, objective: str, given: Literal["", "finetune_imag
         p_adjusted=np.nan,
         test="no relation, two-sided",
         n=f"{first.n_cells} cells" + (f", {first.n_seeds} seeds" if first.n_seeds else ""),
+        wording=Wording(
+            up=f"an intermediate {objective} stage harms less where pre-training gains more{at}",
+            down=f"an intermediate {objective} stage harms more where pre-training gains more{at}",
+            whether=f"an intermediate {objective} stage harms more where pre-training gains more{at}",
+            number="at",
+            symbol="slope",
+        ),
         reading="; ".join(one for one in (reading, first.note) if one),
         rows=rows,
     )
@@ -184,6 +192,6 @@ def _finite(end: float) -> float:
 
 QUESTIONS = (
     Question("What does the intermediate stage do?", intermediate_findings),
-    Question("Does the intermediate stage negate the gain from pre-training?", negation_findings),
-    Question("Does the intermediate stage do most where pre-training does most?", growth_findings),
+    Question("Does the intermediate stage negate the gain from pre-training?", negation_findings, asks="papers"),
+    Question("Does the intermediate stage do most where pre-training does most?", growth_findings, asks="papers"),
 )

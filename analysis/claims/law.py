@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict
+from analysis.claims.headline import Wording
 from analysis.claims.returns import TOPIC
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
@@ -52,6 +53,15 @@ def _worth(study: ClaimTable, fitted: SurfaceFit) -> Finding:
         identity="worth-in-labels",
         topic=TOPIC,
         source="the law of Hernandez et al. 2021",
+        generic=True,
+        wording=Wording(
+            up="twice the pre-training images are worth less than twice the labels",
+            down="twice the pre-training images are worth less than twice the labels",
+            whether="twice the pre-training images are worth less than twice the labels",
+            against="twice the pre-training images are worth more than twice the labels",
+            number="at",
+            symbol="alpha",
+        ),
         claim="What pre-training is worth in labels grows less than in proportion to its images (alpha < 1).",
         verdict=verdict,
         sentence=cleaned(sentence),
@@ -74,6 +84,12 @@ def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding
         identity="floor",
         topic=TOPIC,
         source="",
+        wording=Wording(
+            up="the error has a floor",
+            down="the error has no floor",
+            whether="the error has a floor above zero",
+            symbol="E",
+        ),
         claim="The error has a floor above zero that neither more labels nor more pre-training passes.",
         # Never decided: on simulated data without a floor (bent or logarithmic) both laws found one
         # with certainty, because they can end in no other way.
@@ -149,4 +165,4 @@ def _taken(study: ClaimTable) -> str:
     return f"the interval is a bootstrap over {drawn}, and assumes that the law is correct"
 
 
-QUESTIONS = (Question("What is pre-training worth in labels, and is there a floor?", law_findings),)
+QUESTIONS = (Question("What is pre-training worth in labels, and is there a floor?", law_findings, asks="own"),)

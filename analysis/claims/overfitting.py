@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Finding, Question, estimate_of
+from analysis.claims.headline import Wording, turned
 from analysis.claims.proxy import LOSS, TOPIC, XIE
 from analysis.claims.rules import ROW_COLUMNS, for_one
 from analysis.claims.wording import cleaned
@@ -81,6 +82,7 @@ def overfitting_findings(study: ClaimTable) -> list[Finding]:
                 p=float(row["p"]),
                 p_adjusted=np.nan,
                 test="no slope, two-sided, clustered on series",
+                wording=_of_slope(study, where),
                 n=counted,
                 reading=reading,
                 rows=rows if name == "falling" else pd.DataFrame(),
@@ -99,6 +101,7 @@ def overfitting_findings(study: ClaimTable) -> list[Finding]:
             p=float(gap["p"]),
             p_adjusted=np.nan,
             test="no difference of slopes, two-sided, clustered on series",
+            wording=turned(_of_slopes(study), study.better),
             n=counted,
             reading=reading,
         )
@@ -106,4 +109,14 @@ def overfitting_findings(study: ClaimTable) -> list[Finding]:
     return made
 
 
-QUESTIONS = (Question("What does overfitting do to the validation loss as a proxy?", overfitting_findings, without_intermediate=True),)
+def _of_slope(study: ClaimTable, where: str) -> Wording:
+    up, down = (f"in series {where} a lower validation loss goes with a {side} {study.outcome_name}" for side in ("lower", "higher"))
+    return Wording(up=up, down=down, whether=down if study.better > 0 else up, number="at", symbol="slope")
+
+
+def _of_slopes(study: ClaimTable) -> Wording:
+    less, more = (f"where series overfit, {study.outcome_name} depends {word} on the validation loss" for word in ("less", "more"))
+    return Wording(up=less, down=more, whether=less, number="at", symbol="difference of slopes")
+
+
+QUESTIONS = (Question("What does overfitting do to the validation loss as a proxy?", overfitting_findings, asks="papers", without_intermediate=True),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
+from analysis.claims.headline import Wording, turned
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one, format_estimate, tally
 from analysis.claims.wording import cleaned
 from analysis.correlation import compare_correlations, proxy_quality
@@ -73,10 +75,25 @@ def _at_equal(study: ClaimTable, found: EqualSettings) -> Finding:
         p=p,
         p_adjusted=np.nan,
         test="no correlation at equal settings, jackknife over pre-trainings",
+        family="primary",
+        generic=True,
+        wording=replace(_of_correlation(study, "at equal settings"), counted="" if decided else str(equal["note"]).partition(",")[0]),
         n=_counted(equal),
         reading=str(equal["note"]),
         rows=_rows(found.table),
     )
+
+
+def _of_correlation(study: ClaimTable, where: str) -> Wording:
+    """The wording of a correlation of loss and score."""
+    up, down = (f"{where} a lower validation loss goes with a {side} {study.outcome_name}" for side in ("lower", "higher"))
+    return Wording(up=up, down=down, whether=down if study.better > 0 else up, number="at", symbol="r")
+
+
+def _of_race(rival: str, where: str) -> Wording:
+    """The wording of a race between the validation loss and another predictor, ahead above zero."""
+    ahead = f"{where} the validation loss predicts better than {rival}"
+    return Wording(up=ahead, down=f"{where} the validation loss predicts worse than {rival}", whether=ahead, number="at")
 
 
 def _equal_sentences(study: ClaimTable, found: EqualSettings) -> list[str]:
@@ -160,6 +177,12 @@ def _inside(study: ClaimTable, found: EqualSettings) -> Finding:
         claim=f"At equal settings a lower validation loss goes with a {_good(study)} {study.outcome_name} within every number of images.",
         p_adjusted=np.nan,
         test="the data size that decides, after Holm over data sizes",
+        wording=replace(
+            _of_correlation(study, "within every number of images"),
+            every=True,
+            against=f"at some number of images a lower validation loss does not go with a {_good(study)} {study.outcome_name}",
+            counted=tally(rows, side).replace("cell", "data size"),
+        ),
         n=_counted(total),
         reading=str(total["note"]),
         rows=rows,
@@ -214,6 +237,8 @@ def rival_finding(study: ClaimTable) -> Finding:
         p=found.p,
         p_adjusted=np.nan,
         test="no difference between the two correlations",
+        generic=True,
+        wording=turned(_of_race("the training loss", "at equal settings"), study.better),
         n=f"{found.n} runs, {found.clusters} clusters",
         reading=found.note,
     )
@@ -250,6 +275,14 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
             p=float(loss["p"]),
             p_adjusted=np.nan,
             test="no association, losses change places",
+            wording=Wording(
+                up="at equal settings the validation loss orders runs better than chance",
+                down="",
+                against="at equal settings the validation loss orders runs worse than chance",
+                whether="at equal settings the validation loss orders runs better than chance",
+                number="at",
+                symbol="share",
+            ),
             n=counted,
             reading=str(loss["note"]),
         )
@@ -285,6 +318,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
                 claim=f"With all settings equal but {axis.name}, the validation loss orders runs better than the rule '{name}' does.",
                 p=p_ahead,
                 test="no difference, t over clusters left out in turn",
+                wording=_of_race(f"the rule '{name}'", f"at settings equal but {axis.name}"),
                 p_adjusted=np.nan,
                 n=f"{loss['n']} runs, {loss['pairs']} pairs, {loss['clusters']} clusters",
             )

@@ -11,8 +11,10 @@ import pandas as pd
 from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Weights, contrast_rows
 from analysis.claims.finding import Estimate, Finding, Question
+from analysis.claims.headline import Wording, changes, turned
 from analysis.claims.pretraining import CLAIMED
 from analysis.claims.rules import for_one_or_negligible, format_estimate, tally
+from analysis.claims.treatment import cells_agreeing
 from analysis.claims.wording import both_readings, cleaned, describe_cell
 from analysis.errors import AnalysisError
 from analysis.formatting import format_setting
@@ -47,6 +49,15 @@ def shrinking(study: ClaimTable, factor: str) -> Finding:
             f"A doubling of the {WORDS[factor]} brings {first:+.4f} {study.outcome_name} at the first step and {last:+.4f} at the last, "
             f"a difference of {number}; {counted}"
         ),
+        wording=turned(
+            Wording(
+                up=f"the first doubling of the {WORDS[factor]} improves {study.outcome_name} more than the last,",
+                down=f"the last doubling of the {WORDS[factor]} improves {study.outcome_name} more than the first,",
+                whether=f"a doubling of the {WORDS[factor]} {_less(study)} at the last step",
+                negligible=f"first and last doubling of the {WORDS[factor]} differ in {study.outcome_name}",
+            ),
+            study.better,
+        ),
     )
 
 
@@ -78,6 +89,7 @@ def last_doubling(study: ClaimTable, factor: str) -> Finding:
         what=f"gain per doubling {span}",
         test="no gain on average, two-sided t",
         sentence_of=lambda number, counted: f"Going {span}, each doubling brings {number}; {counted}",
+        wording=changes(f"the last doubling of the {WORDS[factor]}", study.outcome_name),
     )
 
 
@@ -113,6 +125,15 @@ def gain_by_labels(study: ClaimTable) -> Finding:
         test="no change on average, two-sided t",
         sentence_of=lambda number, _: f"With each doubling of the labels the gain from pre-training changes by {number}",
         noun="pre-training",
+        wording=turned(
+            Wording(
+                up="the gain from pre-training grows with each doubling of the labels,",
+                down="the gain from pre-training shrinks with each doubling of the labels,",
+                whether="the gain from pre-training changes with the labels",
+                negligible="each doubling of the labels changes the gain from pre-training",
+            ),
+            study.better,
+        ),
     )
 
 
@@ -127,6 +148,7 @@ def _claimed(
     what: str,
     test: str,
     sentence_of: Callable[[str, str], str],
+    wording: Wording,
     noun: str = "cell",
 ) -> Finding:
     """Decides a claim by the sign of the mean of contrasts under every reading of the spread.
@@ -154,6 +176,10 @@ def _claimed(
         p=decided[0][1],
         p_adjusted=np.nan,
         test="two one-sided tests against the margin" if decided[0][0] == "negligible" else test,
+        generic=True,
+        wording=wording,
+        margin=margin,
+        detail=cells_agreeing(rows["estimate"], mean.value, mean.n).replace("cell", noun),
         n=f"{count}, {mean.n}",
         reading=reading,
         rows=pd.concat([table.assign(reading=_reading(study, spread)) for spread, table, _ in by_reading], ignore_index=True),

@@ -77,6 +77,11 @@ def for_one_or_negligible(estimate: Estimate, p: float, df: float, direction: in
     return ("negligible", within) if within < ALPHA else (verdict, p)
 
 
+def for_difference(p: float) -> Verdict:
+    """Verdict on 'this number is not zero', two-sided at 5%; a claim without a sign is not refuted."""
+    return "supported" if p < ALPHA else "open"
+
+
 def within_margin(estimate: Estimate, df: float, margin: float) -> float:
     """p of two one-sided t tests that a number lies within +-margin; 1 without a test.
 

@@ -4,6 +4,7 @@ intermediate stage are such treatments.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -14,6 +15,7 @@ import pandas as pd
 from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Scores, mean_over_cells, seeds_of
 from analysis.claims.finding import Estimate, Finding, estimate_of
+from analysis.claims.headline import changes, in_every_cell
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one_or_negligible, format_estimate, rows_of, tally, within_margin
 from analysis.claims.wording import NAMES, both_readings, cleaned
 from analysis.formatting import format_setting, p_value
@@ -127,6 +129,8 @@ def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         test="the cell that decides, after Holm over cells",
         n=counted,
         reading=reading,
+        wording=in_every_cell(subject, treatment.study.outcome_name, direction=direction, counted=tally(first, direction)),
+        detail=cells_agreeing(first["estimate"], mean.value, counted),
         checks=treatment.checked,
         rows=rows,
     )
@@ -159,11 +163,28 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         p=p,
         p_adjusted=np.nan,
         test="two one-sided tests against the margin" if p == within and within < ALPHA else "no effect on average, two-sided t",
+        family="primary",
+        generic=True,
+        wording=changes(subject, treatment.study.outcome_name),
+        margin=treatment.study.margin,
+        detail=cells_agreeing(treatment.first.table["difference"], estimate.value, counted),
         n=counted,
         reading="; ".join(part for part in (reading, how) if part),
         checks=treatment.checked,
         rows=_overall(treatment),
     )
+
+
+def cells_agreeing(cells: pd.Series, value: float, counted: str) -> str:
+    """'Up in 12 of 12 cells, 3 seeds': how many cells have the sign of the mean."""
+    known = cells.to_numpy(dtype=float)
+    known = known[np.isfinite(known)]
+    if not len(known) or not np.isfinite(value):
+        return ""
+    side = "Up" if value > 0 else "Down"
+    seeds = re.search(r"(\d+ independent groups of )?\d+ seeds?", counted)
+    noun = "cell" if len(known) == 1 else "cells"
+    return f"{side} in {int((known * np.sign(value) > 0).sum())} of {len(known)} {noun}" + (f", {seeds[0]}" if seeds else "")
 
 
 def _most_against(rows: pd.DataFrame, direction: int) -> pd.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,10 @@ class Axis:
     """Level of each row, shape (rows,); -1 where the axis does not apply, as the length of a
     pre-training to a run that had none.
     """
+    asked: NDArray[np.bool_]
+    """Rows that the main effect is taken from, shape (rows,): all but those with an intermediate
+    stage, where the axis is 'pre-trained or not' and the table has both.
+    """
 
     @property
     def ratio(self) -> float:
@@ -84,10 +88,10 @@ def axes_of(table: pd.DataFrame) -> list[Axis]:
     found: list[Axis] = []
     if trained.any() and not trained.all():
         blocks = tuple(name for name in there if name not in PRETRAIN)
-        code = trained.astype(np.int64)
-        found.append(
-            Axis(column=PRETRAINING, name=NAMES[PRETRAINING], levels=("none", "pre-trained"), sizes=None, ordered=True, blocks=blocks, code=code)
-        )
+        plain = ~staged
+        asked = plain if trained[plain].any() and not trained[plain].all() else np.ones(len(table), dtype=bool)
+        shown: dict[str, Any] = {"column": PRETRAINING, "name": NAMES[PRETRAINING], "levels": ("none", "pre-trained"), "sizes": None}
+        found.append(Axis(**shown, ordered=True, blocks=blocks, code=trained.astype(np.int64), asked=asked))
     kept: list[str] = []
     for column in there:
         applies = np.ones(len(table), dtype=bool)
@@ -123,6 +127,7 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
         ordered=sizes is not None or on_off or len(levels) == 2,
         blocks=tuple(name for name in there if name not in freed),
         code=code,
+        asked=np.ones(len(table), dtype=bool),
     )
 
 

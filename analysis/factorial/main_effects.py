@@ -30,8 +30,6 @@ from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
 WHERE: Final = "the runs table"
-STATISTICS: Final = ("effect", "low", "high", "p", "per_doubling", "per_doubling_low", "per_doubling_high")
-MORE: Final = ("cells_low", "cells_high", "pooled_low", "pooled_high", "se", "df", "n_pairs", "n_blocks", "n_units", "n_seeds")
 
 
 def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None, level: float = 0.95) -> MainEffects:
@@ -46,7 +44,9 @@ def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None,
     The effect of an ordered axis is that of its highest level against its lowest, in the unit of
     the score; of an unordered one with more than two levels, that of the pair which differs most,
     with interval and p corrected (Bonferroni) for all pairs. Runs that share a pre-training or a
-    seed count once. `p_holm` corrects over the axes, and apart from them over the interactions.
+    seed count once. Whether pre-training helps is asked without an intermediate stage, where the
+    table has runs with and without one. `p_holm` corrects over the axes, and apart from them over
+    the interactions.
 
     Raises AnalysisError for a table without numbers in the outcome or without an axis that varies.
     """
@@ -104,7 +104,7 @@ def _printed_variance(table: pd.DataFrame, outcome: str) -> Array | None:
 
 
 def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, level: float, noise: float, noise_df: float) -> dict[str, Any]:
-    rows = np.flatnonzero(axis.code >= 0)
+    rows = np.flatnonzero((axis.code >= 0) & axis.asked)
     part, code = table.iloc[rows], axis.code[rows]
     points = points_of(part, y[rows], axis.blocks, None if variance is None else variance[rows])
     low, high, found = _ends(axis, points, code, level)
@@ -138,6 +138,7 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
         "df": found.df,
         "n_pairs": int(pairs.attrs["pairs"]),
         "n_blocks": len(pairs),
+        "n_up": int((pairs.mean(axis=1) > 0).sum()) if len(pairs) else 0,
         "n_units": found.units,
         "n_seeds": int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0,
         "note": found.note,

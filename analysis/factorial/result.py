@@ -34,8 +34,8 @@ class MainEffects:
     cells_low and cells_high (the interval for the mean over cells like these, where low and high
     are for the mean over exactly these), pooled_low and pooled_high (the interval by the pooled
     scatter of single runs), se, df, n_pairs, n_blocks (settings of the other axes at which both
-    levels were run), n_units (what the interval is taken over), n_seeds, note, share (of the
-    variance of the scores).
+    levels were run), n_up (those of them whose difference is above zero), n_units (what the
+    interval is taken over), n_seeds, note, share (of the variance of the scores).
     """
     interactions: pd.DataFrame
     """One row a pair of axes: how the effect of `axis` differs between the ends of `by`."""
@@ -63,8 +63,8 @@ class MainEffects:
             if not np.isfinite(row["effect_at_low"] + row["effect_at_high"]):
                 continue
             said.append(
-                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+.3f} at {_level(row['by_low'])} and "
-                f"{row['effect_at_high']:+.3f} at {_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
+                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+.3f} at {named_level(row['by_low'])} and "
+                f"{row['effect_at_high']:+.3f} at {named_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
             )
         if np.isfinite(self.noise_sd):
             said.append(f"Single runs of one cell scatter by {self.noise_sd:.3f} {self.outcome_title} (standard deviation).")
@@ -72,7 +72,7 @@ class MainEffects:
 
     def sentence(self, row: pd.Series) -> str:
         """One row of the table in plain words."""
-        name, levels = str(row["name"]), f"{_level(row['low_level'])} to {_level(row['high_level'])}"
+        name, levels = str(row["name"]), f"{named_level(row['low_level'])} to {named_level(row['high_level'])}"
         start = f"{name[0].upper()}{name[1:]}, {levels}: "
         if not np.isfinite(row["effect"]):
             return f"{start}no estimate ({row['note']})."
@@ -129,15 +129,15 @@ class MainEffects:
         """'pre-training five times longer raised mIoU by 0.042'."""
         change = "raised" if row["effect"] > 0 else "lowered"
         if sure:
-            return f"{_comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
+            return f"{comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
         verb = "cannot" if self.n_seeds else "do not"
-        return f"{_comparison(row)} changed it by {row['effect']:+.3f}, which {self._seeds()} {verb} tell from zero"
+        return f"{comparison(row)} changed it by {row['effect']:+.3f}, which {self._seeds()} {verb} tell from zero"
 
 
-def _comparison(row: pd.Series) -> str:
+def comparison(row: pd.Series) -> str:
     """The higher level of an axis as the subject of a sentence."""
     axis, ratio = row["axis"], row["ratio"]
-    times = _times(float(ratio)) if np.isfinite(ratio) else ""
+    times = times_of(float(ratio)) if np.isfinite(ratio) else ""
     if axis == "pretraining":
         return "pre-training"
     if axis == "pretrain_length" and times:
@@ -148,21 +148,22 @@ def _comparison(row: pd.Series) -> str:
         return f"{times} more labels"
     if axis == "encoder":
         larger = f"a model with {times} the parameters, " if times else ""
-        return f"{larger}{_level(row['high_level'])} instead of {_level(row['low_level'])}{',' if larger else ''}"
+        return f"{larger}{named_level(row['high_level'])} instead of {named_level(row['low_level'])}{',' if larger else ''}"
     if axis == "intermediate" and row["low_level"] == "none":
-        return f"an intermediate {_level(row['high_level'])} stage"
+        return f"an intermediate {named_level(row['high_level'])} stage"
     if times:
         return f"{times} more {row['name']}"
-    return f"{row['name']} {_level(row['high_level'])} instead of {_level(row['low_level'])}"
+    return f"{row['name']} {named_level(row['high_level'])} instead of {named_level(row['low_level'])}"
 
 
-def _level(value: object) -> str:
+def named_level(value: object) -> str:
     """A level in a sentence, with its digits separated: '100,000 images'."""
     text = format_setting(value)
     return re.sub(r"(?<![\d.,])\d{5,}(?![\d.])", lambda found: f"{int(found[0]):,}", text)
 
 
-def _times(ratio: float) -> str:
+def times_of(ratio: float) -> str:
+    """A ratio in words: 'twice', 'five times', '4.4 times'."""
     near = round(ratio)
     if near < 2 or abs(ratio - near) > 0.03 * near:
         return f"{ratio:.2g} times" if ratio < 100 else f"{ratio:,.0f} times"

@@ -1,0 +1,112 @@
+"""Claims about everything that a study varies: its main effect on the score, all else equal."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.finding import Estimate, Finding, Question, Verdict
+from analysis.claims.headline import Wording, changes
+from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_negligible
+from analysis.claims.wording import cleaned
+from analysis.errors import AnalysisError
+from analysis.factorial.axes import PRETRAINING
+from analysis.factorial.main_effects import main_effects
+from analysis.factorial.result import LABELS, MainEffects, comparison, named_level
+
+TOPIC: Final = "What moved the score"
+ELSEWHERE: Final = (PRETRAINING, "intermediate")
+"""Axes whose main effect is told as the effect of a treatment: see `treatment.on_average`."""
+MORE_IS_BETTER: Final = {
+    "encoder": "Bigger models",
+    "pretrain_length": "Longer pre-training",
+    "pretrain_images": "More pre-training images",
+    LABELS: "More labels",
+    "finetune_steps": "More fine-tuning steps",
+    "intermediate_images": "More images in the intermediate stage",
+    "intermediate_steps": "More steps in the intermediate stage",
+}
+"""Axes with a size, and the claim that more of it is better; of other axes the claim is that they
+make a difference.
+"""
+
+
+def varied_findings(study: ClaimTable) -> list[Finding]:
+    """Tests the main effect of every axis that varies, largest first, but for pre-training and the
+    intermediate stage, which have questions of their own.
+
+    Raises AnalysisError where no setting varies.
+    """
+    found = main_effects(study.table, outcome=study.outcome, level=study.level)
+    rows = [row for _, row in found.table.iterrows() if row["axis"] not in ELSEWHERE]
+    if not rows:
+        raise AnalysisError("no setting but pre-training and the intermediate stage takes two values: vary one, such as pretrain_images.")
+    return [_of_axis(study, found, row) for row in rows]
+
+
+def _of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Finding:
+    axis, name, score = str(row["axis"]), str(row["name"]), study.outcome_name
+    sized = axis in MORE_IS_BETTER and bool(np.isfinite(row["ratio"]))
+    estimate = Estimate(
+        what=f"difference in {score} between {named_level(row['low_level'])} and {named_level(row['high_level'])}",
+        value=float(row["effect"]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+        level=found.level,
+        unit=score,
+    )
+    p = float(row["p"])
+    verdict: Verdict
+    if sized:
+        plural = not MORE_IS_BETTER[axis].startswith("Longer")
+        claim = f"{MORE_IS_BETTER[axis]} {study.improves.removesuffix('s') if plural else study.improves} {score}."
+        verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
+    else:
+        claim = f"{name[:1].upper()}{name[1:]} makes a difference to {score}."
+        verdict = for_difference(p)
+        if verdict == "open" and row["levels"] == 2:
+            verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
+    side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
+    seeds = f", {int(row['n_seeds'])} {'seed' if row['n_seeds'] == 1 else 'seeds'}" if row["n_seeds"] else ""
+    return Finding(
+        identity=f"varied-{axis.replace('_', '-')}",
+        topic=TOPIC,
+        claim=claim,
+        source="",
+        verdict=verdict,
+        sentence=cleaned(found.sentence(row)),
+        estimate=estimate,
+        p=p,
+        p_adjusted=np.nan,
+        n=f"{int(row['n_pairs']):,} pairs in {int(row['n_blocks'])} cells{seeds}",
+        reading=str(row["note"]),
+        test="two one-sided tests against the margin" if verdict == "negligible" else "no effect on average, two-sided t",
+        family="secondary" if axis == LABELS else "primary",
+        generic=True,
+        wording=_wording(row, score),
+        margin=study.margin,
+        detail=f"{'Up' if row['effect'] > 0 else 'Down'} in {int(side)} of {int(row['n_blocks'])} cells{seeds}",
+        rows=_rows(row, found),
+    )
+
+
+def _wording(row: pd.Series, score: str) -> Wording:
+    subject = comparison(row).partition(", ")[0] if row["axis"] == "encoder" else comparison(row)
+    return changes(subject, score, plural=" more " in subject)
+
+
+def _rows(row: pd.Series, found: MainEffects) -> pd.DataFrame:
+    """The effect for exactly these cells, for cells like these, and by the scatter of single runs."""
+    counted = f"{int(row['n_pairs'])} pairs, {int(row['n_units'])} groups"
+    nothing = float("nan")
+    made: list[tuple[Any, ...]] = [("these cells", row["effect"], row["low"], row["high"], row["p"], nothing, nothing, counted, row["note"])]
+    for label, kind in (("a cell like these", "cells"), ("by the scatter of single runs", "pooled")):
+        if np.isfinite(row[f"{kind}_low"]):
+            made.append((label, row["effect"], row[f"{kind}_low"], row[f"{kind}_high"], nothing, nothing, nothing, counted, ""))
+    return pd.DataFrame(made, columns=list(ROW_COLUMNS))
+
+
+QUESTIONS = (Question("What else moved the score?", varied_findings, asks="own"),)
