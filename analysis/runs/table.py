@@ -20,6 +20,8 @@ from analysis.runs.columns import MAIN_SCORES, RUN_COLUMNS, STAGE_COLUMNS, docum
 from analysis.runs.received_files import MOST_TABLE_BYTES, file_inside
 
 _ALL = RUN_COLUMNS | STAGE_COLUMNS
+TEXT = pd.StringDtype(na_value=np.nan)
+"""What pandas 3 calls `str`; pandas 2.3 has it by this name only."""
 
 
 def load_runs(path: str | Path, *, required: Sequence[str] | None = None) -> pd.DataFrame:
@@ -153,7 +155,7 @@ def _normal_form(table: pd.DataFrame, own: Mapping[str, str], *, where: str, pla
 
 def _as_text(column: pd.Series) -> pd.Series:
     text = column.astype("object").map(lambda value: None if pd.isna(value) else str(value))
-    return text.astype("str")
+    return text.astype(TEXT)
 
 
 def _as_numbers(column: pd.Series, *, where: str, places: Sequence[str]) -> pd.Series:

@@ -20,7 +20,7 @@ def test_csv_and_parquet_of_one_table_load_equal(study, tmp_path: Path) -> None:
     assert list(from_csv.columns) == list(table.columns)
     assert from_csv["seed"].dtype == "int64"
     assert from_csv["miou"].dtype == "float64"
-    assert from_csv["encoder"].dtype == "str"
+    assert from_csv["encoder"].dtype == pd.StringDtype(na_value=np.nan)
     assert from_csv["pretrain_id"].isna().sum() == 20
     assert (from_csv["intermediate"] == "none").sum() == 30
 
