@@ -41,8 +41,9 @@ def test_every_requirement_is_constrained() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Makes a virtual environment with this project alone and pytest; returns its python. `resolution` is
-    uv's: 'highest', or 'lowest-direct' for the lower bounds of pyproject.toml.
+    """Makes a virtual environment with this project alone and pytest; returns its python.
+
+    `resolution` is uv's: 'highest', or 'lowest-direct' for the lower bounds of pyproject.toml.
     """
     uv = shutil.which("uv")
     if uv is None:
@@ -53,7 +54,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         python = place / "venv/bin/python"
         environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
         subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(place / "venv")], check=True, env=environment)
-        # --no-config: pyproject.toml pins what the tests run with, and a user of the wheel has no such pins
+        # --no-config: the pins of pyproject.toml are of the tests, and a user of the wheel has none
         install = [uv, "pip", "install", "-q", "--no-config", "--python", str(python)]
         limited = [*install, "--resolution", resolution, "--only-binary", ":all:", "--no-binary", PROJECT["project"]["name"], str(ROOT)]
         done = subprocess.run(limited, capture_output=True, text=True, env=environment, cwd=place)
