@@ -12,10 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from scaling.exit_status import COMPLETE, INCOMPLETE, INTERRUPTED
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
-
-COMPLETE, INCOMPLETE, WRONG, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True, kw_only=True)

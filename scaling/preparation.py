@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from scaling.plan.plan import Plan
 from trials.data.decode_report import read_decode_report, report_file
 from trials.data.generated import release_processes
 from trials.prepare import prepare_split
+
+LINE_S = 10.0  # without a terminal: between two lines that say how far it is
 
 
 def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse", "skip"], console: Console) -> None:
@@ -28,6 +31,16 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse"
             key = (spec.source, split, spec.image_px)
             needed[key] = max(needed.get(key, 0), images)
     messages: list[str] = []
+    said_s = -LINE_S
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal said_s
+        line = f"preparing {what}: {done:,} of {total:,}"
+        status.update(line)
+        if not console.is_terminal and time.monotonic() - said_s >= LINE_S:
+            said_s = time.monotonic()
+            console.print(line, markup=False, highlight=False)
+
     try:
         with console.status("preparing images") as status:
             for (source, split, image_px), images in needed.items():
@@ -39,7 +52,7 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse"
                     image_px,
                     images=images,
                     broken=broken,
-                    progress=lambda what, done, total: status.update(f"preparing {what}: {done:,} of {total:,}"),
+                    progress=show,
                 )
                 report = read_decode_report(folder)
                 messages += report.sentences(report_file(folder)) if report else []

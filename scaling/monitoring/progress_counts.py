@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.plan.forecast import Forecast, Range
+from scaling.plan.forecast import STAGE_OVERHEAD_S, Forecast, Range, rate_key
 from scaling.plan.plan import Plan
 
 STATES = ("done", "running", "waiting", "retrying", "failed", "blocked")
-# the share of the plan after which this launch's own speed counts as much as the forecast's
+# the share of the forecast work after which this launch's own speed counts as much as the forecast's
 PRIOR = 0.05
+KEY_PRIOR = 0.02  # the same for stages of one speed against all stages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ class ProgressCounts:
         self._plan, self._forecast, self.clock = plan, forecast, clock
         self._lock = threading.Lock()
         self._started_s = clock()
+        self._first_s: float | None = None
+        self._speeds: dict[str, tuple[float, float]] = {}
         self._state = {name: "waiting" if name in forecast.stage_s else "done" for name in plan.stages}
         self._counts = Counter((stage.spec.kind, self._state[name]) for name, stage in plan.stages.items())
         self._retries: Counter[str] = Counter()
@@ -89,6 +92,8 @@ class ProgressCounts:
             if self._state[name] in ("done", "failed"):
                 return False  # a late report
             known, moment = self._running.get(name), self.clock()
+            if self._first_s is None:
+                self._first_s = moment
             self._running[name] = RunningStage(
                 name=name,
                 kind=self._plan.stages[name].spec.kind,
@@ -96,6 +101,7 @@ class ProgressCounts:
                 since_s=known.since_s if known else moment,
                 reported_s=moment,
             )
+            self._measure(self._running[name])
             self._move(name, "running")
             return known is None
 
@@ -138,7 +144,7 @@ class ProgressCounts:
             retries = dict(self._retries)
         share = min(1.0, done_s / whole_s) if whole_s > 0 else 1.0
         longest_s = max((self.left_s(one) for one in running), default=0.0)
-        left_s = self._left_s(share, whole_s, moment - self._started_s, longest_s)
+        left_s = self._left_s(running, share, whole_s, moment, longest_s)
         return Progress(counts=counts, retries=retries, running=running, share=share, left_s=left_s, elapsed_s=moment - self._started_s)
 
     def left_s(self, one: RunningStage) -> float:
@@ -149,15 +155,58 @@ class ProgressCounts:
         images = (one.values["steps"] - one.values["step"]) * self._plan.stages[one.name].spec.recipe.batch_images
         return max(0.0, float(images / rate) - reported_ago_s)
 
-    def _left_s(self, share: float, whole_s: float, elapsed_s: float, at_least_s: float) -> Range:
-        """The forecast, scaled by the speed of this launch so far; its range narrows over time."""
+    def _measure(self, one: RunningStage) -> None:
+        """Note how a stage's own speed compares with its forecast, and how much work shows it."""
+        rate, forecast_s = one.values.get("images_per_s"), self._forecast.stage_s.get(one.name, 0.0)
+        if not rate or forecast_s <= 0.0:
+            return
+        own_s = self._plan.stages[one.name].own_image_passes / rate + STAGE_OVERHEAD_S
+        self._speeds[one.name] = (own_s / forecast_s, one.share * forecast_s)
+
+    def _paces(self) -> tuple[float, dict[tuple[str, ...], float]]:
+        """Seconds that stages take over those forecast, of all stages and of those of one speed.
+        Each is drawn to what was known before, the more the less work has shown it.
+        """
+        prior_s, key_prior_s = PRIOR * self._all_s, KEY_PRIOR * self._all_s
+        took_s = done_s = 0.0
+        by_key: dict[tuple[str, ...], tuple[float, float]] = {}
+        for name, (ratio, shown_s) in self._speeds.items():
+            took_s, done_s = took_s + ratio * shown_s, done_s + shown_s
+            key = rate_key(self._plan.stages[name].spec)
+            before = by_key.get(key, (0.0, 0.0))
+            by_key[key] = (before[0] + ratio * shown_s, before[1] + shown_s)
+        pace = (took_s + prior_s) / (done_s + prior_s) if self._all_s > 0 else 1.0
+        return pace, {key: (took + key_prior_s * pace) / (done + key_prior_s) for key, (took, done) in by_key.items()}
+
+    def _left_s(self, running: list[RunningStage], share: float, whole_s: float, moment: float, at_least_s: float) -> Range:
+        """Seconds left: the work that is left at the speed that stages of its kind have had so far,
+        on as many stages at once as forecast, plus the same share of time between stages as so far.
+        Until the first stage has reported it is the forecast. The range narrows over time.
+        """
         forecast = self._forecast.wall_range_s
-        if whole_s <= 0 or self._all_s <= 0:
+        if whole_s <= 0 or self._all_s <= 0 or forecast.middle <= 0:
             return Range(low=at_least_s, middle=at_least_s, high=at_least_s)
-        wall_s = forecast.middle * whole_s / self._all_s
-        pace = (elapsed_s + PRIOR * wall_s) / ((share + PRIOR) * wall_s) if wall_s > 0 else 1.0
-        middle = max(at_least_s, wall_s * (1 - share) * pace)
-        low, high = (1 - (1 - end / forecast.middle) * (1 - share) if forecast.middle > 0 else 1.0 for end in (forecast.low, forecast.high))
+        elapsed_s = moment - self._started_s
+        with self._lock:
+            pace, paces = self._paces()
+            waiting = [name for name, state in self._state.items() if state in ("waiting", "retrying")]
+            earlier_s, trained = (self._started_s, False) if self._first_s is None else (self._first_s, True)
+            done_s = self._done_s
+        stage_s, at_once = self._forecast.stage_s, self._all_s / forecast.middle
+
+        def at_pace(name: str, share_left: float) -> float:
+            return share_left * stage_s.get(name, 0.0) * paces.get(rate_key(self._plan.stages[name].spec), pace)
+
+        work_s = sum(at_pace(name, 1.0) for name in waiting) + sum(at_pace(one.name, 1.0 - one.share) for one in running)
+        done_s += sum(one.share * stage_s.get(one.name, 0.0) for one in running)
+        middle = work_s / at_once
+        if trained or done_s > 0.0:
+            prior_s = PRIOR * forecast.middle * pace
+            middle *= (moment - earlier_s + prior_s) / (done_s * pace / at_once + prior_s)
+        else:
+            middle += max(0.0, self._forecast.start_s - elapsed_s)
+        middle = max(at_least_s, middle)
+        low, high = (1 - (1 - end / forecast.middle) * (1 - share) for end in (forecast.low, forecast.high))
         return Range(low=max(at_least_s, middle * low), middle=middle, high=max(middle, middle * high))
 
     def _move(self, name: str, state: str) -> None:

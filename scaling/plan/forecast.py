@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from scaling.cluster.machine import Granted, Machine
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
-from trials.cost.throughput import measure_images_per_s
+from trials.cost.throughput import busy_cores, measure_images_per_s
 from trials.spec import StageSpec
 from trials.stage_files import read_json
 
 STAGE_OVERHEAD_S = 1.0  # scheduling, loading, evaluation and writing of a small stage, about
+START_IMPORTS = 4.0  # starting Ray and its workers, in units of the time that the launch took to import
 PROBES = 3  # windows in which a rate is measured, so that its range is known
 PROBE_S = 0.5
 
@@ -49,14 +50,27 @@ class Forecast:
     gpu_hours: Range
     cpu_hours: Range
     measured_from: str
+    start_s: float = 0.0
+    """Seconds from the start of Ray to the first trained image, about."""
+
+    @property
+    def whole_s(self) -> float:
+        """Seconds from now until the last stage is done, about."""
+        return self.start_s + self.wall_s if self.stage_s else 0.0
 
 
-def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Callable[[str], float] | None = None) -> Forecast:
+def forecast(
+    plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Callable[[str], float] | None = None, imported_s: float = 0.0
+) -> Forecast:
     """Forecast the stages that are not done.
 
     The rate of a kind of stage is that of finished stages of this study; if there are none, it is
-    measured for about a second on random pixels. The schedule is simulated: a stage starts as soon
-    as its parents are done and resources are free.
+    measured for about a second on random pixels, with the cores busy that will be. The schedule is
+    simulated: a stage starts as soon as its parents are done and resources are free.
+
+    Args:
+        imported_s: seconds that the launch took to import what it needs. Ray and its workers
+            import as much, so the time to the first trained image is taken as four times that.
     """
     rates: dict[tuple[str, ...], Range] = {}
     known = _known_rates(plan, study)
@@ -64,7 +78,7 @@ def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Cal
     ranges: dict[str, Range] = {}
     for name in plan.wanted({name for name in plan.stages if study.is_done(name)}):
         stage = plan.stages[name]
-        key = _key(stage.spec)
+        key = rate_key(stage.spec)
         if key not in rates:
             probed += key not in known
             rates[key] = _spread(known[key]) if key in known else _probe(stage.spec, granted[_kind(stage.spec)])
@@ -72,7 +86,7 @@ def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Cal
         ranges[name] = Range(low=passes / rate.high, middle=passes / rate.middle, high=passes / rate.low) + Range(
             low=STAGE_OVERHEAD_S / 2, middle=STAGE_OVERHEAD_S, high=2 * STAGE_OVERHEAD_S
         )
-    source = "rates measured just now on random pixels, one stage at a time" if probed else "rates of this study's finished stages"
+    source = "rates measured just now on random pixels" if probed else "rates of this study's finished stages"
     shapes = {name: granted[_kind(plan.stages[name].spec)] for name in ranges}
     wall = Range(
         low=play(plan, {name: each.low for name, each in ranges.items()}, shapes, rank=rank),
@@ -89,6 +103,7 @@ def forecast(plan: Plan, study: Study, granted: dict[str, Granted], *, rank: Cal
         gpu_hours=gpu,
         cpu_hours=cpu,
         measured_from=source,
+        start_s=START_IMPORTS * imported_s,
     )
 
 
@@ -142,14 +157,17 @@ def _kind(spec: StageSpec) -> str:
     return "pretrain" if spec.kind == "trunk" else spec.kind
 
 
-def _key(spec: StageSpec) -> tuple[str, ...]:
+def rate_key(spec: StageSpec) -> tuple[str, ...]:
+    """What the speed of a stage depends on: stages with equal keys train equally fast."""
     recipe = spec.recipe
     form = (getattr(recipe, "decoder", ""), getattr(recipe, "target", ""))
     return (spec.objective, spec.encoder, str(recipe.batch_images), recipe.precision, *form)
 
 
 def _probe(spec: StageSpec, grant: Granted) -> Range:
-    measured = sorted(measure_images_per_s(spec, cpus=grant.cpus, gpus=grant.gpus, seconds=PROBE_S) for _ in range(PROBES))
+    others = 0 if grant.gpus else (grant.side_by_side - 1) * grant.all_cpus
+    with busy_cores(others):
+        measured = sorted(measure_images_per_s(spec, cpus=grant.cpus, gpus=grant.gpus, seconds=PROBE_S) for _ in range(PROBES))
     return Range(low=measured[0], middle=measured[PROBES // 2], high=measured[-1])
 
 
@@ -159,7 +177,7 @@ def _known_rates(plan: Plan, study: Study) -> dict[tuple[str, ...], list[float]]
         if study.is_done(name):
             rate = (read_json(study.stage_folder(name) / "provenance.json") or {}).get("images_per_s")
             if rate:
-                found.setdefault(_key(stage.spec), []).append(rate)
+                found.setdefault(rate_key(stage.spec), []).append(rate)
     return found
 
 

@@ -7,9 +7,3 @@ tracker that is down costs a line of warning, and the command above fills it in 
 """
 
 from __future__ import annotations
-
-from scaling.tracking.live import LiveTracking
-from scaling.tracking.open import TRACKERS, open_tracker
-from scaling.tracking.tracker import TrackedRun, TrackedStage, Tracker
-
-__all__ = ["TRACKERS", "LiveTracking", "TrackedRun", "TrackedStage", "Tracker", "open_tracker"]

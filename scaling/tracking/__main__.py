@@ -18,7 +18,8 @@ from scaling.plan.plan import Plan, Stage
 from scaling.study.folder import Study
 from scaling.study.stage_state import no_plan
 from scaling.tracking.live import follow
-from scaling.tracking.open import TRACKERS, open_tracker
+from scaling.tracking.names import TRACKERS
+from scaling.tracking.open import open_tracker
 from scaling.tracking.tracker import refusal, tracked
 from trials.errors import InputError
 from trials.received_files import check_stage_ids, file_inside

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling.tracking.names import TRACKERS
 from scaling.tracking.tracker import Tracker
 from trials.errors import InputError
-
-TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
 def open_tracker(name: str, study: str, folder: Path) -> Tracker:

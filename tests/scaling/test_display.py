@@ -13,7 +13,7 @@ from rich.console import Console
 from scaling import Plan, Study, load_grid, make_plan
 from scaling.monitoring.display import Display
 from scaling.monitoring.progress_counts import ProgressCounts
-from scaling.plan.forecast import NOTHING, Forecast, Range
+from scaling.plan.forecast import NOTHING, STAGE_OVERHEAD_S, Forecast, Range
 from scaling.plan.plan import Stage
 
 STEP_S = 10.0
@@ -155,3 +155,40 @@ def test_what_cannot_run_any_more_is_no_longer_waited_for(plan: Plan) -> None:
             counts.ended(name, failed=True)
     assert counts.snapshot().left_s.middle == 0.0
     assert {state for _, state in counts.snapshot().counts} == {"failed", "blocked"}
+
+
+def test_a_slow_start_of_ray_does_not_raise_the_time_left(plan: Plan) -> None:
+    clock = [0.0]
+    counts = ProgressCounts(plan, dataclasses.replace(forecast_of(plan), start_s=20.0), clock=lambda: clock[0])
+    forecast_s = STEP_S * len(plan.stages)
+    assert counts.snapshot().left_s.middle == pytest.approx(forecast_s + 20.0)
+    clock[0] = 15.0
+    assert counts.snapshot().left_s.middle == pytest.approx(forecast_s + 5.0)
+    clock[0] = 300.0  # fifteen times as slow as expected
+    assert counts.snapshot().left_s.middle == pytest.approx(forecast_s)
+    one = next(iter(plan.stages))
+    counts.progressed(one, {"step": 1, "steps": 100})
+    assert counts.snapshot().left_s.middle <= forecast_s
+
+
+def test_the_time_left_is_near_the_truth_although_one_kind_of_stage_is_five_times_as_slow(plan: Plan) -> None:
+    """One stage after another; every stage reports its own speed ten times."""
+    slow = {name for name, stage in plan.stages.items() if stage.spec.kind == "pretrain"}
+    took_s = {name: (5.0 if name in slow else 1.0) * STEP_S for name in plan.stages}
+    clock, said = [0.0], []
+    counts = ProgressCounts(plan, forecast_of(plan), clock=lambda: clock[0])
+    names = sorted(plan.stages, key=lambda name: name.split("-")[1])  # kinds mixed
+    clock[0] = 100.0  # Ray starts
+    for place, name in enumerate(names):
+        images = plan.stages[name].own_image_passes / (took_s[name] - STAGE_OVERHEAD_S)
+        for step in range(1, 11):
+            clock[0] += took_s[name] / 10
+            counts.progressed(name, {"step": step, "steps": 10, "images_per_s": images})
+            truth_s = (1 - step / 10) * took_s[name] + sum(took_s[later] for later in names[place + 1 :])
+            said.append((counts.snapshot().left_s.middle, truth_s))
+        counts.ended(name, failed=False)
+    whole_s = sum(took_s.values())
+    assert max(left_s for left_s, _ in said) < 2.0 * whole_s
+    late = [(left_s, truth_s) for left_s, truth_s in said[len(said) // 3 :] if truth_s > 0.1 * whole_s]
+    assert late
+    assert all(0.6 < left_s / truth_s < 1.6 for left_s, truth_s in late)

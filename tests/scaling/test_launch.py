@@ -117,7 +117,7 @@ def test_a_mistake_ends_with_status_2_one_sentence_and_nothing_started(
     captured = capsys.readouterr()
     assert sentence in captured.err
     assert len(captured.err.strip().splitlines()) == 1
-    assert captured.out == ""
+    assert captured.out == f"reading {grid_file} ...\n"
     assert not out.exists()
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from scaling import launch
+from scaling import launch, run_study
 from scaling.cluster import join
 from scaling.cluster.ray_token import protect_token
 from scaling.execution import tuner
+from scaling.exit_status import WRONG
 from trials.errors import InputError
 
 
@@ -202,8 +203,8 @@ def test_a_launch_that_cannot_protect_it_starts_nothing(
     home: Path, tmp_path: Path, grid_file: Path, small_data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / ".ray").symlink_to(tmp_path)
-    monkeypatch.setattr(launch, "_train", lambda *arguments, **named: pytest.fail("training began"))
-    assert launch.main([str(grid_file), "--out", str(tmp_path / "study"), "--data", str(small_data)]) == launch.WRONG
+    monkeypatch.setattr(run_study, "_train", lambda *arguments, **named: pytest.fail("training began"))
+    assert launch.main([str(grid_file), "--out", str(tmp_path / "study"), "--data", str(small_data)]) == WRONG
     assert capsys.readouterr().err.startswith(f"{home / '.ray'} is a symbolic link")
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from scaling import Plan, Study, load_grid, make_plan
-from scaling.tracking import LiveTracking, TrackedStage, open_tracker
 from scaling.tracking.__main__ import main
-from scaling.tracking.tracker import tracked
+from scaling.tracking.live import LiveTracking
+from scaling.tracking.open import open_tracker
+from scaling.tracking.tracker import TrackedStage, tracked
 from trials.errors import InputError
 from trials.stage_files import write_json
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -47,6 +49,31 @@ def measure_images_per_s(spec: StageSpec, *, cpus: int, gpus: float, seconds: fl
         return (steps - 1) * batch / (time.monotonic() - started)
     finally:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def busy_cores(threads: int) -> Iterator[None]:
+    """Keep that many cores busy with matrix products meanwhile.
+
+    Cores that share caches, memory and arithmetic units slow one another down, so a stage that is
+    to train beside others is measured beside work.
+    """
+    over = threading.Event()
+
+    def work() -> None:
+        factor = torch.rand(256, 256)
+        while not over.is_set():
+            torch.mm(factor, factor)  # lets go of the interpreter
+
+    busy = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
+    for one in busy:
+        one.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for one in busy:
+            one.join()
 
 
 def _elapsed(step: Callable[[int, int], None], batch: int, number: int) -> float:
