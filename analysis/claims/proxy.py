@@ -54,7 +54,8 @@ def proxy_findings(study: ClaimTable) -> list[Finding]:
     return answers
 
 
-def _good(study: ClaimTable) -> str:
+def good(study: ClaimTable) -> str:
+    """Which way a good score differs: 'higher' or 'lower'."""
     return "higher" if study.better > 0 else "lower"
 
 
@@ -68,23 +69,23 @@ def _at_equal(study: ClaimTable, found: EqualSettings) -> Finding:
         identity="loss-predicts-score",
         topic=TOPIC,
         source=XIE,
-        claim=f"At equal settings a lower validation loss goes with a {_good(study)} {study.outcome_name}.",
+        claim=f"At equal settings a lower validation loss goes with a {good(study)} {study.outcome_name}.",
         verdict=for_one(float(equal["r"]), p, -study.better),
-        sentence=cleaned(" ".join(_equal_sentences(study, found))),
+        sentence=cleaned(" ".join(equal_sentences(study, found))),
         estimate=estimate,
         p=p,
         p_adjusted=np.nan,
         test="no correlation at equal settings, jackknife over pre-trainings",
         family="primary",
         generic=True,
-        wording=replace(_of_correlation(study, "at equal settings"), counted="" if decided else str(equal["note"]).partition(",")[0]),
-        n=_counted(equal),
+        wording=replace(of_correlation(study, "at equal settings"), counted="" if decided else str(equal["note"]).partition(",")[0]),
+        n=counted(equal),
         reading=str(equal["note"]),
-        rows=_rows(found.table),
+        rows=rows_of_correlations(found.table),
     )
 
 
-def _of_correlation(study: ClaimTable, where: str) -> Wording:
+def of_correlation(study: ClaimTable, where: str) -> Wording:
     """The wording of a correlation of loss and score."""
     up, down = (f"{where} a lower validation loss goes with a {side} {study.outcome_name}" for side in ("lower", "higher"))
     return Wording(up=up, down=down, whether=down if study.better > 0 else up, number="at", symbol="r")
@@ -96,7 +97,7 @@ def _of_race(rival: str, where: str) -> Wording:
     return Wording(up=ahead, down=f"{where} the validation loss predicts worse than {rival}", whether=ahead, number="at")
 
 
-def _equal_sentences(study: ClaimTable, found: EqualSettings) -> list[str]:
+def equal_sentences(study: ClaimTable, found: EqualSettings) -> list[str]:
     """What holds at equal settings, what holds over all runs, and between the levels of what."""
     equal, total, axes = found.equal, found.over_all, found.axes
     names = joined([axis.name for axis in axes])
@@ -154,7 +155,7 @@ def _inside(study: ClaimTable, found: EqualSettings) -> Finding:
         except AnalysisError as error:
             row = pd.Series(dict.fromkeys(total.index, np.nan) | {"n": len(part), "clusters": 0, "note": str(error)})
         made.append(row.to_dict() | {"kind": "within", "axis": "", "level": f"{format_setting(size)} pre-training images"})
-    rows = _rows(pd.DataFrame(made, columns=list(total.index)))
+    rows = rows_of_correlations(pd.DataFrame(made, columns=list(total.index)))
     side = -study.better
     verdict, p = for_every_cell(rows, side)
     estimate = estimate_of(total, "r", what="Pearson correlation of validation loss and score at equal settings", level=study.level)
@@ -174,22 +175,22 @@ def _inside(study: ClaimTable, found: EqualSettings) -> Finding:
         sentence=cleaned(sentence),
         estimate=estimate,
         p=p,
-        claim=f"At equal settings a lower validation loss goes with a {_good(study)} {study.outcome_name} within every number of images.",
+        claim=f"At equal settings a lower validation loss goes with a {good(study)} {study.outcome_name} within every number of images.",
         p_adjusted=np.nan,
         test="the data size that decides, after Holm over data sizes",
         wording=replace(
-            _of_correlation(study, "within every number of images"),
+            of_correlation(study, "within every number of images"),
             every=True,
-            against=f"at some number of images a lower validation loss does not go with a {_good(study)} {study.outcome_name}",
+            against=f"at some number of images a lower validation loss does not go with a {good(study)} {study.outcome_name}",
             counted=tally(rows, side).replace("cell", "data size"),
         ),
-        n=_counted(total),
+        n=counted(total),
         reading=str(total["note"]),
         rows=rows,
     )
 
 
-def _rows(table: pd.DataFrame) -> pd.DataFrame:
+def rows_of_correlations(table: pd.DataFrame) -> pd.DataFrame:
     """The correlations as rows of a finding."""
     p = table["p"].to_numpy(dtype=float)
     holm, bh = adjust(p, method="holm"), adjust(p, method="bh")
@@ -202,7 +203,8 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made, columns=list(ROW_COLUMNS))
 
 
-def _counted(row: pd.Series) -> str:
+def counted(row: pd.Series) -> str:
+    """The runs and clusters behind a correlation."""
     return f"{row['n']} runs in {row['clusters']} independent clusters"
 
 
@@ -261,7 +263,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
     table = found.table[found.table["group"] == ("within groups" if columns else "all")].set_index("proxy")
     loss: Any = table.loc["loss"]
     estimate = estimate_of(loss, "accuracy", what="share of pairs of runs that the loss orders rightly", level=found.level)
-    counted = f"{loss['n']} runs, {loss['pairs']} pairs, {loss['clusters']} clusters"
+    compared_runs = f"{loss['n']} runs, {loss['pairs']} pairs, {loss['clusters']} clusters"
     verdict: Verdict = "open" if not loss["p"] < ALPHA else "supported" if loss["accuracy"] > 0.5 else "refuted"
     answers = [
         Finding(
@@ -283,7 +285,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
                 number="at",
                 symbol="share",
             ),
-            n=counted,
+            n=compared_runs,
             reading=str(loss["note"]),
         )
     ]

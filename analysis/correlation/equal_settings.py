@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.correlation.clusters import cluster_labels
 from analysis.correlation.covariates import WHERE
@@ -122,6 +123,52 @@ def at_equal_settings(runs: pd.DataFrame, *, x: str, y: str, level: float = 0.95
     return EqualSettings(x=x, y=y, level=level, axes=tuple(axes), table=pd.DataFrame(made, columns=list(ROWS)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class EqualSlope:
+    """A slope at equal settings. Make with `slope_at_equal_settings`."""
+
+    slope: float
+    """Unit of y per unit of x; NaN where nothing can be compared."""
+    error: float
+    """Standard error, from the jackknife over clusters of pre-trainings; NaN without one."""
+    degrees: int
+    """Degrees of freedom of the error."""
+    n: int
+    """Runs."""
+    clusters: int
+    """Independent clusters of pre-trainings."""
+    note: str
+    """Why there is no slope or no error; else ''."""
+
+
+def slope_at_equal_settings(runs: pd.DataFrame, *, x: str, y: str) -> EqualSlope:
+    """Least-squares slope of y on x among runs that are equal in every setting that varies, with
+    what a seed has in common removed.
+
+    Raises AnalysisError as `at_equal_settings` does.
+    """
+    kept, axes = _complete(runs, (x, y))
+    cluster = np.asarray(pd.factorize(cluster_labels(kept, "pretrain_id")[0])[0], dtype=np.int64)
+    clusters, seeds, cell = int(cluster.max()) + 1, _seeds(kept), _cells(axes, len(kept))
+    arrays = kept[x].to_numpy(dtype=float), kept[y].to_numpy(dtype=float)
+    left, there = _products(*arrays, seeds, cell, left_out(cluster))
+    if not there[0]:  # where each seed is one pre-training, seeds are what is compared
+        seeds = seeds[:, :0]
+        left, there = _products(*arrays, seeds, cell, left_out(cluster))
+    if not there[0]:
+        return EqualSlope(slope=NOTHING, error=NOTHING, degrees=0, n=len(kept), clusters=clusters, note=ALONE)
+    slopes = np.where(there, left[:, 0, 1] / np.where(there, left[:, 0, 0], 1.0), NOTHING)
+    degrees = _degrees(_cells([one for one in axes if one.column not in LATER], len(kept)), seeds, cluster) - 1
+    error, note = NOTHING, ""
+    if clusters < FEWEST_CLUSTERS or degrees < 2:
+        note = f"{clusters} independent pre-trainings leave too little to compare for an interval"
+    else:
+        error = float(jackknife_sd(slopes[1:, None], slopes[:1])[0])
+        if not error > 0.0:
+            error, note = NOTHING, "too little varies between pre-trainings for an interval"
+    return EqualSlope(slope=float(slopes[0]), error=error, degrees=degrees, n=len(kept), clusters=clusters, note=note)
+
+
 def without_seeds(runs: pd.DataFrame, columns: Sequence[str], *, cells: bool = False) -> tuple[pd.DataFrame, list[Axis]]:
     """The runs that have all columns, with what seeds have in common removed from them, and the axes.
 
@@ -188,11 +235,12 @@ def _varies(rest: Array, values: Array) -> bool:
     return bool(np.sum(rest**2) > VARIES * size)
 
 
-def _correlations(x: Array, y: Array, seeds: Array, cell: Labels, out: Labels) -> Array:
-    """Pearson correlation once cells and seeds have their means, of all runs and without each group.
+def _products(x: Array, y: Array, seeds: Array, cell: Labels, out: Labels) -> tuple[Array, NDArray[np.bool_]]:
+    """Sums of products of x and y once cells and seeds have their means, of all runs and without
+    each group, shape (1 + groups, 2, 2); and whether both vary there.
 
-    `out` labels the groups from 0, shape (n,); the answer has shape (1 + groups,), NaN where nothing
-    varies. Sums of products within cells are those of all runs less what a group adds to them.
+    `out` labels the groups from 0, shape (n,). Sums of products within cells are those of all runs
+    less what a group adds to them.
     """
     columns = _freed(np.column_stack([x, y, seeds]), cell)
     size = np.sum((np.column_stack([x, y]) - [x.mean(), y.mean()]) ** 2, axis=0)
@@ -205,7 +253,15 @@ def _correlations(x: Array, y: Array, seeds: Array, cell: Labels, out: Labels) -
     if seeds.shape[1]:
         shared = products[:, 2:, :2]
         left = left - np.swapaxes(shared, 1, 2) @ np.linalg.pinv(products[:, 2:, 2:], rcond=1e-10, hermitian=True) @ shared
-    there = (left[:, 0, 0] > VARIES * size[0]) & (left[:, 1, 1] > VARIES * size[1])
+    return left, (left[:, 0, 0] > VARIES * size[0]) & (left[:, 1, 1] > VARIES * size[1])
+
+
+def _correlations(x: Array, y: Array, seeds: Array, cell: Labels, out: Labels) -> Array:
+    """Pearson correlation of all runs and without each group, shape (1 + groups,).
+
+    NaN where nothing varies; see `_products`.
+    """
+    left, there = _products(x, y, seeds, cell, out)
     scale = np.sqrt(np.where(there, left[:, 0, 0] * left[:, 1, 1], 1.0))
     return np.where(there, np.clip(left[:, 0, 1] / scale, -1.0, 1.0), NOTHING)
 

@@ -177,11 +177,14 @@ def test_one_run_of_each_setting_leaves_the_loss_as_a_predictor_open(scaling: Fi
     assert "no two pre-trainings are equal in all settings that vary" in scaling["loss-predicts-score"].sentence
 
 
-def test_overfitting_flattens_the_slope(scaling: Findings) -> None:
-    assert "12 of 21 series (36 runs)" in scaling["loss-predicts-when-falling"].sentence
-    assert "r = -0.956" in scaling["loss-predicts-when-falling"].sentence
-    assert "r = -0.697" in scaling["loss-predicts-when-overfitting"].sentence
-    assert scaling["overfitting-changes-slope"].verdict == "supported"
+def test_with_one_run_of_each_setting_overfitting_is_counted_and_what_it_does_to_the_loss_is_open(scaling: Findings) -> None:
+    falling, over, gap = (scaling[name] for name in ("loss-predicts-when-falling", "loss-predicts-when-overfitting", "overfitting-changes-slope"))
+    assert {falling.verdict, over.verdict, gap.verdict} == {"open"}
+    assert "12 of 21 series (36 runs)" in falling.sentence
+    assert value(scaling, "loss-predicts-when-falling") == pytest.approx(-0.956, abs=5e-4)
+    assert value(scaling, "loss-predicts-when-overfitting") == pytest.approx(-0.697, abs=5e-4)
+    assert "lives between the levels of pre-training images alone" in over.sentence
+    assert "which compares settings and so decides nothing" in gap.sentence
 
 
 def test_both_claims_on_more_data_are_tested(scaling: Findings) -> None:
