@@ -48,6 +48,12 @@ from .overfitting import split_by_overfitting as split_by_overfitting
 from .published import PUBLISHED as PUBLISHED
 from .published import Published as Published
 from .published import load_published as load_published
+from .readers.hf_trainer import read_hf_trainer as read_hf_trainer
+from .readers.json_lines import read_json_lines as read_json_lines
+from .readers.mlflow import read_mlflow as read_mlflow
+from .readers.ray_tune import read_ray_tune as read_ray_tune
+from .readers.tensorboard import read_tensorboard as read_tensorboard
+from .readers.wandb import read_wandb as read_wandb
 from .runs.cells import summarise_cells as summarise_cells
 from .runs.columns import RUN_COLUMNS as RUN_COLUMNS
 from .runs.columns import STAGE_COLUMNS as STAGE_COLUMNS

@@ -72,6 +72,13 @@ def numeric_column(table: pd.DataFrame, name: str, *, where: str) -> pd.Series:
     return _as_numbers(table[name], where=where, places=[f"row {position}" for position in range(len(table))]).astype("float64")
 
 
+def inferred_columns(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    """A table in the normal form: documented columns as documented, others as numbers where every
+    cell is one.
+    """
+    return _normal_form(table.reset_index(drop=True), {}, where=where, places=[f"row {position}" for position in range(len(table))])
+
+
 def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     if not file.is_file():
         if folder is not None and folder.is_dir():
