@@ -294,7 +294,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
         if axis is None or rule[-1] not in freed.columns:
             continue
         others = tuple(one for one in columns if one != axis.column)
-        compared = proxy_quality(freed, score=study.outcome, within=others, proxies={name: rule[-1]}, level=study.level, each_group=False)
+        compared = proxy_quality(freed, score=study.outcome, within=others, proxies={name: rule[-1]}, level=study.level, each_group=False, test=False)
         by_rule: dict[Any, Any] = dict(
             compared.table[compared.table["group"] == ("within groups" if others else "all")].set_index("proxy").iterrows()
         )

@@ -93,14 +93,18 @@ def _kendall(x: Array, y: Array, cluster: Labels, source: Labels, strata: Labels
     # are sorted: signs are antisymmetric in the pair and pairs symmetric, so that it is enough to
     # know which of two losses is the smaller.
     sums = np.column_stack([-2.0 * of_y.ravel(), 2.0 * pairs.ravel()])
+    first, second = np.nonzero(pairs)  # inside strata few clusters meet
+    few = 4 * len(first) < n * n
+    if few:
+        sums = sums[first * n + second]
     rank = np.unique(x, return_inverse=True)[1].astype(np.int32)
     source = source[: max(1 + FEWEST_DRAWN, MOST_PAIRS // max(1, n * (n - 1) // 2))]
     out = np.empty(len(source))
-    step = max(1, CELLS // max(1, n * n) // 4)
+    step = max(1, CELLS // max(1, len(sums)) // 4)
     for at in range(0, len(source), step):
         placed = rank[source[at : at + step]]
-        smaller = (placed[:, :, None] < placed[:, None, :]).reshape(len(placed), n * n).astype(np.float64)
-        concordance, untied = (smaller @ sums).T
+        smaller = placed[:, first] < placed[:, second] if few else (placed[:, :, None] < placed[:, None, :]).reshape(len(placed), n * n)
+        concordance, untied = (smaller.astype(np.float64) @ sums).T
         out[at : at + step] = np.where(untied > 0, concordance / np.sqrt(np.maximum(untied, 1.0) * untied_y), np.nan)
     return out
 

@@ -25,7 +25,7 @@ TRIVIAL = {"largest data": "pretrain_images", "longest training": "pretrain_step
 SHARES = ("n", "pretrainings", "clusters", "pairs", "accuracy", "low", "high", "p", "ahead", "ahead_low", "ahead_high")
 COLUMNS = (*SHARES, "best", "chosen", "regret", "pair_regret", "pair_low", "pair_high", "note")
 NOTHING = float("nan")
-MAXIMUM = "no interval of the top-1 regret: a best of few has none that holds; pair_regret has one"
+MAXIMUM = "the top-1 regret has no interval, as a best of few has none that holds; the mean regret of a choice between two runs has one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,7 @@ def proxy_quality(
     level: float = 0.95,
     seed: int = 0,
     each_group: bool = True,
+    test: bool = True,
 ) -> ProxyQuality:
     """Top-1 regret and pairwise accuracy of choosing the run with the lowest loss, pooled and by
     group.
@@ -77,7 +78,8 @@ def proxy_quality(
     Beside it stand choosing at random, by the largest data size, the longest training and the
     largest model, where the table has `pretrain_images`, `pretrain_steps` and `encoder_params` and
     they vary; `proxies` names others (name -> column, higher is chosen). Without `each_group` the
-    table has no rows of single groups. Intervals leave out whole
+    table has neither rows of single groups nor, where `within` is given, those of all runs; without
+    `test` it has no p. Intervals leave out whole
     clusters in turn, with t on clusters - 2 degrees of freedom; fewer than five give none. The
     top-1 regret is that of these runs: the jackknife and the bootstrap fail for a maximum (Bickel
     and Freedman 1981, Annals of Statistics 9), so the mean regret of choosing between two runs
@@ -123,13 +125,14 @@ def proxy_quality(
         levels=kept[list(within)],
     )
     everything = np.arange(len(kept))
-    rows = _rows(data, everything, data.group, "within groups", level, seed) if within else []
-    rows += _rows(data, everything, np.zeros(len(kept), dtype=np.int64), "all", level, seed)
+    rows = _rows(data, everything, data.group, "within groups", level, seed, test=test) if within else []
+    if each_group or not within:
+        rows += _rows(data, everything, np.zeros(len(kept), dtype=np.int64), "all", level, seed, test=test)
     for one in np.unique(group) if within and each_group else ():
         inside = np.flatnonzero(group == one)
         levels = {name: kept[name].iloc[inside[0]] for name in within}
         name = ", ".join(f"{column} = {format_setting(value)}" for column, value in levels.items())
-        rows += [levels | row for row in _rows(data, inside, data.group[inside], name, level, seed)]
+        rows += [levels | row for row in _rows(data, inside, data.group[inside], name, level, seed, test=test)]
     table = pd.DataFrame(rows, columns=["proxy", "group", *within, *COLUMNS])
     better = "higher" if sign > 0 else "lower"
     sentences = _sentences(table, loss=loss, outcome=title_of(score, runs), better=better, within=within, proxies=used, level=level)
@@ -160,7 +163,7 @@ def _own_ids(kept: pd.DataFrame) -> np.ndarray:
     return np.array([f"row {place}" if pd.isna(one) else one for place, one in enumerate(kept["pretrain_id"].tolist())], dtype=object)
 
 
-def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, seed: int) -> list[dict[str, Hashable]]:
+def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, seed: int, *, test: bool) -> list[dict[str, Hashable]]:
     """A row for each proxy over the runs `inside`; only runs of one `group` are compared."""
     cluster = pd.factorize(data.cluster[inside])[0].astype(np.int64)
     out, own, score = left_out(cluster), data.pretraining[inside], data.score[inside]
@@ -175,7 +178,7 @@ def _rows(data: _Data, inside: Labels, group: Labels, name: str, level: float, s
         row = counted | {"proxy": proxy, "pairs": choice.pairs, "accuracy": float(choice.accuracy[0])}
         row |= {"best": data.sign * best, "chosen": data.sign * chosen, "regret": best - chosen, "pair_regret": float(choice.regret[0]), "p": NOTHING}
         row |= _intervals(choice, choices["loss"], proxy, clusters, level)
-        if proxy == "loss" and choice.pairs:
+        if test and proxy == "loss" and choice.pairs:
             several = len(np.unique(group)) > 1
             sample = Sample(
                 x=-value[inside],

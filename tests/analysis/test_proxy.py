@@ -7,7 +7,9 @@ from scipy.stats import kendalltau
 
 from analysis import AnalysisError
 from analysis.correlation import proxy_quality
+from analysis.correlation.permutation import p_of_placings
 from analysis.published import load_published
+from benchmarks.statistics.grids import simulate_grid
 
 
 def single(losses, scores, **columns) -> pd.DataFrame:
@@ -108,3 +110,31 @@ def test_what_leaves_no_choice_is_refused_in_a_sentence() -> None:
     )
     with pytest.raises(AnalysisError, match="has no column 'flops'"):
         proxy_quality(runs, within=(), proxies={"most compute": "flops"})
+
+
+def test_placings_of_kendall_inside_many_strata_are_those_counted_pair_by_pair() -> None:
+    random = np.random.default_rng(4)
+    strata = np.repeat(np.arange(8), 3)  # 24 clusters, of which few meet
+    x, y = random.standard_normal(24), random.integers(0, 9, 48) / 9.0
+    cluster = np.repeat(np.arange(24), 2)
+    source = np.stack([np.arange(24), *(np.argsort(random.random(24) + 10 * strata) for _ in range(49))])
+    pairs = [(i, j) for i in range(48) for j in range(i) if strata[cluster[i]] == strata[cluster[j]] and cluster[i] != cluster[j]]
+
+    def tau(placed: np.ndarray) -> float:
+        signs = [(np.sign(placed[cluster[i]] - placed[cluster[j]]), np.sign(y[i] - y[j])) for i, j in pairs]
+        return float(sum(a * b for a, b in signs))
+
+    taus = np.array([tau(x[one]) for one in source])
+    expected = np.mean(np.abs(taus) >= abs(taus[0]) - 1e-9)
+    assert p_of_placings("kendall", x, y, cluster, source, strata=strata[cluster]) == pytest.approx(expected)
+
+
+def test_without_groups_and_tests_the_row_that_decides_is_the_same() -> None:
+    runs = simulate_grid(np.random.default_rng(0), loss_slope=-1.0)
+    whole = proxy_quality(runs, score="miou").table
+    short = proxy_quality(runs, score="miou", each_group=False, test=False).table
+    assert set(short["group"]) == {"within groups"}
+    assert short["p"].isna().all()
+    pd.testing.assert_frame_equal(
+        short.drop(columns="p"), whole[whole["group"] == "within groups"].drop(columns="p")[short.columns.drop("p")], check_dtype=False
+    )
