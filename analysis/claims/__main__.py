@@ -66,11 +66,17 @@ def formatted(found: Findings, width: int = 120) -> str:
     lines: list[str] = []
     topic = ""
     for one in found:
+        if one.unreachable:
+            continue
         if one.topic != topic:
             topic = one.topic
             lines += ["", topic.upper()]
         lines += _wrapped(f"{one.verdict:<10} {one.headline}.", width, indent=11)
         lines += _wrapped(" " * 11 + one.sentence, width, indent=11)
+    if found.unreachable:
+        lines += ["", "OUT OF REACH"]
+        for one in found.unreachable:
+            lines += _wrapped(f"{one.headline}.", width, indent=2)
     if found.unanswered:
         lines += ["", "NOT ANSWERED"]
         for question, reason in found.unanswered:

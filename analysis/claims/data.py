@@ -13,7 +13,7 @@ from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
 from analysis.claims.headline import Wording, changes, in_every_cell, turned
 from analysis.claims.overfitting import LENGTH, split_of
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, format_estimate, tally
+from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, format_estimate, tally, unreachable_with
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
 from analysis.errors import AnalysisError
@@ -100,7 +100,8 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
         estimate=estimate,
         p=p_every,
         p_adjusted=np.nan,
-        test="the step that decides, after Holm over steps, or of its equivalence",
+        test="the step that decides: for the claim its own p, against it after Holm over steps; or that of its equivalence",
+        unreachable=_unreachable(study, found, rows, table) if verdict == "open" else "",
         wording=in_every_cell(
             "more pre-training data",
             study.outcome_name,
@@ -120,6 +121,10 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
         reading=found.error,
         rows=rows,
     )
+
+
+def _unreachable(study: ClaimTable, found: MoreDataEffects, rows: pd.DataFrame, table: pd.DataFrame) -> str:
+    return unreachable_with(rows, table["n_units"].tolist(), study.better, found.level) if _unit(found) == "seed" else ""
 
 
 def _conditions(table: pd.DataFrame) -> str:

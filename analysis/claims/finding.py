@@ -65,8 +65,8 @@ class Finding:
     p: float
     """p of the test behind `estimate`, two-sided, before correction; NaN where there is none."""
     p_adjusted: float
-    """p after Benjamini and Hochberg's correction over the findings listed together; NaN where
-    there is none.
+    """p after correction over the claims of its family (primary: Holm; secondary: Benjamini and
+    Hochberg); NaN where there is none.
     """
     n: str
     """What was counted: '18 cells, 3 independent seeds'."""
@@ -79,6 +79,10 @@ class Finding:
     family: Family = "secondary"
     """'primary' for the main effects of what varied, the intermediate stage and the proxy, which
     are stated beforehand and corrected apart; 'secondary' for all other claims.
+    """
+    requires: str = ""
+    """Identity of the primary claim that this one presupposes: while that is open this one is not
+    tested. '' where there is none.
     """
     generic: bool = False
     """Whether it is asked of every study, also where `source` names a paper that claims it."""

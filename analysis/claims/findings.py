@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.claims import data, intermediate, law, overfitting, pretraining, proxy, returns, varied
 from analysis.claims.claim_table import ClaimTable, prepare
-from analysis.claims.finding import Finding, Findings, Question
+from analysis.claims.finding import Family, Finding, Findings, Question
 from analysis.claims.rules import ALPHA
 from analysis.errors import AnalysisError
 from analysis.formatting import p_value
@@ -23,6 +23,7 @@ TOPICS: Final = (pretraining, varied, returns, law, intermediate, data, proxy, o
 
 Claims = Literal["own", "papers", "all"]
 CLAIMS: Final = get_args(Claims)
+CORRECTIONS: Final[dict[Family, Literal["holm", "bh"]]] = {"primary": "holm", "secondary": "bh"}
 
 
 def findings(
@@ -52,13 +53,17 @@ def findings(
             made, 'all' for both; by default 'all' of a published table and where `questions` are
             given, else 'own'.
 
-    A claim about every cell is decided by Holm's p over its cells. Over all findings together
-    `p_adjusted` is Benjamini and Hochberg's (1995, JRSS B 57, 289-300), so that of those called
-    supported or refuted 5% at most are expected to be wrong; a finding that does not survive it is
+    The primary claims are stated beforehand: the main effects of what the study varies, of the
+    intermediate stage, and the loss as a predictor. Over them `p_adjusted` is Holm's (1979, Scand.
+    J. Stat. 6, 65-70), so that the chance of any wrong one is 5% at most. All other claims are
+    secondary; over them it is Benjamini and Hochberg's (1995, JRSS B 57, 289-300), so that of those
+    decided 5% at most are expected to be wrong. A finding that does not survive its correction is
     left open, and its sentence says so. A claim without a p (of a law, whose interval is a
     bootstrap) goes by its interval at `level`. Questions that the table cannot answer are listed
-    with the reason. Raises AnalysisError for a table without a finite outcome, an outcome that is a
-    loss, two rows of one cell and seed, or spreads and numbers of runs that cannot be.
+    with the reason.
+
+    Raises AnalysisError for a table without a finite outcome, an outcome that is a loss, two rows of
+    one cell and seed, or spreads and numbers of runs that cannot be.
     """
     stated = margin if margin is not None else study.margin if isinstance(study, Published) else None
     table = prepare(study, outcome=outcome, level=level, margin=stated)
@@ -132,15 +137,32 @@ def _plain(table: ClaimTable) -> ClaimTable:
 
 
 def _adjusted(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Sets p_adjusted of all findings that have a p; a verdict that loses significance becomes
-    'open'.
+    """Sets p_adjusted of all findings that have a p, each family by itself; a verdict that loses
+    significance becomes 'open'.
     """
-    p = adjust(np.array([one.p for one in found], dtype=float), method="bh")
-    return tuple(_opened(replace(one, p_adjusted=float(value)), len(found)) for one, value in zip(found, p, strict=True))
+    made = list(found)
+    for family, method in CORRECTIONS.items():
+        undecided = {one.identity for one in made if one.family == "primary" and one.verdict == "open"}
+        if family == "secondary":
+            made = [_untested(one) if one.requires in undecided else one for one in made]
+        places = [place for place, one in enumerate(made) if one.family == family and one.requires not in undecided]
+        p = np.array([made[place].p for place in places], dtype=float)
+        tested = int(np.isfinite(p).sum())
+        for place, value in zip(places, adjust(p, method=method), strict=True):
+            made[place] = _opened(replace(made[place], p_adjusted=float(value)), tested)
+    return tuple(made)
 
 
-def _opened(one: Finding, family: int) -> Finding:
+def _untested(one: Finding) -> Finding:
+    """A claim whose presupposition is open."""
+    if one.verdict == "open":
+        return one
+    return replace(one, verdict="open", sentence=f"{one.sentence} Left open, because what it presupposes is open.")
+
+
+def _opened(one: Finding, tested: int) -> Finding:
     if one.verdict == "open" or not one.p_adjusted >= ALPHA:
         return one
-    sentence = f"{one.sentence} Left open: over all {family} findings Benjamini and Hochberg's correction gives {p_value(one.p_adjusted)}."
+    name = "Holm's" if CORRECTIONS[one.family] == "holm" else "Benjamini and Hochberg's"
+    sentence = f"{one.sentence} Left open: {name} correction over the {tested} {one.family} claims gives {p_value(one.p_adjusted)}."
     return replace(one, verdict="open", sentence=sentence)

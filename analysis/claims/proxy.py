@@ -169,6 +169,7 @@ def _inside(study: ClaimTable, found: EqualSettings) -> Finding:
         )
     return Finding(
         identity="loss-predicts-within-sizes",
+        requires="loss-predicts-score",
         topic=TOPIC,
         source="",
         verdict=verdict,
@@ -230,6 +231,7 @@ def rival_finding(study: ClaimTable) -> Finding:
     )
     return Finding(
         identity="validation-beats-training-loss",
+        requires="loss-predicts-score",
         topic=TOPIC,
         source=XIE,
         verdict=for_one(found.difference, found.p, study.better),
@@ -268,6 +270,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
     answers = [
         Finding(
             identity="loss-beats-chance",
+            requires="loss-predicts-score",
             topic=TOPIC,
             source="",
             claim="At equal settings the validation loss orders runs by their score better than chance does.",
@@ -312,6 +315,7 @@ def choice_findings(study: ClaimTable) -> list[Finding]:
         answers.append(
             Finding(
                 identity=f"loss-beats-{str(name).replace(' ', '-')}",
+                requires="loss-predicts-score",
                 topic=TOPIC,
                 source="",
                 verdict=decided,

@@ -16,7 +16,17 @@ from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Scores, mean_over_cells, seeds_of
 from analysis.claims.finding import Estimate, Finding, estimate_of
 from analysis.claims.headline import changes, in_every_cell
-from analysis.claims.rules import ALPHA, ROW_COLUMNS, for_every_cell, for_one_or_negligible, format_estimate, rows_of, tally, within_margin
+from analysis.claims.rules import (
+    ALPHA,
+    ROW_COLUMNS,
+    for_every_cell,
+    for_one_or_negligible,
+    format_estimate,
+    rows_of,
+    tally,
+    unreachable_with,
+    within_margin,
+)
 from analysis.claims.wording import NAMES, both_readings, cleaned
 from analysis.formatting import format_setting, p_value
 from analysis.significance.checks import MOST_PAIRS_MIXED, Check, checks
@@ -126,7 +136,8 @@ def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         estimate=mean,
         p=max((p for *_, p in decided), default=np.nan),
         p_adjusted=np.nan,
-        test="the cell that decides, after Holm over cells",
+        test="the cell that decides: for the claim its own p, against it after Holm over cells",
+        unreachable=_unreachable(treatment, first, direction) if verdict == "open" else "",
         n=counted,
         reading=reading,
         wording=in_every_cell(subject, treatment.study.outcome_name, direction=direction, counted=tally(first, direction)),
@@ -134,6 +145,15 @@ def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         checks=treatment.checked,
         rows=rows,
     )
+
+
+def _unreachable(treatment: TreatmentEffects, rows: pd.DataFrame, direction: int) -> str:
+    effects = treatment.first
+    if not isinstance(effects, PairedEffects):
+        return ""
+    table = effects.table
+    units = table["n_groups"].where(table["n_groups"] > 1, table["n_seeds"])  # seeds, where all share a pre-training
+    return unreachable_with(rows, units.tolist(), direction, effects.level)
 
 
 def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:

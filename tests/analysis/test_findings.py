@@ -18,6 +18,7 @@ from analysis.claims.contrasts import contrast_rows
 from analysis.claims.finding import Estimate, Finding, Findings, Question
 from analysis.claims.findings import all_questions
 from analysis.claims.rules import for_every_cell, for_one
+from analysis.significance.multiplicity import adjust
 from benchmarks.statistics.grids import Noise, simulate_grid
 
 QUIET = Noise(seed=0.001, pretraining=0.001, intermediate=0.001, run=0.001)
@@ -264,11 +265,12 @@ def test_a_table_without_a_finite_outcome_or_with_a_loss_is_refused() -> None:
 
 def test_a_claim_on_every_cell_needs_every_cell() -> None:
     def decided(estimates: list[float], p: list[float]) -> tuple[str, float]:
-        return for_every_cell(pd.DataFrame({"estimate": estimates, "p_holm": p}), +1)
+        return for_every_cell(pd.DataFrame({"estimate": estimates, "p": p, "p_holm": adjust(np.array(p))}), +1)
 
-    assert decided([0.1, 0.2], [0.01, 0.04]) == ("supported", 0.04)
+    assert decided([0.1, 0.2], [0.03, 0.04]) == ("supported", 0.04)  # each by its own test
+    assert decided([-0.1, 0.2], [0.03, 0.04]) == ("open", 0.04)  # against it after Holm
     assert decided([0.1, 0.2], [0.01, 0.2]) == ("open", 0.2)
-    assert decided([0.1, -0.2], [0.01, 0.03]) == ("refuted", 0.03)
+    assert decided([0.1, -0.2], [0.04, 0.01]) == ("refuted", 0.02)
     verdict, p = decided([0.1, 0.2], [0.01, np.nan])
     assert verdict == "open"
     assert np.isnan(p)
