@@ -1,5 +1,5 @@
 """Write a report: one HTML file that opens offline, of a study, of two studies against each other,
-or of a published table.
+of a published table, or of any table.
 
     # write runs/quickstart/report.html
     python -m reports.build runs/quickstart
@@ -12,6 +12,9 @@ or of a published table.
     python -m reports.build --published diminishing-returns
     # one task of a study with two: report-classification.html
     python -m reports.build runs/both --task classification
+    # any table: results.html
+    python -m reports.build results.csv --x n_labels --y acc --by backbone --seed seed
+    python -m reports.build results.csv --columns finetune_images=n_labels,accuracy=acc
     python -m reports.build runs/quickstart --template mine.html.j2
     # figures for a paper, with the CSV behind each
     python -m reports.build runs/quickstart --figures figures --format pdf
@@ -35,6 +38,8 @@ from reports.page import Page
 from reports.published.paper import compose_published
 from reports.report import build_report, compose, write_page
 from reports.report_data import ReportError, read_study
+from reports.table import build_table_report, compose_table, read_question
+from reports.table.question import TableQuestion, column_pairs
 from reports.watching import EVERY_S, watch
 
 
@@ -72,7 +77,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--every", metavar="S", type=float, default=EVERY_S, help="seconds between two looks of --watch (default: %(default)g)")
     parser.add_argument("--figures", metavar="DIR", type=Path, help="write each figure as a file, and its CSV, into DIR in place of the page")
     parser.add_argument("--format", choices=FORMATS, help=f"the kind of these files (default: {FORMATS[0]})")
+    table = parser.add_argument_group("a table", "of a .csv or .parquet file, in the names of its own columns")
+    table.add_argument("--x", metavar="COL", help="the column of sizes")
+    table.add_argument("--y", metavar="COL", help="the column of scores")
+    table.add_argument("--by", metavar="COL", nargs="+", default=[], help="columns that divide the rows into groups")
+    table.add_argument("--seed", metavar="COL", help="the column that tells repeated runs apart (default: seed, where there is one)")
+    table.add_argument("--columns", metavar="OURS=THEIRS,...", help="what columns are, such as finetune_images=n_labels,accuracy=acc")
+    table.add_argument("--lower-is-better", action="store_true", help="of the scores, as of an error or a loss")
     return parser
+
+
+def _is_table(options: argparse.Namespace) -> bool:
+    """Whether the report is to be of a table and not of a study."""
+    return len(options.folder) == 1 and Path(options.folder[0]).suffix.lower() in (".csv", ".parquet") and not Path(options.folder[0]).is_dir()
+
+
+def _question(options: argparse.Namespace) -> TableQuestion:
+    columns = column_pairs(options.columns) if options.columns is not None else None
+    lower = options.lower_is_better
+    return read_question(options.folder[0], x=options.x, y=options.y, by=options.by, seed=options.seed, columns=columns, lower_is_better=lower)
 
 
 def _mistake(options: argparse.Namespace) -> str | None:
@@ -83,6 +106,13 @@ def _mistake(options: argparse.Namespace) -> str | None:
         return f"two studies can be compared, not {len(options.folder)}."
     if options.task is not None and (len(options.folder) != 1 or options.watch):
         return "--task takes one study folder, and no --watch."
+    of_table = [name for name in ("x", "y", "seed", "columns") if getattr(options, name) is not None]
+    of_table += ["by"] if options.by else []
+    of_table += ["lower-is-better"] if options.lower_is_better else []
+    if of_table and not _is_table(options):
+        return f"--{of_table[0]} is of a table: name one .csv or .parquet file."
+    if _is_table(options) and (options.watch or options.task is not None):
+        return "a table has no --watch and no --task."
     if options.watch and len(options.folder) != 1:
         return "--watch takes one study folder."
     if options.watch and not 0.1 <= options.every <= 86_400:
@@ -101,6 +131,8 @@ def _build(options: argparse.Namespace) -> Path:
     if len(options.folder) == 2:
         first, second = options.folder
         return build_comparison(first, second, options.out, template=options.template)
+    if _is_table(options):
+        return build_table_report(_question(options), options.out, template=options.template)
     return build_report(options.folder[0], options.out, template=options.template, task=options.task)
 
 
@@ -110,6 +142,8 @@ def _page(options: argparse.Namespace) -> Page:
         return compose_published(load_published(options.published))
     if len(options.folder) == 2:
         return compose_comparison(*options.folder)
+    if _is_table(options):
+        return compose_table(_question(options))
     return compose(read_study(Path(options.folder[0])), task=options.task)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.runs.columns import column_of
 from analysis.runs.matching import FINETUNE, INTERMEDIATE, PRETRAIN, SETTINGS, STEPS_FOLLOW
 
 Array = NDArray[np.float64]
@@ -76,12 +77,15 @@ class Axis:
         return self.sizes[-1] / self.sizes[0] if self.sizes else float("nan")
 
 
-def axes_of(table: pd.DataFrame) -> list[Axis]:
-    """Every setting that varies, in the order of `ORDER`.
+def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Axis]:
+    """Every setting that varies, in the order of `ORDER`; or those of `columns` that vary, of
+    someone's own table.
 
     A setting that follows from another (steps from images, a recipe that differs only where the
     source does) is not an axis of its own. Axes of a stage apply to the runs that have the stage.
     """
+    if columns is not None:
+        return _axes_named(table, columns)
     there = [name for name in ORDER if name in table.columns]
     trained = _trained(table)
     staged = (table["intermediate"] != "none").to_numpy() if "intermediate" in table.columns else np.zeros(len(table), dtype=bool)
@@ -107,6 +111,17 @@ def axes_of(table: pd.DataFrame) -> list[Axis]:
     return found
 
 
+def _axes_named(table: pd.DataFrame, columns: Sequence[str]) -> list[Axis]:
+    kept: list[str] = []
+    for column in columns:
+        if table[column].nunique() > 1 and not any(_follows(table, column, [name]) for name in kept):
+            kept.append(column)
+    every = np.ones(len(table), dtype=bool)
+    own = table.attrs.get("columns", {})
+    names = {column: column_of(table, column).title if column in own else column for column in kept}
+    return [replace(_axis(table, column, every, list(columns)), name=names[column]) for column in kept]
+
+
 def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: Sequence[str]) -> Axis:
     values = table[column].where(pd.Series(applies, index=table.index))
     levels, sizes = _ordered(table.loc[applies], column)
@@ -121,7 +136,7 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
     on_off = column == "intermediate" and len(levels) == 2 and levels[0] == "none"
     return Axis(
         column=column,
-        name=NAMES.get(column, column.replace("_", " ")),
+        name=_name(table, column),
         levels=tuple(levels),
         sizes=sizes,
         ordered=sizes is not None or on_off or len(levels) == 2,
@@ -129,6 +144,13 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
         code=code,
         asked=np.ones(len(table), dtype=bool),
     )
+
+
+def _name(table: pd.DataFrame, column: str) -> str:
+    """The axis in words: as the table's own documentation calls it, else as `NAMES` does."""
+    if column in table.attrs.get("columns", {}):
+        return column_of(table, column).title
+    return NAMES.get(column, column.replace("_", " "))
 
 
 def _trained(table: pd.DataFrame) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ print("\\n".join(found.sentences()))
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any, Final
 
@@ -32,13 +33,18 @@ Array = NDArray[np.float64]
 WHERE: Final = "the runs table"
 
 
-def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None, level: float = 0.95) -> MainEffects:
+def main_effects(
+    study: pd.DataFrame | Published, *, outcome: str | None = None, axes: Sequence[str] | None = None, seed: str = "seed", level: float = 0.95
+) -> MainEffects:
     """The effect of every axis that varies, all else equal, and which axes interact.
 
     Args:
         study: a runs table (see `load_runs`), one row a run; a table of means with
             `<outcome>_spread` and `n_runs`; or what `load_published` gives.
         outcome: the score's column; by default the first that the table has numbers in.
+        axes: columns of someone's own table to compare, such as ["n_labels", "backbone"]; by
+            default the settings of a study (`SETTINGS` of `analysis.runs.matching`).
+        seed: the column that tells repeated runs apart.
         level: nominal coverage of the intervals.
 
     The effect of an ordered axis is that of its highest level against its lowest, in the unit of
@@ -56,21 +62,27 @@ def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None,
         raise AnalysisError(f"main_effects needs a runs table or a published one, and got {type(table).__name__}: read it with load_runs first.")
     checked_level(level)
     outcome = outcome_of(table, outcome)
-    require_columns(table, [outcome], where=WHERE)
+    require_columns(table, [outcome, *(axes or ()), *([seed] if seed != "seed" else [])], where=WHERE)
+    if {outcome, seed} & set(axes or ()):
+        raise AnalysisError(f"the axes {', '.join(axes or ())} are to be compared in '{outcome}' over '{seed}': leave those two out of the axes.")
+    if seed != "seed":
+        table = table.drop(columns="seed", errors="ignore").rename(columns={seed: "seed"})
     values = numeric_column(table, outcome, where=WHERE).to_numpy(dtype=float)
     there = np.isfinite(values)
     if not there.any():
         raise AnalysisError(f"no row of {WHERE} has a finite '{outcome}': finish a run, or name another outcome.")
     kept, y = table.loc[there].reset_index(drop=True), values[there]
-    axes = axes_of(kept)
-    if not axes:
+    found = axes_of(kept, axes)
+    if not found and axes is not None:
+        raise AnalysisError(f"none of {', '.join(axes)} takes two values in this table, so there is no effect to compare.")
+    if not found:
         raise AnalysisError("no setting takes two values in this table, so there is no effect to compare: vary one, such as pretrain_images.")
     variance = _printed_variance(kept, outcome)
-    settings = [name for name in SETTINGS if name in kept.columns and name != "seed"]
+    settings = list(axes) if axes is not None else [name for name in SETTINGS if name in kept.columns and name != "seed"]
     noise, noise_df = scatter(kept, y, settings) if variance is None else (float("nan"), 0.0)
-    rows = [_row(axis, kept, y, variance, level, noise, noise_df) for axis in axes]
+    rows = [_row(axis, kept, y, variance, level, noise, noise_df) for axis in found]
     cell = kept.groupby(settings, dropna=False, sort=False).ngroup().to_numpy()
-    shares, interacting, within = shares_of_variance(axes, y, cell)
+    shares, interacting, within = shares_of_variance(found, y, cell)
     effects = pd.DataFrame(rows).assign(share=shares)
     effects.insert(list(effects.columns).index("p") + 1, "p_holm", adjust(effects["p"].to_numpy(dtype=float), method="holm"))
     effects = effects.sort_values("effect", key=np.abs, ascending=False, kind="stable", na_position="last").reset_index(drop=True)
@@ -79,7 +91,7 @@ def main_effects(study: pd.DataFrame | Published, *, outcome: str | None = None,
         outcome_title=title_of(outcome, table),
         level=level,
         table=effects,
-        interactions=_interactions(axes, kept, y, variance, level),
+        interactions=_interactions(found, kept, y, variance, level),
         noise_sd=noise,
         noise_df=noise_df,
         share_of_interactions=interacting,

@@ -73,7 +73,8 @@ class MainEffects:
     def sentence(self, row: pd.Series) -> str:
         """One row of the table in plain words."""
         name, levels = str(row["name"]), f"{named_level(row['low_level'])} to {named_level(row['high_level'])}"
-        start = f"{name[0].upper()}{name[1:]}, {levels}: "
+        begin = name if name == row["axis"] or "_" in name else f"{name[0].upper()}{name[1:]}"  # a column keeps its name as it is
+        start = f"{begin}, {levels}: "
         if not np.isfinite(row["effect"]):
             return f"{start}no estimate ({row['note']})."
         effect = f"{row['effect']:+.3f} {self.outcome_title}"
@@ -145,7 +146,7 @@ def comparison(row: pd.Series) -> str:
     if axis == "pretrain_images" and times:
         return f"{times} more pre-training images"
     if axis == LABELS and times:
-        return f"{times} more labels"
+        return f"{times} more {row['name']}"
     if axis == "encoder":
         larger = f"a model with {times} the parameters, " if times else ""
         return f"{larger}{named_level(row['high_level'])} instead of {named_level(row['low_level'])}{',' if larger else ''}"

@@ -24,7 +24,7 @@ TEXT = pd.StringDtype(na_value=np.nan)
 """What pandas 3 calls `str`; pandas 2.3 has it by this name only."""
 
 
-def load_runs(path: str | Path, *, required: Sequence[str] | None = None) -> pd.DataFrame:
+def load_runs(path: str | Path, *, required: Sequence[str] | None = None, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Read the runs table of a study folder (its runs.parquet), or of a .csv or .parquet file.
 
     Columns are those of RUN_COLUMNS. Further columns are kept, and nothing is added. Where the
@@ -32,13 +32,19 @@ def load_runs(path: str | Path, *, required: Sequence[str] | None = None) -> pd.
     them: name to the fields of `Column`. Someone's own table needs only the `required` columns, by
     default finetune_images and a documented score.
 
+    Args:
+        columns: names of this project and what someone's own table calls them, such as
+            {"finetune_images": "n_labels", "accuracy": "acc"}. The table gets the former, and
+            sentences go on calling the columns by the latter.
+
     Raises AnalysisError for a file or folder that is not there, an empty table, a missing column
-    (naming the nearest), or text where numbers belong (naming column, line and value).
+    (naming the nearest), a name that is given twice, or text where numbers belong (naming column,
+    line and value).
     """
     place = Path(path)
     file = place / "runs.parquet" if place.is_dir() else place
     own = read_columns(file.parent, "runs") if file.stem == "runs" else {}
-    table = _read(file, folder=place if place.is_dir() else None, own=own)
+    table = _read(file, folder=place if place.is_dir() else None, own=own, names=columns or {})
     if required is None:
         has_score = any(column.name in table.columns for column in documented_scores(table))
         required = ("finetune_images", *([] if has_score else [MAIN_SCORES[0]]))
@@ -79,7 +85,7 @@ def inferred_columns(table: pd.DataFrame, *, where: str) -> pd.DataFrame:
     return _normal_form(table.reset_index(drop=True), {}, where=where, places=[f"row {position}" for position in range(len(table))])
 
 
-def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any]], names: Mapping[str, str] = {}) -> pd.DataFrame:
     if not file.is_file():
         if folder is not None and folder.is_dir():
             raise AnalysisError(
@@ -100,10 +106,32 @@ def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any
         raise AnalysisError(f"{file} is neither .csv nor .parquet: give a study folder, or a file of one of these kinds.")
     if len(table) == 0:
         raise AnalysisError(f"{file} holds no rows: nothing to analyse yet.")
+    if names:
+        table, own = _renamed(table, names, own, where=str(file))
     table = _normal_form(table.reset_index(drop=True), {name: entry["dtype"] for name, entry in own.items()}, where=str(file), places=places)
     if own:
         table.attrs["columns"] = own
     return table
+
+
+def _renamed(
+    table: pd.DataFrame, names: Mapping[str, str], own: Mapping[str, Mapping[str, Any]], *, where: str
+) -> tuple[pd.DataFrame, dict[str, Mapping[str, Any]]]:
+    """The table under this project's names, and the documentation of the renamed columns, whose
+    titles are the names that the table had.
+    """
+    theirs = list(names.values())
+    require_columns(table, theirs, where=where)
+    for name in theirs:
+        if theirs.count(name) > 1:
+            both = [ours for ours, named in names.items() if named == name]
+            raise AnalysisError(f"the column '{name}' of {where} is to be both '{both[0]}' and '{both[1]}': name it once.")
+    for ours, name in names.items():
+        if ours != name and ours in table.columns and ours not in theirs:
+            raise AnalysisError(f"{where} has a column '{ours}' already, and '{name}' is to be called that too: leave one of them out.")
+    known = {name: column.to_dict() for name, column in _ALL.items()}
+    titled = {ours: {**own.get(ours, known.get(ours, {"role": "measure"})), "title": name} for ours, name in names.items() if ours != name}
+    return table.rename(columns={name: ours for ours, name in names.items()}), {**own, **titled}
 
 
 def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:

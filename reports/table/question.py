@@ -1,0 +1,166 @@
+"""What a report of anyone's table is about: the file, and which of its columns are what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, load_runs
+from analysis.runs.columns import column_of, first_score
+from analysis.runs.matching import SETTINGS
+from analysis.runs.table import numeric_column, require_columns
+from reports.report_data import ReportError
+
+MOST_GROUPS: Final = 24
+"""Groups that a page can show; more are likely a mistake in --by."""
+EVERYTHING: Final = "all rows"
+"""Name of the only group where the rows are not divided."""
+X: Final = "x"
+Y: Final = "y"
+GROUP: Final = "group"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableQuestion:
+    """A table and the columns that a report of it is about."""
+
+    file: Path
+    runs: pd.DataFrame
+    """The table, of the rows that have a finite x and y."""
+    x: str
+    """The column of sizes."""
+    y: str
+    """The column of scores."""
+    by: tuple[str, ...]
+    """Columns that divide the rows into groups."""
+    seed: str | None
+    """The column that tells repeated runs apart."""
+    better: Literal["higher", "lower"]
+    """Which y is better."""
+    x_title: str
+    """What sentences call x: the table's own name."""
+    y_title: str
+    """What sentences call y: the table's own name."""
+    titles: Mapping[str, str]
+    """What sentences call the columns of `by`."""
+    left_out: int
+    """Rows without a finite x or y."""
+    columns: Mapping[str, str]
+    """This project's names of columns that have others in the file."""
+
+    def points(self) -> pd.DataFrame:
+        """One row a run: x, y, group (its values of `by` in words), and seed where there is one."""
+        table = pd.DataFrame({X: self.runs[self.x].astype(float), Y: self.runs[self.y].astype(float)})
+        values = [self.runs[name].astype(object).map(lambda value: "missing" if pd.isna(value) else f"{value}") for name in self.by]
+        if not values:
+            table[GROUP] = EVERYTHING
+        elif len(values) == 1:
+            table[GROUP] = values[0]
+        else:
+            named = [f"{self.titles[name]} " + one for name, one in zip(self.by, values, strict=True)]
+            table[GROUP] = [", ".join(parts) for parts in zip(*named, strict=True)]
+        if self.seed is not None:
+            table["seed"] = self.runs[self.seed]
+        return table
+
+    def groups(self) -> list[str]:
+        """Every group, in the order of the table."""
+        return list(dict.fromkeys(self.points()[GROUP]))
+
+
+def read_question(
+    file: str | Path,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    by: Sequence[str] = (),
+    seed: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    lower_is_better: bool = False,
+) -> TableQuestion:
+    """Read a .csv or .parquet file and check that a report can be made of these columns.
+
+    Args:
+        x, y: the columns of sizes and of scores, in the table's own names. With `columns` they may
+            be left out: x is then finetune_images, y the first documented score.
+        by: columns that divide the rows into groups; with `columns` by default every other setting
+            of a run that varies.
+        seed: the column that tells repeated runs apart; by default `seed`, where there is one.
+        columns: this project's names and the table's own, as in `load_runs`.
+        lower_is_better: whether a lower y is better; by default as the score is documented, else
+            higher.
+
+    Raises:
+        ReportError: if a column is named twice, x or y take one value only, there are too few rows
+            or too many groups.
+        AnalysisError: if the file cannot be read, a column is missing, or text stands where numbers
+            belong.
+    """
+    where, names = str(file), dict(columns or {})
+    if (x is None or y is None) and not names:
+        raise ReportError("Name the columns of the table with --x and --y, or what they are with --columns.")
+    runs = load_runs(file, required=[], columns=names)
+    ours = {theirs: name for name, theirs in names.items()}
+    x = ours.get(x, x) if x is not None else "finetune_images"
+    score = first_score(runs)
+    y = ours.get(y, y) if y is not None else score.name if score is not None else "accuracy"
+    seed = ours.get(seed, seed) if seed is not None else "seed" if "seed" in runs.columns else None
+    by = tuple(dict.fromkeys(ours.get(name, name) for name in by))
+    if not by and names:
+        by = tuple(name for name in SETTINGS if name in runs.columns and name not in (x, y, "seed") and runs[name].nunique(dropna=False) > 1)
+    require_columns(runs, [x, y, *by, *([seed] if seed is not None else [])], where=where)
+    used = [x, y, *by, *([seed] if seed is not None else [])]
+    twice = next((name for name in used if used.count(name) > 1), None)
+    if twice is not None:
+        raise ReportError(f"The column '{twice}' is named twice: x, y, by and seed are different columns.")
+    kept = _finite(runs, x, y, where)
+    question = TableQuestion(
+        file=Path(file),
+        runs=kept,
+        x=x,
+        y=y,
+        by=by,
+        seed=seed,
+        better="lower" if lower_is_better or column_of(runs, y).better == "lower" else "higher",
+        x_title=names.get(x, x),
+        y_title=names.get(y, y),
+        titles={name: names.get(name, name) for name in by},
+        left_out=len(runs) - len(kept),
+        columns=names,
+    )
+    groups = question.groups()
+    if len(groups) > MOST_GROUPS:
+        many = f"{len(groups):,} groups, and a page shows {MOST_GROUPS}"
+        raise ReportError(f"--by divides the rows of {where} into {many}: name columns of few values.")
+    return question
+
+
+def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
+    """The rows with a finite x and y. Raises ReportError where they are too few or all alike."""
+    numbers = np.column_stack([numeric_column(runs, name, where=where) for name in (x, y)])
+    kept: pd.DataFrame = runs.loc[np.isfinite(numbers).all(axis=1)].reset_index(drop=True)
+    kept.attrs = runs.attrs
+    if len(kept) < 2:
+        many = "no row" if len(kept) == 0 else "one row"
+        raise ReportError(f"{where} has {many} with a finite '{x}' and '{y}': a report compares rows, so give at least two.")
+    if kept[x].nunique() < 2:
+        raise ReportError(f"The column '{x}' of {where} is {kept[x].iloc[0]:g} in every row: name a column of several sizes with --x.")
+    return kept
+
+
+def column_pairs(text: str) -> dict[str, str]:
+    """'finetune_images=n_labels,accuracy=acc' as a mapping. Raises AnalysisError."""
+    pairs: dict[str, str] = {}
+    for part in text.split(","):
+        ours, equals, theirs = (one.strip() for one in part.partition("="))
+        if not (ours and equals and theirs):
+            raise AnalysisError(f"--columns {text!r} is not of the form ours=theirs,ours=theirs, such as finetune_images=n_labels,accuracy=acc.")
+        if ours in pairs:
+            raise AnalysisError(f"--columns names '{ours}' twice: once '{pairs[ours]}', once '{theirs}'.")
+        pairs[ours] = theirs
+    return pairs

@@ -1,0 +1,285 @@
+"""The sections of a report of anyone's table, each made from what analysis says of its columns."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from analysis import (
+    AnalysisError,
+    MainEffects,
+    diminishing_returns,
+    exchange_rate,
+    main_effects,
+    paired_effects,
+    suggest_runs,
+    summarise_cells,
+)
+from analysis.formatting import p_value
+from reports.charts.curves import curves_by_size
+from reports.charts.forest import forest
+from reports.findings import Answer, topics_of, verdict_counts
+from reports.page import Figure, Panel, Section, Table, make_table
+from reports.table.laws import BEYOND, LEVEL, GroupLaws
+from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
+from reports.table.wording import change, interval, named, score, size
+from reports.theme import FigureError, count, padded_domain
+from reports.wording import by_reason, joined, sentence
+
+MOST_TESTED = 8
+"""Levels of a column up to which every one is tested against the first."""
+NEXT_RUNS = 3
+
+
+def spread_of(question: TableQuestion) -> float:
+    """The range of the scores, for the number of digits."""
+    y = question.runs[question.y].astype(float)
+    return float(y.max() - y.min())
+
+
+def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
+    """The scores by size with the law of each group, and the laws in words."""
+    points, groups, spread = question.points(), question.groups(), spread_of(question)
+    without = points.loc[~points[GROUP].isin(list(laws.found))]
+    means = (
+        summarise_cells(without, by=[GROUP, X], outcome=Y, level=LEVEL) if len(without) else pd.DataFrame(columns=[GROUP, X, "mean", "low", "high"])
+    )
+    curves = laws.curves if "extrapolated" in laws.curves.columns else laws.curves.assign(extrapolated=pd.Series(dtype=bool))
+    divided = joined([question.titles[name] for name in question.by])
+    lines = [_ends(points.loc[points[GROUP] == group], group, question, spread) for group in groups]
+    domain = padded_domain(
+        points[Y], curves.loc[~curves["extrapolated"].astype(bool), "low"], curves.loc[~curves["extrapolated"].astype(bool), "high"]
+    )
+    chart = curves_by_size(
+        points, curves, means, groups=groups, group_title=divided, x_title=question.x_title, y_title=question.y_title, y_domain=domain
+    )
+    description = " ".join(lines)
+    drawn = "a line is a law with its 95% band, dashed beyond the sizes measured" if laws.found else "lines join means, bars are 95% intervals"
+    figure = Figure(
+        identity="figure-scores",
+        claim=_scores_claim(question, points, groups, spread),
+        subtitle=f"Each point is one row ({count(len(points))} in all); {drawn}.",
+        description=description,
+        panels=(Panel(identity="scores-0", chart=chart, alternative=description),),
+        notes=tuple(by_reason("No law is drawn for", list(laws.reasons.items()), of=len(groups))) if laws.reasons else (),
+        tables=(
+            make_table(points.rename(columns={X: question.x_title, Y: question.y_title}), caption="Rows (the points)", file_name="points.csv"),
+            make_table(
+                summarise_cells(points, by=[GROUP, X], outcome=Y, level=LEVEL).rename(columns={X: question.x_title}),
+                caption=f"Mean {question.y_title} of each group and size",
+                file_name="means.csv",
+            ),
+        ),
+    )
+    listings = tuple(
+        (f"The law of {group}" if group != EVERYTHING else "The law", f"x is {question.x_title}, y is {question.y_title}\n{law.summary()}")
+        for group, law in laws.found.items()
+    )
+    return Section(identity="scores", heading=f"{question.y_title} by {question.x_title}", figures=(figure,), listings=listings)
+
+
+def _scores_claim(question: TableQuestion, points: pd.DataFrame, groups: list[str], spread: float) -> str:
+    largest = points.loc[points[X] == points[X].max()].groupby(GROUP, sort=False)[Y].mean()
+    best = largest.idxmax() if question.better == "higher" else largest.idxmin()
+    whose = f", of {best}" if len(groups) > 1 else ""
+    return f"{question.y_title} reaches {score(float(largest[best]), spread)} at {question.x_title} {size(float(points[X].max()))}{whose}"
+
+
+def _ends(part: pd.DataFrame, group: str, question: TableQuestion, spread: float) -> str:
+    means = part.groupby(X)[Y].mean()
+    first, last = means.index[0], means.index[-1]
+    whose = "" if group == EVERYTHING else f"{group}: "
+    return (
+        f"{whose}mean {question.y_title} {score(float(means[first]), spread)} at {question.x_title} {size(float(first))}, "
+        f"{score(float(means[last]), spread)} at {size(float(last))}."
+    )
+
+
+def effects_of(question: TableQuestion) -> MainEffects | str:
+    """What moved the score; a sentence where nothing can be compared."""
+    try:
+        return main_effects(question.runs, outcome=question.y, axes=[question.x, *question.by], seed=question.seed or "seed", level=LEVEL)
+    except AnalysisError as error:
+        return sentence(str(error))
+
+
+def effects_section(question: TableQuestion, effects: MainEffects | str) -> Section:
+    """The main effect of x and of every column of `by`, all else equal."""
+    heading = f"What moved {question.y_title}"
+    if isinstance(effects, str):
+        return Section(identity="moved", heading=heading, paragraphs=(effects,))
+    spread = spread_of(question)
+    table = effects.table
+    titles = {question.x: question.x_title, **question.titles}
+    labels = [f"{titles[row['axis']]}, {_level(row['low_level'])} to {_level(row['high_level'])}" for _, row in table.iterrows()]
+    rows = table.assign(finding="moved", reading="", label=labels, estimate=table["effect"])
+    description = " ".join(effects.sentences())
+    figures: tuple[Figure, ...] = ()
+    reasons: list[str] = []
+    try:
+        chart = forest(rows, x_title=f"change in {question.y_title}")
+        first = table.iloc[0]
+        figures = (
+            Figure(
+                identity="figure-moved",
+                claim=f"{titles[first['axis']]} changed {question.y_title} most, by {change(float(first['effect']), spread)}",
+                subtitle="One row is one column: from its lowest level to its highest, all other columns equal, with 95% interval.",
+                description=description,
+                panels=(Panel(identity="moved-0", chart=chart, alternative=description),),
+                tables=(
+                    make_table(
+                        table.assign(axis=[titles[name] for name in table["axis"]]), caption="Effects, all else equal", file_name="main_effects.csv"
+                    ),
+                    *(_interactions(effects) if len(effects.interactions) else ()),
+                ),
+            ),
+        )
+    except FigureError as error:
+        reasons.append(sentence(str(error)))
+    return Section(identity="moved", heading=heading, paragraphs=(*effects.sentences(), *effects.cautions(), *reasons), figures=figures)
+
+
+def _interactions(effects: MainEffects) -> tuple[Table, ...]:
+    return (make_table(effects.interactions, caption="Where the effect of one column depends on another", file_name="interactions.csv"),)
+
+
+def decisions_section(question: TableQuestion, laws: GroupLaws) -> Section:
+    """Where more stops paying, what one group is worth against another, and which rows to add."""
+    said: list[str] = []
+    reasons: list[tuple[str, str]] = []
+    for group, law in laws.found.items():
+        whose = "" if group == EVERYTHING else f"{group}: "
+        try:
+            said.append(whose + named(diminishing_returns(law.fit, better=question.better).sentence(), question))
+            said.append(whose + _next_runs(question, law.fit, float(law.x_max)))
+        except AnalysisError as error:
+            reasons.append((group, str(error)))
+    said += _worth(question, laws)
+    said += by_reason("There is no decision for", reasons, of=len(question.groups())) if reasons else []
+    if not said:
+        said = ["No group has a law, and a decision rests on one: give four sizes or more."]
+    return Section(identity="decisions", heading="Decisions", paragraphs=tuple(said))
+
+
+def _next_runs(question: TableQuestion, curve: object, largest: float) -> str:
+    """Which rows would make the forecast at twice the largest size most precise, all rows costing
+    the same.
+    """
+    sizes = sorted({float(value) for value in question.runs[question.x]} | {BEYOND * largest})
+    found = suggest_runs(curve, sizes, ("predict", BEYOND * largest), 1.0, runs=NEXT_RUNS)  # type: ignore[arg-type]
+    places = found.chosen.iloc[:, 0].astype(float).value_counts(sort=False)
+    where = joined([f"{number} at {question.x_title} {size(float(place))}" for place, number in zip(places.index, places, strict=True)])
+    last = float(found.chosen["half_width_after"].iloc[-1])
+    return (
+        f"to know {question.y_title} at {question.x_title} {size(BEYOND * largest)} better, run next {where} (each run counted as equally "
+        f"dear): its 95% interval would shrink from ±{found.half_width_now:.3g} to ±{last:.3g}, if the law holds there."
+    )
+
+
+def _worth(question: TableQuestion, laws: GroupLaws) -> list[str]:
+    """What each group's advantage over each other is worth in x, at the middle of the sizes."""
+    said: list[str] = []
+    for first, second in combinations(laws.found, 2):
+        low, high = (laws.found[one] for one in (first, second))
+        at_x = float(np.sqrt(max(low.x_min, high.x_min) * min(low.x_max, high.x_max)))
+        ahead = _ahead(question, laws, first, second, at_x)
+        with_it, without = (first, second) if ahead else (second, first)
+        try:
+            rate = exchange_rate(
+                laws.found[with_it].fit, laws.found[without].fit, at_x, paired=_paired(question, first, second), better=question.better
+            )
+        except AnalysisError as error:
+            said.append(sentence(f"{with_it} against {without}: {error}"))
+            continue
+        said.append(
+            f"{with_it} against {without}: {named(rate.sentence(), question, {'with it': f'with {with_it}', 'without it': f'with {without}'})}"
+        )
+    return said
+
+
+def _ahead(question: TableQuestion, laws: GroupLaws, first: str, second: str, x: float) -> bool:
+    """Whether the first group's law is the better one at x."""
+    values = [float(laws.found[one].fit.predict([x]).mean[0]) for one in (first, second)]
+    return values[0] >= values[1] if question.better == "higher" else values[0] <= values[1]
+
+
+def _paired(question: TableQuestion, first: str, second: str) -> bool:
+    """Whether both groups have the same seeds, which first appear in the same order."""
+    points = question.points()
+    if "seed" not in points.columns:
+        return False
+    seeds = [list(dict.fromkeys(points.loc[points[GROUP] == one, "seed"])) for one in (first, second)]
+    return len(seeds[0]) > 1 and seeds[0] == seeds[1]
+
+
+def tests_section(question: TableQuestion) -> Section:
+    """Every level of each column of `by` against its first, in pairs of rows equal in all else."""
+    heading = "Tests"
+    if not question.by:
+        return Section(identity="tests", heading=heading, paragraphs=("Nothing divides the rows, so nothing is tested: name columns with --by.",))
+    if question.seed is None:
+        reason = "No column tells repeated runs apart, so no pairs can be formed: name one with --seed."
+        return Section(identity="tests", heading=heading, paragraphs=(reason,))
+    said: list[str] = []
+    tables: list[Table] = []
+    for column in question.by:
+        levels = list(dict.fromkeys(question.runs[column].dropna()))
+        others = [name for name in (question.x, *question.by, question.seed) if name != column]
+        if not 2 <= len(levels) <= MOST_TESTED:
+            said.append(f"{question.titles[column]} has {count(len(levels))} levels, which are not tested one by one.")
+            continue
+        for level in levels[1:]:
+            found = _paired_rows(question, column, levels[0], level, others)
+            if isinstance(found, str):
+                said.append(found)
+                continue
+            said.append(found[0])
+            tables.append(found[1])
+    return Section(identity="tests", heading=heading, paragraphs=tuple(said), tables=tuple(tables))
+
+
+def _paired_rows(question: TableQuestion, column: str, baseline: object, treatment: object, match: list[str]) -> tuple[str, Table] | str:
+    runs = question.runs.rename(columns={question.seed: "seed"}) if question.seed not in (None, "seed") else question.runs
+    match = ["seed" if name == question.seed else name for name in match]
+    title = f"{question.titles[column]} {_level(treatment)} against {_level(baseline)}"
+    try:
+        found = paired_effects(
+            runs, factor=column, baseline=baseline, treatment=treatment, outcome=question.y, by=(question.x,), level=LEVEL, match=match
+        )
+    except AnalysisError as error:
+        return sentence(f"{title}: {error}")
+    spread, tested = spread_of(question), found.table["p_holm"].dropna()
+    whole = found.overall.iloc[0]
+    known = np.isfinite(whole["low"])
+    inside = f" ({interval(whole['low'], whole['high'], spread, level=LEVEL)}, {p_value(float(whole['p']))})" if known else ""
+    said = (
+        f"{title}: {change(float(whole['difference']), spread)} {question.y_title}{inside} over {count(int(whole['n_pairs']))} pairs; "
+        f"{int((tested < 0.05).sum())} of {count(len(tested))} sizes differ after Holm."
+    )
+    shown = [question.x, "n_pairs", "baseline_mean", "treatment_mean", "difference", "low", "high", "p", "p_holm"]
+    table = found.table[[name for name in shown if name in found.table.columns]].rename(columns={question.x: question.x_title})
+    return said, make_table(table, caption=f"{title}: difference in {question.y_title} at each {question.x_title}", file_name=f"{column}_tests.csv")
+
+
+def claims_section(question: TableQuestion, answer: Answer) -> Section | None:
+    """The findings, where the columns are known to this project; None where they are not."""
+    if answer.findings is None or not len(answer.findings):
+        return None
+    return Section(identity="claims", heading="Claims", paragraphs=(verdict_counts(answer.findings),), topics=topics_of(answer.findings))
+
+
+def table_section(question: TableQuestion, command: str) -> Section:
+    """All rows as they were read, and the command that makes the page again."""
+    shown = question.runs.rename(columns=dict(question.columns))
+    return Section(
+        identity="rows",
+        heading="All rows",
+        tables=(make_table(shown, caption=f"The rows of {question.file.name}", file_name="rows.csv"),),
+        listings=(("Rebuild this page", command),),
+    )
+
+
+def _level(value: object) -> str:
+    return size(float(value)) if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) else str(value)

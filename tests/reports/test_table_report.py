@@ -1,0 +1,162 @@
+"""The report of anyone's table: its numbers are those of a known law, its words those of the table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import load_runs, main_effects
+from reports.build import main
+from reports.page import Page
+from reports.table import compose_table, read_question
+from reports.table.wording import named
+
+SIZES = (100, 200, 400, 800, 1600)
+GAIN = 0.05
+NOISE = 0.004
+
+
+def results(seeds: int = 3) -> pd.DataFrame:
+    """acc = 0.9 - 1.5 n^-0.35, and 0.05 more with the better backbone."""
+    random = np.random.default_rng(5)
+    rows = [
+        (n, backbone, seed, 0.9 - 1.5 * n**-0.35 + gain + random.normal(0, NOISE))
+        for backbone, gain in (("resnet", 0.0), ("vit", GAIN))
+        for n in SIZES
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["n_labels", "backbone", "trial", "acc"])
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "results.csv"
+    results().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(file: Path) -> Page:
+    return compose_table(read_question(file, x="n_labels", y="acc", by=["backbone"], seed="trial"))
+
+
+def paragraphs(page: Page, section: str) -> str:
+    return "\n".join(next(one for one in page.sections if one.identity == section).paragraphs)
+
+
+def test_the_page_has_scores_effects_decisions_tests_and_rows_in_the_words_of_the_table(page: Page) -> None:
+    assert [one.identity for one in page.sections] == ["scores", "moved", "decisions", "tests", "rows"]
+    said = " ".join([page.lead, *page.remarks, *(text for one in page.sections for text in one.paragraphs)])
+    assert "n_labels" in said
+    assert "acc" in said
+    assert not re.search(r"mIoU|labelled images|pre-training|finetune", said)
+    assert not re.search(r"(?<![\w-])[xy](?![\w-])", paragraphs(page, "decisions"))
+    assert not re.search(r"\d\.\d+e[+-]?\d", said)
+
+
+def test_the_effects_are_those_that_the_table_was_made_with(file: Path, page: Page) -> None:
+    table = load_runs(file, required=["n_labels", "acc"])
+    found = main_effects(table, outcome="acc", axes=["n_labels", "backbone"], seed="trial").table.set_index("axis")
+    truth = 1.5 * (SIZES[0] ** -0.35 - SIZES[-1] ** -0.35)
+    assert found.loc["n_labels", "effect"] == pytest.approx(truth, abs=4 * NOISE)
+    assert found.loc["backbone", "effect"] == pytest.approx(GAIN, abs=4 * NOISE / np.sqrt(15))
+    assert found["low"].gt(0).all()
+    assert "backbone vit against resnet: +0.0" in paragraphs(page, "tests")
+    assert "15 pairs; 5 of 5 sizes differ" in paragraphs(page, "tests")
+
+
+def test_what_the_better_group_is_worth_holds_the_true_number_of_labels(page: Page) -> None:
+    worth = next(line for line in paragraphs(page, "decisions").split("\n") if line.startswith("vit against resnet:"))
+    match = re.search(r"n_labels = ([\d,.]+) with vit gives .* as n_labels = ([\d,]+) ", worth)
+    assert match is not None, worth
+    at, found = (float(text.replace(",", "")) for text in match.groups())
+    truth = (at**-0.35 - GAIN / 1.5) ** (-1 / 0.35)
+    assert found == pytest.approx(truth, rel=0.15)
+
+
+def test_columns_called_otherwise_are_known_and_keep_their_names(file: Path) -> None:
+    named_so = {"finetune_images": "n_labels", "accuracy": "acc", "encoder": "backbone", "seed": "trial"}
+    question = read_question(file, columns=named_so)
+    assert (question.x, question.y, question.by, question.seed) == ("finetune_images", "accuracy", ("encoder",), "seed")
+    assert (question.x_title, question.y_title) == ("n_labels", "acc")
+    page = compose_table(question)
+    assert "claims" in [one.identity for one in page.sections]
+    assert "n_labels" in paragraphs(page, "moved")
+    own = main_effects(load_runs(file, columns=named_so))
+    assert own.outcome_title == "acc"
+    assert any(one.startswith("n_labels, 100 to 1,600: +") for one in own.sentences())
+
+
+def test_an_error_is_better_lower(tmp_path: Path) -> None:
+    table = results().assign(err=lambda t: 1 - t["acc"]).drop(columns="acc")
+    table.to_csv(tmp_path / "errors.csv", index=False)
+    question = read_question(tmp_path / "errors.csv", x="n_labels", y="err", by=["backbone"], seed="trial", lower_is_better=True)
+    page = compose_table(question)
+    assert any(line.startswith("vit against resnet: ") for line in paragraphs(page, "decisions").split("\n"))
+    claim = page.sections[0].figures[0].claim
+    assert claim.endswith("of vit")
+    assert float(claim.split("reaches ")[1].split(" ")[0]) < 0.19  # of the other group 0.21
+
+
+def test_a_table_without_seeds_groups_or_enough_sizes_still_has_its_page(tmp_path: Path) -> None:
+    table = results(seeds=1).query("n_labels <= 200 and backbone == 'vit'")[["n_labels", "acc"]]
+    table.to_csv(tmp_path / "small.csv", index=False)
+    page = compose_table(read_question(tmp_path / "small.csv", x="n_labels", y="acc"))
+    assert page.sections[0].figures[0].notes
+    assert "No column tells repeated runs apart" in " ".join(page.remarks)
+    assert "four sizes or more" in paragraphs(page, "decisions")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--x", "n_label", "--y", "acc"], "has no column 'n_label' (did you mean 'n_labels'?): add it, or name another."),
+        (["--x", "n_labels", "--y", "backbone"], "column 'backbone', row 0: 'resnet' is not a number"),
+        (["--x", "n_labels", "--y", "acc", "--by", "acc"], "The column 'acc' is named twice"),
+        (["--x", "n_labels"], "Name the columns of the table with --x and --y"),
+        (["--columns", "finetune_images=labels"], "has no column 'labels'"),
+        (["--columns", "n_labels"], "is not of the form ours=theirs"),
+        (["--columns", "seed=trial,accuracy=trial"], "the column 'trial' of"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_that_names_the_column(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentence: str
+) -> None:
+    assert main([str(file), *options, "--out", str(tmp_path / "out.html")]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("n_labels,acc\n100,0.5\n", "has one row with a finite 'n_labels' and 'acc'"),
+        ("n_labels,acc,acc\n100,0.5,0.5\n", "has two columns 'acc'"),
+        ("n_labels,acc\n100,0.5\n100,0.6\n", "The column 'n_labels' of"),
+        ("n_labels,acc\n", "holds no rows"),
+    ],
+)
+def test_a_table_that_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert main([str(tmp_path / "t.csv"), "--x", "n_labels", "--y", "acc", "--out", str(tmp_path / "out.html")]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_command_writes_a_page_and_names_itself(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.html"
+    assert main([str(file), "--x", "n_labels", "--y", "acc", "--by", "backbone", "--seed", "trial", "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "python -m reports.build results.csv --x n_labels --y acc --by backbone --seed trial" in text
+    assert "http://" not in re.sub(r"http://www\.w3\.org/\S*", "", text[: text.index("figure-specifications")])
+
+
+def test_x_and_y_are_replaced_as_words_alone(file: Path) -> None:
+    question = read_question(file, x="n_labels", y="acc")
+    assert named("from x = 3 on, extra y of 0.1 e^x", question) == "From n_labels = 3 on, extra acc of 0.1 e^n_labels."
+    assert named("x = 1.5e+07", question) == "n_labels = 15,000,000."
