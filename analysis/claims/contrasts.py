@@ -1,10 +1,9 @@
 """Contrasts: weighted sums of cell means, such as the first doubling's gain minus the last's. Their
 intervals account for what runs share.
 
-From runs: means are adjusted for the seeds that a cell lacks, and Student's t is over groups of
-seeds that share nothing. From printed means: cells are independent, and the
-variances of the means add up, with Satterthwaite's degrees of freedom (Welch 1947, Biometrika 34,
-28-35).
+The sums are those of `analysis.factorial.contrast`. From runs: means are adjusted for the seeds
+that a cell lacks, and Student's t is over groups of seeds that share nothing. From printed means:
+cells are independent, and the variances of the means add up.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 
 from analysis.claims.claim_table import ClaimTable, Spread
 from analysis.claims.rules import ROW_COLUMNS
+from analysis.factorial.contrast import EffectEstimate, printed_sum, sum_of_cells
 from analysis.runs.groups import groups_of_seeds
 from analysis.significance.multiplicity import adjust
-from analysis.student import t_p_value, t_quantile
 
 Weights = Mapping[int, float]
 Array = NDArray[np.float64]
@@ -50,6 +49,8 @@ class Contrast:
     """Why there is no interval; else ''."""
     scale: float = 1.0
     """Half the sum of the absolute weights, for the margin (see `ClaimTable.margin_of`)."""
+    rows: int = 0
+    """Runs that it uses; 0 for printed means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,84 +106,34 @@ def mean_over_cells(scores: Scores, *, level: float) -> tuple[Contrast, list[int
 
 
 def weighted(scores: Scores, weights: Weights, *, level: float) -> Contrast:
-    """The sum over cells of weight x (mean of the cell, all seeds present), by least squares.
-
-    The model is value = cell + seed + noise, so a missing run costs its own cell alone. The standard
-    error leaves out one unit at a time (see `analysis.factorial.contrast`); in a complete grid it is
-    that of Student's t over units.
+    """The sum over cells of weight x (mean of the cell, all seeds present): see
+    `analysis.factorial.contrast.sum_of_cells`.
     """
-    nothing, scale = float("nan"), sum(abs(weight) for weight in weights.values()) / 2.0
+    scale = sum(abs(weight) for weight in weights.values()) / 2.0
     weights = {cell: weight for cell, weight in weights.items() if abs(weight) > 1e-12 * scale}
-    empty = Contrast(value=nothing, low=nothing, high=nothing, p=nothing, df=nothing, n="no seed", note="", scale=scale)
-    if not set(weights) <= set(scores.cell.tolist()):
-        return replace(empty, note="a cell has no run")
-    rows = np.flatnonzero(np.isin(scores.cell, list(weights)))
-    on_values = _on_values(scores, weights, rows)
-    if on_values is None:
-        return replace(empty, note="no seed joins all of these cells")
-    rows = rows[np.abs(on_values[rows]) > 1e-9]
-    centre = float(on_values @ scores.value)
+    found, rows = sum_of_cells(scores.value, scores.cell, scores.seed, scores.unit, weights, level=level)
+    if not len(rows):
+        return _contrast(found, "no seed", scale)
     seeds, units = np.unique(scores.seed[rows]), np.unique(scores.unit[rows])
     counted = f"{len(seeds)} seeds" if len(seeds) != 1 else "1 seed"
     if scores.shared and len(seeds) > 1:
         counted += f", {CONDITIONAL} the pre-trainings that they share"
     elif 1 < len(units) < len(seeds):
         counted = f"{len(units)} independent groups of {len(seeds)} seeds"
-    known = replace(empty, value=centre, n=counted)
-    if len(units) < 2:
-        return replace(known, note="one seed only, so there is no spread over seeds")
-    left_out = [_on_values(scores, weights, rows[scores.unit[rows] != unit]) for unit in units]
-    if any(one is None for one in left_out):
-        return replace(known, note="one group of seeds alone holds a cell, so there is no spread over seeds")
-    values = np.array([one @ scores.value for one in left_out if one is not None])
-    count = len(units)
-    error = float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
-    if error <= 1e-12 * max(abs(centre), float(np.abs(scores.value[rows]).max())):
-        return replace(known, note="all seeds agree exactly, so their spread says nothing")
-    half = t_quantile(level, count - 1) * error
-    return replace(known, low=centre - half, high=centre + half, p=t_p_value(centre / error, count - 1), df=count - 1.0)
+    return replace(_contrast(found, counted, scale), rows=len(rows))
 
 
-def _on_values(scores: Scores, weights: Weights, rows: NDArray[np.int64]) -> Array | None:
-    """Weights on the values of `rows`, shape (n,), whose sum is the contrast; None where the rows do
-    not determine it.
-    """
-    cells, place = np.unique(scores.cell[rows], return_inverse=True)
-    if len(cells) < len(weights):
-        return None
-    seeds, seed = np.unique(scores.seed[rows], return_inverse=True)
-    wanted = np.array([weights[int(cell)] for cell in cells]) / np.bincount(place)
-    on_rows = wanted[place]
-    if len(seeds) > 1:
-        coded = (seed[:, None] == np.arange(len(seeds) - 1)) - (seed == len(seeds) - 1)[:, None].astype(float)
-        means = np.zeros((len(cells), len(seeds) - 1))
-        np.add.at(means, place, coded)
-        within = coded - (means / np.bincount(place)[:, None])[place]
-        tilt = on_rows @ coded  # what the seeds add to the plain means; zero in a complete grid
-        inverse = np.linalg.pinv(within, rcond=1e-10)
-        if np.abs(tilt - tilt @ inverse @ within).max() > 1e-7 * max(1.0, float(np.abs(tilt).max())):
-            return None
-        on_rows = on_rows - tilt @ inverse
-    found = np.zeros(len(scores.value))
-    found[rows] = on_rows
-    return found
+def _contrast(found: EffectEstimate, counted: str, scale: float) -> Contrast:
+    note = "" if np.isfinite(found.se) else found.note
+    return Contrast(value=found.value, low=found.low, high=found.high, p=found.p, df=found.df, n=counted, note=note, scale=scale)
 
 
 def _of_cells(study: ClaimTable, weights: Weights, spread: Spread) -> Contrast:
     cells, w = np.array(list(weights)), np.array(list(weights.values()))
     place = pd.Series(np.arange(len(study.cell)), index=study.cell).loc[cells].to_numpy()
-    value = float(study.means[cells] @ w)
-    variance, df = (part[place] for part in study.variances(spread))
-    counted, scale = f"{len(cells)} cell means", float(np.abs(w).sum()) / 2.0
-    nothing = float("nan")
-    if np.isnan(variance).any():
-        note = "a cell is of one run, or its spread is zero"
-        return Contrast(value=value, low=nothing, high=nothing, p=nothing, df=nothing, n=counted, note=note, scale=scale)
-    parts = w**2 * variance
-    error, freedom = float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / df).sum())
-    half = t_quantile(study.level, freedom) * error
-    p = t_p_value(value / error, freedom)
-    return Contrast(value=value, low=value - half, high=value + half, p=p, df=freedom, n=counted, note="", scale=scale)
+    variance = np.column_stack(study.variances(spread))[place]
+    found = printed_sum(study.means[cells], w, variance, level=study.level)
+    return _contrast(found, f"{len(cells)} cell means", float(np.abs(w).sum()) / 2.0)
 
 
 def contrast_rows(study: ClaimTable, named: Sequence[tuple[str, Weights]], *, spread: Spread) -> tuple[pd.DataFrame, Contrast]:
@@ -203,6 +154,8 @@ def contrast_rows(study: ClaimTable, named: Sequence[tuple[str, Weights]], *, sp
         for cell, weight in weights.items():
             together[cell] = together.get(cell, 0.0) + weight / len(used)
     mean = replace(contrast(study, together, spread=spread), scale=scale)
+    if mean.rows:
+        mean = replace(mean, n=f"{mean.rows} runs, {mean.n}")
     if len(used) < len(named):
         mean = replace(mean, n=f"{mean.n}; {len(used)} of {len(named)} with an interval of their own are used")
     return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), mean

@@ -1,9 +1,10 @@
-"""The difference between two levels of an axis, all else equal, from every run that can speak to it.
+"""Weighted sums of scores over all runs that can speak to them, with intervals over seeds.
 
-The model is score = block + level + seed + noise, by least squares: a block is one combination of
-all other settings, so only differences within a block count, and a missing run costs its own block
-some weight instead of its whole seed. In a complete grid the estimate is the mean over blocks of
-the mean paired difference.
+Two sums are made: the difference between two levels of an axis, all else equal (`estimate`), and
+the weighted sum of the means of given cells (`sum_of_cells`). Both rest on the model score = cell
+(or block + level) + seed + noise, by least squares, so a missing run costs its own cell some weight
+instead of its whole seed. A block is one combination of all other settings. In a complete grid both
+are plain means of paired differences.
 
 The standard error comes from leaving out one independent group of seeds at a time (delete-one
 jackknife; Efron and Stein 1981, Ann. Statist. 9, 586-596). In a complete grid that is exactly the
@@ -12,8 +13,8 @@ paired t test over groups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,8 @@ from analysis.student import t_p_value, t_quantile
 Array = NDArray[np.float64]
 NONE: Final = float("nan")
 ROUNDING: Final = 1e-12  # spreads below this share of the scores are rounding
+NEXT_TO_NOTHING: Final = 1e-9  # weights below this are rounding
+ONE_SEED: Final = "one seed only, so there is no spread over seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +99,107 @@ def estimate(points: Points, design: Array, wanted: int, *, level: float) -> Eff
     weights = row_weights(points, design, wanted)
     if weights is None:
         return _none(NONE, "the other settings never agree at both levels")
-    value = float(weights @ points.y)
     if points.variance is not None:
-        return _printed(points, weights, value, level)
-    used = np.abs(weights) > 1e-9
-    units = np.unique(points.unit[used])
-    if len(units) < 2:
-        return _none(value, "one block of one seed, which has no spread" if points.conditional else "one seed only, so there is no spread")
-    left_out = np.array([_without(points, design, wanted, unit) for unit in units])
+        return printed_sum(points.y, weights, points.variance, level=level)
+    alone = "one block of one seed, which has no spread" if points.conditional else ONE_SEED
+    found = over_units(points.y, points.unit, weights, lambda keep: row_weights(points, design, wanted, keep), level=level, alone=alone)
+    return replace(found, note=points.conditional) if np.isfinite(found.se) else found
+
+
+def sum_of_cells(
+    y: Array, cell: NDArray[np.int64], seed: NDArray[np.int64], unit: NDArray[np.int64], weights: Mapping[int, float], *, level: float
+) -> tuple[EffectEstimate, NDArray[np.int64]]:
+    """The sum over cells of weight x mean, with all seeds present in every cell, and the rows used.
+
+    Args:
+        y, cell, seed, unit: score, cell, seed and independent group of each run, shape (n,).
+        weights: by cell.
+        level: nominal coverage of the interval.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
+    if not set(weights) <= set(cell.tolist()):
+        return _none(NONE, "a cell has no run"), nothing
+    rows = np.flatnonzero(np.isin(cell, list(weights)))
+    on_values = cell_weights(cell, seed, weights, rows)
+    if on_values is None:
+        return _none(NONE, "no seed joins all of these cells"), nothing
+    rows = rows[np.abs(on_values[rows]) > NEXT_TO_NOTHING]
+    return over_units(y, unit, on_values, lambda keep: cell_weights(cell, seed, weights, rows[keep[rows]]), level=level), rows
+
+
+def cell_weights(cell: NDArray[np.int64], seed: NDArray[np.int64], weights: Mapping[int, float], rows: NDArray[np.int64]) -> Array | None:
+    """Weights on the scores, shape (n,), whose sum is the sum over cells, from `rows` alone; None
+    where they do not determine it.
+    """
+    cells, place = np.unique(cell[rows], return_inverse=True)
+    if len(cells) < len(weights):
+        return None
+    seeds, number = np.unique(seed[rows], return_inverse=True)
+    wanted = np.array([weights[int(one)] for one in cells]) / np.bincount(place)
+    on_rows = wanted[place]
+    if len(seeds) > 1:
+        coded = (number[:, None] == np.arange(len(seeds) - 1)) - (number == len(seeds) - 1)[:, None].astype(float)
+        within = _centred(coded, place)
+        tilt = on_rows @ coded  # what the seeds add to the plain means; zero in a complete grid
+        inverse = np.linalg.pinv(within, rcond=1e-10)
+        if np.abs(tilt - tilt @ inverse @ within).max() > 1e-7 * max(1.0, float(np.abs(tilt).max())):
+            return None
+        on_rows = on_rows - tilt @ inverse
+    found = np.zeros(len(cell))
+    found[rows] = on_rows
+    return found
+
+
+def over_units(
+    y: Array,
+    unit: NDArray[np.int64],
+    weights: Array,
+    without: Callable[[NDArray[np.bool_]], Array | None],
+    *,
+    level: float,
+    alone: str = ONE_SEED,
+) -> EffectEstimate:
+    """The sum of weights x scores, with the interval of Student's t over independent units, each
+    left out in turn.
+
+    Args:
+        y, unit, weights: of each run, shape (n,).
+        without: gives the weights where only some runs are kept, a mask of shape (n,); None where
+            those do not determine the sum.
+        level: nominal coverage of the interval.
+        alone: why there is no interval where one unit is all there is.
+    """
+    value = float(weights @ y)
+    used = np.abs(weights) > NEXT_TO_NOTHING
+    units = np.unique(unit[used])
     count = len(units)
-    if np.isnan(left_out).any():
-        return _none(value, "one group of seeds alone holds a level, so there is no spread over seeds")
-    se = float(np.sqrt((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum()))
-    if se <= ROUNDING * max(float(np.abs(points.y).max()), 1e-300):
+    if count < 2:
+        return _none(value, alone)
+    left_out = [without(unit != one) for one in units]
+    values = np.array([one @ y for one in left_out if one is not None])
+    if len(values) < count:
+        return _none(value, "one group of seeds alone holds a cell, so there is no spread over seeds")
+    se = float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
+    if se <= ROUNDING * max(abs(value), float(np.abs(y[used]).max()), 1e-300):
         return _none(value, "all seeds agree exactly, so their spread says nothing")
-    return _student(value, se, count - 1.0, level, count, points.conditional)
+    return _student(value, se, count - 1.0, level, count, "")
+
+
+def printed_sum(values: Array, weights: Array, variance: Array, *, level: float) -> EffectEstimate:
+    """The sum of weights x printed means, shape (n,): variances add up, with Satterthwaite's degrees
+    of freedom (Welch 1947, Biometrika 34, 28-35).
+
+    Args:
+        variance: variance of each mean and its degrees of freedom, shape (n, 2); NaN where a mean
+            has none.
+        level: nominal coverage of the interval.
+    """
+    value, used = float(weights @ values), np.abs(weights) > NEXT_TO_NOTHING
+    parts = weights[used] ** 2 * variance[used, 0]
+    if np.isnan(parts).any():
+        return _none(value, "a cell is of one run, or its spread is zero")
+    se, freedom = float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / variance[used, 1]).sum())
+    return _student(value, se, freedom, level, int(used.sum()), "spread read as a standard error, the wider reading")
 
 
 def row_weights(points: Points, design: Array, wanted: int, keep: NDArray[np.bool_] | None = None) -> Array | None:
@@ -176,12 +265,6 @@ def cells_like_these(differences: pd.DataFrame, *, level: float) -> EffectEstima
     return _student(mean, se, max(1.0, float(freedom)), level, blocks, "")
 
 
-def _without(points: Points, design: Array, wanted: int, unit: int) -> float:
-    keep = points.unit != unit
-    weights = row_weights(points, design, wanted, keep)
-    return float(weights @ points.y) if weights is not None else NONE
-
-
 def _centred(values: Array, block: NDArray[np.int64]) -> Array:
     """Each column less its mean in the row's block."""
     labels = np.unique(block, return_inverse=True)[1]
@@ -189,18 +272,6 @@ def _centred(values: Array, block: NDArray[np.int64]) -> Array:
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, labels, values)
     return np.asarray(values - (sums / counts[:, None])[labels], dtype=float)
-
-
-def _printed(points: Points, weights: Array, value: float, level: float) -> EffectEstimate:
-    """From printed means with spreads: variances add up, with Satterthwaite's degrees of freedom."""
-    assert points.variance is not None
-    parts = weights**2 * points.variance[:, 0]
-    if np.isnan(parts[np.abs(weights) > 1e-9]).any():
-        return _none(value, "a cell is of one run, or its spread is zero")
-    parts = np.nan_to_num(parts)
-    se = float(np.sqrt(parts.sum()))
-    freedom = float(parts.sum() ** 2 / np.nansum(parts**2 / points.variance[:, 1]))
-    return _student(value, se, freedom, level, int((np.abs(weights) > 1e-9).sum()), "spread read as a standard error, the wider reading")
 
 
 def _student(value: float, se: float, df: float, level: float, units: int, note: str) -> EffectEstimate:
