@@ -28,6 +28,17 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     return f"{value:,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """A size to so many significant digits, with thousands separated: '4,910' or '0.0123'; from 1e15
+    on in powers of ten.
+    """
+    if not math.isfinite(value) or value == 0.0 or abs(value) >= 1e15 or abs(value) < 1e-6:
+        return f"{value:.{digits}g}"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    text = f"{round(value, places):,.{max(places, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def percent(level: float) -> str:
     """0.95 as '95%', 0.995 as '99.5%'."""
     return f"{100.0 * level:.6g}%"

@@ -18,7 +18,7 @@ PACKAGES = ("scaling", "trials", "analysis", "reports")
 ALLOWED = {
     "scaling": {"lazy_loader", "analysis", "trials", "ray", "rich", "yaml", "pandas", "torch", "pyarrow", "fsspec"},
     "trials": {"lazy_loader", "torch", "torchvision", "numpy", "PIL", "safetensors"},
-    "analysis": {"lazy_loader", "numpy", "pandas", "scipy", "tensorboard"},
+    "analysis": {"lazy_loader", "numpy", "pandas", "scipy", "altair", "narwhals", "vl_convert", "tensorboard"},
     "reports": {"lazy_loader", "analysis", "altair", "jinja2", "numpy", "pandas", "vl_convert"},
 }
 

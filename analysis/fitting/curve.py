@@ -14,13 +14,14 @@ from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive
 from analysis.fitting.result import FittedLaw
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Fit(FittedLaw):
     """A fitted curve. Make one with `analysis.fit`; read `status` before any number."""
 
@@ -62,7 +63,14 @@ class Fit(FittedLaw):
             half = np.hypot(half, self.extrapolation_error.half_width(where, self.x_min, self.x_max, self.level))
         mean, low, high = self._band(mean, half)
         return Prediction(
-            x=where, mean=mean, low=low, high=high, extrapolated=(where < self.x_min) | (where > self.x_max), level=self.level, kind=kind
+            x=where,
+            mean=mean,
+            low=low,
+            high=high,
+            extrapolated=(where < self.x_min) | (where > self.x_max),
+            level=self.level,
+            kind=kind,
+            x_name=self.x_name,
         )
 
     def marginal(self, x: ArrayLike, per: float | str = "doubling") -> Prediction:
@@ -84,7 +92,9 @@ class Fit(FittedLaw):
         mean, error = self._error(((1.0, after), (-1.0, where)))
         half = error * self._quantile()
         outside = (where < self.x_min) | (after > self.x_max)
-        return Prediction(x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level, kind="marginal")
+        return Prediction(
+            x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level, kind="marginal", x_name=self.x_name
+        )
 
     def doubling_gain(self, x: ArrayLike) -> Prediction:
         """Change of y from doubling x: `marginal(x)`."""
@@ -98,7 +108,17 @@ class Fit(FittedLaw):
         for a y that is not finite.
         """
         reason = self.reason_no_interval
-        return inverse_prediction(y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason)
+        return inverse_prediction(
+            y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason, names=(self.x_name, self.y_name)
+        )
+
+    def plot(self) -> alt.LayerChart:
+        """Points, law and band as an Altair chart: dashed beyond the data, logarithmic axes where the
+        data span a factor of eight or more.
+        """
+        from analysis.plots.curves import curve_chart
+
+        return curve_chart({"": self})
 
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> dict[str, pd.DataFrame]:
         """The data of a figure of this fit, for any plotting library: 'points' (x, y, weight, fitted,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.prediction import Prediction
-from analysis.formatting import percent
+from analysis.formatting import percent, significant
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,14 @@ class InversePrediction:
 
 
 def inverse_prediction(
-    y_wanted: float, predict: Callable[[Array], Prediction], *, x: Array, y: Array, level: float, reason_no_interval: str
+    y_wanted: float,
+    predict: Callable[[Array], Prediction],
+    *,
+    x: Array,
+    y: Array,
+    level: float,
+    reason_no_interval: str,
+    names: tuple[str, str] = ("x", "y"),
 ) -> InversePrediction:
     """The smallest x from which `predict` has reached the target, and the x around it at which the
     target lies inside the interval.
@@ -79,7 +86,7 @@ def inverse_prediction(
         after = sign * (getattr(band, worse) - target)
         high = _crossing(short(worse), ladder, _reached(np.where(ladder >= at, after, -1.0)))
     outside = not x_min <= at <= x_max
-    sentence = _sentence(target, at, low, high, level, outside, reason_no_interval, first=float(ladder[0]))
+    sentence = _sentence(target, at, low, high, level, outside, reason_no_interval, first=float(ladder[0]), names=names)
     return InversePrediction(target=target, x=at, low=low, high=high, level=level, extrapolated=outside, sentence=sentence)
 
 
@@ -119,11 +126,15 @@ def _crossing(gap: Callable[[Array], Array], ladder: Array, index: int) -> float
     return float(np.exp(high))
 
 
-def _sentence(target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str, *, first: float) -> str:
+def _sentence(
+    target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str, *, first: float, names: tuple[str, str]
+) -> str:
     def formatted(x: float) -> str:
-        return "never" if not np.isfinite(x) else f"{x:,.3g} or less" if x <= first else f"{x:,.3g}"
+        return "never" if not np.isfinite(x) else f"{significant(x)} or less" if x <= first else significant(x)
 
-    text = f"y = {target:g} is " + (f"reached at x = {formatted(at)}" if np.isfinite(at) else "never reached: the law levels off before it")
+    text = f"{names[1]} = {target:g} is " + (
+        f"reached at {names[0]} = {formatted(at)}" if np.isfinite(at) else "never reached: the law levels off before it"
+    )
     if np.isnan(low):
         return f"{text} (no interval: {reason})"
     text += f" ({percent(level)} interval {formatted(low)} to {formatted(high)})"

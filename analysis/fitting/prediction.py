@@ -36,12 +36,14 @@ class Prediction:
     """Confidence level of the interval."""
     kind: str = "mean"
     """What the interval is for: 'mean' of many runs, one 'new run', or the change in 'marginal'."""
+    x_name: str = "x"
+    """What x is called, the name of its column in `to_frame`."""
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per x, with the columns x (or one per input), mean, low, high, extrapolated."""
+        """One row per x: x by its name (or one column per input), mean, low, high, extrapolated."""
         import pandas as pd
 
-        where = {"x": self.x} if self.x.ndim == 1 else {f"x{index}": column for index, column in enumerate(self.x.T)}
+        where = {self.x_name: self.x} if self.x.ndim == 1 else {f"x{index}": column for index, column in enumerate(self.x.T)}
         return pd.DataFrame(where | {name: getattr(self, name) for name in ("mean", "low", "high", "extrapolated")})
 
 

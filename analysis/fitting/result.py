@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,12 @@ from analysis.fitting.problem import Problem
 from analysis.formatting import p_value, with_interval
 from analysis.laws import LAWS, SURFACES, Law
 from analysis.laws.own_function import restored, stored_form
+from analysis.shown import Shown
 from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 Status = Literal["converged", "at bound", "not identified"]
@@ -31,8 +35,8 @@ SIGNIFICANT = 0.05  # p of the lack-of-fit test below which the summary says tha
 Kin = TypeVar("Kin", bound="FittedLaw")
 
 
-@dataclass(frozen=True, kw_only=True)
-class FittedLaw:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FittedLaw(Shown):
     """A fitted law: read `status` before any number."""
 
     KIND: ClassVar[str] = "fit"
@@ -107,6 +111,10 @@ class FittedLaw:
     """
     own_law: Law | None = field(default=None, compare=False, repr=False)
     """The caller's own law; None for one of the laws known by name."""
+    x_name: str = "x"
+    """What x is called: a column's name; for a surface the names of its inputs."""
+    y_name: str = "y"
+    """What y is called: a column's name."""
 
     @property
     def n(self) -> int:
@@ -135,9 +143,21 @@ class FittedLaw:
 
     def summary(self) -> str:
         """A few lines to read: the law, each parameter with its interval or the reason why it has
-        none, and the status.
+        none, the status; then the method.
         """
-        lines = [f"{self.law_object.formula}, {self._points_described()}"]
+        return "\n".join([self._described(), *self._parameters(), self._status(), *self._method()])
+
+    def _described(self) -> str:
+        """The law, what y and x are, and the points."""
+        named = [f"{letter} = {name}" for letter, name in self._letters() if name not in (letter, "X")]
+        said = f" with {', '.join(named)}" if named else ""
+        return f"{self.law_object.formula}{said}, {self._points_described()}"
+
+    def _letters(self) -> list[tuple[str, str]]:
+        return [("y", self.y_name), ("x", self.x_name)]
+
+    def _parameters(self) -> list[str]:
+        lines = []
         for name, value in self.params.items():
             interval = self.intervals[name]
             if name in self.pinned:
@@ -146,8 +166,14 @@ class FittedLaw:
                 lines.append(f"  {name} = {value:.4g} (no interval: {self.reason_no_interval})")
             else:
                 lines.append(f"  {name} = {with_interval(value, *interval, level=self.level)}")
+        return lines
+
+    def _status(self) -> str:
+        return f"  status: {self.status}" + (f": {self.status_detail}" if self.status_detail else "")
+
+    def _method(self) -> list[str]:
         outlier = "" if self.delta is None else f", outliers beyond {self.delta:.3g}"
-        lines.append(f"  loss: {self.loss}, {LOSSES[self.loss].split(':')[0]}{outlier}")
+        lines = [f"  loss: {self.loss}, {LOSSES[self.loss].split(':')[0]}{outlier}"]
         if self.residual_sd is not None:
             lines.append(f"  residual standard deviation {self.residual_sd:.3g}" + (" of y" if self.logarithmic else ""))
         if self.interval_method:
@@ -158,8 +184,18 @@ class FittedLaw:
             lines.append(f"  lack of fit: F = {self.lack_of_fit.statistic:.3g}, {p_value(self.lack_of_fit.p)}: {verdict}")
         if self.extrapolation_error is not None:
             lines.append(f"  {self.extrapolation_error.sentence()}")
-        lines.append(f"  status: {self.status}" + (f": {self.status_detail}" if self.status_detail else ""))
-        return "\n".join(lines)
+        return lines
+
+    def shown_table(self) -> pd.DataFrame:
+        """The parameters: name, value, low, high."""
+        import pandas as pd
+
+        rows = [(name, value, *(self.intervals[name] or (math.nan, math.nan))) for name, value in self.params.items()]
+        return pd.DataFrame(rows, columns=["parameter", "value", "low", "high"])
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.4g}" for name, value in self.params.items())
+        return f"<{type(self).__name__} {self.law}: {values}; {self.n} points, {self.status}>"
 
     def to_json(self) -> str:
         """All fields as standard JSON. An infinite end of an interval, parameter or objective is
@@ -189,6 +225,8 @@ class FittedLaw:
         names = {field.name for field in dataclasses.fields(cls)}
         if isinstance(fields, dict) and fields.get("format") == 2:
             fields = _from_format_2(fields)
+        if isinstance(fields, dict):  # fits written before names were kept
+            fields = {"x_name": "x", "y_name": "y"} | fields
         known = isinstance(fields, dict) and fields.pop("format", None) == FORMAT and fields.pop("kind", None) == cls.KIND
         if not known or set(fields) != names:
             raise AnalysisError("this text is not a fit of this version: write it again with to_json().")

@@ -17,6 +17,7 @@ from analysis.fitting.result import FittedLaw
 from analysis.laws import SURFACES, Law, find_law
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 SAMPLES = 400
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SurfaceFit(FittedLaw):
     """A fitted surface. Make one with `analysis.fit_surface`; read `status` before any number."""
 
@@ -91,6 +92,16 @@ class SurfaceFit(FittedLaw):
     def _outside(self, where: Array) -> NDArray[np.bool_]:
         x = self._measured()
         return np.asarray(((where < x.min(axis=0)) | (where > x.max(axis=0))).any(axis=1))
+
+    def _letters(self) -> list[tuple[str, str]]:
+        names = self.x_name.split(", ")
+        return [("y", self.y_name), *(zip(self.inputs, names, strict=True) if len(names) == len(self.inputs) else ())]
+
+    def plot(self) -> alt.LayerChart:
+        """Measured against fitted y as an Altair chart, with the line on which they agree."""
+        from analysis.plots.agreement import agreement_chart
+
+        return agreement_chart(self)
 
     def _points_described(self) -> str:
         x = np.array(self.x)

@@ -18,8 +18,10 @@ from analysis.fitting.inverse import InversePrediction, inverse_prediction
 from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
 from analysis.laws import Law, find_law
 from analysis.laws.own_function import restored, signature_of, stored_form
+from analysis.shown import Shown
 
 if TYPE_CHECKING:
+    import altair as alt
     import pandas as pd
 
 
@@ -45,8 +47,8 @@ class Candidate:
     """For x as given, and for the mirrored y where there is a mirror."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LawChoice:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LawChoice(Shown):
     """Laws compared by rolling origin, the one chosen, and a forecast by their average or by the
     one chosen.
     """
@@ -96,6 +98,33 @@ class LawChoice:
         return pd.DataFrame(rows, columns=columns)
 
     @property
+    def x_name(self) -> str:
+        """What x is called."""
+        return self.fit.x_name
+
+    @property
+    def y_name(self) -> str:
+        """What y is called."""
+        return self.fit.y_name
+
+    def named(self, x_name: str, y_name: str) -> LawChoice:
+        """The same choice with names for x and y."""
+        return dataclasses.replace(self, fit=dataclasses.replace(self.fit, x_name=x_name, y_name=y_name))
+
+    def plot(self) -> alt.LayerChart:
+        """Points, forecast and band as an Altair chart, as `Fit.plot`."""
+        from analysis.plots.curves import curve_chart
+
+        return curve_chart({"": self})
+
+    def shown_table(self) -> pd.DataFrame:
+        """`table`."""
+        return self.table
+
+    def __repr__(self) -> str:
+        return f"<LawChoice of {len(self.laws)} laws: {self.law}; {self.fit.n} points>"
+
+    @property
     def logarithmic(self) -> bool:
         """Whether errors are relative."""
         return self.fit.logarithmic
@@ -134,16 +163,21 @@ class LawChoice:
         least, most = self.fit._range()
         mean, low, high = (np.clip(one, least, most) for one in (mean, low, high))
         outside = (where < self.x_min) | (where > self.x_max)
-        return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=outside, level=self.level, kind=kind)
+        return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=outside, level=self.level, kind=kind, x_name=self.x_name)
 
     def inverse(self, y: float) -> InversePrediction:
         """The smallest x from which the forecast has reached y, with an interval."""
         reason = self.fit.reason_no_interval
-        return inverse_prediction(y, self.predict, x=np.array(self.fit.x), y=np.array(self.fit.y), level=self.level, reason_no_interval=reason)
+        names = self.x_name, self.y_name
+        x, values = np.array(self.fit.x), np.array(self.fit.y)
+        return inverse_prediction(y, self.predict, x=x, y=values, level=self.level, reason_no_interval=reason, names=names)
 
     def summary(self) -> str:
-        """The table, the law chosen with its parameters, and what the forecast is."""
-        lines = [f"laws by their error at later points from rolling origins ({'relative' if self.logarithmic else 'absolute'} error):"]
+        """The law chosen, the table of laws, the parameters, and what the forecast is."""
+        error = next((row["rolling_error"] for row in self.laws if row["chosen"]), None)
+        size = "" if error is None else f" ({error:.3g} off at later points)"
+        lines = [f"law chosen for {self.y_name} over {self.x_name}: {self.law}{size}"]
+        lines += [f"laws by their error at later points from rolling origins ({'relative' if self.logarithmic else 'absolute'} error):"]
         for row in self.laws:
             error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g} +- {row['standard_error'] or 0.0:.2g}"
             chosen = "  <- chosen" if row["chosen"] else ""

@@ -1,0 +1,1 @@
+"""Altair charts of results, for a notebook or a paper: what `.plot()` returns."""
