@@ -112,6 +112,10 @@ class Fit(FittedLaw):
             y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason, names=(self.x_name, self.y_name)
         )
 
+    def points(self) -> tuple[Array, Array]:
+        """x and y of all points given, each of shape (n,)."""
+        return np.array(self.x, dtype=np.float64), np.array(self.y, dtype=np.float64)
+
     def plot(self) -> alt.LayerChart:
         """Points, law and band as an Altair chart: dashed beyond the data, logarithmic axes where the
         data span a factor of eight or more.

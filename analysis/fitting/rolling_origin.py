@@ -21,7 +21,7 @@ SETTLED = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fits:
+class ManyFits:
     """The same law fitted under several weightings."""
 
     u: Array
@@ -30,7 +30,7 @@ class Fits:
     """The law at every point of the problem, those of weight zero included, shape (weightings, n)."""
 
 
-def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | None = None) -> Fits:
+def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | None = None) -> ManyFits:
     """Fit under each row of `weights`, shape (m, n), each from starts of its own; points of weight
     zero are predicted.
 
@@ -73,7 +73,7 @@ def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | No
     u, objective = go(u[rows, best].reshape(count * FINALISTS, -1), FINALISTS, LONG)
     u = u[np.arange(count), np.argmin(objective, axis=1)]
     with np.errstate(all="ignore"):
-        return Fits(u=u, fitted=problem.function(u))
+        return ManyFits(u=u, fitted=problem.function(u))
 
 
 def _repeated(prior: tuple[Array, Array], count: int, each: int) -> tuple[Array, Array]:

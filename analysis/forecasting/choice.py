@@ -111,6 +111,10 @@ class LawChoice(Shown):
         """The same choice with names for x and y."""
         return dataclasses.replace(self, fit=dataclasses.replace(self.fit, x_name=x_name, y_name=y_name))
 
+    def points(self) -> tuple[Array, Array]:
+        """x and y of all points given, each of shape (n,)."""
+        return self.fit.points()
+
     def plot(self) -> alt.LayerChart:
         """Points, forecast and band as an Altair chart, as `Fit.plot`."""
         from analysis.plots.curves import curve_chart

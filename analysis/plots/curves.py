@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.forecasting.choice import LawChoice
 from analysis.runs.columns import RUN_COLUMNS
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.fitting.curve import Fit
+    from analysis.forecasting.choice import LawChoice
 
 WIDTH, HEIGHT = 480, 300
 LOG_RATIO = 8.0
@@ -96,8 +96,8 @@ def axis_title(name: str) -> str:
 def _points(fit: Fit | LawChoice, label: str) -> pd.DataFrame:
     import pandas as pd
 
-    law = fit.fit if isinstance(fit, LawChoice) else fit
-    return pd.DataFrame({"series": label, "x": np.asarray(law.x, dtype=float), "y": np.asarray(law.y, dtype=float)})
+    x, y = fit.points()
+    return pd.DataFrame({"series": label, "x": x, "y": y})
 
 
 def _law(fit: Fit | LawChoice, label: str, points: int) -> pd.DataFrame:
