@@ -9,14 +9,28 @@ import numpy as np
 import pandas as pd
 
 from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, with_digits
-from analysis.decisions.same_y import Found, matching, no_interval, reaching, reaching_of_replicates, why_unpaired
+from analysis.decisions.law_error import Version
+from analysis.decisions.same_y import (
+    CORRECTED,
+    Found,
+    checked_pairing,
+    extended,
+    matching,
+    no_interval,
+    reaching,
+    reaching_of_replicates,
+    versions_of,
+)
 from analysis.decisions.validation import Better, checked_curve, direction, positive, real
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
-from analysis.formatting import percent
+from analysis.fitting.result import SIGNIFICANT
+from analysis.formatting import p_value, percent
 from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 
+SPOKEN = {"with_fit": "the curve with it", "without_fit": "the curve without it", "arm_a": "arm a", "arm_b": "arm b"}
+TOO_WIDE = 100.0  # ratio of the ends beyond which an interval that holds 'no gain' identifies no rate
 SAME = 1e-9  # relative difference below which two nominal coverages are one
 
 
@@ -57,7 +71,7 @@ class ExchangeRate(Decision):
     curves: tuple[Fit, Fit] = field(repr=False, metadata=NOT_WRITTEN)
     """With and without the advantage."""
     paired: bool = False
-    """Whether the curves were paired by cluster."""
+    """Whether the curves were paired by cluster, such as the seeds that both share."""
 
     @property
     def extra_interval(self) -> Interval | None:
@@ -69,8 +83,20 @@ class ExchangeRate(Decision):
         """Of `ratio`."""
         return None if self.interval is None else (self.interval[0] / self.x, self.interval[1] / self.x)
 
+    @property
+    def not_identified(self) -> str:
+        """Why the rate is not identified: a curve is not, or the ends of the interval are farther
+        apart than a factor of 100 and do not tell a gain from a loss; '' where it is.
+        """
+        return _why_unidentified(self.curves, self.ratio_interval)
+
     def sentence(self) -> str:
-        """The exchange rate as a sentence."""
+        """The exchange rate as a sentence, with what qualifies it: first of all whether it is
+        identified.
+        """
+        return _qualified(self._told(), self.not_identified, self.cautions)
+
+    def _told(self) -> str:
         begin = f"x = {digits(self.x)} with it gives y = {digits(self.y)}"
         if self.status == "never":
             least = "" if self.interval is None else f" (with {percent(self.level)} confidence x = {digits(self.interval[0])} at the least)"
@@ -127,9 +153,21 @@ class SpeedUp(Decision):
     """Which y is better."""
     method: str
     """How the interval was computed."""
+    curves: tuple[Fit, Fit] = field(repr=False, metadata=NOT_WRITTEN)
+    """Arm a and arm b."""
+    paired: bool = False
+    """Whether the arms were paired by cluster, such as the seeds that both share."""
+
+    @property
+    def not_identified(self) -> str:
+        """As `ExchangeRate.not_identified`."""
+        return _why_unidentified(self.curves, self.interval)
 
     def sentence(self) -> str:
-        """The speed-up as a sentence."""
+        """The speed-up as a sentence, first of all whether it is identified; then its cautions."""
+        return _qualified(self._told(), self.not_identified, self.cautions)
+
+    def _told(self) -> str:
         start = f"y = {digits(self.y)} takes x = {digits(self.x_a)} in arm a and {digits(self.x_b)} in arm b"
         if self.status == "neither":
             return f"y = {digits(self.y)} is reached by neither arm: both level off before it."
@@ -139,25 +177,43 @@ class SpeedUp(Decision):
         return f"{start}: a speed-up of {ratio}{open_question}.{where}"
 
 
-def exchange_rate(with_fit: Fit, without_fit: Fit, at_x: float, *, paired: bool = False, better: Better | None = None) -> ExchangeRate:
+def _why_unidentified(curves: tuple[Fit, Fit], ratio: Interval | None) -> str:
+    if any(fit.status == "not identified" for fit in curves):
+        return "the data do not determine the parameters of a curve"
+    if ratio is None or not ratio[0] <= 1.0 <= ratio[1] or ratio[1] <= TOO_WIDE * ratio[0]:
+        return ""
+    high = f"a factor of {digits(ratio[1])}" if np.isfinite(ratio[1]) else "any factor"
+    return f"the data allow a factor of {digits(ratio[0])} as well as {high}"
+
+
+def _qualified(told: str, unidentified: str, cautions: tuple[str, ...]) -> str:
+    """The sentence, after whether it is identified and before its cautions."""
+    first = f"Not identified: {unidentified}. As fitted, {told}" if unidentified else told
+    return " ".join([first, *(f"Caution: {one.rstrip('.')}." for one in cautions)])
+
+
+def exchange_rate(with_fit: Fit, without_fit: Fit, at_x: float, *, paired: bool | None = None, better: Better | None = None) -> ExchangeRate:
     """How much x the advantage of `with_fit` over `without_fit` is worth at x = `at_x`, such as
     labels that a pre-training saves.
 
     Finds the smallest x' where the curve without has the y that the curve with has at `at_x`. The
-    interval is made as `same_y` explains: from both bands taken as independent, or, with
-    paired=True, from the jackknife of the difference over clusters that both fits share. A fit does
-    not keep the names of its clusters: paired=True asserts that they are the same and first appear
-    in the same order. `better` as in `diminishing_returns`.
+    interval is made as `same_y` explains. Where both were fitted with the same clusters, such as
+    seeds, it comes from the jackknife of the difference over them; else from both bands taken as
+    independent. paired=False takes them as independent even so, and paired=True asserts that
+    clusters of other names are the same and first appear in the same order. Clusters that share
+    nothing but their names do no harm. Where there are clusters the interval is widened by what the
+    laws miss at the measured x. `better` as in `diminishing_returns`.
 
     Raises AnalysisError for fits that are no curves, are not determined, run in opposite
     directions, or have different confidence levels, and for an x that is not positive.
     """
-    cautions, sign = _compared(with_fit, without_fit, better, paired, ("with_fit", "without_fit"))
+    cautions, sign = _compared(with_fit, without_fit, better, ("with_fit", "without_fit"))
+    together = checked_pairing(with_fit, without_fit, paired)
     x = positive("at_x", at_x, "give an x above zero, such as a number of labels")
     y = float(with_fit.predict([x]).mean[0])
     if not np.isfinite(y):
         raise AnalysisError(f"with_fit has no y at x = {x:g}: give an x nearer to those measured, {with_fit.x_min:g} to {with_fit.x_max:g}.")
-    found = matching(without_fit, with_fit, x, sign, paired=paired)
+    found = matching(without_fit, with_fit, x, sign, paired=together)
     outside = not (with_fit.x_min <= x <= with_fit.x_max and without_fit.x_min <= found.x <= without_fit.x_max)
     return ExchangeRate(
         level=with_fit.level,
@@ -174,26 +230,27 @@ def exchange_rate(with_fit: Fit, without_fit: Fit, at_x: float, *, paired: bool 
         better="higher" if sign > 0 else "lower",
         method=found.method,
         curves=(with_fit, without_fit),
-        paired=paired,
+        paired=together,
     )
 
 
 def speed_up(
-    arm_a: Fit, arm_b: Fit, *, at_y: float | None = None, at_x: float | None = None, paired: bool = False, better: Better | None = None
+    arm_a: Fit, arm_b: Fit, *, at_y: float | None = None, at_x: float | None = None, paired: bool | None = None, better: Better | None = None
 ) -> SpeedUp:
     """How many times more x arm b needs than arm a for the same y: either y = `at_y`, or the y that
     arm a has at x = `at_x`.
 
     At `at_x` this is the ratio of `exchange_rate`. At `at_y` both x are uncertain: their intervals,
     each the inverted band of its arm, are put together on the log scale by MOVER, or the log ratio
-    is jackknifed over shared clusters with paired=True (see `exchange_rate`).
+    is jackknifed over clusters that both arms share (`paired` as in `exchange_rate`).
 
     Raises AnalysisError as `exchange_rate`, and unless exactly one of at_y and at_x is given.
     """
     if (at_y is None) == (at_x is None):
         raise AnalysisError("give exactly one of at_y (the y that both arms are to reach) and at_x (the x of arm a).")
-    cautions, sign = _compared(arm_a, arm_b, better, paired, ("arm_a", "arm_b"))
-    shared = {"level": arm_a.level, "cautions": cautions, "better": "higher" if sign > 0 else "lower"}
+    cautions, sign = _compared(arm_a, arm_b, better, ("arm_a", "arm_b"))
+    together = checked_pairing(arm_a, arm_b, paired)
+    shared = {"level": arm_a.level, "cautions": cautions, "better": "higher" if sign > 0 else "lower", "curves": (arm_a, arm_b), "paired": together}
     if at_x is not None:
         rate = exchange_rate(arm_a, arm_b, at_x, paired=paired, better=better)
         return SpeedUp(
@@ -218,7 +275,7 @@ def speed_up(
     )
     with np.errstate(all="ignore"):
         ratio = float(np.divide(b.x, a.x))
-    interval, reason, method = _of_ratio(arm_a, arm_b, y, sign, paired)
+    interval, reason, method = _of_ratio(arm_a, arm_b, y, sign, together)
     return SpeedUp(
         **shared,  # type: ignore[arg-type]
         y=y,
@@ -235,35 +292,58 @@ def speed_up(
 
 def _of_ratio(arm_a: Fit, arm_b: Fit, y: float, sign: float, paired: bool) -> tuple[Interval | None, str, str]:
     """Interval of x_b / x_a at a given y, why there is none, and how it was made."""
-    a, b = reaching(arm_a, y, sign), reaching(arm_b, y, sign)
-    if a.status == b.status == "never":
+    if reaching(arm_a, y, sign).status == reaching(arm_b, y, sign).status == "never":
         return None, "neither arm reaches this y", ""
     reason = no_interval(arm_a, arm_b)
-    if reason or a.interval is None or b.interval is None:
+    if reason:
         return None, reason, ""
+    pair, corrected = versions_of(arm_a, arm_b)
+    found = (_paired_ratio if paired else _independent_ratio)(arm_a, arm_b, pair, y, sign)
+    if found is None:
+        return None, "without one of the clusters an arm never reaches this y", ""
+    how = "inverted bands of two independent arms, put together on the log scale (MOVER)"
+    if paired:
+        how = f"log ratio jackknifed over {arm_a.degrees_of_freedom + 1} clusters that both arms share"
+    with np.errstate(all="ignore"):
+        law = float(np.divide(reaching(arm_b, y, sign).x, reaching(arm_a, y, sign).x))
+    return (extended(found, law), "", how + CORRECTED) if corrected and not np.isnan(law) else (found, "", how)
+
+
+def _paired_ratio(arm_a: Fit, arm_b: Fit, version: tuple[Version, Version], y: float, sign: float) -> Interval | None:
+    with np.errstate(all="ignore"):
+        each = reaching_of_replicates(arm_b, version[1], y, sign) - reaching_of_replicates(arm_a, version[0], y, sign)
+        centre = np.log(reaching(arm_b, y, sign, version[1]).x) - np.log(reaching(arm_a, y, sign, version[0]).x)
+    if not (np.isfinite(each).all() and np.isfinite(centre)):
+        return None
+    half = t_quantile(arm_a.level, arm_a.degrees_of_freedom) * float(jackknife_sd(each[:, None], np.array([centre]))[0])
+    return float(np.exp(centre - half)), float(np.exp(centre + half))
+
+
+def _independent_ratio(arm_a: Fit, arm_b: Fit, version: tuple[Version, Version], y: float, sign: float) -> Interval | None:
+    a, b = reaching(arm_a, y, sign, version[0]), reaching(arm_b, y, sign, version[1])
+    if a.status == b.status == "never" or a.interval is None or b.interval is None:
+        return None
     with np.errstate(all="ignore"):
         centre = np.log(b.x) - np.log(a.x)
-        if paired:
-            each = reaching_of_replicates(arm_b, y, sign) - reaching_of_replicates(arm_a, y, sign)
-            if not (np.isfinite(each).all() and np.isfinite(centre)):
-                return None, "without one of the clusters an arm never reaches this y", ""
-            half = t_quantile(arm_a.level, arm_a.degrees_of_freedom) * float(jackknife_sd(each[:, None], np.array([centre]))[0])
-            ends = np.exp([centre - half, centre + half])
-            return (float(ends[0]), float(ends[1])), "", f"log ratio jackknifed over {len(each)} clusters that both arms share"
         (a_low, a_high), (b_low, b_high) = np.log(a.interval), np.log(b.interval)
         if np.isinf(centre):  # one arm never gets there: only the other side is bounded
             low, high = (np.exp(b_low - a_high), np.inf) if np.isinf(b.x) else (0.0, np.exp(b_high - a_low))
         else:
             low = np.exp(centre - np.hypot(np.log(b.x) - b_low, a_high - np.log(a.x)))
             high = np.exp(centre + np.hypot(b_high - np.log(b.x), np.log(a.x) - a_low))
-    return (float(low), float(high)), "", "inverted bands of two independent arms, put together on the log scale (MOVER)"
+    return float(low), float(high)
 
 
-def _compared(one: Fit, other: Fit, better: Better | None, paired: bool, names: tuple[str, str]) -> tuple[tuple[str, ...], float]:
+def _compared(one: Fit, other: Fit, better: Better | None, names: tuple[str, str]) -> tuple[tuple[str, ...], float]:
     """Cautions about two curves, and 1 where higher is better, else -1. Raises AnalysisError where
     they cannot be compared.
     """
-    cautions = checked_curve(one, names[0]) + checked_curve(other, names[1])
+    cautions: tuple[str, ...] = ()
+    for fit, name in ((one, names[0]), (other, names[1])):
+        said = [caution.replace(name, SPOKEN[name]) for caution in checked_curve(fit, name)]
+        if fit.lack_of_fit.p is not None and fit.lack_of_fit.p < SIGNIFICANT:
+            said.append(f"{SPOKEN[name]} misses the means at repeated x ({p_value(fit.lack_of_fit.p)}), so the interval is too narrow")
+        cautions += tuple(said)
     if abs(one.level - other.level) > SAME:
         raise AnalysisError(f"the intervals of {names[0]} have level {one.level:g} and those of {names[1]} {other.level:g}: fit both with one level.")
     ways = [direction(better, *(float(value) for value in fit._values(np.array([fit.x_min, fit.x_max])))) for fit in (one, other)]
@@ -272,6 +352,4 @@ def _compared(one: Fit, other: Fit, better: Better | None, paired: bool, names: 
             f"y {'rises' if ways[0] == 'higher' else 'falls'} with x in {names[0]} and {'rises' if ways[1] == 'higher' else 'falls'} in {names[1]}: "
             f"give both the same measure, or say which y is better with better='higher' or 'lower'."
         )
-    if paired:
-        why_unpaired(one, other)
     return cautions, 1.0 if ways[0] == "higher" else -1.0

@@ -6,11 +6,15 @@ Where the curves are independent, the ends of the two bands are put together by 
 Donner 2008, Stat. Med. 27, 1693-1702): it keeps bands that are not symmetric as they are, the
 extrapolation error included. Where both were jackknifed over the same clusters, the difference is
 jackknifed.
+
+The interval of curves with clusters is that of the curves corrected by the means at the measured x
+(see `law_error`), extended to hold the laws' own answer, so that it is not too narrow where a law is
+wrong.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 
 from analysis.decisions.crossing import Gap, reached_from
 from analysis.decisions.decision import Interval
+from analysis.decisions.law_error import Version, clusters_of, law_corrected, law_itself, order_of
 from analysis.decisions.validation import why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
@@ -27,6 +32,7 @@ from analysis.student import t_quantile
 Array = NDArray[np.float64]
 Found = Literal["found", "never", "below"]
 
+CORRECTED = "; of the curves corrected by the means at the measured x, and extended to hold the answer of the laws"
 NEAR, FAR, STEPS = 1e-6, 1e12, 2400  # the ladder goes from NEAR times the smallest x to FAR times the largest
 
 
@@ -51,18 +57,30 @@ def ladder_of(fit: Fit) -> Array:
     return np.geomspace(fit.x_min * NEAR, fit.x_max * FAR, STEPS)
 
 
-def band(fit: Fit, x: Array, sign: float) -> tuple[Array, Array, Array]:
+def band(fit: Fit, x: Array, sign: float, version: Version | None = None) -> tuple[Array, Array, Array]:
     """Mean of sign * y at x, and how far the band of the mean reaches above and below it, each of
-    shape (m,).
+    shape (m,). With a `version` whose y is not that of the law, the band is that of its jackknife.
     """
+    if version is not None and version.values != fit._values:
+        half = t_quantile(fit.level, fit.degrees_of_freedom) * jackknife_sd(version.replicates(x), version.values(x))
+        half = np.hypot(half, _extrapolation_half_width(fit, x, sign))
+        return sign * version.values(x), half, half
     at = fit.predict(x)
     ends = np.sort(np.stack([sign * at.low, sign * at.high]), axis=0)
     mean = sign * at.mean
     return mean, ends[1] - mean, mean - ends[0]
 
 
-def why_unpaired(one: Fit, other: Fit) -> None:
-    """Raises AnalysisError where two fits cannot be paired by cluster."""
+def checked_pairing(one: Fit, other: Fit, paired: bool | None) -> bool:
+    """Whether two fits are paired by cluster: as asked, else where they have the same clusters.
+
+    Raises AnalysisError where they cannot be paired and were to be.
+    """
+    if paired is None:
+        names = clusters_of(one)
+        return names is not None and order_of(other, names) is not None
+    if not paired:
+        return False
     for fit in (one, other):
         if fit.replicate_kind != "jackknife":
             raise AnalysisError("paired=True needs both curves fitted with cluster=..., without a bootstrap: fit them so, or leave paired out.")
@@ -72,6 +90,18 @@ def why_unpaired(one: Fit, other: Fit) -> None:
             f"paired=True needs the same clusters in both curves, in the same order, and they have {counts[0]} and {counts[1]}: "
             f"fit both on the seeds they share, or leave paired out."
         )
+    return True
+
+
+def versions_of(one: Fit, other: Fit) -> tuple[tuple[Version, Version], bool]:
+    """Both curves, corrected where that is possible, with refits in the same order; and whether one
+    is corrected.
+    """
+    names = clusters_of(one)
+    order = None if names is None else order_of(other, names)
+    corrected = law_corrected(one), law_corrected(other, order)
+    pair = corrected[0] or law_itself(one), corrected[1] or law_itself(other, order)
+    return pair, corrected[0] is not None or corrected[1] is not None
 
 
 def no_interval(*fits: Fit) -> str:
@@ -85,7 +115,7 @@ def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) ->
     """
     there = np.array([at])
     ladder = ladder_of(curve)
-    reference, above, below = (float(part[0]) for part in band(other, there, sign))
+    reference = sign * float(other._values(there)[0])
 
     def gap(x: Array) -> Array:
         return sign * curve._values(x) - reference
@@ -93,40 +123,63 @@ def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) ->
     reason = no_interval(curve, other)
     if reason:
         return _matched(gap, None, None, ladder, reason, "")
-    if not paired:
+    pair, corrected = versions_of(curve, other)
+    hopeful, doubtful = (_paired_sides if paired else _independent_sides)(curve, other, pair, there, sign)
+    how = "band of the difference of two independent curves (MOVER), inverted"
+    if paired:
+        how = f"band of the difference, jackknifed over the {curve.degrees_of_freedom + 1} clusters that both curves share, inverted"
+    found = _matched(gap, hopeful, doubtful, ladder, "", how)
+    if not corrected:
+        return found
+    beside = sign * float(pair[1].values(there)[0])
+    inside = _matched(lambda x: sign * pair[0].values(x) - beside, hopeful, doubtful, ladder, "", how).interval
+    return replace(found, interval=extended(inside, found.x), method=how + CORRECTED)
 
-        def hopeful(x: Array) -> Array:
-            mean, up, _ = band(curve, x, sign)
-            return mean - reference + np.hypot(up, below)
 
-        def doubtful(x: Array) -> Array:
-            mean, _, down = band(curve, x, sign)
-            return mean - reference - np.hypot(down, above)
+def extended(interval: Interval | None, value: float) -> Interval | None:
+    """The interval, and what lies between it and the value."""
+    return None if interval is None else (min(interval[0], value), max(interval[1], value))
 
-        return _matched(gap, hopeful, doubtful, ladder, "", "band of the difference of two independent curves (MOVER), inverted")
 
+def _independent_sides(curve: Fit, other: Fit, version: tuple[Version, Version], there: Array, sign: float) -> tuple[Gap, Gap]:
+    """Upper and lower side of the band of the difference of two curves that share nothing."""
+    reference, above, below = (float(part[0]) for part in band(other, there, sign, version[1]))
+
+    def hopeful(x: Array) -> Array:
+        mean, up, _ = band(curve, x, sign, version[0])
+        return mean - reference + np.hypot(up, below)
+
+    def doubtful(x: Array) -> Array:
+        mean, _, down = band(curve, x, sign, version[0])
+        return mean - reference - np.hypot(down, above)
+
+    return hopeful, doubtful
+
+
+def _paired_sides(curve: Fit, other: Fit, version: tuple[Version, Version], there: Array, sign: float) -> tuple[Gap, Gap]:
+    """Upper and lower side of the band of the difference, jackknifed over shared clusters."""
     quantile = t_quantile(curve.level, curve.degrees_of_freedom)
-    beside = other._values(there, other.replicates)
+    beside, reference = version[1].replicates(there), version[1].values(there)
     wider = _extrapolation_half_width(other, there, sign)
 
-    def half(x: Array) -> Array:
-        difference = curve._values(x, curve.replicates) - beside
-        error = jackknife_sd(difference, curve._values(x) - other._values(there))
-        return np.sqrt((quantile * error) ** 2 + _extrapolation_half_width(curve, x, sign) ** 2 + wider**2)
+    def sides(x: Array) -> tuple[Array, Array]:
+        difference = version[0].values(x) - reference
+        error = jackknife_sd(version[0].replicates(x) - beside, difference)
+        return sign * difference, np.sqrt((quantile * error) ** 2 + _extrapolation_half_width(curve, x, sign) ** 2 + wider**2)
 
-    method = f"band of the difference, jackknifed over the {curve.degrees_of_freedom + 1} clusters that both curves share, inverted"
-    return _matched(gap, lambda x: gap(x) + half(x), lambda x: gap(x) - half(x), ladder, "", method)
+    return lambda x: np.add(*sides(x)), lambda x: np.subtract(*sides(x))
 
 
-def reaching(curve: Fit, y: float, sign: float) -> Matched:
+def reaching(curve: Fit, y: float, sign: float, version: Version | None = None) -> Matched:
     """The smallest x from which the curve is as good as y."""
     reason = no_interval(curve)
+    values = curve._values if version is None else version.values
 
     def gap(x: Array) -> Array:
-        return sign * (curve._values(x) - y)
+        return sign * (values(x) - y)
 
     def side(x: Array, upper: bool) -> Array:
-        mean, up, down = band(curve, x, sign)
+        mean, up, down = band(curve, x, sign, version)
         return mean - sign * y + (up if upper else -down)
 
     if reason:
@@ -134,14 +187,12 @@ def reaching(curve: Fit, y: float, sign: float) -> Matched:
     return _matched(gap, lambda x: side(x, True), lambda x: side(x, False), ladder_of(curve), "", "band of the curve, inverted")
 
 
-def reaching_of_replicates(curve: Fit, y: float, sign: float) -> Array:
-    """ln x at which each of the fit's replicates reaches y, shape (replicates,); infinite where one
-    never does.
+def reaching_of_replicates(curve: Fit, version: Version, y: float, sign: float) -> Array:
+    """ln x at which each of the refits reaches y, shape (replicates,); infinite where one never
+    does.
     """
-    found = []
-    for index in range(len(next(iter((curve.replicates or {}).values())))):
-        params = {name: values[index] for name, values in (curve.replicates or {}).items()}
-        found.append(reached_from(lambda x, params=params: sign * (curve._values(x, params) - y), ladder_of(curve))[0])  # type: ignore[misc]
+    count = len(version.replicates(np.array([curve.x_min])))
+    found = [reached_from(lambda x, row=row: sign * (version.replicates(x)[row] - y), ladder_of(curve))[0] for row in range(count)]  # type: ignore[misc]
     return np.log(np.array(found))
 
 

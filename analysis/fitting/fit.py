@@ -144,7 +144,8 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
     begin = with_linear_solved(problem, checked_start(chosen, start or {}, problem.free)) if searched_from_start else None
     solution, spread = infer(problem, level=level, labels=labels, samples=settings.bootstrap, seed=settings.seed, start=begin)
     fields = fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends)
-    return solution, fields | {"own_law": chosen if is_own(chosen, known) else None}
+    named = None if settings.cluster is None else tuple(str(one) for one in np.ravel(np.asarray(settings.cluster, dtype=object)))
+    return solution, fields | {"own_law": chosen if is_own(chosen, known) else None, "cluster": named}
 
 
 def check_enough(problem: Problem) -> None:

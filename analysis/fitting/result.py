@@ -109,6 +109,8 @@ class FittedLaw(Shown):
     """Error of fits to the first part of the curve on the rest, which widens extrapolations; None
     where it could not be measured.
     """
+    cluster: tuple[str, ...] | None = None
+    """The points' clusters, in the order given; None where points count as independent."""
     own_law: Law | None = field(default=None, compare=False, repr=False)
     """The caller's own law; None for one of the laws known by name."""
     x_name: str = "x"
@@ -223,6 +225,8 @@ class FittedLaw(Shown):
         except json.JSONDecodeError as error:
             raise AnalysisError(f"this text is not a fit: it is not JSON ({error}); write one with to_json().") from None
         names = {field.name for field in dataclasses.fields(cls)}
+        if isinstance(fields, dict):
+            fields.setdefault("cluster", None)  # files of 0.2.0 and before have none
         if isinstance(fields, dict) and fields.get("format") == 2:
             fields = _from_format_2(fields)
         if isinstance(fields, dict):  # fits written before names were kept
@@ -236,7 +240,7 @@ class FittedLaw(Shown):
         }
         fields["params"] = {name: _end(value, math.inf) for name, value in fields["params"].items()}
         fields["objective"] = _end(fields["objective"], math.inf)
-        for name in ("x", "y", "y_range", "weights", "pinned", "scale", "covariance_names", "covariance_root"):
+        for name in ("x", "y", "y_range", "weights", "pinned", "scale", "covariance_names", "covariance_root", "cluster"):
             fields[name] = _tuples(fields[name])
         if fields["replicates"] is not None:
             fields["replicates"] = {name: tuple(_end(value, math.nan) for value in values) for name, values in fields["replicates"].items()}

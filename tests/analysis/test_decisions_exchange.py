@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -125,6 +126,103 @@ def test_intervals_cover_the_labels_saved_and_the_speed_up(shared: bool, paired:
         held += [interval is not None and interval[0] <= truth <= interval[1] for interval, truth in zip(intervals, truths, strict=True)]
     assert np.all(held / 60 >= 0.82), held / 60  # two standard errors below 90%
     assert paired is False or np.all(held / 60 <= 0.98), held / 60
+
+
+def named(truth, names: list[str], *, order: list[int] | None = None, seed: int = 0, luck_sd: float = 0.02, noise: float = 0.004) -> Fit:
+    """Four numbers of labels for each seed; the luck of a seed hangs on its name alone."""
+    x = LABELS[::2]
+    random = np.random.default_rng(seed)
+    runs = {name: truth(x) + luck_sd * np.random.default_rng(int(name[1:])).standard_normal() + noise * random.standard_normal(4) for name in names}
+    ordered = [names[place] for place in order] if order else names
+    return fit(np.tile(x, len(names)), np.concatenate([runs[name] for name in ordered]), loss="squared", cluster=np.repeat(ordered, 4))
+
+
+def scratch(x: np.ndarray) -> np.ndarray:
+    return score(SCRATCH, x)
+
+
+def pretrained(x: np.ndarray) -> np.ndarray:
+    return score(PRETRAINED, x)
+
+
+def test_curves_of_the_same_seeds_are_paired_unless_told_otherwise_whatever_their_order() -> None:
+    names = [f"s{number}" for number in range(6)]
+    a, b = named(pretrained, names, seed=1), named(scratch, names, seed=2)
+    other = named(scratch, names, seed=2, order=[3, 1, 5, 0, 2, 4])
+    default, apart = exchange_rate(a, b, 400.0), exchange_rate(a, b, 400.0, paired=False)
+    assert default.paired
+    assert default.interval == exchange_rate(a, b, 400.0, paired=True).interval
+    assert exchange_rate(a, other, 400.0).interval == pytest.approx(default.interval, rel=1e-6)
+    assert speed_up(a, b, at_y=0.65).interval == speed_up(a, b, at_y=0.65, paired=True).interval
+    assert speed_up(a, other, at_y=0.65).interval == pytest.approx(speed_up(a, b, at_y=0.65).interval, rel=1e-6)
+    assert default.interval is not None
+    assert apart.interval is not None
+    assert default.interval[1] / default.interval[0] < apart.interval[1] / apart.interval[0]
+    strangers = named(scratch, [f"s{number}" for number in range(10, 16)], seed=2)
+    assert not exchange_rate(a, strangers, 400.0).paired
+    assert "independent" in exchange_rate(a, strangers, 400.0).method
+    assert not exchange_rate(curve(PRETRAINED, seed=1), curve(SCRATCH, seed=2), 400.0).paired
+
+
+def test_where_a_law_is_wrong_the_interval_still_holds_the_truth() -> None:
+    def waved(x: np.ndarray) -> np.ndarray:
+        return scratch(x) + 0.01 * np.sin(2.2 * np.log(x))
+
+    x = np.geomspace(100.0, 50_000.0, 400_001)
+    truth = float(x[np.argmax(waved(x) >= float(pretrained(np.array([400.0]))[0]))])
+    random, at = np.random.default_rng(0), np.geomspace(100.0, 6400.0, 5)
+    held = np.zeros(2)
+    for _ in range(40):
+        luck = 0.01 * random.standard_normal((5, 1))
+        a, b = (
+            fit(np.tile(at, 5), (law(at) + luck + 0.004 * random.standard_normal((5, 5))).ravel(), loss="squared", cluster=np.repeat(np.arange(5), 5))
+            for law in (pretrained, waved)
+        )
+        believed = [dataclasses.replace(one, cluster=None) for one in (a, b)]
+        for place, interval in enumerate((exchange_rate(a, b, 400.0).interval, exchange_rate(*believed, 400.0, paired=True).interval)):
+            held[place] += interval is not None and interval[0] <= truth <= interval[1]
+    assert held[0] / 40 >= 0.8
+    assert held[1] / 40 < 0.6
+
+
+def test_an_interval_holds_its_own_answer() -> None:
+    rate = exchange_rate(named(pretrained, ["s1", "s2", "s3", "s4"], seed=5), named(scratch, ["s1", "s2", "s3", "s4"], seed=6), 400.0)
+    assert rate.interval is not None
+    assert rate.interval[0] <= rate.matched_x <= rate.interval[1]
+    assert rate.method.endswith("of the curves corrected by the means at the measured x, and extended to hold the answer of the laws")
+
+
+def test_a_sentence_says_first_that_a_rate_is_not_identified_and_ends_with_its_cautions() -> None:
+    random = np.random.default_rng(3)
+    flat = [fit(LABELS, 0.6 + 0.02 * random.standard_normal(len(LABELS)) + 1e-4 * np.log(LABELS), loss="squared") for _ in range(2)]
+    rate = exchange_rate(*flat, 800.0, better="higher")
+    assert rate.not_identified
+    assert rate.sentence().startswith("Not identified: ")
+    assert rate.cautions
+    assert all(f"Caution: {caution.rstrip('.')}." in rate.sentence() for caution in rate.cautions)
+    assert "with_fit" not in rate.sentence()
+    sure = exchange_rate(curve(PRETRAINED, seed=6), curve(SCRATCH, seed=7), 400.0)
+    assert sure.not_identified == ""
+    assert sure.sentence().startswith("x = 400")
+
+
+def test_a_law_that_misses_repeated_means_is_cautioned() -> None:
+    random = np.random.default_rng(4)
+    x = np.tile(np.geomspace(100.0, 6400.0, 7), 3)
+    wrong = fit(x, 0.45 + 0.33 / (1.0 + (x / 700.0) ** -3.0) + 0.003 * random.standard_normal(len(x)), loss="squared")
+    right = fit(x, pretrained(x) + 0.003 * random.standard_normal(len(x)), loss="squared")
+    said = exchange_rate(right, wrong, 400.0).sentence()
+    assert "Caution: the curve without it misses the means at repeated x (p < 0.001), so the interval is too narrow." in said
+
+
+def test_a_fit_keeps_the_names_of_its_clusters_in_json_and_files_without_them_are_read() -> None:
+    one = named(scratch, ["s1", "s2", "s3"], seed=1)
+    assert one.cluster is not None
+    assert one.cluster[:4] == ("s1",) * 4
+    assert Fit.from_json(one.to_json()).cluster == one.cluster
+    older = json.loads(one.to_json())
+    del older["cluster"]
+    assert Fit.from_json(json.dumps(older)).cluster is None
 
 
 def test_a_figure_gets_the_exchange_over_all_measured_x() -> None:
