@@ -18,7 +18,7 @@ from reports.download import GZIP
 from reports.page import Figure, Page, Panel
 from reports.registry import figure_kinds
 from reports.report_data import ReportError
-from reports.theme import specification
+from reports.theme import specification, without_variables
 
 FORMATS: Final = ("svg", "png", "pdf")
 WIDTH_PT: Final = 396.0
@@ -48,7 +48,7 @@ def write_figures(page: Page, folder: str | Path, *, kind: str = "svg") -> list[
     """
     if kind not in FORMATS:
         raise ReportError(f"Figures cannot be written as {kind!r}; choose one of {', '.join(FORMATS)}.")
-    figures = [figure for section in page.sections for figure in section.figures]
+    figures = list(page.figures)
     if not figures:
         raise ReportError(f"{page.title!r} has no figure yet, so there is none to write; wait until a run is finished.")
     place = Path(folder)
@@ -77,7 +77,7 @@ def paper_specification(panel: Panel, *, heading: bool = False) -> dict[str, Any
     """A panel as Vega-Lite for paper: black ink on white, `WIDTH_PT` wide with its axes, and its
     heading as a title if wanted.
     """
-    spec = specification(panel.chart)
+    spec = without_variables(specification(panel.chart))
     if spec.get("width") == "container":
         spec["width"] = WIDTH_PT
         spec["autosize"] = {"type": "fit-x", "contains": "padding"}

@@ -4,7 +4,8 @@ number is made here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from analysis.claims.finding import Estimate, Finding, Findings
     from analysis.published.load import Published
 
-FEWEST_HEADLINES = 3
 MOST_HEADLINES = 5
 CHECK_LABELS = {True: "passed", False: "failed", None: "not known"}
 
@@ -52,41 +52,52 @@ def ask(source: pd.DataFrame | Published) -> Answer:
     return Answer(findings=found, reason="")
 
 
-def headlines(findings: Findings) -> list[Finding]:
-    """Three to five findings for the top of the page, chosen without a look at how large an effect
-    is.
-
-    From each topic the first that is decided, in the order of the study. If these are fewer than
-    five, the first open one of each topic that has no decided one; if still fewer than three,
-    further decided ones and then open ones, in order.
+def ranked(findings: Findings) -> list[Finding]:
+    """At most five findings for the top of the page: the first of each topic, what was asked
+    beforehand before the rest, what is decided before what is open, and the larger effect first.
     """
-    topics = list(dict.fromkeys(one.topic for one in findings))
-    decided = {topic: [one for one in findings if one.topic == topic and one.verdict != "open"] for topic in topics}
-    undecided = {topic: [one for one in findings if one.topic == topic and one.verdict == "open"] for topic in topics}
-    chosen = [decided[topic][0] for topic in topics if decided[topic]][:MOST_HEADLINES]
-    chosen += [undecided[topic][0] for topic in topics if not decided[topic]][: MOST_HEADLINES - len(chosen)]
-    rest = [one for group in (decided, undecided) for topic in topics for one in group[topic] if one not in chosen]
-    return chosen + rest[: max(0, FEWEST_HEADLINES - len(chosen))]
+    order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
+
+    def key(one: Finding) -> tuple[bool, int, bool, float]:
+        size = abs(one.estimate.value) if one.estimate is not None and np.isfinite(one.estimate.value) else 0.0
+        # Of effects on the score the larger first; a correlation has another unit and comes after.
+        return getattr(one, "family", "primary") != "primary", order[one.verdict], not (one.estimate and one.estimate.unit), -size
+
+    first: dict[str, Finding] = {}
+    for one in sorted(findings, key=key):
+        first.setdefault(one.topic, one)
+    return list(first.values())[:MOST_HEADLINES]
 
 
-def headline_of(finding: Finding) -> Statement:
-    """A finding for the top of the page: verdict, claim, effect with interval, and sentence."""
+def card_of(finding: Finding) -> Statement:
+    """A finding for the first screen: verdict, a headline made from it, and one line of numbers."""
+    estimate = finding.estimate
+    detail = getattr(finding, "detail", "") or (f"{formatted_estimate(estimate)}." if estimate and np.isfinite(estimate.value) else "")
     return Statement(
         verdict=finding.verdict,
+        identity=_identity(finding),
+        headline=sentence(getattr(finding, "headline", "") or finding.claim),
+        detail=sentence(detail),
         claim=sentence(finding.claim),
         source=finding.source,
         sentence=sentence(finding.sentence),
-        effect=_effect(finding.estimate) if finding.estimate and np.isfinite(finding.estimate.value) else ("", ""),
     )
+
+
+def _identity(finding: Finding) -> str:
+    return re.sub(r"[^A-Za-z0-9-]+", "-", finding.identity).strip("-")
+
+
+def counts_of(findings: Findings) -> tuple[tuple[str, int], ...]:
+    """Each verdict, and how many findings have it; 'negligible' only where there is one."""
+    counts = [(word, sum(one.verdict == word for one in findings)) for word in ("supported", "open", "negligible", "refuted")]
+    return tuple((word, number) for word, number in counts if number or word != "negligible")
 
 
 def statement_of(finding: Finding) -> Statement:
     """A finding with all that stands behind it."""
-    return Statement(
-        verdict=finding.verdict,
-        claim=sentence(finding.claim),
-        source=finding.source,
-        sentence=sentence(finding.sentence),
+    return replace(
+        card_of(finding),
         facts=tuple((term, value) for term, value in _measures(finding) if value),
         checks=tuple((CHECK_LABELS[check.passed], sentence(check.sentence)) for check in finding.checks),
     )
@@ -110,14 +121,6 @@ def formatted_estimate(estimate: Estimate) -> str:
     value, inside = with_interval(estimate.value, estimate.low, estimate.high, level=estimate.level).split(" ", 1)
     # of numbers alone: the hyphen of 'top-1 accuracy' is none
     return f"{value.replace('-', '−')}{unit} {inside.replace('-', '−')}"
-
-
-def _effect(estimate: Estimate) -> tuple[str, str]:
-    """('+0.031 mIoU', '95% interval +0.025 to +0.037: mean difference in mIoU'), the words of
-    `formatted_estimate` in two parts.
-    """
-    value, interval = formatted_estimate(estimate).split(" (", 1)
-    return value, f"{interval.removesuffix(')')}: {estimate.what}"
 
 
 def _measures(finding: Finding) -> list[tuple[str, str]]:

@@ -26,6 +26,12 @@ from reports.theme import specification
 MOST_ROWS = 200
 """Rows of one table that are written out; its CSV always has all."""
 
+MOST_ROWS_OPEN = 3
+"""Rows of a gallery that are shown; the rest is folded."""
+
+NAMES = {"supported": "supported", "refuted": "refuted", "negligible": "negligible", "open": "cannot be told"}
+"""What a count of verdicts calls each."""
+
 SYMBOLS = {"supported": "✓", "refuted": "✗", "negligible": "≈", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
 """What stands beside a verdict's word, so that colour alone does not carry it."""
 
@@ -64,6 +70,12 @@ class Panel:
     alternative: str
     """What the chart shows, in words, made from its data."""
     heading: str = ""
+    choice: str = ""
+    """Of which reading of the data it is, where a switch shows one reading at a time."""
+    folded: bool = False
+    """Whether it stands closed until a reader opens it."""
+    narrow: alt.LayerChart | None = None
+    """The chart for a phone, where it is another; None where the one chart serves every width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +92,18 @@ class Figure:
     notes: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The readings between which a switch chooses; none where there is one alone."""
+        found = tuple(dict.fromkeys(panel.choice for panel in self.panels if panel.choice))
+        return found if len(found) > 1 else ()
+
+    @property
+    def reading(self) -> tuple[str, str]:
+        """The first sentence of the subtitle, which stands under the title, and the folded rest."""
+        first, stop, rest = self.subtitle.partition(". ")
+        return (f"{first}.", rest) if stop else (first, "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PictureBlock:
@@ -88,6 +112,8 @@ class PictureBlock:
     heading: str
     subtitle: str
     pictures: Gallery
+    folded: bool = False
+    """Whether it stands closed until a reader opens it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +122,12 @@ class Statement:
 
     verdict: str
     """'supported', 'refuted', 'negligible' or 'open'."""
+    identity: str = ""
+    """Its id on the page is `claim-IDENTITY`; '' for one that has no place of its own."""
+    headline: str = ""
+    """What the verdict says of the claim, in a few words."""
+    detail: str = ""
+    """The numbers, in one line."""
     claim: str
     source: str
     """Who makes the claim; '' where nobody does."""
@@ -130,6 +162,10 @@ class Section:
     galleries: tuple[PictureBlock, ...] = ()
     tables: tuple[Table, ...] = ()
     listings: tuple[tuple[str, str], ...] = ()
+    folded: bool = False
+    """Whether it is closed until a reader opens it."""
+    summary: str = ""
+    """What a folded section says of itself beside its heading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +176,34 @@ class Fact:
     text: str
     kind: str = ""
     """'complete', 'incomplete' or ''."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """The first screen of a report of one study."""
+
+    about: str
+    """What was done with what, a phrase for the line above the sentence."""
+    state: str = ""
+    """How complete it is, a phrase at the end of that line."""
+    sentence: str = ""
+    """What was found, in at most 25 words."""
+    scaling: Figure | None = None
+    moved: Figure | None = None
+    verdicts: tuple[Statement, ...] = ()
+    counts: tuple[tuple[str, int], ...] = ()
+    """Each verdict and how many claims have it."""
+    share_done: float | None = None
+    """Of the planned runs, from 0 to 1; None where nothing was planned."""
+    strip: tuple[Fact, ...] = ()
+    """What the numbers rest on: the number and what it counts."""
+    links: tuple[tuple[str, str], ...] = ()
+    """What the strip links to, and the address on this page."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures that there are."""
+        return tuple(one for one in (self.scaling, self.moved) if one is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +222,13 @@ class Page:
     sections: tuple[Section, ...] = ()
     reload_s: int | None = None
     """Seconds after which the browser loads the page again, for a study that runs; None for never."""
+    screen: Screen | None = None
+    """The first screen; without one the title, the lead and the findings stand there."""
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure, in the order of the page."""
+        return (*(self.screen.figures if self.screen else ()), *(figure for section in self.sections for figure in section.figures))
 
 
 def make_table(
@@ -229,8 +300,9 @@ def render(page: Page, template: Path | None = None) -> str:
     `template` is a Jinja2 file in place of the built-in one, which it may extend. Raises
     ReportError if it cannot be used.
     """
-    panels = [panel for section in page.sections for figure in section.figures for panel in figure.panels]
+    panels = [panel for figure in page.figures for panel in figure.panels]
     specifications = {panel.identity: specification(panel.chart) for panel in panels}
+    specifications |= {f"{panel.identity}@narrow": specification(panel.narrow) for panel in panels if panel.narrow is not None}
     bundle = vega_bundle()
     script = _inside_script(_template_text("report.js"))
     # Only these two texts may run: a hash for each, no eval, no inline handler, and no request of
@@ -249,6 +321,8 @@ def render(page: Page, template: Path | None = None) -> str:
         template,
         page=page,
         symbols=SYMBOLS,
+        names=NAMES,
+        rows_open=MOST_ROWS_OPEN,
         # These are marked `safe` in the template: our own text, or escaped for where it stands.
         policy=policy,
         style=_template_text("report.css"),

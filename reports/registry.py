@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Final
@@ -32,10 +32,12 @@ from reports.evidence import Evidence
 from reports.page import Figure, Section
 from reports.report_data import ReportError
 from reports.theme import FigureError
-from reports.wording import sentence
+from reports.wording import joined, sentence
 
 GROUP: Final = "scaling_laws.figures"
 """Entry point group whose modules register further figures and sections."""
+LAST_PLACES: Final = 900
+"""From here on stand the tables of runs, coverage and provenance."""
 PACKAGES: Final = ("reports.figures", "reports.sections")
 """Packages whose modules register the figures and sections of the project itself."""
 
@@ -79,6 +81,8 @@ class SectionKind:
     """Why it has no figure, where no figure gave a reason: a sentence."""
     optional: bool = False
     """Whether it is left out where it has no figure."""
+    folded: bool = False
+    """Whether it stands closed until a reader opens it."""
     finish: Callable[[Any, Section], Section | None] | None = None
     """Adds paragraphs, tables and pictures to the section with its figures; None leaves it out."""
 
@@ -127,7 +131,28 @@ def compose_sections(*subjects: object) -> tuple[Section, ...]:
             raise ReportError(f"The figure {one.name!r} names the section {one.section!r}, which is not there; its choices are {names}.")
     by_type = {type(subject): subject for subject in subjects}
     made = [compose_section(kind.name, by_type[kind.subject]) for kind in section_kinds() if kind.subject in by_type]
-    return tuple(section for section in made if section is not None)
+    return with_reasons_apart([section for section in made if section is not None])
+
+
+def with_reasons_apart(sections: Sequence[Section]) -> tuple[Section, ...]:
+    """The sections that show something; the others as one folded section that says why they are
+    not there, before the tables of runs.
+    """
+    empty = [one for one in sections if not (one.topics or one.questions or one.figures or one.galleries or one.tables or one.listings)]
+    empty = [one for one in empty if one.paragraphs]
+    shown = [one for one in sections if one not in empty]
+    if not empty:
+        return tuple(shown)
+    reasons = Section(
+        identity="not-shown",
+        heading="What is not shown, and why",
+        folded=True,
+        summary=joined([one.heading for one in empty]),
+        questions=tuple((one.heading, " ".join(one.paragraphs)) for one in empty),
+    )
+    places = {kind.name: kind.place for kind in _sections.values()}
+    at = next((number for number, one in enumerate(shown) if places.get(one.identity, 0) >= LAST_PLACES), len(shown))
+    return (*shown[:at], reasons, *shown[at:])
 
 
 def compose_section(name: str, subject: object) -> Section | None:
@@ -145,8 +170,8 @@ def compose_section(name: str, subject: object) -> Section | None:
     if kind.optional and not figures:
         return None
     if own and not figures:
-        reasons = (" ".join(["There is no figure here.", *(reasons or [kind.empty])]).strip(),)
-    section = Section(identity=name, heading=kind.heading, paragraphs=reasons, figures=figures)
+        reasons = (" ".join(reasons or (kind.empty,)),)
+    section = Section(identity=name, heading=kind.heading, paragraphs=reasons, figures=figures, folded=kind.folded)
     return section if kind.finish is None else kind.finish(subject, section)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from analysis.runs.columns import documented_scores
 from reports.coverage import GridState, completeness_sentence, run_states
 from reports.evidence import Evidence, gather
-from reports.findings import ask, headline_of, headlines, verdict_counts
+from reports.findings import ask
+from reports.first_screen import first_screen
+from reports.first_screen.strip import study_screen
 from reports.overview import cost_sentence, study_sentence
-from reports.page import Fact, Page, Statement, render
+from reports.page import Fact, Page, render
 from reports.registry import compose_sections
 from reports.report_data import ReportData, ReportError, read_study
 from reports.score import of_task, score_of
@@ -66,22 +68,21 @@ def compose(study: ReportData, *, task: str | None = None) -> Page:
     """
     states = run_states(study)
     whole, (study, left_out) = study, of_task(study, task)
-    found: tuple[Statement, ...] = ()
     remarks: list[str] = []
-    subjects: list[object] = [GridState(whole=whole, part=study, states=states)]
+    grid = GridState(whole=whole, part=study, states=states)
+    subjects: list[object] = [grid]
+    screen = study_screen(grid)
     if len(study.runs):
         answer = ask(study.runs)
         subjects.append(answer)
-        if answer.findings is not None:
-            found = tuple(headline_of(one) for one in headlines(answer.findings))
-            remarks += [verdict_counts(answer.findings) or "No claim could be tested; the reasons stand below."]
-        else:
+        if answer.findings is None:
             remarks.append(answer.reason)
         evidence, reason = _evidence(study)
         subjects += [evidence] if evidence is not None else []
         remarks += [reason] if reason else []
+        screen = first_screen(evidence.runs, evidence.score, answer, screen) if evidence is not None else replace(screen, sentence=reason)
     else:
-        remarks = ["No run is finished yet, so there is no score to draw; below is what there is so far."]
+        screen = replace(screen, sentence="No run is finished yet, so there is no score to draw; below is what there is so far.")
     sections = compose_sections(*subjects)
     if any(section.identity.endswith("-so-far") for section in sections):
         # Scratch runs are often the first to finish; what the pre-trainings left so far then stands
@@ -89,18 +90,23 @@ def compose(study: ReportData, *, task: str | None = None) -> Page:
         sections = tuple(section for section in sections if section.identity != "losses")
     remarks += [left_out] if left_out else []
     remarks += [f"Not shown: {sentence}" for sentence in whole.refused]
+    if not len(study.runs):  # then the coverage and the machine are all there is to read
+        sections = tuple(replace(section, folded=False) for section in sections)
+    there = {f"#{section.identity}" for section in sections}
+    screen = replace(screen, links=tuple(link for link in screen.links if link[1] in there))
     complete = whole.planned is not None and len(states) > 0 and bool((states["state"] == "done").all())
     return Page(
         kicker="Report of a scaling study",
         title=study.name,
         lead=study_sentence(whole),
-        findings=found,
+        findings=screen.verdicts,
         remarks=tuple(remarks),
         facts=(
             Fact(term="Grid", text=completeness_sentence(whole, states), kind="complete" if complete else "incomplete"),
             Fact(term="Cost", text=cost_sentence(whole)),
         ),
         sections=sections,
+        screen=screen,
     )
 
 

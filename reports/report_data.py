@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,18 @@ def read_provenance(study: ReportData) -> pd.DataFrame:
             values = {key: None if found.get(key) is None else str(found[key]) for key in keys}
             rows.append({"stage_id": identity, **values, "versions": versions})
     return pd.DataFrame(rows)
+
+
+def last_finished(study: ReportData) -> datetime | None:
+    """When the newest finished stage ended, by its provenance.json; None where none says."""
+    moments = []
+    for identity in study.stages.loc[study.stages["state"] == "done", "stage_id"]:
+        found = read_json(study.folder, "stages", str(identity), "provenance.json") or {}
+        try:
+            moments.append(datetime.fromisoformat(str(found.get("finished"))).replace(tzinfo=None))
+        except ValueError:
+            continue
+    return max(moments, default=None)
 
 
 def read_validation_curves(study: ReportData, pretrainings: Iterable[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,20 @@ NO_PRETRAINING: Final = "none"
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 SHAPES: Final = ("circle", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 GREY: Final = "#808080"
+# One hue from light to dark, for what has an order: more is darker on a light page and lighter on a
+# dark one. The page's style sheet sets the variables for both themes; elsewhere the second part
+# holds. Every step reaches 3:1 on its page.
+RAMP: Final = tuple(
+    f"var(--s{place}, {colour})" for place, colour in enumerate(("#5394db", "#3c83ce", "#246eb7", "#065091", "#003c73", "#002953"), start=1)
+)
+SCRATCH: Final = "var(--s0, #767c83)"
+INK: Final = "var(--ink, #15181c)"
+SOFT: Final = "var(--ink2, #4b535c)"
+RULE: Final = "var(--axis, #a9b0b7)"
+NOISE: Final = "var(--noise, #e6e8eb)"
+GROUND: Final = "var(--bg, #fdfdfc)"
+# Of the metrics of Arial: the wider font that system-ui may be breaks lines that were measured.
+FONT: Final = '"Helvetica Neue", Arial, "Liberation Sans", sans-serif'
 CHART_HEIGHT: Final = 280
 FADED: Final = 0.12
 """Share of its opacity that is left to what was not chosen in a legend."""
@@ -28,7 +43,7 @@ FADED: Final = 0.12
 CONFIG: Final[dict[str, Any]] = {
     "aria": False,
     "background": "transparent",
-    "font": "system-ui, sans-serif",
+    "font": FONT,
     "view": {"stroke": None},
     "axis": {
         "domainColor": GREY,
@@ -116,7 +131,7 @@ def _linked(layers: Sequence[alt.Chart]) -> alt.LayerChart:
     """
     fields = [field for layer in layers if (field := _coloured_by(layer)) is not None]
     if not fields:
-        return _layered(layers)
+        return layered(layers)
     chosen = alt.selection_point(name="legend", fields=[fields[0]], bind="legend")
     faded = []
     for layer in layers:
@@ -127,10 +142,11 @@ def _linked(layers: Sequence[alt.Chart]) -> alt.LayerChart:
         faded.append(layer)
     first = next(place for place, layer in enumerate(faded) if _coloured_by(layer) == fields[0])
     faded[first] = faded[first].add_params(chosen)
-    return _layered(faded)
+    return layered(faded)
 
 
-def _layered(layers: Sequence[alt.Chart]) -> alt.LayerChart:
+def layered(layers: Sequence[alt.Chart]) -> alt.LayerChart:
+    """The layers as one chart."""
     made = alt.layer(*layers)
     assert isinstance(made, alt.LayerChart)  # none of the layers is faceted
     return made
@@ -171,6 +187,25 @@ def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple
     colours = [PALETTE[place[label]] if label in place else GREY for label in kept]
     shapes = [SHAPES[(place[label] + turn[label]) % len(SHAPES)] if label in place else "square" for label in kept]
     return alt.Scale(domain=kept, range=colours), alt.Scale(domain=kept, range=shapes)
+
+
+def ramp(levels: int) -> list[str]:
+    """Colours for ordered levels, lightest first; beyond six, neighbours share one."""
+    if levels <= 2:
+        return [RAMP[3]] if levels == 1 else [RAMP[1], RAMP[4]][:levels]
+    return [RAMP[round(place)] for place in np.linspace(0, len(RAMP) - 1, levels)]
+
+
+def without_variables(value: Any) -> Any:
+    """A specification with the plain colour of each variable, for where no style sheet sets them."""
+    if isinstance(value, dict):
+        return {key: without_variables(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_variables(part) for part in value]
+    return _VARIABLE.sub(r"\1", value) if isinstance(value, str) else value
+
+
+_VARIABLE: Final = re.compile(r"var\(--[\w-]+, (#[0-9a-f]{6})\)")
 
 
 def size_axis(title: str, sizes: pd.Series) -> alt.Axis:

@@ -229,7 +229,11 @@ def _ends(part: pd.DataFrame) -> str:
     return f"{' and '.join(phrases)}, least {decimals(float(np.min(part['mean'])))}"
 
 
-register(SectionKind(name="dynamics", heading="Training dynamics", place=80, empty="No stage kept two measurements of its course in metrics.jsonl."))
+register(
+    SectionKind(
+        name="dynamics", heading="Training dynamics", place=220, folded=True, empty="No stage kept two measurements of its course in metrics.jsonl."
+    )
+)
 for _place, _name, _title, _draws, _build in (
     (10, "dynamics", "Losses during pre-training", "the loss on training and on held-out images, by images shown", pretraining_losses),
     (20, "gap", "Held-out minus training loss", "the gap between held-out and training loss, by images shown", loss_gap),

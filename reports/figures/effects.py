@@ -118,7 +118,7 @@ def _described(rows: pd.DataFrame, panel: str, score: str) -> str:
     return f"Mean difference in {score}{f' ({panel})' if panel else ''}: {'; '.join(phrases)}."
 
 
-for _place, _name, _stage, _build in ((20, "pretraining", "pre-training", pretraining), (60, "intermediate", "the intermediate stage", intermediate)):
+for _place, _name, _stage, _build in ((20, "pretraining", "pre-training", pretraining), (50, "intermediate", "the intermediate stage", intermediate)):
     register(SectionKind(name=_name, heading=f"What {_stage} changes", place=_place))
     register(
         FigureKind(

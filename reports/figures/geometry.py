@@ -255,7 +255,7 @@ def _heat_maps(found: Diagnostics, evidence: Evidence) -> PictureBlock:
     )
 
 
-register(SectionKind(name="geometry", heading="What the encoder has learned", place=100, finish=with_diagnostics))
+register(SectionKind(name="geometry", heading="What the encoder has learned", place=60, finish=with_diagnostics))
 for _place, _name, _title, _draws, _build in (
     (10, "probe", "Patch probe", "accuracy of a linear layer on frozen patch tokens", patch_probe),
     (20, "patch-similarity", "Similarity of patches by distance", "mean cosine of two patches by their distance", _if_measured(_similarity)),

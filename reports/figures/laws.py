@@ -173,7 +173,7 @@ def _percent(value: float) -> str:
     return f"{decimals(100 * value, 1)}%" if np.isfinite(value) else "an unknown amount"
 
 
-register(SectionKind(name="laws", heading="How well the laws hold", place=120))
+register(SectionKind(name="laws", heading="How well the laws hold", place=230, folded=True))
 register(
     FigureKind(
         name="residuals",

@@ -175,7 +175,7 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
     )
 
 
-register(SectionKind(name="losses", heading="Validation loss of pre-training", place=70))
+register(SectionKind(name="losses", heading="Validation loss of pre-training", place=30))
 register(
     FigureKind(
         name="loss-by-images",
@@ -196,7 +196,7 @@ register(
         build=loss_during_training,
     )
 )
-register(SectionKind(name="correlation", heading="Does the validation loss predict the score?", place=90, finish=with_correlations))
+register(SectionKind(name="correlation", heading="Does the validation loss predict the score?", place=40, finish=with_correlations))
 register(
     FigureKind(
         name="correlation",

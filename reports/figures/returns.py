@@ -286,7 +286,7 @@ register(
     SectionKind(
         name="returns",
         heading="What another doubling brings",
-        place=30,
+        place=80,
         empty="No two finished cells differ in labels alone, or in pre-training images above zero alone.",
     )
 )

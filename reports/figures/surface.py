@@ -209,7 +209,7 @@ def _left_over(left: pd.DataFrame, heading: str) -> str:
     )
 
 
-register(SectionKind(name="surface", heading="Pre-training size against number of labels", place=50))
+register(SectionKind(name="surface", heading="Pre-training size against number of labels", place=100, folded=True))
 register(
     FigureKind(
         name="surface",

@@ -188,7 +188,7 @@ register(
     SectionKind(
         name="worth",
         heading="What pre-training is worth in labels",
-        place=40,
+        place=90,
         empty="It takes a law with pre-training and one without, which share everything else.",
     )
 )

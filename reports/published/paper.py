@@ -7,9 +7,10 @@ from pathlib import Path
 
 from analysis.published.load import Published, load_published
 from analysis.runs.columns import column_of
-from reports.findings import ask, headline_of, verdict_counts
+from reports.findings import ask, card_of
+from reports.first_screen import first_screen
 from reports.overview import settings_phrase
-from reports.page import Fact, Page, Section
+from reports.page import Fact, Page, Screen, Section
 from reports.published.cells import cell_sections
 from reports.published.runs import run_sections
 from reports.registry import compose_sections
@@ -37,7 +38,17 @@ def compose_published(published: Published) -> Page:
     """
     answer = replace(ask(published), shown_elsewhere=tuple(published.notes))
     claimed = [one for one in answer.findings or () if one.source]
-    remarks = [answer.reason] if answer.findings is None else [verdict_counts(answer.findings)]
+    score = named_score(column_of(published.table, published.outcome))
+    seeds = int(published.table["seed"].nunique()) if "seed" in published.table.columns else 0
+    strip = [Fact(term=count(len(published.table)), text="means of runs" if published.kind == "cells" else "runs")]
+    strip += [Fact(term=count(seeds), text="seed" if seeds == 1 else "seeds")] if seeds else []
+    screen = Screen(
+        about=published.source,
+        strip=(*strip, Fact(term="", text="published results")),
+        links=(("Data (CSV)", "#cells" if published.kind == "cells" else "#runs"), ("Methods", "#about"), ("All tests", "#claims")),
+    )
+    screen = first_screen(published, score, answer, screen)
+    remarks = [answer.reason] if answer.findings is None else []
     figures = cell_sections(published) if published.kind == "cells" else run_sections(published)
     about = Section(
         identity="about",
@@ -49,10 +60,11 @@ def compose_published(published: Published) -> Page:
         kicker="Report on published results",
         title=published.title,
         lead=lead_of(published),
-        findings=tuple(headline_of(one) for one in claimed),
+        findings=tuple(card_of(one) for one in claimed),
         remarks=tuple(remark for remark in remarks if remark),
         facts=(Fact(term="Source", text=published.source), Fact(term="What one must know", text=" ".join(published.notes).replace("`", ""))),
         sections=(*compose_sections(answer), *figures, about),
+        screen=screen,
     )
 
 

@@ -33,7 +33,7 @@ def with_findings(answer: Answer, section: Section) -> Section:
     findings = answer.findings
     if findings is None:
         return replace(section, paragraphs=(answer.reason,))
-    paragraphs = [verdict_counts(findings)] if len(findings) else []
+    paragraphs: list[str] = []
     if len(findings):
         paragraphs.append(
             f"Supported or refuted: decided at {percent(ALPHA)} after correction over all findings, or by the interval where there is no test. "
@@ -48,6 +48,7 @@ def with_findings(answer: Answer, section: Section) -> Section:
         tables.append(make_table(frame, caption="Findings; the CSV has every column", file_name="findings.csv", shown=shown, meanings=MEANINGS))
     return replace(
         section,
+        summary=verdict_counts(findings),
         paragraphs=tuple(paragraphs),
         topics=topics_of(findings),
         questions=tuple((question, sentence(reason)) for question, reason in findings.unanswered),
@@ -124,8 +125,8 @@ def _described(part: pd.DataFrame) -> str:
     return f"{text}; estimates from {ends[0]} to {ends[1]}." if len(finite) > 1 else f"{text}; the estimate is {ends[0]}."
 
 
-register(SectionKind(name="claims", heading="What the data support", place=1, subject=Answer, finish=with_findings))
-register(SectionKind(name="tests", heading="Every test behind the findings", place=2, subject=Answer, optional=True))
+register(SectionKind(name="claims", heading="All claims", place=200, folded=True, subject=Answer, finish=with_findings))
+register(SectionKind(name="tests", heading="Every test behind the findings", place=210, folded=True, subject=Answer, optional=True))
 register(
     FigureKind(
         name="tests",

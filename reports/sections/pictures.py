@@ -49,6 +49,7 @@ def _segmented(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
             subtitle=f"Predictions {of}. The test images are evenly spaced through the test set, not chosen by their outcome. {COLOURS} "
             "Hover for each image's own score.",
             pictures=same,
+            folded=bool(ranked.rows),
         )
     )
     return blocks
@@ -67,7 +68,7 @@ def _classified(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:
         )
         blocks.append(PictureBlock(heading="Best, median and worst classification", subtitle=subtitle, pictures=ranked))
     subtitle = f"Test images {of}, evenly spaced through the test set and not chosen by their outcome. {below}"
-    return [*blocks, PictureBlock(heading="Classifications of the same images", subtitle=subtitle, pictures=same)]
+    return [*blocks, PictureBlock(heading="Classifications of the same images", subtitle=subtitle, pictures=same, folded=bool(ranked.rows))]
 
 
 def _finetuned(evidence: Evidence) -> list[tuple[str, Path]]:
@@ -84,4 +85,4 @@ def _finetuned(evidence: Evidence) -> list[tuple[str, Path]]:
     return finetuned
 
 
-register(SectionKind(name="pictures", heading="Example pictures", place=110, finish=with_pictures))
+register(SectionKind(name="pictures", heading="Example pictures", place=70, finish=with_pictures))

@@ -156,7 +156,7 @@ def _steps(folder: Path, stage: str) -> float:
     return float(steps) if isinstance(steps, int) else float("nan")
 
 
-register(SectionKind(name="losses-so-far", heading="Validation loss of pre-training, so far", place=800, subject=GridState, optional=True))
+register(SectionKind(name="losses-so-far", heading="Validation loss of pre-training, so far", place=6, subject=GridState, optional=True))
 register(
     FigureKind(
         name="loss-so-far",
@@ -172,9 +172,9 @@ register(
     SectionKind(
         name="reconstructions-so-far",
         heading="Reconstructions, so far",
-        place=810,
+        place=7,
         subject=GridState,
         finish=with_reconstructions_so_far,
     )
 )
-register(SectionKind(name="progress", heading="Under way", place=900, subject=GridState, finish=with_stages_under_way))
+register(SectionKind(name="progress", heading="Under way", place=5, subject=GridState, finish=with_stages_under_way))

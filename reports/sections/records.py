@@ -137,8 +137,8 @@ def with_provenance(grid: GridState, section: Section) -> Section:
     return replace(section, paragraphs=tuple(paragraphs), tables=tuple(tables), listings=tuple(listings))
 
 
-register(SectionKind(name="runs", heading="All runs", place=130, finish=with_runs))
-register(SectionKind(name="coverage", heading="Coverage of the grid", place=910, subject=GridState, finish=with_coverage))
+register(SectionKind(name="runs", heading="All runs", place=900, folded=True, finish=with_runs))
+register(SectionKind(name="coverage", heading="Coverage of the grid", place=910, folded=True, subject=GridState, finish=with_coverage))
 register(
     FigureKind(
         name="coverage",
@@ -150,4 +150,4 @@ register(
         build=coverage,
     )
 )
-register(SectionKind(name="provenance", heading="How this was made", place=920, subject=GridState, finish=with_provenance))
+register(SectionKind(name="provenance", heading="How this was made", place=920, folded=True, subject=GridState, finish=with_provenance))

@@ -3,9 +3,15 @@
 (() => {
   const specifications = JSON.parse(document.getElementById("figure-specifications").textContent);
   const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: true } };
-  for (const [identity, specification] of Object.entries(specifications)) {
-    const place = document.getElementById(identity);
-    vegaEmbed(place, specification, options).then(
+  const phone = matchMedia("(max-width: 840px)");
+  // A chart in a closed fold has no width of its own yet: it is drawn as wide as what holds the fold, and again when that opens.
+  const draw = (place) => {
+    const narrow = phone.matches ? specifications[`${place.id}@narrow`] : undefined;
+    const specification = { ...(narrow ?? specifications[place.id]) };
+    let around = place;
+    while (!around.clientWidth && around.parentElement) around = around.parentElement;
+    if (around !== place && specification.width === "container") specification.width = Math.max(260, Math.min(620, around.clientWidth - 60));
+    return vegaEmbed(place, specification, options).then(
       // The place is one image with a text, which Vega has turned into a document of marks to be read out one by one, without names.
       () => {
         place.setAttribute("role", "img");
@@ -17,11 +23,26 @@
         place.textContent = `This figure could not be drawn (${error.message}); its data is in the table below.`;
       },
     );
-  }
-  // On paper nothing can be opened: the checks are printed, the figures' data are not (their charts are).
+  };
+  const places = [...document.querySelectorAll(".chart")];
+  for (const place of places) draw(place);
+  phone.addEventListener("change", () => {
+    for (const place of places) if (`${place.id}@narrow` in specifications) draw(place);
+  });
+  const hidden = new Set(places.filter((place) => !place.clientWidth));
+  const shown = () => {
+    for (const place of hidden) {
+      if (!place.clientWidth) continue;
+      hidden.delete(place);
+      draw(place);
+    }
+  };
+  document.addEventListener("toggle", shown, true);
+  document.addEventListener("change", shown);
+  // On paper nothing can be opened: what is folded is printed, the figures' data are not (their charts are).
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open]):not(.data)")];
+    opened = [...document.querySelectorAll("details:not([open])")];
     for (const item of opened) item.open = true;
   });
   addEventListener("afterprint", () => {

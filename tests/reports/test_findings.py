@@ -16,7 +16,7 @@ from analysis import AnalysisError
 from analysis.claims.finding import Estimate, Finding, Findings, Verdict
 from analysis.significance.checks import Check
 from reports import build_report
-from reports.findings import Answer, ask, formatted_estimate, headlines, topics_of
+from reports.findings import Answer, ask, formatted_estimate, ranked, topics_of
 from reports.page import SYMBOLS, visible
 from reports.registry import compose_section
 from reports.sections.claims import MOST_DRAWN
@@ -153,11 +153,11 @@ def test_the_headlines_are_the_first_decided_finding_of_each_topic_then_open_one
         ("a1", "open", "A"), ("a2", "refuted", "A"), ("a3", "supported", "A"), ("b1", "open", "B"), ("c1", "supported", "C")
     ]  # fmt: skip
     found = replace(FOUND, statements=tuple(finding(*one) for one in verdicts))
-    assert [one.identity for one in headlines(found)] == ["a2", "c1", "b1"]
+    assert [one.identity for one in ranked(found)] == ["a2", "c1", "b1"]
     single = replace(FOUND, statements=tuple(finding(*one) for one in verdicts[:3]))
-    assert [one.identity for one in headlines(single)] == ["a2", "a3", "a1"]
+    assert [one.identity for one in ranked(single)] == ["a2", "a3", "a1"]
     many = replace(FOUND, statements=tuple(finding(str(number), "supported", str(number)) for number in range(8)))
-    assert len(headlines(many)) == 5
+    assert len(ranked(many)) == 5
 
 
 def test_findings_stand_under_their_topic_in_order() -> None:

@@ -1,0 +1,96 @@
+"""The levels of an axis in the few words that a first screen has room for."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from analysis import MainEffects
+from analysis.factorial.axes import PRETRAINING
+from analysis.formatting import format_setting
+from reports.wording import sentence
+
+NUMBER = re.compile(r"(?<![\w.,])\d{4,}(?![\w.,])")
+MOST_WORDS = 25
+"""Of the first sentence."""
+SUBJECTS = {
+    PRETRAINING: "pre-training",
+    "pretrain_images": "more pre-training images",
+    "pretrain_length": "longer pre-training",
+    "encoder": "the model",
+    "finetune_images": "more labels",
+}
+
+
+def level_text(level: object) -> str:
+    """100000 -> '100,000'; '512000 images' -> '512,000 images'."""
+    return NUMBER.sub(lambda found: f"{int(found[0]):,}", format_setting(level))
+
+
+def level_name(axis: str, level: object, *, short: bool = False) -> str:
+    """A level as the name of a line: '512,000 image passes', '20,000 images', 'with classification'.
+
+    `short` is for a phone: '512k passes', '20k images'.
+    """
+    text = level_text(level)
+    if short:
+        text = re.sub(r"\d{1,3}(?:,\d{3})+", lambda found: thousands(float(found[0].replace(",", ""))), text)
+    if axis == "pretrain_length":
+        return re.sub(r" images?$", " passes" if short else " image passes", text)
+    if axis == "pretrain_images":
+        return f"{text} images"
+    if axis == "finetune_images":
+        return f"{text} labels"
+    if axis == "intermediate":
+        return ("no stage" if short else "no intermediate stage") if text == "none" else text if short else f"with {text}"
+    return text
+
+
+def thousands(number: float) -> str:
+    """512000 -> '512k', 1281167 -> '1.28M', 320 -> '320'."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{float(f'{number / size:.3g}'):g}{letter}"
+    return f"{number:g}"
+
+
+def subject_of(axis: str, name: str) -> str:
+    """What a higher level of an axis is called where a title begins with it."""
+    return SUBJECTS.get(axis, name if name.startswith("the ") else f"the {name}")
+
+
+def sentence_of(effects: MainEffects) -> str:
+    """What moved the score, in one sentence of at most 25 words; where nothing did, that, and what
+    would tell.
+    """
+    known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))]
+    if not (known["p_holm"] < 0.05).any():
+        return nothing_found(effects)
+    text = sentence(level_text(effects.headline())).replace("top-", "top‑")
+    while len(text.split()) > MOST_WORDS and ("; " in text or ", which" in text):
+        cut = max(text.rfind("; "), text.rfind(", which"))
+        text = f"{text[:cut]}."
+    return text
+
+
+def nothing_found(effects: MainEffects) -> str:
+    """Says that no axis can be told from zero, how large an effect may yet be, and what would tell."""
+    from analysis.student import t_quantile
+
+    score = effects.outcome_title.replace("top-", "top‑")
+    if not np.isfinite(effects.table["effect"].to_numpy(dtype=float)).any():
+        return f"Nothing can be told about {score} yet: no two settings were run with everything else equal."
+    seeds = effects.n_seeds
+    told = f"{seeds} seeds" if seeds > 1 else "one seed" if seeds == 1 else "the printed spreads"
+    rows = effects.table.dropna(subset=["low", "high"])
+    if rows.empty:
+        return f"Nothing moved {score} by more than {told} can tell from zero; a second seed would give intervals."
+    most = float(np.nanmax(np.abs(rows[["low", "high"]].to_numpy(dtype=float))))
+    text = f"Nothing moved {score} by more than {told} can tell from zero; the data allow effects up to {most:.3f}"
+    if seeds > 1:
+        more = 5 if seeds < 5 else 2 * seeds
+        half = float(np.nanmax((rows["high"] - rows["low"]).to_numpy(dtype=float))) / 2
+        narrower = t_quantile(effects.level, more - 1.0) / t_quantile(effects.level, seeds - 1.0) * float(np.sqrt(seeds / more))
+        text += f", {more} seeds would tell about {half * narrower:.3f}"
+    return f"{text}."

@@ -1,0 +1,121 @@
+"""What moved the score: one row for each axis that the study varies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, MainEffects, main_effects
+from reports.charts.first_screen import moved_score
+from reports.first_screen.levels import level_text
+from reports.page import Figure, Panel, make_table
+from reports.score import Score
+from reports.theme import decimals, signed
+from reports.wording import sentence
+
+MOST_ROWS: Final = 6
+"""Axes on the first screen; the table under it has all."""
+MOST_SEEDS: Final = 10
+LONGEST: Final = 31
+"""Letters under the name of an axis."""
+SHOWN: Final = ["name", "low_level", "high_level", "effect", "low", "high", "p_holm", "per_doubling", "share", "n_pairs", "n_seeds", "note"]
+
+
+def moved_figure(effects: MainEffects, table: pd.DataFrame, score: Score) -> Figure | None:
+    """The figure with its wide and its phone chart; None where no effect could be estimated."""
+    known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))].head(MOST_ROWS)
+    if known.empty:
+        return None
+    rows = pd.DataFrame(
+        {
+            "name": [str(name)[0].upper() + str(name)[1:] for name in known["name"]],
+            "levels": [_compared(row) for row in known.to_dict("records")],
+            "value": [signed(value) for value in known["effect"]],
+            "effect": known["effect"].to_numpy(),
+            "low": known["low"].to_numpy(),
+            "high": known["high"].to_numpy(),
+        }
+    )
+    seeds = seed_effects(effects, table, score)
+    seeds = seeds.assign(name=seeds["axis"].map(dict(zip(known["axis"], rows["name"], strict=True)))).dropna(subset=["name"])
+    noise = effects.noise_sd
+    domain = _domain(rows, seeds, noise)
+    charts = [
+        moved_score(rows, seeds[["name", "seed", "effect"]], noise=noise, x_title=score.title, x_domain=domain, phone=phone)
+        for phone in (False, True)
+    ]
+    held = [sentence(one) for one in effects.sentences()]
+    return Figure(
+        identity="figure-moved",
+        claim="What moved the score",
+        subtitle=_subtitle(effects, score, bool(len(seeds)), len(known) < len(effects.table)),
+        description=" ".join(held),
+        panels=(Panel(identity="moved-score", chart=charts[0], narrow=charts[1], alternative=" ".join(held[: len(rows)])),),
+        tables=(
+            make_table(effects.table, caption="Main effects; the CSV has every column", file_name="main_effects.csv", shown=SHOWN),
+            *(
+                (make_table(effects.interactions, caption="Interactions of two axes", file_name="interactions.csv", shown=_INTERACTIONS),)
+                if len(effects.interactions)
+                else ()
+            ),
+        ),
+    )
+
+
+_INTERACTIONS: Final = ["name", "by_name", "effect_at_low", "effect_at_high", "difference", "low", "high", "p_holm"]
+
+
+def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score) -> pd.DataFrame:
+    """The same effects in the runs of each seed alone: axis, seed, effect. Empty without seeds."""
+    columns = ["axis", "seed", "effect"]
+    if effects.n_seeds < 2 or effects.n_seeds > MOST_SEEDS:
+        return pd.DataFrame(columns=columns)
+    parts = []
+    levels = {str(row["axis"]): (row["low_level"], row["high_level"]) for row in effects.table.to_dict("records")}
+    for seed, part in table.groupby("seed", sort=True):
+        try:
+            own = main_effects(part.reset_index(drop=True), outcome=score.column).table
+        except AnalysisError:
+            continue  # a seed of which too little is finished
+        for row in own.to_dict("records"):
+            # Of several levels without an order another pair may differ most in one seed alone.
+            if np.isfinite(row["effect"]) and levels.get(str(row["axis"])) == (row["low_level"], row["high_level"]):
+                parts.append((row["axis"], seed, row["effect"]))
+    return pd.DataFrame(parts, columns=columns)
+
+
+def _compared(row: dict[str, object]) -> str:
+    """'100,000 → 512,000 images, × 5'."""
+    low, high = level_text(row["low_level"]), level_text(row["high_level"])
+    unit = high.partition(" ")[2]
+    if unit and low.endswith(f" {unit}"):
+        low = low.removesuffix(f" {unit}")
+    ratio = float(str(row["ratio"]))
+    text = f"{low} → {high}"
+    if np.isfinite(ratio) and ratio >= 1.5:
+        times = f", × {ratio:.2g}" if ratio < 10 and abs(ratio - round(ratio)) > 0.15 else f", × {ratio:,.0f}"
+        text += times if len(text + times) <= LONGEST else ""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _domain(rows: pd.DataFrame, seeds: pd.DataFrame, noise: float) -> tuple[float, float]:
+    """From the farthest end to the farthest end, and zero; an end of an interval far beyond all
+    effects does not stretch the axis.
+    """
+    most = float(rows["effect"].abs().max()) or 0.01
+    ends = np.concatenate([rows[["effect", "low", "high"]].to_numpy(dtype=float).ravel(), seeds["effect"].to_numpy(dtype=float), [0.0]])
+    ends = np.clip(ends[np.isfinite(ends)], -4 * most, 4 * most)
+    if np.isfinite(noise):
+        ends = np.append(ends, np.clip([-noise, noise], -4 * most, 4 * most))
+    low, high = float(ends.min()), float(ends.max())
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def _subtitle(effects: MainEffects, score: Score, has_seeds: bool, cut: bool) -> str:
+    text = f"Change in {score.title} from the lowest to the highest setting, all else equal. "
+    text += f"Bar: {effects.level:.0%} interval, hollow where it holds zero"
+    text += "; ticks: seeds" if has_seeds else ""
+    text += f"; grey: noise between runs, ±{decimals(effects.noise_sd)}" if np.isfinite(effects.noise_sd) else ""
+    return f"{text}." + (f" The {MOST_ROWS} largest of {len(effects.table)}." if cut else "")

@@ -1,0 +1,358 @@
+"""The scaling plot of the first screen: the axis that its laws are drawn for, and its tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, summarise_cells
+from analysis.factorial.axes import PRETRAINING, Axis, axes_of
+from reports.charts.first_screen import scaling_plot
+from reports.first_screen.levels import level_name, level_text, subject_of, thousands
+from reports.page import Figure, Panel, make_table
+from reports.score import Score
+from reports.theme import PALETTE, RAMP, SCRATCH, count, decimals, padded_domain, ramp
+from reports.wording import joined
+
+LEVEL: Final = 0.95
+"""As everywhere on the first screen."""
+REACH: Final = 2.0
+MOST_LAWS: Final = 4
+"""Beside that from scratch: bands of more lie on each other."""
+MOST_SHADES: Final = 6
+MOST_DOTS: Final = 2000
+SCRATCH_NAME: Final = "from scratch"
+SIZES: Final = (
+    ("finetune_images", "labelled images for fine-tuning", "labels"),
+    ("pretrain_images", "pre-training images", "pre-training images"),
+    ("encoder_params", "parameters of the encoder", "parameters"),
+    ("pretrain_image_passes", "images shown in pre-training", "image passes"),
+    ("intermediate_images", "images of the intermediate stage", "images"),
+)
+"""Columns that the horizontal axis may show, by preference, with their title and short unit."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scaling:
+    """What the plot draws."""
+
+    x: str
+    """The column along the axis."""
+    x_title: str
+    x_unit: str
+    group: Axis | None
+    """The axis with a law a level; None where there is one law."""
+    shade: Axis | None
+    """The axis that shades and places the dots; None where none does."""
+    points: pd.DataFrame
+    curves: pd.DataFrame
+    ends: pd.DataFrame
+    colours: dict[str, str]
+    shades: dict[str, str]
+    fits: dict[str, Fit]
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a group has no law."""
+    only: str = ""
+    """Which runs are drawn, where not all are: 'without an intermediate stage'."""
+    pooled: tuple[str, ...] = ()
+    """Axes over which a law is a mean."""
+
+
+def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Score) -> Figure | None:
+    """The figure with its wide and its phone chart; None where no size takes two values."""
+    found = scaling_of(table, effects, score)
+    if found is None:
+        return None
+    inner = found.curves.loc[~found.curves["extrapolated"].astype(bool)] if len(found.curves) else found.curves
+    low, high = float(found.points["score"].min()), float(found.points["score"].max())
+    spare = 0.3 * (high - low) or 0.05
+    beyond = found.curves["mean"].clip(low - spare / 3, high + spare / 3)
+    domain = padded_domain(found.points["score"], beyond, inner["low"].clip(lower=low - spare), inner["high"].clip(upper=high + spare))
+    domain = score.clipped(domain)
+    charts = []
+    for phone in (False, True):
+        names = {False: "name", True: "short_name"}[phone]
+        detail = {False: "detail", True: "short_detail"}[phone]
+        ends = found.ends[["group", "y"]].assign(name=found.ends[names], detail=found.ends[detail])
+        charts.append(
+            scaling_plot(
+                found.points,
+                found.curves,
+                ends,
+                colours=found.colours,
+                shades=found.shades,
+                x_title=found.x_title,
+                y_title=score.title,
+                y_domain=domain,
+                phone=phone,
+            )
+        )
+    words = "; ".join(f"{row['name'] or 'all runs'}: {row['detail']}" for row in found.ends.to_dict("records"))
+    description = f"{score.start} against {found.x_title}. {words}."
+    tables = [make_table(found.points.drop(columns=["place"]), caption="Runs (the dots)", file_name="scaling_runs.csv")]
+    if len(found.curves):
+        tables.append(make_table(found.curves, caption="Laws along the axis (lines and bands)", file_name="scaling_laws.csv"))
+    return Figure(
+        identity="figure-scaling",
+        claim=claim_of(found, effects, score),
+        subtitle=_subtitle(found, effects),
+        description=description,
+        panels=(Panel(identity="scaling-plot", chart=charts[0], narrow=charts[1], alternative=description),),
+        notes=tuple(f"No law is drawn {name or 'here'}: {reason}" for name, reason in found.reasons.items()),
+        tables=tuple(tables),
+    )
+
+
+def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -> Scaling | None:
+    """Chooses the axes and fits the laws."""
+    sizes = [one for one in SIZES if one[0] in table.columns and table.loc[table[one[0]] > 0, one[0]].nunique() > 1]
+    if not sizes:
+        return None
+    x, x_title, x_unit = sizes[0]
+    axes = {axis.column: axis for axis in axes_of(table)}
+    ranked = [str(axis) for axis in effects.table["axis"]] if effects is not None else list(axes)
+    same = {x, "encoder"} if x == "encoder_params" else {x, "pretrain_length"} if x == "pretrain_image_passes" else {x}
+    others = [axes[name] for name in ranked if name in axes and name not in same]
+    group = _group(others, effects)
+    keep = np.ones(len(table), dtype=bool)
+    only = ""
+    if "intermediate" in axes and (group is None or group.column != "intermediate"):
+        plain = (table["intermediate"] == "none").to_numpy()
+        if plain.any() and table.loc[plain, x].nunique() == table[x].nunique():
+            keep, only = plain, "without an intermediate stage"
+    split = "pretrain_images" in table.columns and PRETRAINING in axes
+    scratch = (table["pretrain_images"] == 0).to_numpy() if split else np.zeros(len(table), dtype=bool)
+    drop = {group.column if group else "", PRETRAINING, "intermediate" if only else ""}
+    rest = [axis for axis in others if axis.column not in drop]
+    shade = next((axis for axis in rest if axis.ordered and 1 < len(axis.levels) <= MOST_SHADES), None)
+    levels = _levels(group)
+    frame = pd.DataFrame({"x": table[x].astype(float), "score": table[score.column].astype(float)})
+    names = np.array([level_name(group.column, level) for level in levels] or [""], dtype=object) if levels else np.array([""], dtype=object)
+    if group is None or group.column == PRETRAINING:
+        own = np.zeros(len(table), dtype=int)
+        names = np.array(["pre-trained" if split else ""], dtype=object)
+    else:
+        own = group.code
+    frame["group"] = np.where(scratch, SCRATCH_NAME, np.where(own >= 0, names[np.clip(own, 0, None)], ""))
+    keep = keep & (scratch | (own >= 0))
+    shade_names = [level_name(shade.column, level) for level in shade.levels] if shade else []
+    shade_code = np.where(scratch, -1, shade.code) if shade else np.full(len(table), -1)
+    colours, by_place = _colours(list(names), len(shade_names), ordered=group is None or group.ordered, scratch=bool((scratch & keep).any()))
+    shown = np.where(shade_code >= 0, np.array([*shade_names, ""], dtype=object)[shade_code], "")
+    frame["shade"] = [f"{one} · {other}" if other else one for one, other in zip(frame["group"], shown, strict=True)]
+    shades = {}
+    for name, place, label in zip(frame["group"], shade_code, frame["shade"], strict=True):
+        shades[str(label)] = by_place.get((str(name), int(place)), colours.get(str(name), SCRATCH))
+    if group is not None and group.column != PRETRAINING:
+        frame[group.name] = [level_text(group.levels[place]) if place >= 0 else "none" for place in own]
+    if shade is not None:
+        frame[shade.name] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"], dtype=object)[shade_code], "none")
+    for column in ("seed", "run_id"):
+        if column in table.columns:
+            frame[column] = table[column].to_numpy()
+    frame["unit"] = independent_groups(table) if "seed" in table.columns and "n_runs" not in table.columns else np.arange(len(table))
+    kept = frame.loc[keep & (frame["x"] > 0).to_numpy() & np.isfinite(frame["score"].to_numpy())].reset_index(drop=True)
+    if kept.empty or kept["x"].nunique() < 2:
+        return None
+    drawn = [name for name in colours if (kept["group"] == name).any()]
+    colours = {name: colours[name] for name in drawn}
+    curves, fits, reasons = _laws(kept, _some(drawn, group), grouped="n_runs" not in table.columns)
+    points = _dodged(kept, [SCRATCH_NAME, *shade_names], shade.name if shade else "")
+    if len(points) > MOST_DOTS:
+        points = points.groupby(["group", "shade", "x", "place"], as_index=False, sort=False)["score"].mean()
+    pooled = tuple(axis.name for axis in rest if kept is not None and axis.column != "finetune_images")
+    return Scaling(
+        x=x,
+        x_title=x_title,
+        x_unit=x_unit,
+        group=group,
+        shade=shade,
+        points=points.drop(columns=["unit"], errors="ignore"),
+        curves=curves,
+        ends=_ends(kept, curves, drawn, group, x_unit),
+        colours=colours,
+        shades={name: colour for name, colour in shades.items() if name in set(kept["shade"])},
+        fits=fits,
+        reasons=reasons,
+        only=only,
+        pooled=pooled,
+    )
+
+
+def _group(others: list[Axis], effects: MainEffects | None) -> Axis | None:
+    """The axis that matters most; where that is pre-training as such, the size or length of it that
+    is found to matter, beside which scratch stands as a line of its own.
+    """
+    if not others:
+        return None
+    first = others[0]
+    if first.column != PRETRAINING:
+        return first
+    found = set(effects.found()["axis"]) if effects is not None else set()
+    return next((axis for axis in others if axis.column in found and axis.column.startswith("pretrain_") and axis.ordered), first)
+
+
+def _levels(group: Axis | None) -> list[object]:
+    return list(group.levels) if group is not None and group.column != PRETRAINING else []
+
+
+def _some(drawn: list[str], group: Axis | None) -> list[str]:
+    """The groups that have a law: all, or of many some, evenly spread, the ends among them."""
+    others = [name for name in drawn if name != SCRATCH_NAME]
+    if len(others) > MOST_LAWS:
+        others = [others[round(place)] for place in np.linspace(0, len(others) - 1, MOST_LAWS)]
+    return [name for name in drawn if name == SCRATCH_NAME or name in others]
+
+
+def _colours(names: list[str], shades: int, *, ordered: bool, scratch: bool) -> tuple[dict[str, str], dict[tuple[str, int], str]]:
+    """A colour for each line, and for each shade within it: one hue from light to dark where the
+    groups have an order.
+    """
+    colours: dict[str, str] = {}
+    by_place: dict[tuple[str, int], str] = {}
+    steps = ramp(len(names))
+    for number, name in enumerate(names):
+        colours[str(name)] = steps[number] if ordered else PALETTE[number % len(PALETTE)]
+        if ordered and shades > 1 and len(names) <= 2:
+            own = RAMP if len(names) == 1 else RAMP[3 * number : 3 * number + 3]
+            for place in range(shades):
+                by_place[str(name), place] = own[round(place * (len(own) - 1) / (shades - 1))]
+            colours[str(name)] = own[-2]
+    if scratch:
+        colours[SCRATCH_NAME] = SCRATCH
+    return colours, by_place
+
+
+def _laws(kept: pd.DataFrame, drawn: list[str], *, grouped: bool) -> tuple[pd.DataFrame, dict[str, Fit], dict[str, str]]:
+    """A power law with an offset for each group; where there is none, the means of its cells."""
+    columns = ["group", "x", "mean", "low", "high", "extrapolated"]
+    parts, fits, reasons = [pd.DataFrame(columns=columns)], {}, {}
+    for name in drawn:
+        part = kept.loc[kept["group"] == name].reset_index(drop=True)
+        try:
+            fitted = fit(part["x"], part["score"], law="power", level=LEVEL, cluster=part["unit"] if grouped else None)
+        except AnalysisError as error:
+            reasons[name] = str(error)
+        else:
+            if fitted.status != "not identified":
+                fits[name] = fitted
+                parts.append(_curve(name, fitted)[columns])
+                continue
+            reasons[name] = fitted.status_detail or "The data cannot tell the law's parameters."
+        means = summarise_cells(part, by=["x"], outcome="score", level=LEVEL) if grouped else part.groupby("x", as_index=False)["score"].mean()
+        means = means.rename(columns={"score": "mean"}).assign(group=name, extrapolated=False)
+        for end in ("low", "high"):
+            means[end] = means[end] if end in means.columns else np.nan
+        parts.append(means[columns])
+    filled = [part for part in parts if len(part)]
+    return (pd.concat(filled, ignore_index=True) if filled else parts[0]), fits, reasons
+
+
+def _curve(name: str, fitted: Fit) -> pd.DataFrame:
+    inside = np.geomspace(fitted.x_min, fitted.x_max, 40)
+    inside[[0, -1]] = fitted.x_min, fitted.x_max  # geomspace may miss its own end by one rounding
+    beyond = np.geomspace(fitted.x_max, fitted.x_max * REACH, 12)
+    parts = [fitted.predict(where).to_frame().assign(extrapolated=beyond_data) for where, beyond_data in ((inside, False), (beyond, True))]
+    return pd.concat(parts, ignore_index=True).assign(group=name)
+
+
+def _dodged(kept: pd.DataFrame, order: list[str], shade: str) -> pd.DataFrame:
+    """The dots with `place`: those of one size side by side, scratch and then shade by shade."""
+    sizes = np.log(np.sort(kept["x"].unique()))
+    room = 0.42 * float(np.diff(sizes).min()) if len(sizes) > 1 else 0.1
+    room = min(room, 0.12 * float(sizes[-1] - sizes[0])) if len(sizes) > 1 else room
+    key = kept["shade"].str.partition(" · ")[2].where(kept["group"] != SCRATCH_NAME, SCRATCH_NAME)
+    there = [name for name in order if (key == name).any()] or [""]
+    if not shade:  # by group, where no shade tells the dots apart
+        key, there = kept["group"], list(dict.fromkeys(kept["group"]))
+        there = [name for name in there if name == SCRATCH_NAME] + [name for name in there if name != SCRATCH_NAME]
+    number = key.map({name: place for place, name in enumerate(there)}).fillna(0).to_numpy(dtype=float)
+    shift = (number - (len(there) - 1) / 2) * room / max(1, len(there) - 1) if len(there) > 1 else np.zeros(len(kept))
+    return kept.assign(place=kept["x"] * np.exp(shift))
+
+
+def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axis | None, unit: str) -> pd.DataFrame:
+    """The name of each line, and its height where the measured sizes end."""
+    rows = []
+    preposition = "with" if unit == "labels" else "at"
+    for name in _some(drawn, group):
+        own = curves.loc[curves["group"] == name]
+        inner = own.loc[~own["extrapolated"].astype(bool)]
+        if inner.empty:
+            continue
+        last = inner.iloc[-1]
+        short = name
+        if group is not None and group.column != PRETRAINING and name != SCRATCH_NAME:
+            level = next(one for one in group.levels if level_name(group.column, one) == name)
+            short = level_name(group.column, level, short=True)
+        rows.append(
+            {
+                "group": name,
+                "name": name,
+                "short_name": short.removeprefix("from "),
+                "detail": f"{decimals(float(last['mean']))} {preposition} {_size(float(last['x']))} {unit.removeprefix('pre-training ')}",
+                "short_detail": f"{decimals(float(last['mean']))} at {thousands(float(last['x']))}",
+                "y": float(own["mean"].iloc[-1]),
+            }
+        )
+    return pd.DataFrame(rows, columns=["group", "name", "short_name", "detail", "short_detail", "y"])
+
+
+def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
+    """The title: what the axis with the laws does, in under 14 words."""
+    if effects is None or found.group is None:
+        last, first = found.points.loc[found.points["x"].idxmax()], found.points.loc[found.points["x"].idxmin()]
+        means = found.points.groupby("x")["score"].mean()
+        change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
+        return f"{score.start} {change} from {decimals(means.iloc[0])} to {decimals(means.iloc[-1])} with {found.x_unit} ({_span(first, last)})"
+    row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
+    subject = subject_of(found.group.column, found.group.name)
+    subject = subject[0].upper() + subject[1:]
+    if not row["p_holm"] < 0.05:
+        told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
+        return f"{subject}: no difference in {score.title} that {told} can tell"
+    verb = "raises" if row["effect"] > 0 else "lowers"
+    if subject.startswith("More "):
+        verb = verb.removesuffix("s")
+    if not found.group.ordered or found.group.column == "encoder":
+        high = level_text(row["high_level"])
+        return f"{high} scores higher than {level_text(row['low_level'])}" if row["effect"] > 0 else f"{subject} {verb} {score.title}"
+    return f"{subject} {verb} {score.title} {_where(found, verb.startswith('raise'))}"
+
+
+def _size(number: float) -> str:
+    return count(number) if number < 1e6 else thousands(number)
+
+
+def _span(first: pd.Series, last: pd.Series) -> str:
+    return f"{thousands(float(first['x']))} to {thousands(float(last['x']))}"
+
+
+def _where(found: Scaling, up: bool) -> str:
+    """'at every number of labels' where the lines' ends say so at each size, else 'on average'."""
+    names = [name for name in found.colours if name != SCRATCH_NAME]
+    means = found.points.pivot_table(index="x", columns="group", values="score", aggfunc="mean")
+    low = SCRATCH_NAME if found.group is not None and found.group.column == PRETRAINING else names[0]
+    if low not in means.columns or names[-1] not in means.columns or low == names[-1]:
+        return "on average"
+    difference = (means[names[-1]] - means[low]).dropna()
+    every = bool(len(difference)) and bool(((difference > 0) == up).all())
+    return ("at every number of labels" if found.x_unit == "labels" else "at every size") if every else "on average"
+
+
+def _subtitle(found: Scaling, effects: MainEffects | None) -> str:
+    each = "One dot is one run" if "run_id" in found.points.columns else "One dot is the mean of a cell"
+    text = f"{each}{f', {found.only}' if found.only else ''}."
+    if found.shade is not None:
+        levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
+        there = [SCRATCH_NAME.removeprefix("from ")] if SCRATCH_NAME in found.colours else []
+        text += f" Side by side: {joined([*there, *levels])}."
+    if found.fits:
+        text += f" Line and band: power law{', or means where none can be told,' if found.reasons else ''} and {LEVEL:.0%} interval"
+        text += ", dashed beyond the data."
+    elif len(found.curves):
+        text += f" Lines join means; bands: {LEVEL:.0%} intervals."
+    return text

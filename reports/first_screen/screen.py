@@ -1,0 +1,45 @@
+"""Puts the first screen together: study line, sentence, two figures, three verdicts, strip."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import pandas as pd
+
+from analysis import AnalysisError, MainEffects, main_effects
+from analysis.published.load import Published
+from reports.findings import Answer, card_of, counts_of, ranked
+from reports.first_screen.levels import sentence_of
+from reports.first_screen.moved import moved_figure
+from reports.first_screen.scaling import scaling_figure
+from reports.page import Screen
+from reports.score import Score
+from reports.theme import FigureError
+
+MOST_VERDICTS = 3
+
+
+def first_screen(source: pd.DataFrame | Published, score: Score, answer: Answer, screen: Screen) -> Screen:
+    """Fills a screen, of which the study line and the strip are there, with what analysis found in a
+    runs table or a published one.
+    """
+    table = source.table if isinstance(source, Published) else source
+    effects, reason = _effects(source, score)
+    screen = replace(screen, sentence=sentence_of(effects) if effects is not None else reason)
+    # Where it cannot be drawn, the section below says why.
+    with suppress(FigureError, AnalysisError):
+        screen = replace(screen, scaling=scaling_figure(table, effects, score))
+    if effects is not None:
+        screen = replace(screen, moved=moved_figure(effects, table, score))
+    if answer.findings is None:
+        return screen
+    chosen = ranked(answer.findings)
+    return replace(screen, verdicts=tuple(card_of(one) for one in chosen[:MOST_VERDICTS]), counts=counts_of(answer.findings))
+
+
+def _effects(source: pd.DataFrame | Published, score: Score) -> tuple[MainEffects | None, str]:
+    try:
+        return main_effects(source, outcome=score.column), ""
+    except AnalysisError:
+        return None, f"Nothing can be compared yet: no two finished runs differ in one setting alone, so there is no effect on {score.title}."
