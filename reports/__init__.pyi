@@ -6,6 +6,8 @@ from .charts.coverage import coverage_map as coverage_map
 from .charts.dynamics import learning_curves as learning_curves
 from .charts.dynamics import training_and_held_out as training_and_held_out
 from .charts.effects import paired_effect as paired_effect
+from .charts.first_screen import moved_score as moved_score
+from .charts.first_screen import scaling_plot as scaling_plot
 from .charts.forest import forest as forest
 from .charts.geometry import attention_by_layer as attention_by_layer
 from .charts.geometry import similarity_by_distance as similarity_by_distance

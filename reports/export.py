@@ -77,7 +77,7 @@ def paper_specification(panel: Panel, *, heading: bool = False) -> dict[str, Any
     """A panel as Vega-Lite for paper: black ink on white, `WIDTH_PT` wide with its axes, and its
     heading as a title if wanted.
     """
-    spec = without_variables(specification(panel.chart))
+    spec: dict[str, Any] = without_variables(specification(panel.chart))
     if spec.get("width") == "container":
         spec["width"] = WIDTH_PT
         spec["autosize"] = {"type": "fit-x", "contains": "padding"}

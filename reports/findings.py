@@ -53,8 +53,8 @@ def ask(source: pd.DataFrame | Published) -> Answer:
 
 
 def ranked(findings: Findings) -> list[Finding]:
-    """At most five findings for the top of the page: the first of each topic, what was asked
-    beforehand before the rest, what is decided before what is open, and the larger effect first.
+    """At most five findings for the top of the page: what was asked beforehand before the rest, what
+    is decided before what is open, and the larger effect first; of each topic one, then more.
     """
     order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
 
@@ -63,10 +63,12 @@ def ranked(findings: Findings) -> list[Finding]:
         # Of effects on the score the larger first; a correlation has another unit and comes after.
         return getattr(one, "family", "primary") != "primary", order[one.verdict], not (one.estimate and one.estimate.unit), -size
 
+    ordered = sorted(findings, key=key)
     first: dict[str, Finding] = {}
-    for one in sorted(findings, key=key):
+    for one in ordered:
         first.setdefault(one.topic, one)
-    return list(first.values())[:MOST_HEADLINES]
+    chosen = list(first.values())
+    return [*chosen, *(one for one in ordered if one not in chosen)][:MOST_HEADLINES]
 
 
 def card_of(finding: Finding) -> Statement:

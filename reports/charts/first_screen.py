@@ -57,11 +57,11 @@ def scaling_plot(
     low = float(points["place"].min())
     start = low / (edge / low) ** 0.03 if edge > low else low * 0.8
     x_scale = alt.Scale(type="log", nice=False, domain=[start, edge if edge > low else edge * 1.2])
-    axis = {"labelFontSize": look["axis"], "titleFontSize": look["axis"] if not phone else look["detail"], "titlePadding": 8}
+    axis: dict[str, Any] = {"labelFontSize": look["axis"], "titleFontSize": look["axis"] if not phone else look["detail"], "titlePadding": 8}
     x_axis = alt.Axis(title=f"{x_title}, log scale", values=sizes, format=".3~s", labelOverlap="greedy", grid=False, domainColor=RULE, **axis)
     x = alt.X("x:Q", scale=x_scale, axis=x_axis)
     y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain))
-    heading = {"title": y_title, "titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
+    heading: dict[str, Any] = {"title": y_title, "titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
     y_axis = alt.Axis(tickCount=5, domain=False, ticks=False, labelFontSize=look["axis"], titleFontSize=look["axis"], **heading)
     # Colours are data here, drawn as they are: two scales of colour cannot stand in one chart.
     colour = alt.Color("colour:N", scale=None)
@@ -106,7 +106,8 @@ def _end_labels(ends: pd.DataFrame, look: dict[str, Any], colours: dict[str, str
     placed = ends.assign(pixel=apart(wanted, gap=float(look["gap"]), low=float(look["line"]), high=height - float(look["line"])))
     x = alt.value(float(look["width"]) + 7)
     made = []
-    for text, shift, size, weight in (("name", -0.5, look["name"], 600), ("detail", 0.5, look["detail"], 400)):
+    lines: tuple[tuple[str, float, Any, Any], ...] = (("name", -0.5, look["name"], 600), ("detail", 0.5, look["detail"], 400))
+    for text, shift, size, weight in lines:
         rows = placed.assign(pixel=placed["pixel"] + shift * float(look["line"]))
         mark = alt.Chart(rows).mark_text(align="left", baseline="middle", fontSize=size, fontWeight=weight)
         rows["colour"] = [SOFT if text == "detail" else _ink(colours[one]) for one in rows["group"]]
@@ -206,6 +207,7 @@ def moved_score(
     ]
     dots = alt.Chart(at(rows)).mark_point(size=75, strokeWidth=2, opacity=1, shape="circle")
     layers.append(dots.encode(x=x("effect"), y=y, stroke=stroke, fill=fill, tooltip=tooltip))
+    texts: list[tuple[str, float, int, int, Any, str]]
     if phone:
         texts = [("name", 0, -20, 12, 600, INK), ("value", width + 56, 0, 12, 600, INK)]
         longest = max(len(str(name)) for name in rows["name"])
@@ -220,4 +222,5 @@ def moved_score(
 
 def _finished(layers: Sequence[alt.Chart], width: int, height: int) -> alt.LayerChart:
     """The layers at a fixed size, each with scales of its own kind shared."""
-    return layered(layers).properties(width=width, height=height).configure(**CONFIG)
+    chart: alt.LayerChart = layered(layers).properties(width=width, height=height).configure(**CONFIG)
+    return chart

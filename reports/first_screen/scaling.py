@@ -128,20 +128,19 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
     drop = {group.column if group else "", PRETRAINING, "intermediate" if only else ""}
     rest = [axis for axis in others if axis.column not in drop]
     shade = next((axis for axis in rest if axis.ordered and 1 < len(axis.levels) <= MOST_SHADES), None)
-    levels = _levels(group)
     frame = pd.DataFrame({"x": table[x].astype(float), "score": table[score.column].astype(float)})
-    names = np.array([level_name(group.column, level) for level in levels] or [""], dtype=object) if levels else np.array([""], dtype=object)
     if group is None or group.column == PRETRAINING:
-        own = np.zeros(len(table), dtype=int)
-        names = np.array(["pre-trained" if split else ""], dtype=object)
+        names = ["pre-trained" if split else ""]
+        own = np.zeros(len(table), dtype=np.int64)
     else:
+        names = [level_name(group.column, level) for level in group.levels]
         own = group.code
-    frame["group"] = np.where(scratch, SCRATCH_NAME, np.where(own >= 0, names[np.clip(own, 0, None)], ""))
+    frame["group"] = np.where(scratch, SCRATCH_NAME, np.where(own >= 0, np.array(names)[np.clip(own, 0, None)], ""))
     keep = keep & (scratch | (own >= 0))
     shade_names = [level_name(shade.column, level) for level in shade.levels] if shade else []
     shade_code = np.where(scratch, -1, shade.code) if shade else np.full(len(table), -1)
-    colours, by_place = _colours(list(names), len(shade_names), ordered=group is None or group.ordered, scratch=bool((scratch & keep).any()))
-    shown = np.where(shade_code >= 0, np.array([*shade_names, ""], dtype=object)[shade_code], "")
+    colours, by_place = _colours(names, len(shade_names), ordered=group is None or group.ordered, scratch=bool((scratch & keep).any()))
+    shown = np.where(shade_code >= 0, np.array([*shade_names, ""])[shade_code], "")
     frame["shade"] = [f"{one} · {other}" if other else one for one, other in zip(frame["group"], shown, strict=True)]
     shades = {}
     for name, place, label in zip(frame["group"], shade_code, frame["shade"], strict=True):
@@ -149,7 +148,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
     if group is not None and group.column != PRETRAINING:
         frame[group.name] = [level_text(group.levels[place]) if place >= 0 else "none" for place in own]
     if shade is not None:
-        frame[shade.name] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"], dtype=object)[shade_code], "none")
+        frame[shade.name] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"])[shade_code], "none")
     for column in ("seed", "run_id"):
         if column in table.columns:
             frame[column] = table[column].to_numpy()
@@ -162,7 +161,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
     curves, fits, reasons = _laws(kept, _some(drawn, group), grouped="n_runs" not in table.columns)
     points = _dodged(kept, [SCRATCH_NAME, *shade_names], shade.name if shade else "")
     if len(points) > MOST_DOTS:
-        points = points.groupby(["group", "shade", "x", "place"], as_index=False, sort=False)["score"].mean()
+        points = points.groupby(["group", "shade", "x", "place"], sort=False)["score"].mean().reset_index()
     pooled = tuple(axis.name for axis in rest if kept is not None and axis.column != "finetune_images")
     return Scaling(
         x=x,
@@ -193,10 +192,6 @@ def _group(others: list[Axis], effects: MainEffects | None) -> Axis | None:
         return first
     found = set(effects.found()["axis"]) if effects is not None else set()
     return next((axis for axis in others if axis.column in found and axis.column.startswith("pretrain_") and axis.ordered), first)
-
-
-def _levels(group: Axis | None) -> list[object]:
-    return list(group.levels) if group is not None and group.column != PRETRAINING else []
 
 
 def _some(drawn: list[str], group: Axis | None) -> list[str]:
@@ -242,7 +237,7 @@ def _laws(kept: pd.DataFrame, drawn: list[str], *, grouped: bool) -> tuple[pd.Da
                 parts.append(_curve(name, fitted)[columns])
                 continue
             reasons[name] = fitted.status_detail or "The data cannot tell the law's parameters."
-        means = summarise_cells(part, by=["x"], outcome="score", level=LEVEL) if grouped else part.groupby("x", as_index=False)["score"].mean()
+        means = summarise_cells(part, by=["x"], outcome="score", level=LEVEL) if grouped else part.groupby("x")["score"].mean().reset_index()
         means = means.rename(columns={"score": "mean"}).assign(group=name, extrapolated=False)
         for end in ("low", "high"):
             means[end] = means[end] if end in means.columns else np.nan
@@ -304,10 +299,10 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
 def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     """The title: what the axis with the laws does, in under 14 words."""
     if effects is None or found.group is None:
-        last, first = found.points.loc[found.points["x"].idxmax()], found.points.loc[found.points["x"].idxmin()]
         means = found.points.groupby("x")["score"].mean()
         change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
-        return f"{score.start} {change} from {decimals(means.iloc[0])} to {decimals(means.iloc[-1])} with {found.x_unit} ({_span(first, last)})"
+        sizes = f"{thousands(float(means.index[0]))} to {thousands(float(means.index[-1]))}"
+        return f"{score.start} {change} from {decimals(means.iloc[0])} to {decimals(means.iloc[-1])} with {found.x_unit} ({sizes})"
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
     subject = subject_of(found.group.column, found.group.name)
     subject = subject[0].upper() + subject[1:]
@@ -325,10 +320,6 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
 
 def _size(number: float) -> str:
     return count(number) if number < 1e6 else thousands(number)
-
-
-def _span(first: pd.Series, last: pd.Series) -> str:
-    return f"{thousands(float(first['x']))} to {thousands(float(last['x']))}"
 
 
 def _where(found: Scaling, up: bool) -> str:

@@ -10,6 +10,7 @@ from analysis.runs.columns import column_of, score_columns
 from reports.charts.coverage import coverage_map
 from reports.coverage import STATES, GridState, completeness_sentence, coverage_by_cell, unfinished_reasons
 from reports.evidence import Evidence
+from reports.overview import cost_sentence, study_sentence
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.report_data import read_provenance
@@ -54,7 +55,7 @@ def with_coverage(grid: GridState, section: Section) -> Section:
     study, states = grid.whole, grid.states
     tables = []
     marked = {"done": "good", "failed": "warn", "blocked": "warn", "missing": "warn"}
-    paragraphs: tuple[str, ...] = ()
+    paragraphs: tuple[str, ...] = (completeness_sentence(study, states),)
     if len(states):
         cells = coverage_by_cell(states)
         if (cells["panel"] == "").all():
@@ -72,7 +73,7 @@ def with_coverage(grid: GridState, section: Section) -> Section:
             caption = "Stages that failed, and those they block"
             tables.append(make_table(held, caption=caption, file_name="unfinished_stages.csv", marked={"state": "warn"}))
     else:
-        paragraphs = ("The states of the stages are not known: the folder has neither stages.parquet nor a plan.",)
+        paragraphs += ("The states of the stages are not known: the folder has neither stages.parquet nor a plan.",)
     return replace(section, paragraphs=paragraphs, tables=tuple(tables))
 
 
@@ -113,6 +114,7 @@ def with_provenance(grid: GridState, section: Section) -> Section:
     study = grid.whole
     found = read_provenance(study)
     paragraphs = [
+        f"{study_sentence(study)} Cost: {cost_sentence(study)}",
         "This page was made from the study folder alone and holds no time of its own: the same folder gives the same page, byte for byte.",
     ]
     tables = []

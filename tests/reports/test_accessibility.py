@@ -85,7 +85,7 @@ def luminance(colour: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-@pytest.mark.parametrize("page", ["#ffffff", "#14161a"])
+@pytest.mark.parametrize("page", ["#fdfdfc", "#14171b"])
 def test_the_first_four_colours_and_the_grey_stand_out_in_both_themes(page: str) -> None:
     for colour in (*PALETTE[:4], GREY):
         high, low = sorted((luminance(colour), luminance(page)), reverse=True)
@@ -128,7 +128,7 @@ def test_the_keyboard_opens_what_is_folded_and_scrolls_a_wide_table(visit: Visit
     visit.page.locator("figure details > summary").first.focus()
     visit.page.keyboard.press("Enter")
     assert visit.ask("() => document.querySelector('figure details').open")
-    wide = "[...document.querySelectorAll('.scroll')].find((item) => item.clientWidth && item.scrollWidth > item.clientWidth + 40)"
+    wide = "[...document.querySelectorAll('.scroll')].find((item) => item.checkVisibility({contentVisibilityAuto: true}) && item.clientWidth && item.scrollWidth > item.clientWidth + 40)"
     visit.ask(f"() => {wide}.focus()")
     for _ in range(3):
         visit.page.keyboard.press("ArrowRight")

@@ -51,7 +51,7 @@ def test_nothing_reaches_over_the_edge_of_the_page_or_is_too_small_to_read(visit
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_words_of_a_chart_stand_out_in_both_themes(visit: Visit, scheme: str) -> None:
     visit.look(width=1440, scheme="dark" if scheme == "dark" else "light")
-    assert visit.ask("() => getComputedStyle(document.body).backgroundColor") == ("rgb(20, 22, 26)" if scheme == "dark" else "rgb(255, 255, 255)")
+    assert visit.ask("() => getComputedStyle(document.body).backgroundColor") == ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(253, 253, 252)")
     assert visit.ask(FAINT) == []
 
 
