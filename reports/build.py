@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--published", metavar="NAME", help="a published table in its place: diminishing-returns or data-scaling")
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the study folder, else one here)")
     parser.add_argument("--task", metavar="NAME", help="of a study with several tasks of fine-tuning, the one to report on (default: its first)")
+    parser.add_argument("--claims", choices=("own", "papers", "all"), help="of a study: its own claims (default), those of the two papers, or all")
     parser.add_argument("--template", metavar="FILE", type=Path, help="a Jinja2 template of your own; it may extend report.html.j2")
     parser.add_argument("--watch", action="store_true", help="build again whenever the study has changed, until it has ended or Ctrl-C")
     parser.add_argument("--every", metavar="S", type=float, default=EVERY_S, help="seconds between two looks of --watch (default: %(default)g)")
@@ -111,8 +112,10 @@ def _mistake(options: argparse.Namespace) -> str | None:
     of_table += ["lower-is-better"] if options.lower_is_better else []
     if of_table and not _is_table(options):
         return f"--{of_table[0]} is of a table: name one .csv or .parquet file."
-    if _is_table(options) and (options.watch or options.task is not None):
-        return "a table has no --watch and no --task."
+    if _is_table(options) and (options.watch or options.task is not None or options.claims is not None):
+        return "a table has no --watch, no --task and no --claims."
+    if options.claims is not None and (len(options.folder) != 1 or options.watch):
+        return "--claims takes one study folder, and no --watch."
     if options.watch and len(options.folder) != 1:
         return "--watch takes one study folder."
     if options.watch and not 0.1 <= options.every <= 86_400:
@@ -133,7 +136,7 @@ def _build(options: argparse.Namespace) -> Path:
         return build_comparison(first, second, options.out, template=options.template)
     if _is_table(options):
         return build_table_report(_question(options), options.out, template=options.template)
-    return build_report(options.folder[0], options.out, template=options.template, task=options.task)
+    return build_report(options.folder[0], options.out, template=options.template, task=options.task, claims=options.claims)
 
 
 def _page(options: argparse.Namespace) -> Page:
@@ -144,7 +147,7 @@ def _page(options: argparse.Namespace) -> Page:
         return compose_comparison(*options.folder)
     if _is_table(options):
         return compose_table(_question(options))
-    return compose(read_study(Path(options.folder[0])), task=options.task)
+    return compose(read_study(Path(options.folder[0])), task=options.task, claims=options.claims)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,12 @@ from reports.wording import sentence
 
 if TYPE_CHECKING:
     from analysis.claims.finding import Estimate, Finding, Findings
+    from analysis.claims.findings import Claims
     from analysis.published.load import Published
 
 MOST_HEADLINES = 5
+LABELS = "varied-finetune-images"
+"""The claim that more labels raise the score."""
 CHECK_LABELS = {True: "passed", False: "failed", None: "not known"}
 
 
@@ -37,14 +40,14 @@ class Answer:
     """Notes of the findings that another part of the page shows."""
 
 
-def ask(source: pd.DataFrame | Published) -> Answer:
+def ask(source: pd.DataFrame | Published, *, claims: Claims | None = None) -> Answer:
     """The findings of a runs table or of a published one; where analysis has none, its own sentence
     says why.
     """
     from analysis import findings
 
     try:
-        found = findings(source)
+        found = findings(source) if claims is None else findings(source, claims=claims)
     except AnalysisError as error:
         return Answer(findings=None, reason=sentence(f"No claim could be tested: {error}"))
     if not len(found) and not found.unanswered:
@@ -53,15 +56,15 @@ def ask(source: pd.DataFrame | Published) -> Answer:
 
 
 def ranked(findings: Findings) -> list[Finding]:
-    """At most five findings for the top of the page: what was asked beforehand before the rest, what
-    is decided before what is open, and the larger effect first; of each topic one, then more.
+    """At most five findings for the top of the page: what is decided before what is open, what was
+    asked beforehand before the rest, and the larger effect first; of each topic one, then more.
     """
     order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
 
-    def key(one: Finding) -> tuple[bool, int, bool, float]:
+    def key(one: Finding) -> tuple[int, bool, bool, bool, float]:
         size = abs(one.estimate.value) if one.estimate is not None and np.isfinite(one.estimate.value) else 0.0
-        # Of effects on the score the larger first; a correlation has another unit and comes after.
-        return getattr(one, "family", "primary") != "primary", order[one.verdict], not (one.estimate and one.estimate.unit), -size
+        # That more labels help is no news; and a correlation, which has another unit, comes after.
+        return order[one.verdict], one.identity == LABELS, one.family != "primary", not (one.estimate and one.estimate.unit), -size
 
     ordered = sorted(findings, key=key)
     first: dict[str, Finding] = {}
@@ -73,12 +76,15 @@ def ranked(findings: Findings) -> list[Finding]:
 
 def card_of(finding: Finding) -> Statement:
     """A finding for the first screen: verdict, a headline made from it, and one line of numbers."""
+    headline, told, allowed = finding.headline.partition(" cannot be told: ")
     estimate = finding.estimate
-    detail = getattr(finding, "detail", "") or (f"{formatted_estimate(estimate)}." if estimate and np.isfinite(estimate.value) else "")
+    detail = finding.detail or (formatted_estimate(estimate) if estimate and np.isfinite(estimate.value) and not told else "")
+    if told:  # the numbers of an open claim stand in its second line
+        headline, detail = f"{headline} cannot be told", "; ".join(part for part in (allowed, detail[:1].lower() + detail[1:]) if part)
     return Statement(
         verdict=finding.verdict,
         identity=_identity(finding),
-        headline=sentence(getattr(finding, "headline", "") or finding.claim),
+        headline=sentence(headline),
         detail=sentence(detail),
         claim=sentence(finding.claim),
         source=finding.source,

@@ -83,6 +83,8 @@ class SectionKind:
     """Whether it is left out where it has no figure."""
     folded: bool = False
     """Whether it stands closed until a reader opens it."""
+    instead_of: str = ""
+    """Name of a section that is left out where this one is there."""
     finish: Callable[[Any, Section], Section | None] | None = None
     """Adds paragraphs, tables and pictures to the section with its figures; None leaves it out."""
 
@@ -131,7 +133,9 @@ def compose_sections(*subjects: object) -> tuple[Section, ...]:
             raise ReportError(f"The figure {one.name!r} names the section {one.section!r}, which is not there; its choices are {names}.")
     by_type = {type(subject): subject for subject in subjects}
     made = [compose_section(kind.name, by_type[kind.subject]) for kind in section_kinds() if kind.subject in by_type]
-    return with_reasons_apart([section for section in made if section is not None])
+    there = [section for section in made if section is not None]
+    replaced = {kind.instead_of for kind in section_kinds() if kind.name in {section.identity for section in there}}
+    return with_reasons_apart([section for section in there if section.identity not in replaced])
 
 
 def with_reasons_apart(sections: Sequence[Section]) -> tuple[Section, ...]:

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.claims.findings import Claims
 from analysis.runs.columns import documented_scores
 from reports.coverage import GridState, completeness_sentence, run_states
 from reports.evidence import Evidence, gather
@@ -21,7 +22,13 @@ from reports.theme import count
 
 
 def build_report(
-    folder: str | Path, out: str | Path | None = None, *, template: str | Path | None = None, reload_s: int | None = None, task: str | None = None
+    folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    template: str | Path | None = None,
+    reload_s: int | None = None,
+    task: str | None = None,
+    claims: Claims | None = None,
 ) -> Path:
     """Write the report of a study folder, by default into it as report.html (report-TASK.html where
     a task is named), and return where.
@@ -31,6 +38,8 @@ def build_report(
         reload_s: seconds after which the browser loads the page again; None for never.
         task: of a study with several tasks of fine-tuning, the one that findings and figures are
             about; by default the first of its grid.
+        claims: 'own' for the claims asked of every study (the default), 'papers' for those that
+            the two papers make, 'all' for both.
 
     Raises:
         ReportError: if the folder is missing, is not a study folder, has no such task, the template
@@ -38,7 +47,7 @@ def build_report(
         AnalysisError: if one of its tables cannot be read.
     """
     study = read_study(Path(folder))
-    page = compose(study, task=task)
+    page = compose(study, task=task, claims=claims)
     if reload_s is not None:
         live = f"The study is being watched: this page loads itself again every {count(reload_s)} s, as long as a stage is to come."
         page = replace(page, reload_s=reload_s, remarks=(live, *page.remarks))
@@ -62,7 +71,7 @@ def write_page(page: Page, target: Path, *, template: str | Path | None = None) 
     return target
 
 
-def compose(study: ReportData, *, task: str | None = None) -> Page:
+def compose(study: ReportData, *, task: str | None = None, claims: Claims | None = None) -> Page:
     """The page of a study: all sections if a run is finished, else what there is of the grid.
     Raises ReportError for a task that it has not.
     """
@@ -73,10 +82,12 @@ def compose(study: ReportData, *, task: str | None = None) -> Page:
     subjects: list[object] = [grid]
     screen = study_screen(grid)
     if len(study.runs):
-        answer = ask(study.runs)
+        answer = ask(study.runs, claims=claims)
         subjects.append(answer)
         if answer.findings is None:
             remarks.append(answer.reason)
+        elif not len(answer.findings):
+            remarks.append("No claim could be tested; the reasons stand below.")
         evidence, reason = _evidence(study)
         subjects += [evidence] if evidence is not None else []
         remarks += [reason] if reason else []
@@ -84,10 +95,6 @@ def compose(study: ReportData, *, task: str | None = None) -> Page:
     else:
         screen = replace(screen, sentence="No run is finished yet, so there is no score to draw; below is what there is so far.")
     sections = compose_sections(*subjects)
-    if any(section.identity.endswith("-so-far") for section in sections):
-        # Scratch runs are often the first to finish; what the pre-trainings left so far then stands
-        # in place of 'there is no loss'.
-        sections = tuple(section for section in sections if section.identity != "losses")
     remarks += [left_out] if left_out else []
     remarks += [f"Not shown: {sentence}" for sentence in whole.refused]
     if not len(study.runs):  # then the coverage and the machine are all there is to read

@@ -13,6 +13,8 @@ from analysis.formatting import format_setting, p_value, percent
 
 ALPHA: Final = 0.05
 LABELS: Final = "finetune_images"
+NEARLY: Final = 0.8
+"""From this share of the largest effect on, another is said to be about as large."""
 _WORDS: Final = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _TENS: Final = {20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety", 100: "a hundred"}
 
@@ -109,6 +111,10 @@ class MainEffects:
         known = self.table[np.isfinite(self.table["effect"])]
         found = known[known["p_holm"] < ALPHA]
         first = [row for _, row in found.iterrows() if row["axis"] != LABELS]
+        # A setting of the pre-training that matters about as much says more than 'pre-training'.
+        near = len(first) > 1 and abs(first[1]["effect"]) >= NEARLY * abs(first[0]["effect"])
+        if near and first[0]["axis"] == "pretraining" and str(first[1]["axis"]).startswith("pretrain_"):
+            first[:2] = first[1], first[0]
         parts = [self._clause(row, sure=True) for row in first]
         unsure = [row for _, row in known.iterrows() if not row["p_holm"] < ALPHA and row["axis"] != LABELS]
         unsure.sort(key=lambda row: -(row["ratio"] if np.isfinite(row["ratio"]) else 0.0))

@@ -156,7 +156,18 @@ def _steps(folder: Path, stage: str) -> float:
     return float(steps) if isinstance(steps, int) else float("nan")
 
 
-register(SectionKind(name="losses-so-far", heading="Validation loss of pre-training, so far", place=6, subject=GridState, optional=True))
+# Scratch runs are often the first to finish; what the pre-trainings left so far then stands in place
+# of 'there is no loss'.
+register(
+    SectionKind(
+        name="losses-so-far",
+        heading="Validation loss of pre-training, so far",
+        place=6,
+        subject=GridState,
+        optional=True,
+        instead_of="losses",
+    )
+)
 register(
     FigureKind(
         name="loss-so-far",
@@ -173,6 +184,7 @@ register(
         name="reconstructions-so-far",
         heading="Reconstructions, so far",
         place=7,
+        instead_of="losses",
         subject=GridState,
         finish=with_reconstructions_so_far,
     )

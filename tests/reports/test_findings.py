@@ -16,7 +16,7 @@ from analysis import AnalysisError
 from analysis.claims.finding import Estimate, Finding, Findings, Verdict
 from analysis.significance.checks import Check
 from reports import build_report
-from reports.findings import Answer, ask, formatted_estimate, ranked, topics_of
+from reports.findings import Answer, ask, card_of, formatted_estimate, ranked, topics_of
 from reports.page import NAMES, visible
 from reports.registry import compose_section
 from reports.sections.claims import MOST_DRAWN
@@ -86,7 +86,8 @@ def page(full_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Reader:
 def test_every_claim_stands_with_its_verdict_in_words_its_sentence_and_its_checks(page: Reader) -> None:
     claims = page.text_of("claims")
     for one in FOUND:
-        assert f"{visible(sentence(one.claim))} {NAMES[one.verdict]}" in claims
+        assert f"{visible(card_of(one).headline)} {NAMES[one.verdict]}" in claims
+        assert f"The claim: {visible(sentence(one.claim))}" in claims
         assert sentence(one.sentence) in claims
         for check in one.checks:
             assert sentence(check.sentence) in claims
@@ -115,6 +116,8 @@ def test_every_number_among_the_findings_is_one_of_the_finding(page: Reader) -> 
         for text in (
             sentence(one.sentence),
             one.claim,
+            card_of(one).headline,
+            card_of(one).detail,
             one.n,
             one.reading,
             *(check.sentence for check in one.checks),
