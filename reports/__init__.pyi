@@ -3,6 +3,7 @@
 from .charts.cells import cell_score_by_labels as cell_score_by_labels
 from .charts.cells import gain_per_doubling as gain_per_doubling
 from .charts.coverage import coverage_map as coverage_map
+from .charts.curves import curves_by_size as curves_by_size
 from .charts.dynamics import learning_curves as learning_curves
 from .charts.dynamics import training_and_held_out as training_and_held_out
 from .charts.effects import paired_effect as paired_effect

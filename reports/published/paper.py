@@ -53,7 +53,12 @@ def compose_published(published: Published) -> Page:
     about = Section(
         identity="about",
         heading="About these numbers",
-        paragraphs=(f"From {published.source}.", "This page was made from the published table alone, which ships with analysis."),
+        paragraphs=(
+            lead_of(published),
+            f"From {published.source}.",
+            *(note.replace("`", "") for note in published.notes),
+            "This page was made from the published table alone, which ships with analysis.",
+        ),
         listings=(("Rebuild this page", f"python -m reports.build --published {published.name}"),),
     )
     return Page(
@@ -63,7 +68,8 @@ def compose_published(published: Published) -> Page:
         findings=tuple(card_of(one) for one in claimed),
         remarks=tuple(remark for remark in remarks if remark),
         facts=(Fact(term="Source", text=published.source), Fact(term="What one must know", text=" ".join(published.notes).replace("`", ""))),
-        sections=(*compose_sections(answer), *figures, about),
+        # What the paper claims is what its reader asks first.
+        sections=(*(replace(one, folded=False) if one.identity == "claims" else one for one in compose_sections(answer)), *figures, about),
         screen=screen,
     )
 
