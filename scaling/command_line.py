@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "diagnose": Command(module="trials.diagnose", does="measure what the encoders of a study have learned", trains=True),
     "report": Command(module="reports.build", does="build the report of a study, of two against each other, or of a published paper"),
     "fit": Command(module="analysis", does="fit a law to columns of a table"),
+    "decide": Command(module="analysis.decisions", does="say where to stop, what an advantage is worth, how to split a budget, what to run next"),
     "findings": Command(module="analysis.claims", does="test the claims that a table can answer"),
 }
 

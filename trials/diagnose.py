@@ -21,18 +21,20 @@ from trials.registry import load_plugin
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    from trials.diagnostics.study import IMAGES, diagnose  # after --help, which need not wait for torch
-
     parser = argparse.ArgumentParser(prog="python -m trials.diagnose", description="Measure what the encoders of a study have learned.")
     parser.add_argument("study", type=Path, help="the study folder, runs/NAME")
     parser.add_argument("--store", type=Path, required=True, help="root of the image stores that the study was trained from")
-    parser.add_argument("--images", type=int, default=IMAGES, help=f"held-out images to measure on, and as many for the probe (default {IMAGES})")
+    parser.add_argument("--images", type=int, help="held-out images to measure on, and as many for the probe (default: 200)")
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE", help="a Python file to load first; repeatable")
     options = parser.parse_args(arguments)
+    from trials.diagnostics.study import IMAGES, diagnose  # after --help, which need not wait for torch
+
     try:
         for plugin in options.plugin:
             load_plugin(plugin)
-        problems = diagnose(options.study, options.store, images=options.images, say=lambda text: print(text, flush=True))
+        problems = diagnose(
+            options.study, options.store, images=IMAGES if options.images is None else options.images, say=lambda text: print(text, flush=True)
+        )
     except (InputError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
