@@ -25,7 +25,7 @@ def answer(options: argparse.Namespace) -> Decision:
     if options.question == "split":
         return best_split(fit_surface(table, x=options.x, **settings), options.budget, options.prices)
     if options.question in ("exchange", "speed-up"):
-        fits = fit(table, x=options.x, by=by, **settings)
+        fits = fit(table, x=options.x, by=str(by), **settings)
         if options.question == "exchange":
             return fits.exchange_rate(options.better, options.worse, options.at)
         return fits.speed_up(options.better, options.worse, at_y=options.at_y, at_x=options.at_x)
