@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, nearest_name
 from analysis.factorial.contrast import scatter
+from analysis.factorial.main_effects import main_effects
+from analysis.factorial.result import MainEffects
 from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
 from analysis.runs.columns import Column, column_of, documented_scores, first_score
@@ -144,6 +146,19 @@ class ClaimTable:
         """Mean outcome of each cell, shape (cells,)."""
         sums = np.bincount(self.cell, weights=self.table[self.outcome].to_numpy(dtype=float), minlength=len(self.cells))
         return np.asarray(sums / np.bincount(self.cell, minlength=len(self.cells)))
+
+    @cached_property
+    def effects(self) -> MainEffects | None:
+        """The main effect of everything that varies; None where nothing does."""
+        try:
+            return main_effects(self.table, outcome=self.outcome, level=self.level)
+        except AnalysisError:
+            return None
+
+    def effect_of(self, axis: str) -> pd.Series | None:
+        """The main effect of one axis, a row of `MainEffects.table`; None where it does not vary."""
+        rows = self.effects.table[self.effects.table["axis"] == axis] if self.effects is not None else pd.DataFrame()
+        return rows.iloc[0] if len(rows) else None
 
     def variances(self, spread: Spread) -> tuple[Array, Array]:
         """Variance of each cell's mean and its degrees of freedom, shapes (cells,). Cells only.

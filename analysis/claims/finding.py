@@ -92,6 +92,12 @@ class Finding:
     """What counts as negligible, in the unit of the estimate; NaN where the claim has no margin."""
     detail: str = ""
     """What was counted, in one short line: 'Up in 12 of 12 cells, 3 seeds'."""
+    levels: tuple[tuple[float, str], ...] = ()
+    """Where the effect differs by level of another setting: the effect at each level, with the level
+    in words.
+    """
+    cautions: tuple[str, ...] = ()
+    """Where the interval says less than it seems to: one sentence each."""
     condition: str = ""
     """What verdict and interval are conditional on, such as pre-trainings that all seeds share."""
     unreachable: str = ""
@@ -122,6 +128,7 @@ class Finding:
             margin=self.margin,
             condition=self.condition,
             unreachable=self.unreachable,
+            levels=self.levels,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,6 +145,8 @@ class Finding:
             "detail": self.detail,
             "condition": self.condition,
             "unreachable": self.unreachable,
+            "levels": headlines.at_levels(self.levels) if self.levels else "",
+            "cautions": " ".join(self.cautions),
             "sentence": self.sentence,
             "measures": estimate.what if estimate else None,
             "estimate": finite(estimate.value) if estimate else None,

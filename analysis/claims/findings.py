@@ -14,6 +14,7 @@ from analysis.claims.claim_table import ClaimTable, prepare
 from analysis.claims.finding import Family, Finding, Findings, Question
 from analysis.claims.rules import ALPHA
 from analysis.errors import AnalysisError
+from analysis.factorial.result import ENOUGH_SEEDS
 from analysis.formatting import p_value
 from analysis.published.load import Published
 from analysis.significance.multiplicity import adjust
@@ -23,6 +24,7 @@ TOPICS: Final = (pretraining, varied, returns, law, intermediate, data, proxy, o
 
 Claims = Literal["own", "papers", "all"]
 CLAIMS: Final = get_args(Claims)
+CONDITION: Final = "conditional on these pre-trainings"
 CORRECTIONS: Final[dict[Family, Literal["holm", "bh"]]] = {"primary": "holm", "secondary": "bh"}
 
 
@@ -80,6 +82,7 @@ def findings(
         except AnalysisError as error:
             unanswered.append((question.text, str(error)))
             continue
+        answers = [_conditional(one) for one in answers]
         known = [one for one in answers if one.estimate is None or np.isfinite(one.estimate.value)]
         found += known
         unanswered += [(one.claim, _why(one)) for one in answers if not any(one is kept for kept in known)]
@@ -88,7 +91,7 @@ def findings(
         outcome=table.outcome,
         statements=_adjusted(found),
         unanswered=tuple(unanswered),
-        notes=(*(study.notes if isinstance(study, Published) else ()), _margin_note(table)),
+        notes=(*(study.notes if isinstance(study, Published) else ()), *_seed_notes(table), _margin_note(table)),
     )
 
 
@@ -105,6 +108,21 @@ def _chosen(answers: Sequence[Finding], wanted: Claims) -> list[Finding]:
     if wanted == "papers":
         return [one for one in answers if one.source]
     return [replace(one, source="") for one in answers if one.generic or not one.source]
+
+
+def _conditional(one: Finding) -> Finding:
+    """Says in claim and headline that an interval is over seeds that share pre-trainings."""
+    if "conditional on" not in f"{one.n} {one.reading} {one.sentence}":
+        return one
+    return replace(one, condition=CONDITION, claim=f"{one.claim.rstrip('.')}, {CONDITION}.")
+
+
+def _seed_notes(table: ClaimTable) -> list[str]:
+    """Advises more seeds, where there are few."""
+    if not 0 < table.seeds < ENOUGH_SEEDS:
+        return []
+    seeds = "1 seed" if table.seeds == 1 else f"{table.seeds} seeds"
+    return [f"This study has {seeds}. Run {ENOUGH_SEEDS}: fewer can agree by chance, and their intervals are then too narrow."]
 
 
 def _margin_note(table: ClaimTable) -> str:

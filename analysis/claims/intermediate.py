@@ -80,7 +80,13 @@ def intermediate_findings(study: ClaimTable) -> list[Finding]:
         prefix = "intermediate" if len(found) == 1 else objective
         shared: dict[str, Any] = {"topic": TOPIC, "direction": -study.better, "source": CLAIMED, "subject": stage}
         made += [
-            on_average(compared, identity=f"{prefix}-hurts-on-average", claim=f"{stage} {study.worsens} {study.outcome_name} on average.", **shared),
+            on_average(
+                compared,
+                identity=f"{prefix}-hurts-on-average",
+                claim=f"{stage} {study.worsens} {study.outcome_name} on average.",
+                axis="intermediate" if len(found) == 1 else "",
+                **shared,
+            ),
             everywhere(
                 compared, identity=f"{prefix}-hurts-everywhere", claim=f"{stage} {study.worsens} {study.outcome_name} in every cell.", **shared
             ),

@@ -7,6 +7,7 @@ from typing import Any
 from analysis.claims.claim_table import WHERE, ClaimTable
 from analysis.claims.finding import Finding, Question
 from analysis.claims.treatment import TreatmentEffects, everywhere, on_average
+from analysis.factorial.axes import PRETRAINING
 from analysis.runs.table import require_columns
 from analysis.significance.pairs import pretraining_effects
 from analysis.significance.summaries import summary_pretraining_effects
@@ -35,7 +36,11 @@ def pretraining_findings(study: ClaimTable) -> list[Finding]:
     shared: dict[str, Any] = {"topic": TOPIC, "direction": study.better, "subject": "Pre-training", "source": CLAIMED}
     return [
         on_average(
-            compared, identity="pretraining-helps-on-average", claim=f"Pre-training {study.improves} {study.outcome_name} on average.", **shared
+            compared,
+            identity="pretraining-helps-on-average",
+            claim=f"Pre-training {study.improves} {study.outcome_name} on average.",
+            axis=PRETRAINING,
+            **shared,
         ),
         everywhere(
             compared, identity="pretraining-helps-everywhere", claim=f"Pre-training {study.improves} {study.outcome_name} in every cell.", **shared

@@ -21,6 +21,7 @@ import pandas as pd
 
 from analysis.claims.finding import Estimate, Verdict
 from analysis.errors import AnalysisError
+from analysis.factorial.result import ENOUGH_SEEDS
 from analysis.formatting import p_value, percent
 from analysis.significance.equivalence import tost
 from analysis.significance.power import power_of, seeds_needed
@@ -157,6 +158,19 @@ def tally(rows: pd.DataFrame, direction: int) -> str:
     if unsure:
         parts.append(f"{unsure} uncertain")
     return ", ".join(parts)
+
+
+def other_intervals(row: pd.Series) -> str:
+    """The intervals beside that for the mean over exactly these cells: for cells like these, and by
+    the scatter of single runs, where that is the wider one of few seeds.
+    """
+    parts = []
+    if np.isfinite(row["cells_low"]):
+        parts.append(f"for cells like these {row['cells_low']:+.3f} to {row['cells_high']:+.3f}")
+    floor = row["pooled_high"] - row["pooled_low"]
+    if np.isfinite(floor) and floor > row["high"] - row["low"] and row["n_seeds"] < ENOUGH_SEEDS:
+        parts.append(f"by the scatter of single runs {row['pooled_low']:+.3f} to {row['pooled_high']:+.3f}")
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def format_estimate(estimate: Estimate, p: float, *, places: int = 3, extra: Sequence[str] = ()) -> str:

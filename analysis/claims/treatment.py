@@ -15,13 +15,14 @@ import pandas as pd
 from analysis.claims.claim_table import READINGS, ClaimTable, Spread
 from analysis.claims.contrasts import Contrast, Scores, mean_over_cells, seeds_of
 from analysis.claims.finding import Estimate, Finding, estimate_of
-from analysis.claims.headline import changes, in_every_cell
+from analysis.claims.headline import at_levels, changes, in_every_cell
 from analysis.claims.rules import (
     ALPHA,
     ROW_COLUMNS,
     for_every_cell,
     for_one_or_negligible,
     format_estimate,
+    other_intervals,
     rows_of,
     tally,
     unreachable_with,
@@ -156,9 +157,11 @@ def _unreachable(treatment: TreatmentEffects, rows: pd.DataFrame, direction: int
     return unreachable_with(rows, units.tolist(), direction, effects.level)
 
 
-def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str) -> Finding:
+def on_average(
+    treatment: TreatmentEffects, *, identity: str, topic: str, claim: str, direction: int, source: str = "", subject: str, axis: str = ""
+) -> Finding:
     """Tests that the treatment differs from its baseline in this direction on average over its
-    cells.
+    cells. `axis` names its main effect, which says by level where effects differ.
     """
     found = [(spread, *treatment.mean(effects)) for spread, effects in treatment.effects]
     decided = [for_one_or_negligible(one, p, df, direction, treatment.study.margin) for _, one, p, df, *_ in found]
@@ -166,7 +169,11 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         [(READINGS[spread], one) for (spread, *_), (one, _) in zip(found, decided, strict=True)], treatment.study
     )
     _, estimate, p, df, counted, how = found[0]
-    sentence = f"{subject} changes {treatment.study.outcome_name} by {format_estimate(estimate, p, extra=[counted])} on average"
+    effects, row = treatment.study.effects, treatment.study.effect_of(axis)
+    levels = effects.at_levels(axis) if effects is not None and row is not None else []
+    by_level = f"{at_levels(levels)}, and by " if levels else ""
+    sentence = f"{subject} changes {treatment.study.outcome_name} by {by_level}{format_estimate(estimate, p, extra=[counted])} on average"
+    sentence += other_intervals(row) if row is not None and treatment.study.kind == "runs" else ""
     within = within_margin(estimate, df, treatment.study.margin)
     if within < ALPHA:
         sentence += f", within the {treatment.study.margin:g} that counts as negligible ({p_value(within)})"
@@ -187,6 +194,8 @@ def on_average(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
         generic=True,
         wording=changes(subject, treatment.study.outcome_name),
         margin=treatment.study.margin,
+        levels=tuple(levels),
+        cautions=tuple(effects.cautions_of(row)) if effects is not None and row is not None else (),
         detail=cells_agreeing(treatment.first.table["difference"], estimate.value, counted),
         n=counted,
         reading="; ".join(part for part in (reading, how) if part),

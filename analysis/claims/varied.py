@@ -9,12 +9,11 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict
-from analysis.claims.headline import Wording, changes
-from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_negligible
+from analysis.claims.headline import Wording, at_levels, changes
+from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_negligible, format_estimate, other_intervals
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.main_effects import main_effects
 from analysis.factorial.result import LABELS, MainEffects, comparison, named_level
 
 TOPIC: Final = "What moved the score"
@@ -40,7 +39,9 @@ def varied_findings(study: ClaimTable) -> list[Finding]:
 
     Raises AnalysisError where no setting varies.
     """
-    found = main_effects(study.table, outcome=study.outcome, level=study.level)
+    found = study.effects
+    if found is None:
+        raise AnalysisError("no setting takes two values: vary one, such as pretrain_images.")
     rows = [row for _, row in found.table.iterrows() if row["axis"] not in ELSEWHERE]
     if not rows:
         raise AnalysisError("no setting but pre-training and the intermediate stage takes two values: vary one, such as pretrain_images.")
@@ -77,7 +78,7 @@ def _of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Finding:
         claim=claim,
         source="",
         verdict=verdict,
-        sentence=cleaned(found.sentence(row)),
+        sentence=cleaned(_sentence(found, row, estimate, f"{int(row['n_pairs']):,} pairs in {int(row['n_blocks'])} cells{seeds}")),
         estimate=estimate,
         p=p,
         p_adjusted=np.nan,
@@ -88,9 +89,22 @@ def _of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Finding:
         generic=True,
         wording=_wording(row, score),
         margin=study.margin,
+        levels=tuple(found.at_levels(axis)),
+        cautions=tuple(found.cautions_of(row)),
         detail=f"{'Up' if row['effect'] > 0 else 'Down'} in {int(side)} of {int(row['n_blocks'])} cells{seeds}",
         rows=_rows(row, found),
     )
+
+
+def _sentence(found: MainEffects, row: pd.Series, estimate: Estimate, counted: str) -> str:
+    """Effects by level first, where they differ; then the mean with its interval for these cells."""
+    name, levels = str(row["name"]), found.at_levels(str(row["axis"]))
+    by_level = f"{at_levels(levels)}; on average " if levels else ""
+    note = [str(row["note"])] if row["note"] else []
+    change = f"{name[:1].upper()}{name[1:]}, {named_level(row['low_level'])} to {named_level(row['high_level'])}"
+    if not np.isfinite(estimate.value):
+        return f"{change}: no estimate ({row['note']})"
+    return f"{change}: {by_level}{format_estimate(estimate, float(row['p']), extra=[counted, *note])}{other_intervals(row)}"
 
 
 def _wording(row: pd.Series, score: str) -> Wording:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.contrast import EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
-from analysis.factorial.result import MainEffects
+from analysis.factorial.result import ALPHA, MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
@@ -81,6 +81,7 @@ def main_effects(
     settings = list(axes) if axes is not None else [name for name in SETTINGS if name in kept.columns and name != "seed"]
     noise, noise_df = scatter(kept, y, settings) if variance is None else (float("nan"), 0.0)
     rows = [_row(axis, kept, y, variance, level, noise, noise_df) for axis in found]
+    interactions = _interactions(found, kept, y, variance, level)
     cell = kept.groupby(settings, dropna=False, sort=False).ngroup().to_numpy()
     shares, interacting, within = shares_of_variance(found, y, cell)
     effects = pd.DataFrame(rows).assign(share=shares)
@@ -91,7 +92,8 @@ def main_effects(
         outcome_title=title_of(outcome, table),
         level=level,
         table=effects,
-        interactions=_interactions(found, kept, y, variance, level),
+        interactions=interactions,
+        levels=_by_level(found, effects, interactions, kept, y, variance, level),
         noise_sd=noise,
         noise_df=noise_df,
         share_of_interactions=interacting,
@@ -260,6 +262,41 @@ def _interactions(axes: list[Axis], table: pd.DataFrame, y: Array, variance: Arr
     found_all = pd.DataFrame(rows, columns=names)
     found_all.insert(names.index("p") + 1, "p_holm", adjust(found_all["p"].to_numpy(dtype=float), method="holm"))
     return found_all.sort_values("p", kind="stable", na_position="last").reset_index(drop=True)
+
+
+def _by_level(
+    axes: list[Axis], effects: pd.DataFrame, interactions: pd.DataFrame, table: pd.DataFrame, y: Array, variance: Array | None, level: float
+) -> pd.DataFrame:
+    """The effect of an axis at each level of another, where the two interact at 5% after Holm.
+
+    The effect of pre-training differs between lengths (sizes, recipes) of pre-training where these
+    have a main effect.
+    """
+    named = {axis.column: axis for axis in axes}
+    pairs = [(row["axis"], row["by"], row["p_holm"]) for _, row in interactions.iterrows() if row["p_holm"] < ALPHA]
+    pairs += [(by, axis, p) for axis, by, p in pairs]
+    if PRETRAINING in named:
+        own = effects[effects["axis"].isin(PRETRAIN) & (effects["p_holm"] < ALPHA)]
+        pairs += [(PRETRAINING, row["axis"], row["p_holm"]) for _, row in own.iterrows()]
+    rows: list[dict[str, Any]] = []
+    for column, by, p in pairs:
+        axis, other = named[column], named[by]
+        row = effects.set_index("axis").loc[column]
+        ends = [axis.levels.index(row[name]) for name in ("low_level", "high_level")]
+        for place, name in enumerate(other.levels):
+            at = (other.code == place) & (axis.code >= 0)
+            if column == PRETRAINING and by in PRETRAIN:
+                at |= axis.code == 0
+            if by != "intermediate":
+                at &= axis.asked
+            inside = np.flatnonzero(at)
+            blocks = [one for one in axis.blocks if one != by]
+            points = points_of(table.iloc[inside], y[inside], blocks, None if variance is None else variance[inside])
+            found = _between(points, axis.code[inside], ends[0], ends[1], len(axis.levels), level)
+            if np.isfinite(found.value):
+                estimated = {"effect": found.value, "low": found.low, "high": found.high, "p_holm": p}
+                rows.append({"axis": column, "by": by, "by_name": other.name, "level": name} | estimated)
+    return pd.DataFrame(rows, columns=["axis", "by", "by_name", "level", "effect", "low", "high", "p_holm"])
 
 
 def _part(points: Points, keep: NDArray[np.bool_]) -> Points:

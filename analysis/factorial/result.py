@@ -12,6 +12,8 @@ import pandas as pd
 from analysis.formatting import format_setting, p_value, percent
 
 ALPHA: Final = 0.05
+ENOUGH_SEEDS: Final = 5
+"""Fewer seeds can agree by chance more closely than they would again."""
 LABELS: Final = "finetune_images"
 NEARLY: Final = 0.8
 """From this share of the largest effect on, another is said to be about as large."""
@@ -41,6 +43,11 @@ class MainEffects:
     """
     interactions: pd.DataFrame
     """One row a pair of axes: how the effect of `axis` differs between the ends of `by`."""
+    levels: pd.DataFrame
+    """Where the effect of an axis differs by the level of another (an interaction at 5% after Holm;
+    of pre-training, a main effect of its length, size ...): one row an axis, the other axis `by` and
+    its level, with effect, low, high, and the p_holm of the difference.
+    """
     noise_sd: float
     """Standard deviation of one run around its cell and seed; NaN where no cell has two runs."""
     noise_df: float
@@ -89,22 +96,36 @@ class MainEffects:
 
     def cautions(self) -> list[str]:
         """Where an interval says less than it seems to: one sentence each."""
-        said = []
-        for _, row in self.table.iterrows():
-            if not np.isfinite(row["low"]):
-                continue
-            own, pooled, cells = ((row[f"{kind}high"] - row[f"{kind}low"]) / 2.0 for kind in ("", "pooled_", "cells_"))
-            if np.isfinite(pooled) and own < pooled and row["n_seeds"] < 5:
-                said.append(
-                    f"{int(row['n_seeds'])} seeds agree on the effect of {row['name']} more closely than single runs scatter; by that scatter "
-                    f"its interval is {row['pooled_low']:+.3f} to {row['pooled_high']:+.3f}. Five seeds would tell."
-                )
-            if np.isfinite(cells) and cells > 1.5 * own:
-                said.append(
-                    f"The effect of {row['name']} differs between cells: for cells like these its mean lies between {row['cells_low']:+.3f} and "
-                    f"{row['cells_high']:+.3f}."
-                )
+        return [text for _, row in self.table.iterrows() for text in self.cautions_of(row)]
+
+    def cautions_of(self, row: pd.Series) -> list[str]:
+        """Where the interval of one row says less than it seems to: one sentence each."""
+        said: list[str] = []
+        if not np.isfinite(row["low"]):
+            return said
+        own, pooled, cells = ((row[f"{kind}high"] - row[f"{kind}low"]) / 2.0 for kind in ("", "pooled_", "cells_"))
+        if np.isfinite(pooled) and own < pooled and row["n_seeds"] < ENOUGH_SEEDS:
+            said.append(
+                f"{int(row['n_seeds'])} seeds agree on the effect of {row['name']} more closely than single runs scatter; by that scatter "
+                f"its interval is {row['pooled_low']:+.3f} to {row['pooled_high']:+.3f}. Five seeds would tell."
+            )
+        if np.isfinite(cells) and cells > 1.5 * own:
+            said.append(
+                f"The effect of {row['name']} differs between cells: for cells like these its mean lies between {row['cells_low']:+.3f} and "
+                f"{row['cells_high']:+.3f}."
+            )
         return said
+
+    def at_levels(self, axis: str) -> list[tuple[float, str]]:
+        """The effect of an axis at each level of the axis that it depends on most, and the level in
+        words; empty where it depends on none.
+        """
+        mine = self.levels[self.levels["axis"] == axis]
+        if not len(mine):
+            return []
+        spread = mine.groupby("by", sort=False)["effect"].agg(["min", "max"])
+        most = mine[mine["by"] == (spread["max"] - spread["min"]).idxmax()]
+        return [(float(row["effect"]), _at(row)) for _, row in most.iterrows()]
 
     def headline(self) -> str:
         """The largest effects in one sentence, and the widest range that brought nothing."""
@@ -139,6 +160,16 @@ class MainEffects:
             return f"{comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
         verb = "cannot" if self.n_seeds else "do not"
         return f"{comparison(row)} changed it by {row['effect']:+.3f}, which {self._seeds()} {verb} tell from zero"
+
+
+def _at(row: pd.Series) -> str:
+    """A level of another axis in words: 'at 60 labels', 'without an intermediate stage'."""
+    level = named_level(row["level"])
+    if row["by"] == "intermediate":
+        return "without an intermediate stage" if level == "none" else f"with an intermediate {level} stage"
+    if row["by"] == "pretraining":
+        return "from scratch" if level == "none" else "after pre-training"
+    return f"at {level} {row['by_name']}" if re.fullmatch(r"[\d,.]+", level) else f"at {level}"
 
 
 def comparison(row: pd.Series) -> str:

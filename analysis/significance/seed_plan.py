@@ -49,7 +49,8 @@ class SeedPlan:
         if pd.isna(cells["seeds"]):
             return f"{start}: no number of seeds can be determined ({cells['note']})"
         low, high = (f"{cells[name]:,.0f}" if np.isfinite(cells[name]) else "over a million" for name in ("seeds_low", "seeds_high"))
-        note = f"; {cells['note']}" if cells["note"] else ""
+        note = "; run 5 all the same: fewer can agree by chance" if cells["seeds"] < 5 else ""
+        note += f"; {cells['note']}" if cells["note"] else ""
         return f"{start}: {cells['seeds']:,.0f} seeds; {low} to {high} given how poorly {cells['units']} units tell the SD{note}"
 
     def sentences(self) -> list[str]:
