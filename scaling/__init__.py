@@ -8,4 +8,8 @@ from __future__ import annotations
 
 import lazy_loader
 
+from scaling.neighbours import check_neighbours
+
+check_neighbours()
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
