@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,9 @@ MOST_ROWS_OPEN = 3
 
 NAMES = {"supported": "supported", "refuted": "refuted", "negligible": "negligible", "open": "cannot be told"}
 """What a count of verdicts calls each."""
+
+SCRIPTS = ("keys.js", "report.js", "reload.js")
+"""What the page's own script is made of, in order: the first wraps what the second calls."""
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "negligible": "≈", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
 """What stands beside a verdict's word, so that colour alone does not carry it."""
@@ -220,6 +224,8 @@ class Page:
     """Sentences under the findings, or in their place where there is none."""
     facts: tuple[Fact, ...] = ()
     sections: tuple[Section, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+    """The pages of one study: the task of each, and its file beside this one; '' for this page."""
     reload_s: int | None = None
     """Seconds after which the browser loads the page again, for a study that runs; None for never."""
     screen: Screen | None = None
@@ -304,7 +310,7 @@ def render(page: Page, template: Path | None = None) -> str:
     specifications = {panel.identity: specification(panel.chart) for panel in panels}
     specifications |= {f"{panel.identity}@narrow": specification(panel.narrow) for panel in panels if panel.narrow is not None}
     bundle = vega_bundle()
-    script = _inside_script(_template_text("report.js"))
+    script = _inside_script("\n".join(_template_text(name) for name in SCRIPTS))
     # Only these two texts may run: a hash for each, no eval, no inline handler, and no request of
     # any kind.
     policy = "; ".join(
@@ -330,7 +336,7 @@ def render(page: Page, template: Path | None = None) -> str:
         bundle=bundle,
         script=script,
     )
-    return visible(text)
+    return isolated(visible(text))
 
 
 @cache
@@ -379,6 +385,25 @@ _HALVES = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 # U+061C) turn nothing around and stay.
 _TURNING = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _SHOWN = _CONTROLS | _HALVES | _TURNING
+
+
+# Letters of Hebrew, Arabic and their like, with the spaces and marks between them.
+_RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
+_RUN = re.compile(f"[{_RIGHT_TO_LEFT}]+(?:[ \u200e\u200f\u061c'\u2019-]+[{_RIGHT_TO_LEFT}]+)*")
+_MARKUP = re.compile(r"(<(script|style|title)\b.*?</\2>|<[^>]*>)", re.DOTALL)
+
+
+def isolated(text: str) -> str:
+    """HTML whose words in right-to-left letters stand in `bdi` elements of their own, so that they do
+    not turn round the numbers and names beside them. Only text is changed, no attribute and no
+    script.
+    """
+    if not _RUN.search(text):
+        return text
+    parts = _MARKUP.split(text)
+    # text, markup, the name of an element with its content or nothing, text, ...
+    shown = [_RUN.sub(r"<bdi>\g<0></bdi>", part) if place % 3 == 0 else part for place, part in enumerate(parts) if place % 3 != 2]
+    return "".join(shown)
 
 
 def visible(text: str) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from analysis.claims.findings import Claims
 from analysis.runs.columns import documented_scores
@@ -17,7 +20,7 @@ from reports.overview import cost_sentence, study_sentence
 from reports.page import Fact, Page, render
 from reports.registry import compose_sections
 from reports.report_data import ReportData, ReportError, read_study
-from reports.score import of_task, score_of
+from reports.score import of_task, score_of, tasks_of
 from reports.theme import count
 
 
@@ -31,13 +34,14 @@ def build_report(
     claims: Claims | None = None,
 ) -> Path:
     """Write the report of a study folder, by default into it as report.html (report-TASK.html where
-    a task is named), and return where.
+    a task is named), and return where. A study with several tasks has a page for each, beside one
+    another and linked; the first is returned.
 
     Args:
         template: a Jinja2 file in place of the built-in template, which it may extend.
         reload_s: seconds after which the browser loads the page again; None for never.
         task: of a study with several tasks of fine-tuning, the one that findings and figures are
-            about; by default the first of its grid.
+            about; by default there is a page for each.
         claims: 'own' for the claims asked of every study (the default), 'papers' for those that
             the two papers make, 'all' for both.
 
@@ -47,11 +51,35 @@ def build_report(
         AnalysisError: if one of its tables cannot be read.
     """
     study = read_study(Path(folder))
-    page = compose(study, task=task, claims=claims)
+    target = Path(out) if out is not None else study.folder / (f"report-{task}.html" if task else "report.html")
+    tasks = tasks_of(study) if task is None else ()
+    if len(tasks) < 2:
+        return _write(compose(study, task=task, claims=claims), target, template, reload_s)
+    files = task_files(target, tasks)
+    for one, file in reversed(files.items()):  # the first last: who sees it finds the others
+        page = compose(study, task=one, claims=claims)
+        remarks = tuple(remark for remark in page.remarks if remark != of_task(study, one)[1])
+        _write(replace(page, others=linked(files, one), remarks=remarks), file, template, reload_s)
+    return target
+
+
+def task_files(target: Path, tasks: Sequence[str]) -> dict[str, Path]:
+    """Where the page of each task is written: the first as `target`, the others beside it."""
+    plain = [re.sub(r"[^\w-]+", "-", task).strip("-")[:80] or "task" for task in tasks]
+    beside = [target.with_name(f"{target.stem}-{name}{target.suffix}") for name in plain]
+    return dict(zip(tasks, [target, *beside[1:]], strict=True))
+
+
+def linked(files: Mapping[str, Path], task: str) -> tuple[tuple[str, str], ...]:
+    """`Page.others` for the page of one task."""
+    return tuple((name, "" if name == task else quote(file.name)) for name, file in files.items())
+
+
+def _write(page: Page, target: Path, template: str | Path | None, reload_s: int | None) -> Path:
     if reload_s is not None:
         live = f"The study is being watched: this page loads itself again every {count(reload_s)} s, as long as a stage is to come."
         page = replace(page, reload_s=reload_s, remarks=(live, *page.remarks))
-    return write_page(page, Path(out) if out is not None else study.folder / (f"report-{task}.html" if task else "report.html"), template=template)
+    return write_page(page, target, template=template)
 
 
 def write_page(page: Page, target: Path, *, template: str | Path | None = None) -> Path:

@@ -5,36 +5,46 @@ and how complete each is.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from reports.comparison.differences import grid_difference, setting_differences, spec_differences, version_differences
 from reports.comparison.effects import Differences, paired_differences
-from reports.comparison.pair import Pair, read_pair
+from reports.comparison.pair import Pair, read_pair, shared_tasks
 from reports.comparison.sections import coverage_section, difference_section, score_section, settings_section
 from reports.comparison.wording import common_cells_sentence, differing_settings_sentence, findings_of, same_runs_sentence
 from reports.coverage import completeness_sentence, run_states
 from reports.overview import cost_sentence, settings_phrase
 from reports.page import Fact, Page, Section
-from reports.report import write_page
+from reports.report import linked, task_files, write_page
 from reports.report_data import ReportData
 from reports.wording import sentence
 
 
 def build_comparison(first: str | Path, second: str | Path, out: str | Path | None = None, *, template: str | Path | None = None) -> Path:
     """Write one page that sets the second study against the first, by default as
-    FIRST_and_SECOND.html into the current folder.
+    FIRST_and_SECOND.html into the current folder. Studies that share several tasks get a page for
+    each, linked; the first is returned.
 
     Raises:
         ReportError: if both are one folder, one cannot be reported on or has no finished run, they
             have no run in common, the template cannot be used, or the file cannot be written.
         AnalysisError: if a table cannot be read.
     """
-    pair = read_pair(first, second)
+    tasks = shared_tasks(first, second) if Path(first).resolve() != Path(second).resolve() else ()
+    chosen = [None] if len(tasks) < 2 else list(tasks)
+    pairs = {task: read_pair(first, second, task=task) for task in chosen}
+    pair = pairs[chosen[0]]
     plain = [re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80] or "study" for name in pair.names]
     target = Path(out) if out is not None else Path(f"{plain[0]}_and_{plain[1]}.html")
-    return write_page(_compose(pair), target, template=template)
+    if len(pairs) == 1:
+        return write_page(_compose(pair), target, template=template)
+    files = task_files(target, tasks)
+    for task, one in pairs.items():
+        write_page(replace(_compose(one), others=linked(files, task or "")), files[task or ""], template=template)
+    return target
 
 
 def compose_comparison(first: str | Path, second: str | Path) -> Page:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.runs.columns import column_of
+from analysis.runs.columns import column_of, score_columns
 from reports.report_data import ReportData, ReportError, read_study
-from reports.score import Score, score_of
+from reports.score import Score, named_score, of_task, tasks_of
+from reports.wording import joined
 
 STUDY_SETTINGS = (
     "encoder",
@@ -64,8 +65,8 @@ class Pair:
     """
 
 
-def read_pair(first: str | Path, second: str | Path) -> Pair:
-    """Read both studies.
+def read_pair(first: str | Path, second: str | Path, *, task: str | None = None) -> Pair:
+    """Read both studies, the runs of one task where it is named.
 
     Raises:
         ReportError: if both are one folder, one is not a study, or has no finished run with a
@@ -76,18 +77,11 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
     if folders[0].resolve() == folders[1].resolve():
         raise ReportError(f"{folders[0]} and {folders[1]} are one folder; name two studies to compare.")
     studies = (read_study(folders[0]), read_study(folders[1]))
+    if task is not None:
+        studies = (of_task(studies[0], task)[0], of_task(studies[1], task)[0])
     names = _names(studies)
-    score = score_of(studies[0].runs)
-    finite = []
-    for study in studies:
-        if score.column not in study.runs.columns:
-            raise ReportError(f"The runs of {study.folder} have no {score.title}, which studies are compared by; give it a column {score.column}.")
-        good = study.runs.loc[np.isfinite(study.runs[score.column].to_numpy(dtype=float))]
-        if good.empty:
-            raise ReportError(
-                f"{study.folder} has no finished run with a finite {score.title} yet, so there is nothing to compare; wait until one is."
-            )
-        finite.append(good)
+    score = _shared_score(studies)
+    finite = [study.runs.loc[np.isfinite(study.runs[score.column].to_numpy(dtype=float))] for study in studies]
     plans = [study.planned if study.planned is not None and len(study.planned) else runs for study, runs in zip(studies, finite, strict=True)]
     differing = _differing(plans[0], plans[1])
     runs = _together(finite[0], finite[1], names, differing)
@@ -106,6 +100,34 @@ def read_pair(first: str | Path, second: str | Path) -> Pair:
         match=match,
         same=_same(finite[0], finite[1], score.column),
     )
+
+
+def shared_tasks(first: str | Path, second: str | Path) -> tuple[str, ...]:
+    """The tasks of fine-tuning that both studies have, in the order of the first.
+
+    Raises:
+        ReportError: if one is not a study.
+    """
+    there = tasks_of(read_study(Path(second)))
+    return tuple(task for task in tasks_of(read_study(Path(first))) if task in there)
+
+
+def _shared_score(studies: tuple[ReportData, ReportData]) -> Score:
+    """The first documented score that finished runs of both studies have. Raises ReportError where
+    there is none.
+    """
+    scores = [{column.name: column for column in score_columns(study.runs)} for study in studies]
+    for study, found in zip(studies, scores, strict=True):
+        if not found:
+            raise ReportError(f"{study.folder} has no finished run with a finite score yet, so there is nothing to compare; wait until one is.")
+    common = next((column for name, column in scores[0].items() if name in scores[1]), None)
+    if common is None:
+        titles = [joined([column.title for column in found.values()]) for found in scores]
+        raise ReportError(
+            f"{studies[0].folder} is scored by {titles[0]} and {studies[1].folder} by {titles[1]}, so they have no score in common; "
+            "compare studies of one task."
+        )
+    return named_score(common)
 
 
 def _names(studies: tuple[ReportData, ReportData]) -> tuple[str, str]:

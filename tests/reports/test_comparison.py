@@ -138,7 +138,7 @@ def test_an_unfinished_study_is_compared_as_far_as_it_is(first: Path, write: Cal
     ("other", "sentence"),
     [
         ({}, "are one folder; name two studies to compare."),
-        ({"missing": lambda stage: True}, "has no finished run with a finite mIoU yet, so there is nothing to compare; wait until one is."),
+        ({"missing": lambda stage: True}, "has no finished run with a finite score yet, so there is nothing to compare; wait until one is."),
         ({"finetune_sizes": (7, 8)}, "have no finished run in common: they never agree in finetune_images (100, 300 against 7, 8)"),
     ],
 )

@@ -14,7 +14,7 @@ from PIL import Image
 from analysis.claims.finding import Estimate
 from reports.build import main
 from reports.class_pictures import class_gallery, ranked_class_gallery
-from reports.comparison import compose_comparison
+from reports.comparison import build_comparison, compose_comparison
 from reports.findings import formatted_estimate
 from reports.report import build_report, compose
 from reports.report_data import ReportError, read_study
@@ -74,6 +74,33 @@ def test_a_page_of_two_tasks_is_about_the_first_and_says_how_to_get_the_other(wr
         compose(read_study(both), task="detection")
 
 
+def test_a_study_of_two_tasks_has_a_page_for_each_and_they_are_linked(write: Callable[..., Path], tmp_path: Path) -> None:
+    both = to_classes(write(tmp_path / "both", finetune_sizes=(100, 300), examples=False), keep=True)
+    first = build_report(both)
+    assert first == both / "report.html"
+    pages = {name: Reader((both / name).read_text(encoding="utf-8")) for name in ("report.html", "report-classification.html")}
+    assert "report-classification.html" in pages["report.html"].attributes("href")
+    assert "report.html" in pages["report-classification.html"].attributes("href")
+    for page in pages.values():
+        assert page.attributes("aria-current") == ["page"]
+        assert "writes a page about them" not in page.text
+    assert "mIoU" in pages["report.html"].text_of("scores")
+    assert "accuracy" in pages["report-classification.html"].text_of("scores")
+    assert "mIoU" not in pages["report-classification.html"].text_of("scores")
+
+
+def test_two_studies_of_two_tasks_are_compared_by_both(write: Callable[..., Path], tmp_path: Path) -> None:
+    folders = [to_classes(write(tmp_path / name, finetune_sizes=(100, 300), examples=False), keep=True) for name in ("a", "b")]
+    runs = pd.read_parquet(folders[1] / "runs.parquet")
+    runs.assign(run_id=runs["run_id"] + "b", accuracy=runs["accuracy"] + 0.01, miou=runs["miou"] - 0.02).to_parquet(folders[1] / "runs.parquet")
+    first = build_comparison(*folders, tmp_path / "both.html")
+    pixels, whole = (Reader(path.read_text(encoding="utf-8")) for path in (first, tmp_path / "both-classification.html"))
+    assert "mIoU changes by −0.020" in pixels.text_of("differences")
+    assert "accuracy changes by +0.010" in whole.text_of("differences")
+    assert "both-classification.html" in pixels.attributes("href")
+    assert "both.html" in whole.attributes("href")
+
+
 def test_the_page_of_one_task_is_a_file_of_its_own(write: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = to_classes(write(tmp_path / "both", finetune_sizes=(100, 300), examples=False), keep=True)
     assert main([str(both), "--task", "classification"]) == 0
@@ -94,7 +121,7 @@ def test_two_studies_of_classes_are_compared_by_accuracy(classes: Path, write: C
     claims = [figure.claim for section in page.sections for figure in section.figures]
     assert any("top‑1 accuracy changes by +0.010" in claim for claim in claims)
     other_task = write(tmp_path / "pixels", finetune_sizes=(100, 300), examples=False)
-    with pytest.raises(ReportError, match="no finished run with a finite top‑1 accuracy yet"):
+    with pytest.raises(ReportError, match=r"is scored by top-1 accuracy.* and .* by mIoU, .* no score in common; compare studies of one task"):
         compose_comparison(classes, other_task)
 
 

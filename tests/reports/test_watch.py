@@ -70,7 +70,8 @@ def page_of(folder: Path) -> Reader:
 
 
 def reloads(folder: Path) -> bool:
-    return "refresh" in page_of(folder).attributes("http-equiv")
+    assert "refresh" not in page_of(folder).attributes("http-equiv")
+    return bool(page_of(folder).attributes("data-reload"))
 
 
 def stage_of(done: Path, kind: str) -> str:
