@@ -18,7 +18,7 @@ from reports.download import GZIP
 from reports.page import Figure, Page, Panel
 from reports.registry import figure_kinds
 from reports.report_data import ReportError
-from reports.theme import specification, without_variables
+from reports.theme import specification
 
 FORMATS: Final = ("svg", "png", "pdf")
 WIDTH_PT: Final = 396.0
@@ -77,7 +77,7 @@ def paper_specification(panel: Panel, *, heading: bool = False) -> dict[str, Any
     """A panel as Vega-Lite for paper: black ink on white, `WIDTH_PT` wide with its axes, and its
     heading as a title if wanted.
     """
-    spec: dict[str, Any] = without_variables(specification(panel.chart))
+    spec: dict[str, Any] = specification(panel.chart)
     if spec.get("width") == "container":
         spec["width"] = WIDTH_PT
         spec["autosize"] = {"type": "fit-x", "contains": "padding"}

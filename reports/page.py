@@ -22,7 +22,7 @@ import vl_convert
 from reports.download import GZIP, csv_address
 from reports.pictures import Gallery
 from reports.template import fill
-from reports.theme import specification
+from reports.theme import specification, themed
 
 MOST_ROWS = 200
 """Rows of one table that are written out; its CSV always has all."""
@@ -307,8 +307,8 @@ def render(page: Page, template: Path | None = None) -> str:
     ReportError if it cannot be used.
     """
     panels = [panel for figure in page.figures for panel in figure.panels]
-    specifications = {panel.identity: specification(panel.chart) for panel in panels}
-    specifications |= {f"{panel.identity}@narrow": specification(panel.narrow) for panel in panels if panel.narrow is not None}
+    specifications = {panel.identity: themed(specification(panel.chart)) for panel in panels}
+    specifications |= {f"{panel.identity}@narrow": themed(specification(panel.narrow)) for panel in panels if panel.narrow is not None}
     bundle = vega_bundle()
     script = _inside_script("\n".join(_template_text(name) for name in SCRIPTS))
     # Only these two texts may run: a hash for each, no eval, no inline handler, and no request of

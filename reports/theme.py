@@ -20,18 +20,24 @@ NO_PRETRAINING: Final = "none"
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 SHAPES: Final = ("circle", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 GREY: Final = "#808080"
-# One hue from light to dark, for what has an order: more is darker on a light page and lighter on a
-# dark one. The page's style sheet sets the variables for both themes; elsewhere the second part
-# holds. Every step reaches 3:1 on its page.
-RAMP: Final = tuple(
-    f"var(--s{place}, {colour})" for place, colour in enumerate(("#5394db", "#3c83ce", "#246eb7", "#065091", "#003c73", "#002953"), start=1)
-)
-SCRATCH: Final = "var(--s0, #767c83)"
-INK: Final = "var(--ink, #15181c)"
-SOFT: Final = "var(--ink2, #4b535c)"
-RULE: Final = "var(--axis, #a9b0b7)"
-NOISE: Final = "var(--noise, #e6e8eb)"
-GROUND: Final = "var(--bg, #fdfdfc)"
+# One hue from light to dark, for what has an order: more is darker on a light page and, where the
+# page's style sheet sets the variables of THEMED, lighter on a dark one. Every step reaches 3:1.
+RAMP: Final = ("#5394db", "#3c83ce", "#246eb7", "#065091", "#003c73", "#002953")
+SCRATCH: Final = "#767c83"
+INK: Final = "#15181c"
+SOFT: Final = "#4b535c"
+RULE: Final = "#a9b0b7"
+NOISE: Final = "#e6e8eb"
+GROUND: Final = "#fdfdfc"
+THEMED: Final = {colour: f"var(--s{place})" for place, colour in enumerate(RAMP, start=1)} | {
+    SCRATCH: "var(--s0)",
+    INK: "var(--ink)",
+    SOFT: "var(--ink2)",
+    RULE: "var(--axis)",
+    NOISE: "var(--noise)",
+    GROUND: "var(--bg)",
+}
+"""The variable of the page's style sheet for each colour that changes between light and dark."""
 # Of the metrics of Arial: the wider font that system-ui may be breaks lines that were measured.
 FONT: Final = '"Helvetica Neue", Arial, "Liberation Sans", sans-serif'
 CHART_HEIGHT: Final = 280
@@ -175,18 +181,40 @@ def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple
     """Colour and shape scales for the labels `shown` (default all), each as its place among all
     `labels` decides.
 
-    So a series looks the same in a figure that lacks others. `NO_PRETRAINING` is a grey square and
+    So a series looks the same in a figure that lacks others. Sizes in order get one hue from light
+    to dark, others a hue each. `NO_PRETRAINING` is a grey square and
     uses up no colour.
     """
     coloured = [label for label in labels if label != NO_PRETRAINING]
-    place = {label: index % len(PALETTE) for index, label in enumerate(coloured)}
+    place = {label: index for index, label in enumerate(coloured)}
     # From the seventh series on the colours come again, each with the next shape, so that no two of
     # 36 series look the same.
     turn = {label: index // len(PALETTE) for index, label in enumerate(coloured)}
+    steps = ramp(len(coloured)) if are_ordered(coloured) else [PALETTE[index % len(PALETTE)] for index in range(len(coloured))]
     kept = [label for label in labels if shown is None or label in shown]
-    colours = [PALETTE[place[label]] if label in place else GREY for label in kept]
-    shapes = [SHAPES[(place[label] + turn[label]) % len(SHAPES)] if label in place else "square" for label in kept]
+    colours = [steps[place[label]] if label in place else GREY for label in kept]
+    shape = {label: (place[label] + turn[label]) % len(SHAPES) for label in coloured}
+    if len(coloured) > len(RAMP) and are_ordered(coloured):
+        # Neighbours of more than six sizes share a colour, and then differ in shape.
+        shape = {label: (RAMP.index(step) + steps[: place[label]].count(step)) % len(SHAPES) for label, step in zip(coloured, steps, strict=True)}
+    shapes = [SHAPES[shape[label]] if label in shape else "square" for label in kept]
     return alt.Scale(domain=kept, range=colours), alt.Scale(domain=kept, range=shapes)
+
+
+def are_ordered(labels: Sequence[str]) -> bool:
+    """Whether labels are sizes in ascending order, such as '500', '2,000' or '2,000, 20 epochs'."""
+    parts = [re.split(r", (?=\D|\d{1,3}(?:,\d{3})* )", label) for label in labels]
+    if not labels or len({len(part) for part in parts}) > 1:
+        return False
+    sizes = [[_LEADING.match(one) for one in part] for part in parts]
+    for column, texts in enumerate(zip(*parts, strict=True)):
+        if any(row[column] is None for row in sizes) and len(set(texts)) > 1:
+            return False
+    first = [float(row[0][0].replace(",", "")) for row in sizes if row[0] is not None]
+    return len(first) == len(labels) and first == sorted(first)
+
+
+_LEADING: Final = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 def ramp(levels: int) -> list[str]:
@@ -196,16 +224,13 @@ def ramp(levels: int) -> list[str]:
     return [RAMP[round(place)] for place in np.linspace(0, len(RAMP) - 1, levels)]
 
 
-def without_variables(value: Any) -> Any:
-    """A specification with the plain colour of each variable, for where no style sheet sets them."""
+def themed(value: Any) -> Any:
+    """A specification for the page: colours that follow its theme as variables of its style sheet."""
     if isinstance(value, dict):
-        return {key: without_variables(part) for key, part in value.items()}
+        return {key: themed(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [without_variables(part) for part in value]
-    return _VARIABLE.sub(r"\1", value) if isinstance(value, str) else value
-
-
-_VARIABLE: Final = re.compile(r"var\(--[\w-]+, (#[0-9a-f]{6})\)")
+        return [themed(part) for part in value]
+    return THEMED.get(value, value) if isinstance(value, str) else value
 
 
 def size_axis(title: str, sizes: pd.Series) -> alt.Axis:

@@ -134,6 +134,10 @@ def with_correlations(evidence: Evidence, section: Section) -> Section:
         file_name="correlations.csv",
     )
     is_stated = any(figure.identity == "figure-correlation" for figure in section.figures)
+    if section.figures:  # folded with the data of the figure
+        first = replace(section.figures[0], tables=(*section.figures[0].tables, table))
+        lead = () if is_stated else (correlation_sentence(correlation),)
+        return replace(section, paragraphs=(*lead, *section.paragraphs), figures=(first, *section.figures[1:]))
     lead = () if is_stated else (correlation_sentence(correlation),)
     return replace(section, paragraphs=(*lead, *section.paragraphs), tables=(table,))
 
@@ -168,7 +172,7 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
     return Figure(
         claim=correlation_sentence(correlation).partition(" (")[0].rstrip(".") + turned,
         subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
-        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table below.",
+        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data.",
         description=correlation_sentence(correlation) + " " + " ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         tables=(make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),),

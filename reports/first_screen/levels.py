@@ -67,7 +67,7 @@ def sentence_of(effects: MainEffects) -> str:
     known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))]
     if not (known["p_holm"] < 0.05).any():
         return nothing_found(effects)
-    text = sentence(level_text(effects.headline())).replace("top-", "top‑")
+    text = sentence(level_text(effects.headline())).replace("top-", "top‑").replace("re-training", "re‑training")
     while len(text.split()) > MOST_WORDS and ("; " in text or ", which" in text):
         cut = max(text.rfind("; "), text.rfind(", which"))
         text = f"{text[:cut]}."

@@ -24,6 +24,8 @@ MEANINGS = {
     "reading": "what had to be assumed about the data",
 }
 
+MOST_OPEN = 12
+"""Rows of a forest plot that stands open."""
 MOST_DRAWN = 60
 """Rows of one panel of the forest plot."""
 
@@ -76,7 +78,9 @@ def every_test(answer: Answer) -> Figure | str:
         chart = forest(shown, x_title=unit or "estimate", x_domain=padded_domain(whole["estimate"], whole["low"], whole["high"], [0.0]))
         reading = str(part["reading"].iloc[0])
         heading = f"{sentence(finding.claim).rstrip('.')} ({reading})" if reading else sentence(finding.claim)
-        panels.append(Panel(identity=f"tests-{number}", chart=chart, alternative=f"{heading.rstrip('.')}: {_described(part)}", heading=heading))
+        text = f"{heading.rstrip('.')}: {_described(part)}"
+        many = len(shown) > MOST_OPEN
+        panels.append(Panel(identity=f"tests-{number}", chart=chart, alternative=text, heading=heading, choice=reading, folded=many))
     return Figure(
         claim=_claim(tests),
         subtitle="One row is one test. Filled circles survive Holm's correction over the tests of their panel, hollow ones do not; diamonds "

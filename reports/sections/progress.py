@@ -189,4 +189,4 @@ register(
         finish=with_reconstructions_so_far,
     )
 )
-register(SectionKind(name="progress", heading="Under way", place=5, subject=GridState, finish=with_stages_under_way))
+register(SectionKind(name="progress", heading="Under way", place=905, folded=True, subject=GridState, finish=with_stages_under_way))

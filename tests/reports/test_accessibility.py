@@ -4,6 +4,8 @@ every stop of the Tab key.
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import axe_playwright_python
 import pytest
 
-from reports.theme import GREY, PALETTE
+from reports.theme import GREY, PALETTE, RAMP, SCRATCH
 from tests.reports.visit import Visit
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
@@ -90,6 +92,20 @@ def test_the_first_four_colours_and_the_grey_stand_out_in_both_themes(page: str)
     for colour in (*PALETTE[:4], GREY):
         high, low = sorted((luminance(colour), luminance(page)), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 3
+
+
+def test_every_step_of_the_one_hue_stands_out_in_both_themes_and_they_are_in_order() -> None:
+    style = files("reports").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    light, dark = style.split("prefers-color-scheme: dark", 1)
+    steps = [[re.search(rf"--s{place}: (#[0-9a-f]{{6}})", text)[1] for place in range(7)] for text in (light, dark)]  # type: ignore[index]
+    assert steps[0] == [SCRATCH, *RAMP]
+    for page, colours in zip(("#fdfdfc", "#14171b"), steps, strict=True):
+        for colour in colours:
+            high, low = sorted((luminance(colour), luminance(page)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 3
+    shades = [[luminance(colour) for colour in colours[1:]] for colours in steps]
+    assert shades[0] == sorted(shades[0], reverse=True)
+    assert shades[1] == sorted(shades[1])
 
 
 def test_outline_language_and_landmarks(visit: Visit) -> None:

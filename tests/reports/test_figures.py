@@ -19,7 +19,7 @@ from reports import (
     validation_loss_by_images,
     validation_loss_during_training,
 )
-from reports.theme import GREY, PALETTE, padded_domain, specification, styles
+from reports.theme import GREY, padded_domain, ramp, specification, styles
 
 SERIES = ["none", "2,000", "20,000"]
 POINTS = pd.DataFrame({"series": ["none", "2,000"], "finetune_images": [100, 100], "miou": [0.3, 0.4]})
@@ -62,10 +62,10 @@ def test_a_band_without_an_interval_is_left_out_rather_than_drawn_as_nothing() -
 
 def test_scratch_is_grey_squares_and_arms_keep_their_colour_where_others_are_absent() -> None:
     colour = specification(score_by_labels(POINTS, CURVES, MEANS, series_names=SERIES))["layer"][-1]["encoding"]["color"]["scale"]
-    assert colour == {"domain": SERIES, "range": [GREY, PALETTE[0], PALETTE[1]]}
+    assert colour == {"domain": SERIES, "range": [GREY, *ramp(2)]}
     effects = pd.DataFrame({"series": ["20,000"], "finetune_images": [100], "difference": [0.1], "low": [0.0], "high": [0.2]})
     spec = specification(paired_effect(effects, effects, series_names=SERIES))
-    assert spec["layer"][-1]["encoding"]["color"]["scale"] == {"domain": ["20,000"], "range": [PALETTE[1]]}
+    assert spec["layer"][-1]["encoding"]["color"]["scale"] == {"domain": ["20,000"], "range": [ramp(2)[1]]}
 
 
 def test_no_two_of_many_arms_look_the_same() -> None:

@@ -24,7 +24,7 @@ from reports.pictures import gallery, ranked_gallery
 from reports.registry import compose_section
 from reports.report_data import ReportError, read_study
 from reports.sections.reconstructions import reconstruction_block
-from reports.theme import GREY, PALETTE, FigureError, specification
+from reports.theme import GREY, FigureError, ramp, specification
 
 ENCODERS = ["none", "2,000", "20,000"]
 TRUE_PROBE = {"untrained": 0.60, "pretrain": 0.66, "intermediate": 0.63}
@@ -155,7 +155,7 @@ def test_figures_have_bands_only_where_there_are_intervals_and_keep_an_arms_colo
     assert marks == ["area", "line", "point"]
     one_seed = specification(similarity_by_distance(points.assign(low=np.nan, high=np.nan), encoders=ENCODERS))
     assert [layer["mark"]["type"] for layer in one_seed["layer"]] == ["line", "point"]
-    assert one_seed["layer"][0]["encoding"]["color"]["scale"] == {"domain": ["20,000"], "range": [PALETTE[1]]}
+    assert one_seed["layer"][0]["encoding"]["color"]["scale"] == {"domain": ["20,000"], "range": [ramp(2)[1]]}
 
 
 def test_a_floor_is_a_dashed_grey_line_in_the_place_of_the_stems() -> None:
