@@ -8,15 +8,52 @@ from typing import Literal
 
 from rich.console import Console
 
+from scaling.formatting import size
+from scaling.plan.budget import free_bytes
 from scaling.plan.plan import Plan
 from trials.data.decode_report import read_decode_report, report_file
 from trials.data.generated import release_processes
+from trials.data.sources import get_source
+from trials.data.store import describe_split, store_is_ready
+from trials.errors import InputError
 from trials.prepare import prepare_split
 
 LINE_S = 10.0  # without a terminal: between two lines that say how far it is
 
 
-def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse", "skip"], console: Console) -> None:
+Broken = Literal["refuse", "skip"]
+
+
+def _needed(plan: Plan) -> dict[tuple[str, str, int], int]:
+    """Images of every store that the plan reads, by source, split and image side in pixels."""
+    needed: dict[tuple[str, str, int], int] = {}
+    for stage in plan.stages.values():
+        spec = stage.spec.data
+        for split, images in ((spec.train_split, spec.train_images), (spec.heldout_split, spec.heldout_images)):
+            key = (spec.source, split, spec.image_px)
+            needed[key] = max(needed.get(key, 0), images)
+    return needed
+
+
+def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> None:
+    """Raise InputError if the decoded images that are still to be made do not fit on the disk."""
+    missing = []
+    for (source, split, image_px), images in _needed(plan).items():
+        info = describe_split(source, data, split)
+        count = images if info.images is None else info.images
+        if not store_is_ready(store, source, split, image_px, info=info, images=count, broken=broken):
+            bytes_per_image = image_px**2 * (4 if get_source(source).has_masks else 3)
+            missing.append((count * bytes_per_image, f"{count:,} images of {source} {split} at {image_px} px"))
+    needed, free = sum(one for one, _ in missing), free_bytes(store)
+    if needed > free:
+        largest = max(missing)
+        raise InputError(
+            f"The decoded images take {size(needed)}, most of it {largest[1]} ({size(largest[0])}), but the disk of {store} has {size(free)} free: "
+            "ask for fewer images, or name another disk with --data."
+        )
+
+
+def prepare_stores(plan: Plan, data: Path, store: Path, broken: Broken, console: Console) -> None:
     """Make the image stores that the plan reads, each as large as its largest subset.
 
     Prints which images were converted or left out.
@@ -24,12 +61,8 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Literal["refuse"
     Raises:
         InputError: data are missing, or images cannot be decoded and `broken` is 'refuse'.
     """
-    needed: dict[tuple[str, str, int], int] = {}
-    for stage in plan.stages.values():
-        spec = stage.spec.data
-        for split, images in ((spec.train_split, spec.train_images), (spec.heldout_split, spec.heldout_images)):
-            key = (spec.source, split, spec.image_px)
-            needed[key] = max(needed.get(key, 0), images)
+    needed = _needed(plan)
+    check_store_disk(plan, data, store, broken)
     messages: list[str] = []
     said_s = -LINE_S
 

@@ -30,7 +30,7 @@ from scaling.plan.budget import budget, check_disk, check_ray_disk
 from scaling.plan.forecast import Forecast, forecast, ranks
 from scaling.plan.planner import make_plan
 from scaling.plan.preview import print_plan
-from scaling.preparation import prepare_stores
+from scaling.preparation import check_store_disk, prepare_stores
 from scaling.study.folder import Study
 from scaling.study.retention import CheckpointCleanup, CheckpointStorage, FolderStorage, missing_weights
 from scaling.study.table import TableWriter, write_tables
@@ -149,6 +149,7 @@ def _cluster(address: str, console: Console) -> contextlib.AbstractContextManage
 def _preview(context: LaunchContext) -> None:
     """Print the plan and what it will cost."""
     plan, study, granted = context.plan, context.study, context.granted
+    check_store_disk(plan, context.data, context.store, context.grid.execution.broken_images)
     if Machine.here().gpus:
         granted = packed(plan, study, context.grid, context.machine, granted)
     console = context.console if context.console.is_terminal else Console(width=200)

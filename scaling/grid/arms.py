@@ -28,10 +28,10 @@ def split_arms(located: Located) -> list[tuple[str | None, Located]]:
     found: list[tuple[str | None, Located]] = []
     for name, settings in arms.items():
         where = located.where(f"arms.{name}")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)):
-            raise InputError(f"{where}: an arm's name takes letters, digits, '.', '_' and '-', not {str(name)!r}.")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", str(name)):
+            raise InputError(f"{where}: an arm's name takes up to 100 letters, digits, '.', '_' and '-', not {str(name)[:60]!r}.")
         if not isinstance(settings, dict):
-            raise InputError(f"{where}: the arm {name!r} must hold 'key: value' lines, not {settings!r}.")
+            raise InputError(f"{where}: the arm {name!r} must hold 'key: value' lines, not {str(settings)[:80]}.")
         for key in settings:
             if key not in REPLACEABLE:
                 hint = "it is the same for all arms" if key in ("study", "seeds", "resources") else nearest(str(key), REPLACEABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,10 +77,9 @@ class Axes:
     def combinations(self) -> Iterator[GridCell]:
         """Yield every cell once, in the order of the product; the first axis varies slowest."""
         seen = set()
-        for places in itertools.product(*(range(len(self.values[name])) for name in AXES)):
-            at = dict(zip(AXES, places, strict=True))
-            if any(len({at[name] for name in group}) > 1 for group in self.zipped):
-                continue
+        units = self._units()
+        for places in itertools.product(*(range(len(self.values[unit[0]])) for unit in units)):
+            at = {name: place for unit, place in zip(units, places, strict=True) for name in unit}
             chosen = {name: self.values[name][place] for name, place in at.items()}
             if not chosen["pretrain.images"]:  # what has no meaning matches no exclusion
                 chosen |= dict.fromkeys(("pretrain.source", "pretrain.length", "pretrain.recipe", "pretrain.sampling", "pretrain.objective"))
@@ -101,6 +101,15 @@ class Axes:
                 seen.add(one)
                 yield one
 
+    def size(self) -> int:
+        """Combinations before exclusions, counted without making any."""
+        return math.prod(len(self.values[unit[0]]) for unit in self._units())
+
+    def _units(self) -> list[tuple[str, ...]]:
+        """The axes in order, those that advance together at the place of their first."""
+        group_of = {name: tuple(sorted(group, key=AXES.index)) for group in self.zipped for name in group}
+        return [group_of.get(name, (name,)) for name in AXES if group_of.get(name, (name,))[0] == name]
+
     @staticmethod
     def _choice(kind: str, chosen: Mapping[str, Any], objective: str, sampling: str) -> Choice:
         own = {key: chosen[f"{kind}.{key}"] for key in ("source", "images", "length", "recipe")}
@@ -115,7 +124,7 @@ def read_zipped(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -> 
     taken: set[str] = set()
     for group in groups:
         if not isinstance(group, list) or len(group) < 2:
-            raise fail("zip", f"zip names two axes or more that advance together, such as [pretrain.images, pretrain.length], not {group!r}.")
+            raise fail("zip", f"zip names two axes or more that advance together, such as [pretrain.images, pretrain.length], not {str(group)[:80]}.")
         for name in group:
             _check_axis("zip", name, fail)
             if name in taken:
@@ -136,7 +145,9 @@ def read_excluded(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -
     read = []
     for entry in entries:
         if not isinstance(entry, dict) or not entry:
-            raise fail("exclude", f"exclude is a list such as [{{pretrain.images: 0, intermediate.objective: classification}}], not {entry!r}.")
+            raise fail(
+                "exclude", f"exclude is a list such as [{{pretrain.images: 0, intermediate.objective: classification}}], not {str(entry)[:80]}."
+            )
         wanted = {}
         for name, given in entry.items():
             _check_axis("exclude", name, fail)
@@ -147,7 +158,13 @@ def read_excluded(value: Any, values: Mapping[str, Sequence[Any]], fail: Fail) -
 
 def _check_axis(key: str, name: Any, fail: Fail) -> None:
     if name not in AXES:
-        raise fail(key, f"there is no axis {name!r}; {nearest(str(name), AXES)}")
+        raise fail(key, f"there is no axis {str(name)[:60]!r}; {nearest(str(name)[:60], AXES)}")
+
+
+def listed(values: Sequence[Any], most: int = 12) -> str:
+    """The first values, and how many more there are."""
+    more = f" and {len(values) - most:,} more" if len(values) > most else ""
+    return ", ".join(str(one) for one in values[:most]) + more
 
 
 def _as_on_axis(name: str, given: Any, there: Sequence[Any], fail: Fail) -> Any:
@@ -156,5 +173,5 @@ def _as_on_axis(name: str, given: Any, there: Sequence[Any], fail: Fail) -> Any:
     except InputError as error:
         raise fail("exclude", str(error)) from None
     if value not in there or isinstance(value, bool):
-        raise fail("exclude", f"{name} never is {given!r}: it takes {', '.join(str(one) for one in there)}.")
+        raise fail("exclude", f"{name} never is {repr(given)[:60]}: it takes {listed(there)}.")
     return value

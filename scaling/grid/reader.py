@@ -21,6 +21,13 @@ from trials.recipes.named import get_recipe
 from trials.registry import load_plugin
 
 LARGEST = 10**12  # nobody counts further, and arithmetic stays exact
+MOST_RUNS = 100_000
+"""Cells times seeds of a grid, exclusions not counted: a plan of more takes minutes and gigabytes."""
+MOST_CHECKS = 10_000_000
+"""Combinations times entries of `exclude`."""
+MOST_MESSAGE = 400
+"""Characters of a message, without the place: longer ones are cut in the middle."""
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _STAGE_KEYS = ("source", "images", "length", "recipe", "sampling")
 _KEYS = {
     "": ("study", "encoder", *KINDS, "arms", "zip", "exclude", "seeds", "resources", "order", "keep", "broken_images", "plugins"),
@@ -75,7 +82,8 @@ class _Reader:
         self._check_keys("", self.values)
 
     def fail(self, path: str, text: str) -> InputError:
-        return InputError(f"{self.located.where(path)}: {text}")
+        short = text if len(text) <= MOST_MESSAGE else f"{text[: MOST_MESSAGE - 80]} ... {text[-60:]}"
+        return InputError(f"{self.located.where(path)}: {short}")
 
     def _check_keys(self, path: str, mapping: Any) -> None:
         if not isinstance(mapping, dict):
@@ -91,8 +99,8 @@ class _Reader:
             if self.values.get(key) is None:
                 raise self.fail("", f"the key {key!r} is missing: see grids/quickstart.yaml for an example.")
         study = str(self.values["study"])
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", study):
-            raise self.fail("study", f"a study's name names a folder: use letters, digits, '.', '_' and '-', not {study!r}.")
+        if not re.fullmatch(NAME, study):
+            raise self.fail("study", f"a study's name names a folder: use up to 100 letters, digits, '.', '_' and '-', not {study[:60]!r}.")
         encoders = self._encoders()
         pretrain, finetune = self._stage("pretrain"), self._stage("finetune")
         intermediate = self._stage("intermediate") if self.values.get("intermediate") is not None else None
@@ -125,6 +133,12 @@ class _Reader:
         excluded = read_excluded(self.values.get("exclude"), values, self.fail)
         sampling = {kind: stage.samplings[0] for kind, stage in (("intermediate", intermediate or finetune), ("finetune", finetune))}
         axes = Axes(values=values, sampling=sampling, zipped=zipped, excluded=excluded)
+        runs = axes.size() * self._seeds()["finetune"]
+        if runs > MOST_RUNS:
+            path = max(values, key=lambda name: len(values[name])) if axes.size() > MOST_RUNS else "seeds"
+            raise self.fail(path, f"the grid makes {runs:,} runs ({axes.size():,} cells), and may make {MOST_RUNS:,}: take values or seeds out.")
+        if axes.size() * len(excluded) > MOST_CHECKS:
+            raise self.fail("exclude", f"{len(excluded):,} entries of exclude for {axes.size():,} cells are too many: take entries out.")
         if next(axes.combinations(), None) is None:
             raise self.fail("exclude", "every combination is excluded, so there is nothing to run: take an entry out.")
         return axes

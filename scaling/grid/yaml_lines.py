@@ -10,6 +10,12 @@ import yaml
 
 from trials.errors import InputError
 
+MOST_BYTES = 1_000_000
+MOST_VALUES = 100_000
+MOST_CHARACTERS = 1_000
+# what PyYAML's constructors raise for values such as 2020-99-99, !!int "" and !!timestamp abc
+CONSTRUCTOR_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError, RecursionError)
+
 
 @dataclass
 class Located:
@@ -37,25 +43,67 @@ def load_yaml(path: Path) -> Located:
         InputError: no such file, no YAML, not a mapping, or a key given twice.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(f"The grid {path} has {path.stat().st_size:,} bytes: a grid has {MOST_BYTES:,} at most.")
         text = path.read_text()
     except OSError as error:
         raise InputError(f"The grid {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(f"The grid {path} is not a text file in UTF-8.") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = _unshared(yaml.safe_load(text))
-    except (ValueError, KeyError, RecursionError) as error:  # what the constructors raise for values such as 2020-99-99
-        raise InputError(f"{path}: not valid YAML ({type(error).__name__}: {_one_line(error)}).") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML ({_one_line(getattr(error, 'problem', None) or error)}).") from None
+    node, values = _read(text, str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: a grid is a list of 'key: value' lines; see grids/quickstart.yaml.")
     located = Located(path=path, values=values)
     _collect(located, node, "")
     return located
+
+
+def _read(text: str, where: str) -> tuple[Any, Any]:
+    """The nodes and the values of a YAML text, in bounded time and memory. Raises InputError."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _check_size(node, where)
+        return node, _unshared(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise InputError(f"{where}{line}: not valid YAML ({_one_line(getattr(error, 'problem', None) or error)}).") from None
+    except CONSTRUCTOR_ERRORS as error:
+        raise InputError(f"{where}: not valid YAML ({type(error).__name__}: {_one_line(error)}).") from None
+
+
+def _check_size(root: Any, where: str) -> None:
+    """Counts the values that a document holds once its aliases are expanded, each node once; refuses
+    too many, too long ones, and a value that holds itself. Raises InputError.
+    """
+    counts: dict[int, int] = {}
+    inside: set[int] = set()
+
+    def counted(node: Any) -> int:
+        if id(node) in inside:
+            raise InputError(f"{where} line {node.start_mark.line + 1}: a value holds itself through an alias; write it out.")
+        if id(node) in counts:
+            return counts[id(node)]
+        if isinstance(node, yaml.ScalarNode):
+            if len(node.value) > MOST_CHARACTERS:
+                raise InputError(
+                    f"{where} line {node.start_mark.line + 1}: a value has {len(node.value):,} characters, and may have {MOST_CHARACTERS:,}."
+                )
+            return 1
+        inside.add(id(node))
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        total = 1
+        for part in parts:
+            total += counted(part)
+            if total > MOST_VALUES:
+                line = f"{where} line {part.start_mark.line + 1}"
+                raise InputError(f"{line}: the grid holds more than {MOST_VALUES:,} values once its aliases are expanded; write fewer.")
+        inside.discard(id(node))
+        counts[id(node)] = total
+        return total
+
+    counted(root)
 
 
 def _one_line(error: object) -> str:
@@ -71,14 +119,25 @@ def _unshared(value: Any) -> Any:
 
 
 def _collect(located: Located, node: Any, prefix: str) -> None:
+    """Notes the line of every dotted key, and refuses a key given twice, also within lists."""
+    given: dict[str, int] = {}
     for key_node, value_node in node.value:
-        key = f"{prefix}.{key_node.value}".lstrip(".")
         line = key_node.start_mark.line + 1
-        if key in located.lines:
-            raise InputError(f"{located.path} line {line}: the key {key!r} is given twice (first on {located.lines[key]}).")
-        located.lines[key] = f"{located.path} line {line}"
-        if isinstance(value_node, yaml.MappingNode):
-            _collect(located, value_node, key)
+        if key_node.value in given:
+            key = f"{prefix}.{key_node.value}".lstrip(".")
+            raise InputError(f"{located.path} line {line}: the key {key!r} is given twice (first on {located.path} line {given[key_node.value]}).")
+        given[key_node.value] = line
+        key = f"{prefix}.{key_node.value}".lstrip(".")
+        located.lines.setdefault(key, f"{located.path} line {line}")
+        _collect_inside(located, value_node, key)
+
+
+def _collect_inside(located: Located, node: Any, key: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        _collect(located, node, key)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _collect_inside(located, item, key)
 
 
 def override(located: Located, setting: str) -> None:
@@ -90,16 +149,18 @@ def override(located: Located, setting: str) -> None:
     key, separator, text = setting.partition("=")
     key = key.strip()
     if not separator or not key:
-        raise InputError(f"--set {setting!r}: write KEY=VALUE, such as --set seeds=5 or --set finetune.images='[50, 100]'.")
+        raise InputError(f"--set {setting[:80]!r}: write KEY=VALUE, such as --set seeds=5 or --set finetune.images='[50, 100]'.")
+    if len(text) > MOST_BYTES:
+        raise InputError(f"--set {key[:60]}: the value has {len(text):,} characters, and may have {MOST_BYTES:,}.")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, KeyError, RecursionError):
-        raise InputError(f"--set {setting!r}: {text!r} is not a YAML value.") from None
+        _, value = _read(text, f"--set {key[:60]}")
+    except InputError as error:
+        raise InputError(f"{error} It is read as YAML: {text[:60]!r}.") from None
     mapping = located.values
     *parents, last = key.split(".")
     for parent in parents:
         mapping = mapping.setdefault(parent, {})
         if not isinstance(mapping, dict):
-            raise InputError(f"--set {setting!r}: {parent!r} holds a value, not keys.")
+            raise InputError(f"--set {setting[:80]!r}: {parent[:60]!r} holds a value, not keys.")
     mapping[last] = value
-    located.lines[key] = f"--set {setting}"
+    located.lines[key] = f"--set {setting[:80]}"

@@ -114,7 +114,7 @@ def test_an_arm_may_replace_a_recipe_and_keeps_the_rest(grid_file: Path) -> None
         ("arms: {a: {seeds: 5}}\n", "an arm cannot set 'seeds'; it is the same for all arms."),
         ("arms: {a: {pretrian: {images: 3}}}\n", "an arm cannot set 'pretrian'; did you mean 'pretrain'"),
         ("arms: {a: {pretrain: {imags: 3}}}\n", "unknown key 'imags' in 'pretrain'"),
-        ("arms: {a b: {}}\n", "an arm's name takes letters"),
+        ("arms: {a b: {}}\n", "an arm's name takes up to 100 letters"),
         ("arms: {a: 3}\n", "the arm 'a' must hold 'key: value' lines"),
         ("arms: []\n", "arms must hold 'name: {settings}'"),
     ],

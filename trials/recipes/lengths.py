@@ -12,6 +12,8 @@ _UNITS = {"epoch": "epochs", "step": "steps", "image": "images"}
 _MULTIPLIERS = {"": 1, "k": 1_000, "m": 1_000_000}
 LENGTH_PATTERN = r"^\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epochs?|steps?|images?)\s*$"
 """What a length looks like, for Python and for JSON Schema."""
+MOST_CHARACTERS = 60
+"""The pattern takes quadratic time on a long row of digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ def parse_length(text: object) -> Length:
     Raises:
         InputError: the text (of any length) is not a positive number with one of those units.
     """
-    match = re.fullmatch(LENGTH_PATTERN, str(text))
+    match = re.fullmatch(LENGTH_PATTERN, str(text)) if len(str(text)) <= MOST_CHARACTERS else None
     if match is None or not 0 < float(match[1]) <= 1e12:
         raise InputError(
             f"A training length must read like '100 epochs', '125k steps' or '4M images', but it is {str(text)[:60]!r}: give a "
