@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 
 def decimals_for(width: float) -> int:
@@ -49,10 +50,18 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
+def number_of(number: float, noun: str) -> str:
+    """'1 seed', '3 seeds', '1,200 runs'; a series is one or several."""
+    plural = noun if noun.endswith("s") else f"{noun}s"
+    return f"{number:,.0f} {noun if number == 1 else plural}"
+
+
 def format_setting(value: object) -> str:
-    """A setting's value for a sentence: whole numbers with thousands separated, others unchanged."""
+    """A setting's value for a sentence: whole numbers with thousands separated ('100,000 images'),
+    others unchanged.
+    """
     if isinstance(value, str):
-        return value
+        return re.sub(r"(?<![\w.,/-])\d{5,}(?= [a-z]|$)", lambda digits: f"{int(digits[0]):,}", value)
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -17,7 +17,7 @@ from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_c
 from analysis.claims.wording import cleaned
 from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
 from analysis.errors import AnalysisError
-from analysis.formatting import format_setting, p_value
+from analysis.formatting import format_setting, number_of, p_value
 from analysis.overfitting import OverfittingSplit
 from analysis.significance.multiplicity import adjust
 
@@ -223,7 +223,7 @@ def interaction_findings(study: ClaimTable) -> list[Finding]:
                 p_adjusted=np.nan,
                 test="no interaction, after Holm over the interactions with data",
                 n=f"{found.n} runs, {found.clusters} {found.cluster} clusters",
-                reading="; ".join(found.confounded),
+                reading="; ".join(note.rstrip(".") for note in found.confounded),
             )
         )
     if not made:
@@ -268,7 +268,7 @@ def saturation_findings(study: ClaimTable) -> list[Finding]:
                 p=float(row["p"]),
                 p_adjusted=np.nan,
                 test="no trend, exact permutation",
-                n=f"{row['n_cells']} cells, {row['n_units']} units",
+                n=f"{number_of(row['n_cells'], 'cell')}, {number_of(row['n_units'], 'unit')}",
                 reading="; ".join(one for one in (found.error, str(row["note"] or "")) if one),
             )
         )

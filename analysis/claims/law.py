@@ -43,7 +43,7 @@ def _worth(study: ClaimTable, fitted: SurfaceFit) -> Finding:
     verdict: Verdict = "open" if fitted.status != "converged" else "supported" if high < 1.0 else "refuted" if low > 1.0 else "open"
     deviation = "" if fitted.residual_sd is None else f", residual SD {100 * fitted.residual_sd:.1f}% of the error"
     sentence = (
-        f"By the law of effective data, P pre-training images are worth k P^alpha F^beta labels at F labels, with alpha = {alpha.value:.2f} "
+        f"By the law of effective data, what pre-training is worth in labels grows as a power of its images, with exponent {alpha.value:.2f} "
         f"({percent(fitted.level)} interval {low:.2f} to {high:.2f}): twice the images are worth {2**alpha.value:.2f} times the labels "
         f"({2**low:.2f} to {2**high:.2f}; {_counted(study, fitted)}{deviation})"
     )
@@ -74,12 +74,7 @@ def _worth(study: ClaimTable, fitted: SurfaceFit) -> Finding:
 
 
 def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding:
-    floors = []
-    for one in (fitted, second):
-        low, high = _interval(one, "E")
-        doubt = "" if one.status == "converged" else f"; {one.status}"
-        floors.append(f"{one.params['E']:.2f} ({percent(one.level)} interval {low:.2f} to {high:.2f}{doubt})")
-    low, high = _interval(fitted, "E")
+    low, high = (max(end, 0.0) for end in _interval(fitted, "E"))  # no error is below 0
     return Finding(
         identity="floor",
         topic=TOPIC,
@@ -95,18 +90,27 @@ def _floor(study: ClaimTable, fitted: SurfaceFit, second: SurfaceFit) -> Finding
         # with certainty, because they can end in no other way.
         verdict="open",
         sentence=cleaned(
-            f"If the law of effective data holds beyond these sizes, the floor of the error is {floors[0]}; by the multiplicative law it is "
-            f"{floors[1]}. "
+            f"If the law of effective data holds beyond these sizes, the floor of the error is {_of_floor(fitted)}; by the multiplicative law it "
+            f"is {_of_floor(second)}. "
             f"A floor lies beyond all data, and laws of other shapes fit such data without one"
         ),
         estimate=Estimate(
-            what="floor E of the error, by the law of effective data", value=fitted.params["E"], low=low, high=high, level=fitted.level
+            what="floor E of the error, by the law of effective data", value=max(fitted.params["E"], 0.0), low=low, high=high, level=fitted.level
         ),
         p=np.nan,
         p_adjusted=np.nan,
         n=_counted(study, fitted),
         reading=_taken(study),
     )
+
+
+def _of_floor(fitted: SurfaceFit) -> str:
+    """'0.22 (95% interval 0.15 to 0.28)'; 'not identified' where the data do not exclude none."""
+    low, high = _interval(fitted, "E")
+    if fitted.status == "converged" and low > 0.0:
+        return f"{fitted.params['E']:.2f} ({percent(fitted.level)} interval {low:.2f} to {high:.2f})"
+    most = f" (anything from none to {high:.2f}, {percent(fitted.level)} interval)" if high > 0.0 else ""
+    return f"not identified{most}"
 
 
 def _interval(fitted: SurfaceFit, name: str) -> tuple[float, float]:
@@ -130,7 +134,7 @@ def surface(study: ClaimTable, law: str = LAW) -> SurfaceFit:
     mixed = [name for name in cells.columns if name not in free and cells[name].nunique() > 1]
     mixed += [name for name in ("pretrain_source", "pretrain_recipe", "pretrain_length") if name in cells.columns and cells[name].nunique() > 1]
     if mixed:
-        raise AnalysisError(f"one law cannot hold runs that differ in {', '.join(mixed)}: give the rows of one of them.")
+        raise AnalysisError(f"one law cannot hold runs that differ in {', '.join(repr(name) for name in mixed)}: give the rows of one of them.")
     sizes, labels = (cells[name].nunique() for name in ("pretrain_images", "finetune_images"))
     if len(cells) < FEWEST_CELLS or sizes < 3 or labels < 3:
         raise AnalysisError(

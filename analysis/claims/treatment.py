@@ -29,7 +29,7 @@ from analysis.claims.rules import (
     within_margin,
 )
 from analysis.claims.wording import NAMES, both_readings, cleaned
-from analysis.formatting import format_setting, p_value
+from analysis.formatting import format_setting, number_of, p_value
 from analysis.significance.checks import MOST_PAIRS_MIXED, Check, checks
 from analysis.significance.mixed import mixed_effect
 from analysis.significance.paired_effects import PairedEffects
@@ -295,7 +295,7 @@ def _varying(effects: Effects) -> Sequence[str]:
 
 def _counted(row: pd.Series) -> str:
     if "n_pairs" in row.index:
-        return f"{row['n_pairs']} pairs, {row['n_groups']} groups"
+        return f"{number_of(row['n_pairs'], 'pair')}, {number_of(row['n_groups'], 'group')}"
     if "n_treatment" in row.index:
         return f"{row['n_treatment']:.0f} against {row['n_baseline']:.0f} runs"
     return ""
@@ -303,4 +303,4 @@ def _counted(row: pd.Series) -> str:
 
 def _pairs(effects: PairedEffects) -> str:
     seeds = effects.pairs["seed"].nunique() if "seed" in effects.pairs.columns else 0
-    return f"{len(effects.pairs)} pairs in {len(effects.table)} cells" + (f", {seeds} seeds" if seeds else "")
+    return f"{len(effects.pairs)} pairs in {len(effects.table)} cells" + (f", {number_of(seeds, 'seed')}" if seeds else "")

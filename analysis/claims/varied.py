@@ -15,6 +15,7 @@ from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING
 from analysis.factorial.result import LABELS, MainEffects, comparison, named_level
+from analysis.formatting import number_of
 
 TOPIC: Final = "What moved the score"
 ELSEWHERE: Final = (PRETRAINING, "intermediate")
@@ -114,7 +115,7 @@ def _wording(row: pd.Series, score: str) -> Wording:
 
 def _rows(row: pd.Series, found: MainEffects) -> pd.DataFrame:
     """The effect for exactly these cells, for cells like these, and by the scatter of single runs."""
-    counted = f"{int(row['n_pairs'])} pairs, {int(row['n_units'])} groups"
+    counted = f"{number_of(int(row['n_pairs']), 'pair')}, {number_of(int(row['n_units']), 'group')}"
     nothing = float("nan")
     made: list[tuple[Any, ...]] = [("these cells", row["effect"], row["low"], row["high"], row["p"], nothing, nothing, counted, row["note"])]
     for label, kind in (("a cell like these", "cells"), ("by the scatter of single runs", "pooled")):

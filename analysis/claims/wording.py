@@ -77,7 +77,11 @@ def both_readings(verdicts: Sequence[tuple[str, Verdict]], study: ClaimTable) ->
 
 
 def cleaned(text: str) -> str:
-    """Replaces column names by titles, and fixes spaces and the full stop."""
+    """Replaces column names by titles, says a unit once ('changes mIoU by +0.01'), and fixes plurals
+    of one, spaces and the full stop.
+    """
     for column, title in COLUMNS.items():
         text = re.sub(rf"\b{column}\b", title, text)
+    text = re.sub(r"\b(changes?) ([^.,;:()]{1,60}?) by ([+-]?[\d.,]*\d) \2(?![\w-])", r"\1 \2 by \3", text)
+    text = re.sub(r"(?<![\w.,+-])1 (pair|seed|group|unit|cell|run|step|cluster)s\b", r"1 \1", text)
     return re.sub(r"\s+", " ", text.replace("+-", "±")).strip().rstrip(".") + "."

@@ -56,7 +56,8 @@ def size_grid(runs: pd.DataFrame, *, outcome: str, length: str) -> SizeGrid:
     kept = runs[there].reset_index(drop=True)
     if kept["pretrain_images"].nunique() < 2:
         raise AnalysisError(
-            f"{kept['pretrain_images'].nunique()} sizes of pre-training data have a run with '{outcome}': comparing sizes needs two; run another."
+            f"{'one size' if kept['pretrain_images'].nunique() == 1 else 'no size'} of pre-training data has a run with '{outcome}': comparing "
+            f"sizes needs two; run another."
         )
     contexts = tuple(name for name in SETTINGS if name not in LAID_OUT and name in kept.columns and kept[name].nunique(dropna=False) > 1)
     frame = kept[list(contexts)].assign(

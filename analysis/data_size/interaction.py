@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.data_size.grid import SizeGrid, log_parameters, size_grid
 from analysis.errors import AnalysisError
 from analysis.fitting.inputs import checked_level
-from analysis.formatting import p_value, percent
+from analysis.formatting import number_of, p_value, percent
 from analysis.overfitting.series import labels_of
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.significance.clustered_regression import FEWEST_DEGREES, ClusteredDesign, ClusteredFit, wild_joint_p
@@ -136,10 +136,11 @@ def data_interaction(
     columns, names, left_out = _terms({name: values - centre[name] for name, values in logs.items()}, intercepts, curvature)
     label = frame["setting"].to_numpy() if cluster == "series" else labels_of(frame, ["encoder"])
     clusters, design = len(np.unique(label)), np.column_stack([columns, intercepts])
+    fewer = ", or give 'curvature=False'" if curvature and len(names) > 1 else ""
     if clusters < FEWEST_CLUSTERS or (cluster == "series" and clusters <= len(names)) or len(frame) <= design.shape[1]:
         raise AnalysisError(
-            f"{len(frame)} runs in {clusters} {cluster} clusters are too few for {len(names)} terms: run more encoders or sizes, or give "
-            f"curvature=False."
+            f"{number_of(len(frame), 'run')} in {number_of(clusters, 'series' if cluster == 'series' else 'encoder')} are too few for "
+            f"{number_of(len(names), 'term')} and their intercepts: run more encoders or sizes{fewer}."
         )
     parent = ClusteredDesign(design, label)
     fitted = parent.fit(frame["y"].to_numpy())

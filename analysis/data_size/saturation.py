@@ -16,7 +16,7 @@ from analysis.data_size.run_error import RunError, run_error
 from analysis.data_size.trend import trend_within
 from analysis.errors import AnalysisError
 from analysis.fitting.inputs import checked_level
-from analysis.formatting import format_setting, p_value, percent
+from analysis.formatting import format_setting, number_of, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.student import t_quantile
@@ -57,9 +57,8 @@ class Saturation:
         name = self.outcome_title
         censored = int(self.table["censored"].sum())
         sentences = [
-            f"At a margin of {self.margin:g} {name}, data pay no more from {format_setting(self.table['saturates_at'].min())} to "
-            f"{format_setting(self.table['saturates_at'].max())} images on, by cell; in {censored} of {len(self.table)} cells the largest "
-            f"size still pays."
+            f"At a margin of {self.margin:g} {name}, data pay no more from {_range(self.table['saturates_at'])} images on; in {censored} of "
+            f"{number_of(len(self.table), 'cell')} the largest size still pays."
         ]
         for row in list[Any](self.trends.itertuples()):
             what = "longer training" if row.trend == "length" else "bigger models"
@@ -72,6 +71,12 @@ class Saturation:
                     f"Saturation {verdict} with {what} ({row.sizes}): {row.doublings:+.2f} doublings of data per doubling, {p_value(row.p)}{note}."
                 )
         return sentences
+
+
+def _range(sizes: pd.Series) -> str:
+    """The size, or the smallest and the largest by cell."""
+    least, most = (format_setting(end) for end in (sizes.min(), sizes.max()))
+    return least if least == most else f"{least} (in some cells) to {most}"
 
 
 def saturation(
@@ -126,7 +131,7 @@ def saturation(
                 (*key, len(sizes), *_of_cell(sizes, sign * values["mean"].to_numpy(), values["size"].to_numpy(float), margin, error, level, source))
             )
     if not rows:
-        raise AnalysisError(f"no two data sizes share an encoder and a {length}: name another column in length=, or run the missing cells.")
+        raise AnalysisError(f"no two data sizes share an encoder and a value of '{length}': name another column, or run the missing cells.")
     columns = [*grid.cells, "n_sizes", "saturates_at", "gain_left", "lowest", "highest", "sizes", "censored", "note"]
     table = pd.DataFrame(rows, columns=columns)
     return Saturation(

@@ -138,7 +138,7 @@ def more_data_effects(
     pairs = _pairs_of_sizes(grid)
     if pairs.empty:
         raise AnalysisError(
-            f"no two data sizes share an encoder and a {length}: sizes can only be compared at one length; name another column in length=, such as "
+            f"no two data sizes share an encoder and a value of '{length}': sizes can only be compared at one length; name another column, such as "
             f"'pretrain_length', or run the missing cells."
         )
     if grid.seeds > 1:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import format_setting, p_value, percent
+from analysis.formatting import format_setting, number_of, p_value, percent
 
 ALPHA: Final = 0.05
 ENOUGH_SEEDS: Final = 5
@@ -90,7 +90,7 @@ class MainEffects:
         if not np.isfinite(row["low"]):
             return f"{start}{effect} (no interval: {row['note']})."
         inside = f"{percent(self.level)} interval {row['low']:+.3f} to {row['high']:+.3f}, {p_value(float(row['p_holm']))} after Holm"
-        counted = f"{int(row['n_pairs']):,} pairs, {int(row['n_seeds'])} seeds" if row["n_seeds"] else f"{int(row['n_blocks'])} cells"
+        counted = f"{number_of(row['n_pairs'], 'pair')}, {number_of(row['n_seeds'], 'seed')}" if row["n_seeds"] else f"{int(row['n_blocks'])} cells"
         note = f"; {row['note']}" if row["note"] else ""
         return f"{start}{effect} ({inside}, {counted}{note})."
 

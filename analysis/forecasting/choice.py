@@ -16,6 +16,7 @@ from analysis.fitting.curve import Fit
 from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, width
 from analysis.fitting.inverse import InversePrediction, inverse_prediction
 from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
+from analysis.formatting import number_of
 from analysis.laws import Law, find_law
 from analysis.laws.own_function import restored, signature_of, stored_form
 from analysis.shown import Shown
@@ -180,14 +181,15 @@ class LawChoice(Shown):
         """The law chosen, the table of laws, the parameters, and what the forecast is."""
         error = next((row["rolling_error"] for row in self.laws if row["chosen"]), None)
         size = "" if error is None else f" ({error:.3g} off at later points)"
-        lines = [f"law chosen for {self.y_name} over {self.x_name}: {self.law}{size}"]
+        lines = [f"law chosen for {self.y_name} over {self.x_name}: '{self.law}'{size}"]
         lines += [f"laws by their error at later points from rolling origins ({'relative' if self.logarithmic else 'absolute'} error):"]
         for row in self.laws:
             error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g} +- {row['standard_error'] or 0.0:.2g}"
             chosen = "  <- chosen" if row["chosen"] else ""
-            lines.append(f"  {row['law']:<22} {row['parameters']} parameters  {error:<20} {100.0 * row['weight']:.0f}% of the average{chosen}")
+            many = number_of(row["parameters"], "parameter")
+            lines.append(f"  {row['law']:<22} {many:<12}  {error:<20} {100.0 * row['weight']:.0f}% of the average{chosen}")
         lines.append(self.fit.summary())
-        forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law {self.law} alone"
+        forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law '{self.law}' alone"
         lines.append(f"forecasts are by {forecast}; {self.extrapolation_error.sentence()}")
         return "\n".join(lines)
 

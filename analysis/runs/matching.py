@@ -94,7 +94,7 @@ def check_value_exists(runs: pd.DataFrame, with_outcome: pd.DataFrame, *, factor
     if not _positions(runs, factor, value):
         there = sorted(runs[factor].dropna().unique().tolist(), key=lambda one: (isinstance(one, str), one))
         raise AnalysisError(
-            f"no run has {factor} = {format_setting(value)}: its values are {', '.join(map(format_setting, there)) or 'all missing'}."
+            f"no run has '{factor}' = {format_setting(value)}: its values are {', '.join(map(format_setting, there)) or 'all missing'}."
         )
     if not _positions(with_outcome, factor, value):
         raise AnalysisError(f"no run with {factor} = {format_setting(value)} has '{outcome}' yet: finish one, or name another outcome.")

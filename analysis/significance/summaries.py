@@ -71,7 +71,7 @@ def summary_effects(
     for one in (baseline, *treatments):
         if not (cells[factor] == one).any():
             there = ", ".join(sorted({format_setting(value) for value in cells[factor].dropna()}))
-            raise AnalysisError(f"no cell has {factor} = {format_setting(one)}: its values are {there or 'all missing'}.")
+            raise AnalysisError(f"no cell has '{factor}' = {format_setting(one)}: its values are {there or 'all missing'}.")
     sides = (cells[factor] == baseline, [cells[factor] == one for one in treatments])
     return _compared(cells, factor, baseline, treatments, sides, outcome, spread, by, level, n, variance, "")
 

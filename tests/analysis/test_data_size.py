@@ -212,12 +212,12 @@ def test_a_trend_is_judged_by_all_arrangements() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda runs: more_data_effects(runs[runs["pretrain_images"] == 1000]), "1 sizes of pre-training data have a run with 'miou'"),
+        (lambda runs: more_data_effects(runs[runs["pretrain_images"] == 1000]), "one size of pre-training data has a run with 'miou'"),
         (lambda runs: more_data_effects(runs, margin=0.0), "margin is 0.0: give the difference that counts as none"),
         (lambda runs: more_data_effects(pd.concat([runs, runs.head(1)])), "two runs share encoder s, 1,000 pre-training images"),
         (
             lambda runs: more_data_effects(runs[runs["pretrain_steps"] == 500].assign(pretrain_steps=lambda one: one["pretrain_images"])),
-            "no two data sizes share an encoder and a pretrain_steps",
+            "no two data sizes share an encoder and a value of 'pretrain_steps'",
         ),
         (lambda runs: data_interaction(runs, absorb=("colour",)), "no column 'colour' to absorb"),
         (lambda runs: data_interaction(runs[runs["encoder"] == "s"]), "too few for"),

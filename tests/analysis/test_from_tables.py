@@ -129,7 +129,7 @@ def test_choose_law_takes_tables_and_groups(table: pd.DataFrame) -> None:
     choices = choose_law(table, x="n_labels", y="err", by="backbone", cluster="seed")
     alone = choose_law(vit(table)["n_labels"].to_numpy(), vit(table)["err"].to_numpy(), cluster=vit(table)["seed"].to_numpy())
     assert choices["vit"].predict([10_000.0]).mean == pytest.approx(alone.predict([10_000.0]).mean)
-    assert choices["vit"].summary().startswith(f"law chosen for err over n_labels: {alone.law} ")
+    assert choices["vit"].summary().startswith(f"law chosen for err over n_labels: '{alone.law}' ")
     assert choices["vit"].inverse(0.3).sentence.startswith("err = 0.3 is reached at n_labels = ")
     assert choices["vit"].plot().to_dict()["layer"]
 

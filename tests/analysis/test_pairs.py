@@ -153,7 +153,7 @@ def test_what_cannot_be_paired_is_refused_in_a_sentence(study) -> None:
     options = {"factor": "pretrain_images", "baseline": 0, "treatment": 20_000}
     with pytest.raises(AnalysisError, match=r"two runs with pretrain_images = 0 are equal in all settings \(seed 0, encoder tiny/4@32"):
         paired_effects(pd.concat([runs, runs], ignore_index=True), **options)
-    with pytest.raises(AnalysisError, match=r"no run has pretrain_images = 7: its values are 0, 2,000, 20,000\."):
+    with pytest.raises(AnalysisError, match=r"no run has 'pretrain_images' = 7: its values are 0, 2,000, 20,000\."):
         paired_effects(runs, factor="pretrain_images", baseline=0, treatment=7)
     with pytest.raises(AnalysisError, match=r"has no column 'pretrain_image' \(did you mean 'pretrain_images'\?\)"):
         paired_effects(runs, factor="pretrain_image", baseline=0, treatment=7)

@@ -136,7 +136,7 @@ def test_mistakes_are_answered_in_a_sentence(published) -> None:
         with pytest.raises(AnalysisError, match=match):
             summary_effects(cells, **({"factor": "intermediate", "baseline": "none", "treatment": "classification"} | changed))
 
-    refused("no cell has intermediate = spatial: its values are classification, none", treatment="spatial")
+    refused("no cell has 'intermediate' = spatial: its values are classification, none", treatment="spatial")
     refused("spread is 'iqr': say 'sd' if it is of single runs", spread="iqr")
     refused("variance is 'own'", variance="own")
     refused("the treatment none is the baseline", treatment="none")
