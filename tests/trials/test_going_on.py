@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from trials import InputError, StageError
 from trials import stage_files as ledger
 from trials.spec import StageSpec
 from trials.stage_files import read_result
-from trials.training.checkpoints import list_checkpoints
+from trials.training import checkpoints
+from trials.training.checkpoints import decode_state, encode_state, list_checkpoints
 from trials.training.interrupts import Interrupted
 from trials.training.loss_history import LossHistory
 
@@ -74,6 +76,52 @@ def test_means_of_the_loss_survive_a_kill_between_two_lines_and_within_the_last_
     assert (run(spec, tmp_path, leaves_store), lines(spec, tmp_path)) == whole(spec)
 
 
+def stopped(spec: StageSpec, root: Path, store: Path) -> Path:
+    """The stage with a checkpoint of step 3, which it was stopped after; returns the checkpoint."""
+    with killed_in_step(4), pytest.raises(Killed):
+        run(spec, root, store)
+    return list_checkpoints(folder_of(spec, root))[0]
+
+
+def test_the_checkpoint_of_another_stage_is_not_taken_for_ones_own(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, whole: Any) -> None:
+    """Another seed of the same settings, whose state would fit, under the name that its own stage
+    gave it.
+    """
+    spec, other = make_spec("pretrain", steps=STEPS), make_spec("pretrain", steps=STEPS, seed=1)
+    own, foreign = stopped(spec, tmp_path, leaves_store), stopped(other, tmp_path, leaves_store)
+    for path in own.parent.glob("state-*"):
+        path.unlink()
+    (own.parent / foreign.name).write_bytes(foreign.read_bytes())
+    assert (run(spec, tmp_path, leaves_store), lines(spec, tmp_path)) == whole(spec)
+    assert "its checksum is not that of its name and stage" in (folder_of(spec, tmp_path) / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"step": 10**9}, "it is of step 1000000000, and its name says"),
+        ({"step": 10**9, "renamed": True}, "and the stage has 6 steps"),
+        ({"line_step": 10**9}, "with a line of step 1000000000"),
+        ({"line_step": -5}, "with a line of step -5"),
+        ({"losses": torch.zeros(1)}, r"it has losses of shape (1,) at step"),
+    ],
+)
+def test_a_checkpoint_whose_steps_are_out_of_range_is_damaged(
+    change: dict[str, Any], said: str, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, whole: Any
+) -> None:
+    spec = make_spec("pretrain", steps=STEPS)
+    path = stopped(spec, tmp_path, leaves_store)
+    renamed = change.pop("renamed", False)
+    state = replace(decode_state(path.read_bytes()), **change)
+    for one in path.parent.glob("state-*"):
+        one.unlink()
+    data = encode_state(state)
+    step = state.step if renamed else int(path.name.split("-")[1])
+    checkpoints._checkpoint_path(folder_of(spec, tmp_path), step=step, data=data).write_bytes(data)
+    assert (run(spec, tmp_path, leaves_store), lines(spec, tmp_path)) == whole(spec)
+    assert said in (folder_of(spec, tmp_path) / "log.txt").read_text()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "one bit", "both files"])
 def test_a_damaged_checkpoint_costs_some_steps_and_nothing_else(
     damage: str, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, whole: Any
@@ -88,7 +136,7 @@ def test_a_damaged_checkpoint_costs_some_steps_and_nothing_else(
         path.write_bytes(data[:-1000] if damage == "truncated" else data)
     assert run(spec, tmp_path, leaves_store) == whole(spec)[0]
     log = (folder_of(spec, tmp_path) / "log.txt").read_text()
-    assert f"{newest.name} is damaged (its checksum is not that of its name)" in log
+    assert f"{newest.name} is damaged (its checksum is not that of its name and stage)" in log
     assert f"from step {0 if damage == 'both files' else 3}, on" in log
 
 

@@ -2,8 +2,8 @@
 from.
 
 A state is one safetensors file, so it holds numbers and no code. The name of a checkpoint carries
-its SHA-256, so one rename puts both in place, and a truncated or altered file is recognised before
-it is read. The previous one is kept.
+the SHA-256 of its stage's id and its bytes, so one rename puts both in place, and a truncated or
+altered file, or one of another stage, is recognised before it is read. The previous one is kept.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def _checkpoint_path(folder: Path, *, step: int, data: bytes) -> Path:
-    return folder / FOLDER / f"state-{step}-{hashlib.sha256(data).hexdigest()[:16]}.safetensors"
+    """Its name holds the step, and 16 hex digits of the SHA-256 of the stage's id and the bytes."""
+    digest = hashlib.sha256(folder.name.encode() + b"\n" + data).hexdigest()
+    return folder / FOLDER / f"state-{step}-{digest[:16]}.safetensors"
 
 
 def save_checkpoint(folder: Path, state: TrainingState) -> Path:
@@ -109,20 +111,33 @@ def save_checkpoint(folder: Path, state: TrainingState) -> Path:
     return path
 
 
-def load_checkpoint(folder: Path, log: Callable[[str], None]) -> TrainingState | None:
-    """Load the newest intact checkpoint, or return None. Damaged ones are deleted, with a line in
-    the log.
+def load_checkpoint(folder: Path, log: Callable[[str], None], *, steps: int) -> TrainingState | None:
+    """Load the newest intact checkpoint of the stage in `folder`, which has so many `steps`, or
+    return None. Damaged ones, and those of other stages, are deleted, with a line in the log.
     """
     for path in list_checkpoints(folder):
         try:
             data = file_inside(folder, FOLDER, path.name, most_bytes=MOST_WEIGHTS_BYTES).read_bytes()
-            if path != _checkpoint_path(folder, step=int(path.name.split("-")[1]), data=data):
-                raise ValueError("its checksum is not that of its name")
-            return decode_state(data)
-        except (SafetensorError, KeyError, ValueError, RefusedFileError) as error:
+            step = int(path.name.split("-")[1])
+            if path != _checkpoint_path(folder, step=step, data=data):
+                raise ValueError("its checksum is not that of its name and stage")
+            state = decode_state(data)
+            _check_steps(state, step, steps)
+            return state
+        except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RefusedFileError) as error:
             log(f"{path.name} is damaged ({error}): going on from an earlier checkpoint if there is one")
             path.unlink(missing_ok=True)
     return None
+
+
+def _check_steps(state: TrainingState, step: int, steps: int) -> None:
+    """Raises ValueError unless the state is of this step, in range, and has a loss of every step."""
+    if state.step != step:
+        raise ValueError(f"it is of step {state.step}, and its name says {step}")
+    if not 0 <= state.line_step <= step <= steps:
+        raise ValueError(f"it is of step {step} with a line of step {state.line_step}, and the stage has {steps} steps")
+    if state.losses.shape != (step,):
+        raise ValueError(f"it has losses of shape {tuple(state.losses.shape)} at step {step}")
 
 
 def drop_checkpoints(folder: Path) -> None:
@@ -167,4 +182,10 @@ def load_trunk_state(folder: Path) -> TrainingState:
     fault = trunk_fault(folder)
     if fault is not None:
         raise StageError(fault)
-    return decode_state(read_checked(trunk_state_path(folder), folder, "state_sha256"))
+    data = read_checked(trunk_state_path(folder), folder, "state_sha256")
+    try:
+        state = decode_state(data)
+        _check_steps(state, state.step, int((read_result(folder) or {})["steps"]))
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise StageError(f"{trunk_state_path(folder)} is no training state ({error}): {train_anew(folder)}.") from error
+    return state

@@ -84,10 +84,10 @@ class Run:
         """
         if self.group.leads:
             sweep(self.folder)
-        own = load_checkpoint(self.folder, self.log) if self.group.leads else None
+        own = load_checkpoint(self.folder, self.log, steps=self.steps) if self.group.leads else None
         agreed = self.group.share(None if own is None else own.step)
         if agreed is not None and not self.group.leads:
-            own = load_checkpoint(self.folder, self.log)
+            own = load_checkpoint(self.folder, self.log, steps=self.steps)
             if own is None or own.step != agreed:
                 raise StageError(f"The checkpoints in {self.folder} are not the same in all processes: they must see one file system.")
         state, self.trunk = state_to_begin_with(self.spec, self.folder, own)
@@ -96,7 +96,7 @@ class Run:
         try:
             state.restore(self.objective.model, self.optimiser)
             self.losses.restore(state.losses)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
             where = self.trunk or self.folder / "checkpoint"
             raise StageError(f"The training state in {where} does not fit this stage ({error}): delete it and launch again.") from error
         self.start_step = self.checked = state.step

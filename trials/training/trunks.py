@@ -14,7 +14,7 @@ from trials.recipes.fields import TRUNK_VALUES
 from trials.recipes.named import RECIPE_VERSION
 from trials.recipes.schedules import TRUNK_SCHEDULES, trunk_steps
 from trials.spec import FORMAT, StageSpec
-from trials.stage_files import read_json, read_result
+from trials.stage_files import read_json, read_result, train_anew
 from trials.training.checkpoints import TrainingState, load_trunk_state, trunk_fault
 
 
@@ -45,10 +45,12 @@ def state_to_begin_with(spec: StageSpec, folder: Path, own: TrainingState | None
         if own is None:
             raise StageError(fault)
         return own, None
-    result = read_result(trunk) or {}
-    if own is not None and own.step >= result["steps"]:
+    steps = (read_result(trunk) or {}).get("steps")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise StageError(f"The result of the trunk {trunk.name} names no steps: {train_anew(trunk)}.")
+    if own is not None and own.step >= steps:
         return own, None
-    _check_trunk(spec, trunk, result["steps"])
+    _check_trunk(spec, trunk, steps)
     return load_trunk_state(trunk), trunk
 
 
