@@ -46,10 +46,11 @@ def varied_findings(study: ClaimTable) -> list[Finding]:
     rows = [row for _, row in found.table.iterrows() if row["axis"] not in ELSEWHERE]
     if not rows:
         raise AnalysisError("no setting but pre-training and the intermediate stage takes two values: vary one, such as pretrain_images.")
-    return [_of_axis(study, found, row) for row in rows]
+    return [finding_of_axis(study, found, row) for row in rows]
 
 
-def _of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Finding:
+def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Finding:
+    """Tests the main effect of one axis, a row of `found.table`."""
     axis, name, score = str(row["axis"]), str(row["name"]), study.outcome_name
     sized = axis in MORE_IS_BETTER and bool(np.isfinite(row["ratio"]))
     estimate = Estimate(

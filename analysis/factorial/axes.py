@@ -170,7 +170,8 @@ def _follows(table: pd.DataFrame, column: str, kept: Sequence[str]) -> bool:
     """Whether the axes kept before decide the column, so that it says nothing of its own."""
     if not kept:
         return False
-    return int(table.groupby(list(kept), dropna=False, sort=False)[column].nunique(dropna=False).max()) == 1
+    codes = np.column_stack([pd.factorize(table[name], use_na_sentinel=False)[0] for name in (*kept, column)])
+    return len(np.unique(codes[:, :-1], axis=0)) == len(np.unique(codes, axis=0))
 
 
 def _ordered(table: pd.DataFrame, column: str) -> tuple[list[object], tuple[float, ...] | None]:

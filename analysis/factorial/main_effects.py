@@ -34,7 +34,13 @@ WHERE: Final = "the runs table"
 
 
 def main_effects(
-    study: pd.DataFrame | Published, *, outcome: str | None = None, axes: Sequence[str] | None = None, seed: str = "seed", level: float = 0.95
+    study: pd.DataFrame | Published,
+    *,
+    outcome: str | None = None,
+    axes: Sequence[str] | None = None,
+    seed: str = "seed",
+    level: float = 0.95,
+    interactions: bool = True,
 ) -> MainEffects:
     """The effect of every axis that varies, all else equal, and which axes interact.
 
@@ -46,6 +52,7 @@ def main_effects(
             default the settings of a study (`SETTINGS` of `analysis.runs.matching`).
         seed: the column that tells repeated runs apart.
         level: nominal coverage of the intervals.
+        interactions: whether to test every pair of axes; without them nothing is told by level.
 
     The effect of an ordered axis is that of its highest level against its lowest, in the unit of
     the score; of an unordered one with more than two levels, that of the pair which differs most,
@@ -81,7 +88,7 @@ def main_effects(
     settings = list(axes) if axes is not None else [name for name in SETTINGS if name in kept.columns and name != "seed"]
     noise, noise_df = scatter(kept, y, settings) if variance is None else (float("nan"), 0.0)
     rows = [_row(axis, kept, y, variance, level, noise, noise_df) for axis in found]
-    interactions = _interactions(found, kept, y, variance, level)
+    crossed = _interactions(found if interactions else [], kept, y, variance, level)
     cell = kept.groupby(settings, dropna=False, sort=False).ngroup().to_numpy()
     shares, interacting, within = shares_of_variance(found, y, cell)
     effects = pd.DataFrame(rows).assign(share=shares)
@@ -92,8 +99,8 @@ def main_effects(
         outcome_title=title_of(outcome, table),
         level=level,
         table=effects,
-        interactions=interactions,
-        levels=_by_level(found, effects, interactions, kept, y, variance, level),
+        interactions=crossed,
+        levels=_by_level(found if interactions else [], effects, crossed, kept, y, variance, level),
         noise_sd=noise,
         noise_df=noise_df,
         share_of_interactions=interacting,
@@ -189,15 +196,21 @@ def _replaced(found: EffectEstimate, *, p: float, note: str) -> EffectEstimate:
 
 def _differences(points: Points, code: NDArray[np.int64], low: int, high: int) -> pd.DataFrame:
     """Mean difference of each block (rows) in each independent group (columns); attrs: pairs."""
-    frame = pd.DataFrame({"block": points.block, "unit": points.unit, "seed": points.seed, "code": code, "y": points.y})
-    wide = frame[frame["code"].isin([low, high])].pivot_table(index=["block", "unit", "seed"], columns="code", values="y", aggfunc="mean")
-    if low not in wide.columns or high not in wide.columns:
+    keys = np.column_stack([points.block, points.unit, points.seed])
+    places, place = np.unique(keys, axis=0, return_inverse=True)
+    counts = [np.bincount(place[code == one], minlength=len(places)) for one in (low, high)]
+    both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
+    if not len(both):
         found = pd.DataFrame()
         found.attrs["pairs"] = 0
         return found
-    paired = (wide[high] - wide[low]).dropna()
-    found = paired.groupby(level=["block", "unit"]).mean().unstack("unit")
-    found.attrs["pairs"] = len(paired)
+    before, after = (
+        np.bincount(place[code == one], weights=points.y[code == one], minlength=len(places))[both] / count[both]
+        for one, count in zip((low, high), counts, strict=True)
+    )
+    paired = pd.DataFrame({"block": places[both, 0], "unit": places[both, 1], "difference": after - before})
+    found = paired.groupby(["block", "unit"])["difference"].mean().unstack("unit")
+    found.attrs["pairs"] = len(both)
     return found
 
 

@@ -25,7 +25,8 @@ SECTIONS = {
     "overfitting": "Slopes and correlations by phase",
     "data_size": "Does more data help?",
     "claims": "Verdicts of `findings`",
-    "worlds": "Worlds in which one axis moves the score: does `main_effects` name it?",
+    "worlds": "Worlds with known truth: wrong verdicts, the true cause named, power",
+    "proxies": "The same worlds: does the loss predict, or is it a clock?",
 }
 
 

@@ -1,6 +1,4 @@
-"""Does `main_effects` name the true cause, and does no proxy claim hide it?
-
-Worlds in which one axis at a time moves the score.
+"""Do verdicts name the true cause, and how often is one wrong? Worlds in which the truth is known.
 
 Each study varies pre-training images (500, 2,000, 20,000), length (100k, 512k image passes), model
 (two sizes) and labels (60 to 480), with runs from scratch, and shares as a real grid does: a
@@ -17,9 +15,16 @@ import numpy as np
 import pandas as pd
 
 from analysis import findings, main_effects
-from analysis.claims import overfitting, proxy
+from analysis.claims.claim_table import ClaimTable
+from analysis.claims.finding import Finding, Question
+from analysis.claims.proxy import LOSS
+from analysis.claims.rules import for_one
+from analysis.claims.varied import finding_of_axis
+from analysis.correlation.equal_settings import at_equal_settings
+from analysis.errors import AnalysisError
 
 IMAGES, LENGTHS, MODELS, LABELS = (500, 2000, 20_000), (100_000, 512_000), ("pico/8@64", "nano/8@64"), (60, 120, 240, 480)
+AT_IMAGES = np.log(np.array(IMAGES) / IMAGES[0]) / np.log(IMAGES[-1] / IMAGES[0])
 SEED_SD = 0.008
 """Standard deviation of one run, of which the sharing takes its part."""
 
@@ -46,12 +51,26 @@ class World:
 
 
 EFFECT = 2 * SEED_SD
+POWER_AT = 0.022
+NEXT_TO_NOTHING = 0.1 * SEED_SD
 WORLDS = {
     "length only": World(length=EFFECT, cause="pretrain_length"),
     "model only": World(model=EFFECT, cause="encoder"),
     "data only": World(images=EFFECT, cause="pretrain_images"),
     "pre-training only": World(pretraining=EFFECT, cause="pretraining"),
+    "overfitting": World(length=EFFECT, overfitting=EFFECT, cause="pretrain_images"),
+    "Simpson": World(model=EFFECT, proxy=0.9, cause="encoder"),
     "null": World(),
+    "negligible": World(length=NEXT_TO_NOTHING, images=NEXT_TO_NOTHING, model=NEXT_TO_NOTHING, pretraining=NEXT_TO_NOTHING),
+}
+POWER_WORLDS = {
+    f"{name} {POWER_AT:+g}": World(**{field: POWER_AT}, cause=cause)
+    for name, field, cause in (
+        ("pre-training", "pretraining", "pretraining"),
+        ("length", "length", "pretrain_length"),
+        ("model", "model", "encoder"),
+        ("images", "images", "pretrain_images"),
+    )
 }
 PROXY_WORLDS = {
     **WORLDS,
@@ -78,7 +97,7 @@ def simulate_world(random: np.random.Generator, world: World, *, seeds: int = 3,
         own = 0.5 * SEED_SD * quality
         own_loss = LOSS_SD * (world.proxy * quality + (1.0 - world.proxy**2) ** 0.5 * of_losses.standard_normal()) + loss_of_seed[seed]
         images, length = kind or (0, 0)
-        at_images = np.log(images / IMAGES[0]) / np.log(IMAGES[-1] / IMAGES[0]) if kind else 0.0
+        at_images = AT_IMAGES[IMAGES.index(images)] if kind else 0.0
         at_length = float(length == LENGTHS[-1])
         at_model = float(model == MODELS[-1])
         harm = world.overfitting * float(images == IMAGES[0] and length == LENGTHS[-1])
@@ -108,78 +127,106 @@ def simulate_world(random: np.random.Generator, world: World, *, seeds: int = 3,
 
 
 def run(*, simulations: int, seed: int) -> None:
-    """Print, for each world, number of seeds and share of runs lost, how often the cause is named."""
-    studies = max(20, simulations // 10)
+    """Print how often verdicts are wrong and the cause is named, in every world."""
+    studies = max(20, 3 * simulations // 20)
     random = np.random.default_rng([seed, 0])
-    print(f"{studies} studies a row; effect {EFFECT:g} mIoU, two standard deviations of a run.\n")
-    print("| world | seeds | lost | cause first | cause found | a null axis found | interval holds the truth | studies with a wrong axis |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, world in WORLDS.items():
-        for seeds, missing in itertools.product((3, 5, 8), (0.0, 0.1)):
-            print(row_of(random, name, world, seeds=seeds, missing=missing, studies=studies), flush=True)
-    proxies(random, studies)
-
-
-def proxies(random: np.random.Generator, studies: int) -> None:
-    """Print how the proxy claims fare: wrong verdicts, power, and whether the cause is named."""
-    print("\nProxy claims; wrong: of all claims, any verdict that is not open where the loss says nothing, or the opposite one where it does.\n")
-    print("| world | seeds | lost | studies with a wrong verdict | 'loss predicts' decided rightly | one axis named | the cause named |")
+    designs = list(itertools.product((3, 5, 8), (0.0, 0.1)))
+    print(f"{studies} studies a row; effect {EFFECT:g} mIoU, two standard deviations of a run.")
+    print("Wrong: of the primary claims (main effects, the loss as predictor), any with the wrong sign, one where nothing is, or one called")
+    print("negligible that is not. First: the cause is the largest main effect but that of labels. Decided: its claim has the right verdict.\n")
+    print("| world | seeds | lost | studies with a wrong verdict | cause first | cause decided | interval holds the truth |")
     print("|---|---|---|---|---|---|---|")
-    for name, world in PROXY_WORLDS.items():
-        for seeds, missing in itertools.product((3, 5, 8), (0.0, 0.1)):
-            print(proxy_row(random, name, world, seeds=seeds, missing=missing, studies=studies), flush=True)
+    for name, world in WORLDS.items():
+        if name == "pre-training only":  # its power is below
+            continue
+        for seeds, missing in designs:
+            print(row_of(random, name, world, seeds=seeds, missing=missing, studies=studies), flush=True)
+    print(f"\nPower for {POWER_AT:+g} mIoU with 3 seeds:\n")
+    print("| world | seeds | lost | studies with a wrong verdict | cause first | cause decided | interval holds the truth |")
+    print("|---|---|---|---|---|---|---|")
+    for name, world in POWER_WORLDS.items():
+        print(row_of(random, name, world, seeds=3, missing=0.0, studies=studies), flush=True)
+    whole = max(5, studies // 30)
+    print(f"\nEvery claim that is asked of a study, {whole} studies of 3 seeds a row:\n")
+    print("| world | studies with a wrong primary verdict | studies in which a secondary claim on pre-training is decided though nothing is there |")
+    print("|---|---|---|")
+    for name, world in WORLDS.items():
+        print(whole_row(random, name, world, studies=whole), flush=True)
 
 
-SLOPES = "overfitting-changes-slope"
-"""The claim that is true in none of these worlds: at equal settings all series have one slope."""
-PROXY_AXES = {"pretrain_length": "pre-training length", "encoder": "model size", "pretrain_images": "pre-training images"}
+def primary_of(study: ClaimTable) -> list[Finding]:
+    """The primary claims of a table: every main effect, and the loss as a predictor at equal settings.
+
+    As `findings` decides them, without what it computes for its sentences: interactions, checks and
+    other correlations. A test holds the two equal.
+    """
+    effects = main_effects(study.table, outcome=study.outcome, level=study.level, interactions=False)
+    made = [finding_of_axis(study, effects, row) for _, row in effects.table.iterrows()]
+    try:
+        equal = at_equal_settings(study.table, x=LOSS, y=study.outcome, level=study.level, only_equal=True).equal
+    except AnalysisError:
+        return made
+    r, p = float(equal["r"]), float(equal["p"])
+    said = {"topic": "", "claim": "", "source": "", "sentence": "", "n": "", "estimate": None}
+    return [*made, Finding(identity="loss-predicts-score", verdict=for_one(r, p, -study.better), p=p, p_adjusted=np.nan, family="primary", **said)]
 
 
-def proxy_row(random: np.random.Generator, name: str, world: World, *, seeds: int, missing: float, studies: int) -> str:
-    """One row of the table on proxy claims."""
-    counts = np.array([proxy_verdicts(random, world, seeds=seeds, missing=missing) for _ in range(studies)], dtype=float)
-    wrong, right, named, cause = 100.0 * counts.mean(axis=0)
-    hit = f"{cause:.0f}%" if world.cause in PROXY_AXES else "-"
-    return f"| {name} | {seeds} | {missing:.0%} | {wrong:.1f}% | {f'{right:.0f}%' if world.proxy else '-'} | {named:.0f}% | {hit} |"
-
-
-def proxy_verdicts(random: np.random.Generator, world: World, *, seeds: int, missing: float) -> tuple[bool, bool, bool, bool]:
-    """Whether a verdict is wrong, 'loss predicts' right, an axis named, and the cause named."""
-    study = simulate_world(random, world, seeds=seeds, missing=missing)
-    found = findings(study, questions=(*proxy.QUESTIONS, *overfitting.QUESTIONS))
-    truth = "supported" if world.proxy < 0 else "refuted" if world.proxy > 0 else "open"
-    wrong = any(one.verdict not in ("open", "open" if one.identity == SLOPES else truth) for one in found)
-    sentence = found["loss-predicts-score"].sentence
-    named = "alone" in sentence
-    hit = f"between the levels of {PROXY_AXES.get(world.cause, '?')} alone" in sentence
-    return wrong, found["loss-predicts-score"].verdict == truth, named, hit
-
-
-def row_of(random: np.random.Generator, name: str, world: World, *, seeds: int, missing: float, studies: int) -> str:
-    """One row of the table."""
-    first = found = null = nulls = held = intervals = wrong = 0
-    for _ in range(studies):
-        effects = main_effects(simulate_world(random, world, seeds=seeds, missing=missing))
-        table = effects.table[effects.table["axis"] != "finetune_images"]
-        first += bool(table["axis"].iloc[0] == world.cause)
-        truths = {axis: truth_of(world, axis) for axis in table["axis"]}
-        sure = table["p_holm"] < 0.05
-        found += bool((sure & (table["axis"] == world.cause)).any())
-        is_null = table["axis"].map(truths) == 0.0
-        null += int((table.loc[is_null, "p"] < 0.05).sum())
-        nulls += int(is_null.sum())
-        wrong += bool((sure & is_null).any())
-        truth = table["axis"].map(truths)
-        held += int(((table["low"] <= truth) & (truth <= table["high"])).sum())
-        intervals += len(table)
-    cause = f"{100 * first / studies:.0f}% | {100 * found / studies:.0f}%" if world.cause else "- | -"
-    return (
-        f"| {name} | {seeds} | {missing:.0%} | {cause} | {100 * null / nulls:.1f}% | {100 * held / intervals:.1f}% | {100 * wrong / studies:.1f}% |"
-    )
+PRIMARY = (Question("Primary claims", primary_of),)
 
 
 def truth_of(world: World, axis: str) -> float:
     """The effect that `main_effects` should estimate for an axis."""
-    at_images = np.log(np.array(IMAGES) / IMAGES[0]) / np.log(IMAGES[-1] / IMAGES[0])
-    mean_pretrained = world.pretraining + world.length / 2 + world.images * float(at_images.mean())
-    return {"pretraining": mean_pretrained, "encoder": world.model, "pretrain_images": world.images, "pretrain_length": world.length}[axis]
+    harm = 2 * world.overfitting  # to one of the six kinds of pre-training
+    return {
+        "pretraining": world.pretraining + world.length / 2 + world.images * float(AT_IMAGES.mean()) - harm / 6,
+        "encoder": world.model,
+        "pretrain_images": world.images + harm / 2,
+        "pretrain_length": world.length - harm / 3,
+    }[axis]
+
+
+def is_wrong(one: Finding, world: World) -> bool:
+    """Whether the verdict on a primary claim is wrong."""
+    if one.identity == "loss-predicts-score":
+        return one.verdict not in ("open", "supported" if world.proxy < 0 else "refuted" if world.proxy > 0 else "open")
+    truth = truth_of(world, axis_of(one))
+    if one.verdict == "negligible":
+        return abs(truth) > one.margin
+    return one.verdict != "open" and truth <= 0.0 if one.verdict != "refuted" else truth >= 0.0
+
+
+def axis_of(one: Finding) -> str:
+    """The axis of a main effect."""
+    return "pretraining" if one.identity.startswith("pretraining") else one.identity.removeprefix("varied-").replace("-", "_")
+
+
+def row_of(random: np.random.Generator, name: str, world: World, *, seeds: int, missing: float, studies: int) -> str:
+    """One row of the table on primary claims."""
+    wrong = first = decided = held = intervals = 0
+    for _ in range(studies):
+        found = findings(simulate_world(random, world, seeds=seeds, missing=missing), questions=PRIMARY)
+        effects = [one for one in found.primary if one.identity != "loss-predicts-score"]
+        wrong += any(is_wrong(one, world) for one in found.primary)
+        first += axis_of(effects[0]) == world.cause
+        decided += any(axis_of(one) == world.cause and one.verdict == "supported" for one in effects)
+        for one in effects:
+            assert one.estimate is not None
+            held += one.estimate.low <= truth_of(world, axis_of(one)) <= one.estimate.high
+            intervals += 1
+    cause = f"{100 * first / studies:.0f}% | {100 * decided / studies:.0f}%" if world.cause else "- | -"
+    return f"| {name} | {seeds} | {missing:.0%} | {100 * wrong / studies:.1f}% | {cause} | {100 * held / intervals:.1f}% |"
+
+
+NULL_EVERYWHERE = ("returns-shrink-pretrain", "last-doubling-pretrain", "gain-shrinks-with-labels", "loss-beats-chance")
+"""Secondary claims about which nothing is there in every world but those that change the images."""
+
+
+def whole_row(random: np.random.Generator, name: str, world: World, *, studies: int) -> str:
+    """One row of the table on all claims that `findings` asks."""
+    wrong = secondary = 0
+    none = not (world.images or world.overfitting or world.proxy)
+    for _ in range(studies):
+        found = findings(simulate_world(random, world))
+        wrong += any(is_wrong(one, world) for one in found.primary)
+        secondary += any(one.verdict in ("supported", "refuted") and one.identity in NULL_EVERYWHERE for one in found)
+    return f"| {name} | {100 * wrong / studies:.1f}% | {f'{100 * secondary / studies:.1f}%' if none else '-'} |"

@@ -14,7 +14,7 @@ from analysis.claims.varied import QUESTIONS as VARIED
 from analysis.significance.multiplicity import adjust
 from analysis.significance.power import power_of
 from analysis.student import t_p_value, t_quantile
-from benchmarks.statistics.worlds import World, simulate_world
+from benchmarks.statistics.worlds import PRIMARY, World, is_wrong, simulate_world
 
 
 def rows_of(scores: np.ndarray) -> pd.DataFrame:
@@ -73,3 +73,23 @@ def test_claims_out_of_reach_are_listed_apart() -> None:
     assert every.headline.startswith("Whether pre-training raises mIoU in every cell cannot be shown with 3 seeds: it takes about ")
     text = formatted(found)
     assert text.index("OUT OF REACH") < text.index("in every cell cannot be shown with 3 seeds")
+
+
+def test_the_benchmark_decides_primary_claims_as_findings_does() -> None:
+    for seed, world in enumerate((World(pretraining=0.03, length=0.03), World(proxy=-0.9, model=0.03), World())):
+        runs = simulate_world(np.random.default_rng([9, seed]), world, seeds=5)
+        whole = {one.identity: one for one in findings(runs).primary}
+        fast = {one.identity.replace("varied-pretraining", "pretraining-helps-on-average"): one for one in findings(runs, questions=PRIMARY).primary}
+        assert fast.keys() == whole.keys()
+        for identity, one in fast.items():
+            assert one.verdict == whole[identity].verdict, identity
+            assert one.p_adjusted == pytest.approx(whole[identity].p_adjusted), identity
+
+
+def test_wrong_verdicts_are_counted_by_sign_and_margin() -> None:
+    runs = simulate_world(np.random.default_rng(0), World(length=0.05), seeds=5)
+    one = findings(runs, questions=PRIMARY)["varied-pretrain-length"]
+    assert one.verdict == "supported"
+    assert not is_wrong(one, World(length=0.05))
+    assert is_wrong(one, World())
+    assert is_wrong(one, World(length=-0.05))
