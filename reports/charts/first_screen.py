@@ -110,12 +110,12 @@ def _end_labels(ends: pd.DataFrame, look: dict[str, Any], colours: dict[str, str
     for text, shift, size, weight in lines:
         rows = placed.assign(pixel=placed["pixel"] + shift * float(look["line"]))
         mark = alt.Chart(rows).mark_text(align="left", baseline="middle", fontSize=size, fontWeight=weight)
-        rows["colour"] = [SOFT if text == "detail" else _ink(colours[one]) for one in rows["group"]]
+        rows["colour"] = [SOFT if text == "detail" else ink(colours[one]) for one in rows["group"]]
         made.append(mark.encode(x=x, y=alt.Y("pixel:Q", scale=None, axis=None), text=f"{text}:N", color=alt.Color("colour:N", scale=None)))
     return made
 
 
-def _ink(colour: str) -> str:
+def ink(colour: str) -> str:
     """The colour of a line as one that words stand out in: the lightest two steps do not."""
     return SOFT if colour == SCRATCH else RAMP[2] if colour in RAMP[:2] else colour
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, value_scale, which_run, with_columns
+from reports.charts.first_screen import apart, ink
+from reports.theme import CHART_HEIGHT, NO_PRETRAINING, SOFT, finish, positive, size_axis, styles, value_scale, which_run, with_columns
+
+MOST_NAMES: Final = 8
+"""Names that have room at the ends of lines."""
 
 
 def score_by_labels(
@@ -21,6 +26,7 @@ def score_by_labels(
     score: str = "miou",
     score_title: str = "mIoU",
     y_domain: tuple[float, float] | None = None,
+    names_at_ends: bool = False,
 ) -> alt.LayerChart:
     """The score against fine-tuning images (log axis), by series.
 
@@ -34,6 +40,8 @@ def score_by_labels(
         series: every series of the study in order, so that all panels agree on colours and shapes.
         score, score_title: the column of the score, and what it is called.
         y_domain: range of the y axis, for panels that share it.
+        names_at_ends: whether each line is named where it ends; it takes `y_domain`, and no more than
+            MOST_NAMES series.
 
     Raises:
         FigureError: if a column is missing, a value is not finite, or a size is not positive.
@@ -47,13 +55,13 @@ def score_by_labels(
         positive(table, name, "finetune_images")
 
     colours, shapes = styles(series_names)
-    reach = np.concatenate([points["finetune_images"], curves["finetune_images"]]).astype(float)
-    x = alt.X(
-        "finetune_images:Q",
-        scale=alt.Scale(type="log", nice=False, domain=[float(reach.min()) * 0.93, float(reach.max()) * 1.07]),
-        axis=size_axis("labelled images in fine-tuning", points["finetune_images"]),
-    )
+    beside = _beside(points, series_names)
+    reach = np.concatenate([points["finetune_images"], curves["finetune_images"], beside]).astype(float)
+    x_scale = alt.Scale(type="log", nice=False, domain=[float(reach.min()) * 0.93, float(reach.max()) * 1.07])
+    x_axis = size_axis("labelled images in fine-tuning", points["finetune_images"])
+    x = alt.X("finetune_images:Q", scale=x_scale, axis=x_axis)
     y_scale = value_scale(y_domain)
+    named = names_at_ends and y_domain is not None and len(series_names) <= MOST_NAMES
     colour = alt.Color("series:N", scale=colours, title=series_title)
     shape = alt.Shape("series:N", scale=shapes, title=series_title)
     y_mean = alt.Y("mean:Q", scale=y_scale, title=score_title)
@@ -80,7 +88,42 @@ def score_by_labels(
         alt.Tooltip(f"{score}:Q", format=".4f", title=score_title),
         *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
     ]
-    dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
+    # Beside the bars of their series, so that neither hides the other.
+    dots = alt.Chart(points.assign(place=beside)).mark_point(filled=True, size=40, opacity=0.75)
     y_point = alt.Y(f"{score}:Q", scale=y_scale, title=score_title)
-    layers.append(dots.encode(x=x, y=y_point, color=colour, shape=shape, tooltip=tooltip))
+    layers.append(dots.encode(x=alt.X("place:Q", scale=x_scale, axis=x_axis), y=y_point, color=colour, shape=shape, tooltip=tooltip))
+    if named and y_domain is not None:
+        layers += _names(pd.concat([curves, means], ignore_index=True), points.rename(columns={score: "mean"}), series_names, y_domain)
     return finish(layers, labels=series_names)
+
+
+def _beside(points: pd.DataFrame, series_names: Sequence[str]) -> pd.Series:
+    """The sizes, each moved by its series, by at most a fifth of the way to the next size."""
+    sizes = np.log(np.unique(points["finetune_images"].astype(float)))
+    room = 0.3 * float(np.diff(sizes).min()) if len(sizes) > 1 else 0.1
+    place = {name: number for number, name in enumerate(series_names)}
+    step = room / max(1, len(series_names))
+    shift = [(place.get(str(name), 0) - (len(series_names) - 1) / 2 + 0.5) * step for name in points["series"]]
+    return points["finetune_images"].astype(float) * np.exp(shift)
+
+
+def _names(lines: pd.DataFrame, points: pd.DataFrame, series_names: Sequence[str], y_domain: tuple[float, float]) -> list[alt.Chart]:
+    """The name of each series where its line ends, moved apart where two would overlap."""
+    ends: list[dict[str, Any]] = []
+    steps = styles(series_names)[0].to_dict()["range"]
+    for place, name in enumerate(series_names):
+        own = lines.loc[lines["series"] == name]
+        own = own if len(own) else points.loc[points["series"] == name]
+        if len(own):
+            last = float(own.sort_values("finetune_images", kind="stable")["mean"].iloc[-1])
+            text = "from scratch" if name == NO_PRETRAINING else f"{name} images" if name.replace(",", "").isdigit() else name
+            colour = str(steps[place])
+            ends.append({"text": text, "colour": SOFT if name == NO_PRETRAINING else ink(colour), "value": last})
+    if not ends:
+        return []
+    height = float(CHART_HEIGHT)
+    wanted = [height * (y_domain[1] - min(max(float(one["value"]), y_domain[0]), y_domain[1])) / (y_domain[1] - y_domain[0]) for one in ends]
+    placed = pd.DataFrame(ends).assign(pixel=apart(wanted, gap=15, low=6, high=height - 6))
+    mark = alt.Chart(placed).mark_text(align="left", baseline="middle", dx=7, fontSize=12, fontWeight=600)
+    pixel = alt.Y("pixel:Q", scale=None, axis=None)
+    return [mark.encode(x=alt.value("width"), y=pixel, text="text:N", color=alt.Color("colour:N", scale=None))]

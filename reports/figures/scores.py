@@ -39,7 +39,14 @@ def scores(evidence: Evidence) -> Figure:
     for number, panel in enumerate(shown):
         drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
         chart = score_by_labels(
-            drawn[0], drawn[1], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.title, y_domain=y_domain
+            drawn[0],
+            drawn[1],
+            drawn[2],
+            series_names=evidence.series_names,
+            score=score.column,
+            score_title=score.title,
+            y_domain=y_domain,
+            names_at_ends=True,
         )
         description = described(cells.loc[cells["panel"] == panel], score.title)
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=description, heading=panel))
