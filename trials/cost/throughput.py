@@ -61,6 +61,7 @@ def busy_cores(threads: int) -> Iterator[None]:
     over = threading.Event()
 
     def work() -> None:
+        torch.set_num_threads(1)  # of this thread: else its products take every core
         factor = torch.rand(256, 256)
         while not over.is_set():
             torch.mm(factor, factor)  # lets go of the interpreter
