@@ -25,8 +25,7 @@ WAIT_S = 180.0
 
 
 def take_picture(page: str | Path, target: str | Path, *, width: int = 1440, height: int = 900) -> Path:
-    """Write what a window of that many pixels shows of a page as a PNG, and return where. With
-    Pillow installed it has at most 128 colours, which halves its size.
+    """Write what a window of that many pixels shows of a page as a PNG, and return where.
 
     Raises:
         ReportError: if the page is not there, no browser is found, or it draws nothing.
@@ -49,22 +48,10 @@ def take_picture(page: str | Path, target: str | Path, *, width: int = 1440, hei
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ReportError(f"{browser} could not draw {source} ({last}).")
         try:
-            out.write_bytes(_fewer_colours(shot))
+            out.write_bytes(shot.read_bytes())
         except OSError as error:
             raise ReportError(f"The picture cannot be written to {out} ({error.strerror}); name another file.") from error
     return out
-
-
-def _fewer_colours(shot: Path) -> bytes:
-    """The picture with 128 colours where Pillow is installed, else as it is."""
-    try:
-        from PIL import Image
-    except ImportError:
-        return shot.read_bytes()
-    small = shot.with_name("small.png")
-    with Image.open(shot) as picture:
-        picture.convert("RGB").quantize(colors=128, dither=Image.Dither.NONE).save(small, optimize=True)
-    return small.read_bytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
