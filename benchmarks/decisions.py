@@ -1,7 +1,7 @@
 """Do the decisions of `analysis.decisions` hold up? Simulated data, known truth, nominal 90%.
 
-    python -m benchmarks.decisions                    # about 3 minutes on an idle core
-    python -m benchmarks.decisions --simulations 1000 # the second decimal, about half an hour
+    python -m benchmarks.decisions                    # about 10 minutes on an idle core
+    python -m benchmarks.decisions --simulations 1000 # the second decimal, about 50 minutes
     python -m benchmarks.decisions --only worth       # exchange rates and speed-ups alone
 
 Prints two Markdown tables; `+-` is two standard errors of the simulation itself. Expected of the
