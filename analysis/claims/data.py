@@ -11,11 +11,11 @@ import pandas as pd
 
 from analysis.claims.claim_table import ClaimTable
 from analysis.claims.finding import Estimate, Finding, Question, Verdict, estimate_of
-from analysis.claims.headline import Wording, changes, in_every_cell, turned
+from analysis.claims.headline import Wording, changes, in_every_cell
 from analysis.claims.overfitting import LENGTH, split_of
 from analysis.claims.rules import ALPHA, ROW_COLUMNS, beyond_margin, for_every_cell, for_one, format_estimate, tally, unreachable_with
 from analysis.claims.wording import cleaned
-from analysis.data_size import MoreDataEffects, data_interaction, more_data_effects, saturation
+from analysis.data_size import MoreDataEffects, more_data_effects, saturation
 from analysis.errors import AnalysisError
 from analysis.formatting import format_setting, number_of, p_value
 from analysis.overfitting import OverfittingSplit
@@ -177,60 +177,6 @@ def _of_equivalence(subject: str, study: ClaimTable, *, plural: bool = False) ->
     return Wording(up=less, down=less, whether=less, negligible=less, against=more, number="at")
 
 
-def _of_worth(context: str, study: ClaimTable) -> Wording:
-    """The wording of how the value of data changes with longer training or to bigger models."""
-    more, less = (f"more data are worth {word} {context}" for word in ("more", "less"))
-    return turned(Wording(up=more, down=less, whether=more, negligible=f"what more data are worth {context} changes", number="at"), study.better)
-
-
-def interaction_findings(study: ClaimTable) -> list[Finding]:
-    """Tests that more data are worth more with longer training, and to bigger models.
-
-    Raises AnalysisError where the grid is too small.
-    """
-    found = data_interaction(study.table, outcome=study.outcome, level=study.level)
-    table = found.table.set_index("term")
-    made = []
-    for term, context in (("data x length", "with longer training"), ("data x params", "to bigger models")):
-        if term not in table.index:
-            continue
-        row: Any = table.loc[term]
-        estimate = estimate_of(
-            row,
-            "estimate",
-            what=f"change of the value of a doubling of data {context}",
-            level=found.level,
-            unit=f"{study.outcome_name} per doubling",
-        )
-        p = float(row["p_holm"])
-        sentence = (
-            f"The value of a doubling of data changes by {format_estimate(estimate, p, places=5)} {context} (regression on logs with all "
-            f"interactions "
-            f"and squares; {found.n} runs, {found.clusters} {found.cluster} clusters; p after Holm)"
-        )
-        made.append(
-            Finding(
-                identity=f"data-worth-more-{context.split()[-1]}",
-                topic=TOPIC,
-                source=ARXIV,
-                generic=True,
-                wording=_of_worth(context, study),
-                claim=f"More data are worth more {context}.",
-                verdict=for_one(float(row["estimate"]), p, study.better),
-                sentence=cleaned(sentence),
-                estimate=estimate,
-                p=p,
-                p_adjusted=np.nan,
-                test="no interaction, after Holm over the interactions with data",
-                n=f"{found.n} runs, {found.clusters} {found.cluster} clusters",
-                reading="; ".join(note.rstrip(".") for note in found.confounded),
-            )
-        )
-    if not made:
-        raise AnalysisError("neither lengths nor models vary, so no interaction with data can be format_estimate: run a second one.")
-    return made
-
-
 def saturation_findings(study: ClaimTable) -> list[Finding]:
     """Tests that data pay to larger sizes with longer training, and with bigger models.
 
@@ -372,6 +318,5 @@ def _regime(study: ClaimTable, pair: list[Any], *, identity: str, source: str, w
 
 QUESTIONS = (
     Question("Does more pre-training data help at equal length?", data_findings, without_intermediate=True),
-    Question("Is more data worth more with longer training and to bigger models?", interaction_findings, without_intermediate=True),
     Question("Where do more data stop paying?", saturation_findings, without_intermediate=True),
 )

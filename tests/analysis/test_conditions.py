@@ -9,6 +9,7 @@ import pytest
 from analysis import findings, main_effects, paired_effects, plan_seeds
 from analysis.claims.finding import Finding
 from analysis.claims.findings import CONDITION
+from analysis.claims.interaction import QUESTIONS as INTERACTION
 from analysis.claims.intermediate import QUESTIONS as INTERMEDIATE
 from analysis.claims.pretraining import QUESTIONS as PRETRAINING
 from analysis.claims.returns import QUESTIONS as RETURNS
@@ -112,3 +113,18 @@ def test_the_condition_stands_in_claim_and_headline() -> None:
     assert one.headline.endswith(f", {CONDITION}")
     own = simulate_world(np.random.default_rng(0), World(pretraining=0.03), seeds=3)
     assert not any(one.condition for one in findings(own, questions=(*PRETRAINING, *VARIED)))
+
+
+def test_what_data_are_worth_with_longer_training_is_told_where_seeds_are_all_there_is() -> None:
+    random = np.random.default_rng(0)
+    rows = [(size, length, seed) for size in (500, 20_000) for length in (100_000, 512_000) for seed in range(5)]
+    runs = pd.DataFrame(rows, columns=["pretrain_images", "pretrain_image_passes", "seed"]).assign(finetune_images=100)
+    runs["pretrain_length"] = runs["pretrain_image_passes"].astype(str) + " images"
+    runs["pretrain_steps"] = runs["pretrain_image_passes"] // 100
+    gain = 0.05 * ((runs["pretrain_images"] > 500) & (runs["pretrain_image_passes"] > 100_000))
+    found = findings(runs.assign(miou=0.4 + gain + 0.003 * random.standard_normal(len(runs))), questions=INTERACTION)
+    one = found["data-worth-more-training"]
+    assert one.verdict == "supported"
+    assert one.estimate is not None
+    assert one.estimate.low < 0.05 < one.estimate.high
+    assert one.headline.startswith("More data are worth more with longer training (+0.0")
