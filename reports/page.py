@@ -24,7 +24,6 @@ from reports.readable import isolated as isolated
 from reports.readable import visible as visible
 from reports.specifications import figure_specifications
 from reports.template import fill
-from reports.text_direction import isolated, visible
 from reports.theme import specification, themed
 
 MOST_ROWS = 200

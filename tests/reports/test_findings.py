@@ -18,9 +18,9 @@ from analysis.significance.checks import Check
 from reports import build_report
 from reports.findings import Answer, ask, card_of, formatted_estimate, ranked, topics_of
 from reports.page import NAMES
+from reports.readable import visible
 from reports.registry import compose_section
 from reports.sections.claims import MOST_DRAWN
-from reports.text_direction import visible
 from reports.theme import specification
 from reports.wording import sentence
 from tests.reports.page_reader import Reader

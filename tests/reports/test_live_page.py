@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from reports.readable import isolated
 from reports.report import build_report
-from reports.text_direction import isolated
 from tests.reports.page_reader import Reader
 from tests.reports.visit import DRAWN, Visit
 
