@@ -88,12 +88,12 @@ def score_by_labels(
         alt.Tooltip(f"{score}:Q", format=".4f", title=score_title),
         *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
     ]
+    if named and y_domain is not None:
+        layers += _names(pd.concat([curves, means], ignore_index=True), points.rename(columns={score: "mean"}), series_names, y_domain)
     # Beside the bars of their series, so that neither hides the other.
     dots = alt.Chart(points.assign(place=beside)).mark_point(filled=True, size=40, opacity=0.75)
     y_point = alt.Y(f"{score}:Q", scale=y_scale, title=score_title)
     layers.append(dots.encode(x=alt.X("place:Q", scale=x_scale, axis=x_axis), y=y_point, color=colour, shape=shape, tooltip=tooltip))
-    if named and y_domain is not None:
-        layers += _names(pd.concat([curves, means], ignore_index=True), points.rename(columns={score: "mean"}), series_names, y_domain)
     return finish(layers, labels=series_names)
 
 

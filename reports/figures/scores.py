@@ -118,8 +118,11 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
         values = part.loc[part["finetune_images"] == first]
         phrases = [f"{decimals(row['mean'])} {series_phrase(row['series'])}" for _, row in values.iterrows()]
         return f"With {count(first)} labelled images, mean {score} is {joined(phrases)}{where}"
-    phrases = [f"from {decimals(ends.loc[series, first])} to {decimals(ends.loc[series, last])} {series_phrase(series)}" for series in series_names]
-    return f"From {count(first)} to {count(last)} labelled images, mean {score} goes {joined(phrases)}{where}"
+    phrases = [
+        f"{'from scratch' if series == NO_PRETRAINING else 'pre-trained'} {decimals(ends.loc[series, first])} to {decimals(ends.loc[series, last])}"
+        for series in series_names
+    ]
+    return f"{count(first)} to {count(last)} labels: {score} {', '.join(phrases)}"
 
 
 def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool) -> str:

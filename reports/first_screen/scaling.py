@@ -14,7 +14,7 @@ from reports.charts.first_screen import scaling_plot
 from reports.first_screen.levels import level_name, level_text, subject_of, thousands
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
-from reports.theme import PALETTE, RAMP, SCRATCH, count, decimals, padded_domain, ramp
+from reports.theme import PALETTE, RAMP, SCRATCH, count, decimals, padded_domain, ramp, signed
 from reports.wording import joined
 
 LEVEL: Final = 0.95
@@ -307,6 +307,8 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     subject = subject_of(found.group.column, found.group.name)
     subject = subject[0].upper() + subject[1:]
     if not row["p_holm"] < 0.05:
+        if row["low"] > 0 or row["high"] < 0:
+            return f"{subject}: {signed(row['effect'])} {score.title}, not shown after correction"
         told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
         return f"{subject}: no difference in {score.title} that {told} can tell"
     verb = "raises" if row["effect"] > 0 else "lowers"
