@@ -11,7 +11,16 @@ from reports.page import Fact, Page
 from reports.report import write_page
 from reports.table.laws import laws_of
 from reports.table.question import TableQuestion
-from reports.table.sections import claims_section, decisions_section, effects_of, effects_section, scores_section, table_section, tests_section
+from reports.table.sections import (
+    claims_section,
+    decisions_section,
+    effects_of,
+    effects_section,
+    laws_section,
+    scores_section,
+    table_section,
+    tests_section,
+)
 from reports.theme import count
 from reports.wording import joined
 
@@ -37,6 +46,7 @@ def compose_table(question: TableQuestion) -> Page:
         decisions_section(question, laws),
         tests_section(question),
         claims_section(question, answer),
+        laws_section(laws, question),
         table_section(question, command_of(question)),
     )
     return Page(

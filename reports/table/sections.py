@@ -73,11 +73,18 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
             ),
         ),
     )
+    return Section(identity="scores", heading=f"{question.y_title} by {question.x_title}", figures=(figure,))
+
+
+def laws_section(laws: GroupLaws, question: TableQuestion) -> Section | None:
+    """Each law as analysis writes it, folded; None without a law."""
     listings = tuple(
         (f"The law of {group}" if group != EVERYTHING else "The law", f"x is {question.x_title}, y is {question.y_title}\n{law.summary()}")
         for group, law in laws.found.items()
     )
-    return Section(identity="scores", heading=f"{question.y_title} by {question.x_title}", figures=(figure,), listings=listings)
+    if not listings:
+        return None
+    return Section(identity="laws", heading="The laws in full", listings=listings, folded=True, summary="parameters, errors, method")
 
 
 def _scores_claim(question: TableQuestion, points: pd.DataFrame, groups: list[str], spread: float) -> str:
@@ -276,6 +283,8 @@ def table_section(question: TableQuestion, command: str) -> Section:
     return Section(
         identity="rows",
         heading="All rows",
+        folded=True,
+        summary=f"{count(len(shown))} rows, and the command",
         tables=(make_table(shown, caption=f"The rows of {question.file.name}", file_name="rows.csv"),),
         listings=(("Rebuild this page", command),),
     )

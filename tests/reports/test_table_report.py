@@ -49,7 +49,7 @@ def paragraphs(page: Page, section: str) -> str:
 
 
 def test_the_page_has_scores_effects_decisions_tests_and_rows_in_the_words_of_the_table(page: Page) -> None:
-    assert [one.identity for one in page.sections] == ["scores", "moved", "decisions", "tests", "rows"]
+    assert [one.identity for one in page.sections] == ["scores", "moved", "decisions", "tests", "laws", "rows"]
     said = " ".join([page.lead, *page.remarks, *(text for one in page.sections for text in one.paragraphs)])
     assert "n_labels" in said
     assert "acc" in said
