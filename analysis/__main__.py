@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fixed", nargs="+", default=[], metavar="NAME=NUMBER", help="pinned parameters, such as E=0.1")
     parser.add_argument("--y-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the metric, such as 0 1")
     parser.add_argument("--bootstrap", type=int, metavar="SAMPLES", help="bootstrap intervals from so many samples")
-    parser.add_argument("--level", type=float, default=0.90, help="confidence level of the intervals (default 0.90)")
+    parser.add_argument("--level", type=float, default=0.95, help="confidence level of the intervals (default 0.95)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     parser.add_argument("--predict", nargs="+", type=float, default=[], metavar="X", help="predict one new run at these x")
     parser.add_argument("--target", type=float, metavar="Y", help="the x at which y reaches this value")

@@ -28,7 +28,7 @@ from reports.series import ordered_panels, ordered_series, spread_out, with_seri
 
 T = TypeVar("T")
 
-LEVEL = 0.90
+LEVEL = 0.95
 """Nominal coverage of the laws' bands, as everywhere in analysis."""
 REACH = 2.0
 """A law is drawn to this many times the largest number of labels; beyond the largest it is dashed."""

@@ -71,7 +71,7 @@ def fit(
     cluster: ArrayLike | None = None,
     bootstrap: int = 0,
     start: Mapping[str, float] | None = None,
-    level: float = 0.90,
+    level: float = 0.95,
     seed: int = 0,
 ) -> Fit:
     """Fits `law` to the points (x, y), each of shape (n,); x > 0, in any unit.

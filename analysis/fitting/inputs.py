@@ -138,7 +138,7 @@ def checked_level(level: float) -> None:
     """Raises AnalysisError unless 0 < level < 1."""
     if isinstance(level, bool) or not isinstance(level, int | float | np.number) or not 0.0 < level < 1.0:
         given = f"{level:g}" if isinstance(level, int | float | np.number) else repr(level)
-        raise AnalysisError(f"level is {given}: give the confidence level of the intervals as a share, such as 0.90.")
+        raise AnalysisError(f"level is {given}: give the confidence level of the intervals as a share, such as 0.95.")
 
 
 def numbers(name: str, values: ArrayLike) -> Array:

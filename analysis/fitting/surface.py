@@ -124,7 +124,7 @@ def fit_surface(
     cluster: ArrayLike | None = None,
     bootstrap: int = SAMPLES,
     start: Mapping[str, float] | None = None,
-    level: float = 0.90,
+    level: float = 0.95,
     seed: int = 0,
 ) -> SurfaceFit:
     """Fits `law` to X of shape (n, inputs) and y of shape (n,).

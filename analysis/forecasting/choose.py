@@ -36,7 +36,7 @@ def choose_law(
     y_range: tuple[float | None, float | None] | None = None,
     average_laws: bool = True,
     cluster: ArrayLike | None = None,
-    level: float = 0.90,
+    level: float = 0.95,
 ) -> LawChoice:
     """Chooses a law for the points (x, y), each of shape (n,), by rolling-origin cross-validation:
     each law is fitted to the first part of the curve and judged on the rest, from up to six

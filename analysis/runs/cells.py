@@ -14,7 +14,7 @@ from analysis.runs.table import numeric_column, require_columns
 from analysis.student import t_quantile
 
 
-def summarise_cells(runs: pd.DataFrame, *, by: str | Sequence[str], outcome: str | None = None, level: float = 0.90) -> pd.DataFrame:
+def summarise_cells(runs: pd.DataFrame, *, by: str | Sequence[str], outcome: str | None = None, level: float = 0.95) -> pd.DataFrame:
     """One row per combination of values of `by`: those columns, n, mean, sd, low, high, note; outcome
     in its own unit.
 

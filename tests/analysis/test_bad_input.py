@@ -220,7 +220,7 @@ CURVE = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
         ([1, 2, 3], [1, 2, 3], {"bounds": {"b": (1, 2)}, "fixed": {"b": 1.5}}, "b is both pinned by fixed and confined by bounds: choose one."),
         ([1, 2, 3], [1, 2, 3], {"start": {"E": 1.0}}, "start leaves out b: give every parameter but E, A, or no start at all."),
         ([1, 2, 3], [1, 2, 3], {"bootstrap": 10}, "bootstrap is 10: give the number of samples, 0 for none, else 50 to 1,000,000, such as 1000."),
-        ([1, 2, 3], [1, 2, 3], {"level": 90}, "level is 90: give the confidence level of the intervals as a share, such as 0.90."),
+        ([1, 2, 3], [1, 2, 3], {"level": 90}, "level is 90: give the confidence level of the intervals as a share, such as 0.95."),
         ([1, 2, 3], [1, 2, 3], {"weights": [0, 0, 0]}, "all weights are zero, which leaves no point: give at least one a positive weight."),
         ([1, 2, 3], [1, 2, 3], {"weights": [1, -1, 1]}, "weights[1] is -1: give a finite number, zero or above."),
         ([1, 2, 3], [1, 2, 3], {"sigma": [1, 0, 1]}, "sigma[1] is 0: give a finite standard error above zero."),

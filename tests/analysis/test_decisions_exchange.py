@@ -234,12 +234,12 @@ def test_a_figure_gets_the_exchange_over_all_measured_x() -> None:
 def test_wrong_fits_and_settings_are_refused_in_a_sentence() -> None:
     a, b = curve(PRETRAINED, seed=1), curve(SCRATCH, seed=2)
     falling = fit(LABELS, 1.0 - score(SCRATCH, LABELS), loss="squared")
-    other_level = fit(LABELS, np.array(b.y), loss="squared", level=0.95)
+    other_level = fit(LABELS, np.array(b.y), loss="squared", level=0.9)
     random = np.random.default_rng(3)
     five, six = (clustered(SCRATCH, 0.01 * random.standard_normal(count), random) for count in (5, 6))
     for call, message in (
         (lambda: exchange_rate(a, falling, 400.0), "y rises with x in with_fit and falls in without_fit: give both the same measure"),
-        (lambda: exchange_rate(a, other_level, 400.0), r"with_fit have level 0\.9 and those of without_fit 0\.95: fit both with one level"),
+        (lambda: exchange_rate(a, other_level, 400.0), r"with_fit have level 0\.95 and those of without_fit 0\.9: fit both with one level"),
         (lambda: exchange_rate(a, b, -1.0), "at_x is -1: give an x above zero"),
         (lambda: exchange_rate(a, "b", 1.0), "without_fit is a str; this needs what analysis.fit returns"),  # type: ignore[arg-type]
         (lambda: exchange_rate(a, b, 400.0, paired=True), "paired=True needs both curves fitted with cluster="),

@@ -30,8 +30,8 @@ def test_the_predicted_half_width_is_that_of_a_fit_with_the_run_made() -> None:
     on_curve = float(before.predict(1e5).mean[0])
     after = fit(np.append(BASE, 1e5), np.append(exact, on_curve), loss="log_squared")
     error = after._error(((1.0, np.array([1e5])),))[1][0] * (before.residual_sd or 0.0) / (after.residual_sd or 1.0)
-    assert advice.chosen["half_width_after"][0] == pytest.approx(t_quantile(0.9, 10) * error, rel=1e-3)
-    band = before._error(((1.0, np.array([1e5])),))[1][0] * t_quantile(0.9, 9)
+    assert advice.chosen["half_width_after"][0] == pytest.approx(t_quantile(0.95, 10) * error, rel=1e-3)
+    band = before._error(((1.0, np.array([1e5])),))[1][0] * t_quantile(0.95, 9)
     assert advice.half_width_now == pytest.approx(band, rel=1e-4)
 
 
@@ -43,7 +43,7 @@ def test_a_straight_line_is_pinned_down_as_its_closed_form_says() -> None:
     t = np.log(x)
     spread = np.sum((t - t.mean()) ** 2)
     added = np.log(cells) ** 2 * len(x) / (len(x) + 1)  # of the sum of squares about the new mean
-    expected = np.sqrt(spread / (spread + added)) * t_quantile(0.9, 8) / t_quantile(0.9, 7)
+    expected = np.sqrt(spread / (spread + added)) * t_quantile(0.95, 8) / t_quantile(0.95, 7)
     assert advice["half_width_after"].to_numpy() / advice["half_width_now"].to_numpy() == pytest.approx(expected, rel=1e-6)
     assert advice.sort_values("rank")["x"].iloc[0] == pytest.approx(np.exp(2.0))
 
@@ -83,7 +83,7 @@ def test_suggested_runs_do_what_was_predicted_and_more_than_random_ones(quantity
     realised = {name: float(np.sqrt(np.mean(np.square(one)))) for name, one in errors.items()}
     assert realised["suggested"] < realised["random"]
     assert predicted / 1.35 < realised["suggested"] < predicted * 1.35  # three standard errors of 40 simulations
-    assert seen.half_width_now / t_quantile(0.9, 9) * scale > realised["suggested"]
+    assert seen.half_width_now / t_quantile(0.95, 9) * scale > realised["suggested"]
 
 
 def test_cheap_runs_win_where_they_tell_as_much() -> None:

@@ -54,7 +54,7 @@ def test_the_ends_under_hubers_loss_use_hubers_variance() -> None:
         assert ends is not None
         for end in ends:
             rise = fit(x, y, delta=0.01, fixed={name: end}).objective - result.objective
-            assert rise == pytest.approx(0.5 * variance * t.ppf(0.95, 17) ** 2, rel=1e-2)
+            assert rise == pytest.approx(0.5 * variance * t.ppf(0.975, 17) ** 2, rel=1e-2)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -216,7 +216,7 @@ def test_the_interval_for_a_new_run_adds_its_noise() -> None:
     added = np.log(run.high / run.mean) ** 2 - np.log(mean.high / mean.mean) ** 2
     from scipy.stats import t
 
-    assert added[0] == pytest.approx(((result.residual_sd or 0.0) * t.ppf(0.95, 9)) ** 2, rel=1e-6)
+    assert added[0] == pytest.approx(((result.residual_sd or 0.0) * t.ppf(0.975, 9)) ** 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("law", ["power", "mmf", "m4", "shifted_power"])
@@ -227,7 +227,7 @@ def test_the_inverse_leads_back_to_the_target(law: str) -> None:
     assert needed.x == pytest.approx(3e4, rel=1e-6)
     assert needed.low <= needed.x <= needed.high
     assert not needed.extrapolated
-    assert needed.sentence.startswith(f"y = {target:g} is reached at x = 3e+04 (90% interval ")
+    assert needed.sentence.startswith(f"y = {target:g} is reached at x = 30,000 (95% interval ")
     never = result.inverse(result.params["E"] - 0.1)
     assert math.isinf(never.x)
     assert "is never reached: the law levels off before it" in never.sentence

@@ -93,7 +93,7 @@ def test_ten_thousand_clusters_are_dealt_into_a_hundred_groups() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"level": "0.9"}, "level is '0.9': give the confidence level of the intervals as a share, such as 0.90."),
+        ({"level": "0.9"}, "level is '0.9': give the confidence level of the intervals as a share, such as 0.95."),
         ({"bootstrap": 100, "seed": -1}, "seed is -1: give a whole number, zero or above."),
         ({"fixed": ["E"]}, "fixed is ['E']: give names with values, such as {\"E\": 0.1}."),
         ({"bounds": {"b": (20, 30)}}, "bounds of b are (20, 30), and the law 'power' is searched from 0.001 to 10: let them overlap."),
