@@ -109,7 +109,7 @@ def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow()
 
 def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:
     claim = compose_section("worth", evidence).figures[0].claim
-    assert "more labels (90% interval" in claim
+    assert "more labels (95% interval" in claim
     assert "more than any measured at 3,000 labels" in claim
 
 
