@@ -20,7 +20,7 @@ from reports import (
 )
 from reports.charts.cells import READINGS, WIDTHS
 from reports.charts.scaling import FALLS, RISES
-from reports.theme import GREY, PALETTE, specification
+from reports.theme import GREY, ramp, specification
 
 SERIES = ["none", "45,000"]
 CELLS = pd.DataFrame(
@@ -66,7 +66,7 @@ def test_a_law_of_cells_is_dashed_beyond_the_data_and_scratch_is_grey() -> None:
     solid, dashed = (layer for layer in spec["layer"] if layer["mark"]["type"] == "line")
     assert solid["mark"]["strokeDash"] == [1, 0]
     assert dashed["mark"]["strokeDash"] != [1, 0]
-    assert spec["layer"][-1]["encoding"]["color"]["scale"]["range"] == [GREY, PALETTE[0]]
+    assert spec["layer"][-1]["encoding"]["color"]["scale"]["range"] == [GREY, *ramp(1)]
 
 
 def test_steps_stand_in_the_order_of_the_table() -> None:
