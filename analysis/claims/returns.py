@@ -208,10 +208,18 @@ def _series(study: ClaimTable, factor: str) -> Iterator[list[tuple[float, int]]]
     if factor not in study.cells.columns:
         raise AnalysisError(f"the table has no column '{factor}': add it.")
     plain = study.cells.loc[(study.cells["intermediate"] == "none") & (study.cells[factor] > 0)]
-    others = [name for name in plain.columns if name != factor and name not in FOLLOWS[factor]]
+    others = [name for name in plain.columns if name != factor and not (name in FOLLOWS[factor] and _follows(plain, name, factor))]
     groups = plain.groupby(others, dropna=False, sort=True) if others else [((), plain)]
     for _, group in groups:
         yield sorted((float(size), cell) for cell, size in zip(group.index.tolist(), group[factor].tolist(), strict=True))
+
+
+def _follows(cells: pd.DataFrame, name: str, factor: str) -> bool:
+    """Whether each size has one value, as the steps of 12 epochs have; at two lengths it is a
+    setting of its own.
+    """
+    rest = [one for one in cells.columns if one != name]
+    return bool(cells.groupby(rest, dropna=False)[name].nunique(dropna=False).max() <= 1)
 
 
 def _step(series: Sequence[tuple[float, int]], place: int) -> Weights:

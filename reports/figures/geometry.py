@@ -145,7 +145,7 @@ def _range(values: pd.Series) -> str:
 
 
 def _points(row: pd.Series) -> str:
-    """'+0.9 (90% interval +0.1 to +1.7)'."""
+    """'+0.9 (95% interval +0.1 to +1.7)'."""
     interval = f" ({100 * LEVEL:g}% interval {signed(100 * row['low'], 1)} to {signed(100 * row['high'], 1)})" if row["n"] > 1 else " (one seed)"
     return f"{signed(100 * row['mean'], 1)}{interval}"
 

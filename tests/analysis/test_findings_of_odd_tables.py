@@ -115,3 +115,16 @@ def test_two_objectives_are_two_claims() -> None:
     found = findings(runs)
     assert found["classification-hurts-on-average"].verdict == "supported"
     assert found["spatial-hurts-on-average"].verdict == "refuted"
+
+
+def test_two_lengths_of_fine_tuning_at_one_label_count_are_two_series() -> None:
+    """A doubling of labels is compared within a length, and not between two runs of equal labels."""
+    random = np.random.default_rng(0)
+    short = simulate_grid(random, seeds=4, labels=(250, 500, 1000), noise=QUIET, intermediates=("none",)).assign(finetune_steps=100)
+    long = short.assign(finetune_steps=400, miou=short["miou"] + 0.02 + 0.001 * random.standard_normal(len(short)))
+    found = findings(pd.concat([short, long], ignore_index=True))
+    once = findings(short)
+    assert found["returns-shrink-finetune"].estimate is not None
+    assert once["returns-shrink-finetune"].estimate is not None
+    assert found["returns-shrink-finetune"].estimate.value == pytest.approx(once["returns-shrink-finetune"].estimate.value, abs=0.002)
+    assert len(found["returns-shrink-finetune"].rows) == 2 * len(once["returns-shrink-finetune"].rows)

@@ -113,7 +113,7 @@ def test_the_section_says_the_numbers_and_pairs_by_seed(measured: Evidence) -> N
     assert probe.claim == (
         "The patch probe is right on 60.1 to 66.1% of the patches, knowing a patch's place alone on 55.0%, always naming the commonest class on 50.0%"
     )
-    assert "after pre-training on 2,000 images (intermediate stage: none), +6.0 (90% interval +6.0 to +6.0)" in probe.notes[0]
+    assert "after pre-training on 2,000 images (intermediate stage: none), +6.0 (95% interval +6.0 to +6.0)" in probe.notes[0]
     assert "untrained (intermediate stage: none) 0.601" in probe.panels[0].alternative
     assert "falls with distance by 0.20 at most" in section.figures[1].claim
     rows = section.galleries[0].pictures.rows
