@@ -26,9 +26,9 @@ from .charts.scores import score_by_labels as score_by_labels
 from .charts.surface import score_surface as score_surface
 from .charts.worth import worth_in_labels as worth_in_labels
 from .comparison import build_comparison as build_comparison
+from .errors import ReportError as ReportError
 from .export import write_figures as write_figures
 from .published import build_published as build_published
 from .report import build_report as build_report
-from .report_data import ReportError as ReportError
 from .theme import FigureError as FigureError
 from .watching import watch as watch

@@ -28,19 +28,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from analysis import AnalysisError, load_published
-from reports.comparison import build_comparison, compose_comparison
-from reports.export import FORMATS, write_figures
-from reports.page import Page
-from reports.published.paper import compose_published
-from reports.report import build_report, compose, write_page
-from reports.report_data import ReportError, read_study
-from reports.table import build_table_report, compose_table, read_question
-from reports.table.question import TableQuestion, column_pairs
-from reports.watching import EVERY_S, watch
+from analysis.errors import AnalysisError
+from reports.choices import EVERY_S, FORMATS, is_table
+from reports.errors import ReportError
+
+# pandas, scipy and Altair take a second to import, and --help does not wait for them: what imports
+# them is imported in `reports.building`.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,20 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (mistake := _mistake(options)) is not None:
         parser.error(mistake)
+    from reports import building
+
     try:
-        if options.watch:
-            # Each line at once, also into a file or a pipe: one reads them while the watch goes on.
-            watch(options.folder[0], options.out, every_s=options.every, template=options.template, log=partial(print, flush=True))
-            return 0
-        if options.figures is not None:
-            written = write_figures(_page(options), options.figures, kind=options.format or FORMATS[0])
-            print(f"Wrote {len(written)} files into {options.figures}.")
-            return 0
-        page = _build(options)
+        if done := building.run(options):
+            print(done)
     except (ReportError, AnalysisError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 2
-    print(f"Wrote {page} ({page.stat().st_size / 1e6:.1f} MB).")
     return 0
 
 
@@ -88,17 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _is_table(options: argparse.Namespace) -> bool:
-    """Whether the report is to be of a table and not of a study."""
-    return len(options.folder) == 1 and Path(options.folder[0]).suffix.lower() in (".csv", ".parquet") and not Path(options.folder[0]).is_dir()
-
-
-def _question(options: argparse.Namespace) -> TableQuestion:
-    columns = column_pairs(options.columns) if options.columns is not None else None
-    lower = options.lower_is_better
-    return read_question(options.folder[0], x=options.x, y=options.y, by=options.by, seed=options.seed, columns=columns, lower_is_better=lower)
-
-
 def _mistake(options: argparse.Namespace) -> str | None:
     """Returns a sentence about options that contradict each other, None where none do."""
     if bool(options.folder) == (options.published is not None):
@@ -110,9 +88,9 @@ def _mistake(options: argparse.Namespace) -> str | None:
     of_table = [name for name in ("x", "y", "seed", "columns") if getattr(options, name) is not None]
     of_table += ["by"] if options.by else []
     of_table += ["lower-is-better"] if options.lower_is_better else []
-    if of_table and not _is_table(options):
+    if of_table and not is_table(options):
         return f"--{of_table[0]} is of a table: name one .csv or .parquet file."
-    if _is_table(options) and (options.watch or options.task is not None or options.claims is not None):
+    if is_table(options) and (options.watch or options.task is not None or options.claims is not None):
         return "a table has no --watch, no --task and no --claims."
     if options.claims is not None and (len(options.folder) != 1 or options.watch):
         return "--claims takes one study folder, and no --watch."
@@ -125,29 +103,6 @@ def _mistake(options: argparse.Namespace) -> str | None:
     if options.format is not None and options.figures is None:
         return "--format is of the files that --figures DIR writes: name the folder as well."
     return None
-
-
-def _build(options: argparse.Namespace) -> Path:
-    if options.published is not None:
-        page = compose_published(load_published(options.published))
-        return write_page(page, Path(options.out or f"{options.published}.html"), template=options.template)
-    if len(options.folder) == 2:
-        first, second = options.folder
-        return build_comparison(first, second, options.out, template=options.template)
-    if _is_table(options):
-        return build_table_report(_question(options), options.out, template=options.template)
-    return build_report(options.folder[0], options.out, template=options.template, task=options.task, claims=options.claims)
-
-
-def _page(options: argparse.Namespace) -> Page:
-    """Composes the page whose figures are to be written."""
-    if options.published is not None:
-        return compose_published(load_published(options.published))
-    if len(options.folder) == 2:
-        return compose_comparison(*options.folder)
-    if _is_table(options):
-        return compose_table(_question(options))
-    return compose(read_study(Path(options.folder[0])), task=options.task, claims=options.claims)
 
 
 if __name__ == "__main__":

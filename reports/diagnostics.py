@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.report_data import ReportError, read_json
+from reports.errors import ReportError
+from reports.report_data import read_json
 
 NUMBERS = (
     "within_image_variance",

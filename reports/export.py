@@ -14,13 +14,13 @@ from typing import Any, Final
 import altair as alt
 import vl_convert
 
+from reports.choices import FORMATS
 from reports.download import GZIP
+from reports.errors import ReportError
 from reports.page import Figure, Page, Panel
 from reports.registry import figure_kinds
-from reports.report_data import ReportError
 from reports.theme import specification
 
-FORMATS: Final = ("svg", "png", "pdf")
 WIDTH_PT: Final = 396.0
 """5.5 inches, the text width of most single-column papers; one unit of the drawing is one point
 (1/72 inch).

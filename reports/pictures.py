@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.runs.received_files import FileRefusedError, file_inside
-from reports.report_data import ReportError, read_json
+from reports.errors import ReportError
+from reports.report_data import read_json
 from reports.theme import decimals
 
 BUDGET_BYTES = 170_000

@@ -28,9 +28,9 @@ from typing import Any, Final
 import pandas as pd
 
 from analysis import AnalysisError
+from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.page import Figure, Section
-from reports.report_data import ReportError
 from reports.theme import FigureError
 from reports.wording import joined, sentence
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from analysis.claims.findings import Claims
 from analysis.runs.columns import documented_scores
 from reports.coverage import GridState, completeness_sentence, run_states
+from reports.errors import ReportError
 from reports.evidence import Evidence, gather
 from reports.findings import ask
 from reports.first_screen import first_screen
@@ -19,7 +20,7 @@ from reports.first_screen.strip import study_screen
 from reports.overview import cost_sentence, study_sentence
 from reports.page import Fact, Page, render
 from reports.registry import compose_sections
-from reports.report_data import ReportData, ReportError, read_study
+from reports.report_data import ReportData, read_study
 from reports.score import of_task, score_of, tasks_of
 from reports.theme import count
 

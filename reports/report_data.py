@@ -16,13 +16,10 @@ import pandas as pd
 from analysis import load_runs, load_stages
 from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
 from analysis.runs.received_files import MOST_BYTES, MOST_TABLE_BYTES, FileRefusedError, file_inside, is_plain_name, is_stage_id
+from reports.errors import ReportError
 
 NEEDED_OF_PLAN = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "intermediate", "finetune_images")
 NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "val_mim_loss", "intermediate", "finetune_images")
-
-
-class ReportError(Exception):
-    """Raised for a study that cannot be reported on; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)

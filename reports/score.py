@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.runs.columns import Column, column_of
 from analysis.runs.outcomes import outcome_of
-from reports.report_data import ReportData, ReportError
+from reports.errors import ReportError
+from reports.report_data import ReportData
 from reports.wording import joined
 
 NO_TASK = ""

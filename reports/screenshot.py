@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.report_data import ReportError
+from reports.errors import ReportError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DRAWN_MS = 8000

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from reports.report_data import ReportError
+from reports.errors import ReportError
 
 BUILT_IN = "report.html.j2"
 """The name by which a template of one's own extends the built-in one."""

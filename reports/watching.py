@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis import AnalysisError, load_stages
+from reports.choices import EVERY_S
+from reports.errors import ReportError
 from reports.report import build_report
-from reports.report_data import ReportError, own_file, states_from_files
+from reports.report_data import own_file, states_from_files
 
-EVERY_S = 15.0
-"""Default seconds between two looks at the folder; a launch writes its tables at most every ten."""
 TABLES = ("plan.json", "grid.yaml", "runs.parquet", "stages.parquet")
 MARKS = ("result.json", "error.json", "metrics.jsonl")
 ENDED = frozenset({"done", "failed", "blocked"})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.report_data import ReportError
+from reports.errors import ReportError
 from reports.screenshot import take_picture
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,16 +17,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Sequence
 
-from analysis.claims.finding import Findings
-from analysis.claims.findings import CLAIMS, findings
 from analysis.errors import AnalysisError
-from analysis.published import PUBLISHED, load_published
-from analysis.runs.table import load_runs
 
 PREFIX = "published:"
+# as in `analysis.published` and `analysis.claims.findings`, which --help does not wait for
+PUBLISHED = ("diminishing-returns", "data-scaling")
+CLAIMS = ("own", "papers", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with every number, instead of sentences")
     options = parser.parse_args(arguments)
+    from analysis.claims.findings import findings
+    from analysis.claims.listing import formatted
+    from analysis.published import load_published
+    from analysis.runs.table import load_runs
+
     try:
         name = options.table
         study = load_published(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else load_runs(name, required=())
@@ -59,34 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `... | head` has seen enough
         sys.stderr.close()
     return 0
-
-
-def formatted(found: Findings, width: int = 120) -> str:
-    """Format all findings by topic, then the questions that could not be answered."""
-    lines: list[str] = []
-    topic = ""
-    for one in found:
-        if one.unreachable:
-            continue
-        if one.topic != topic:
-            topic = one.topic
-            lines += ["", topic.upper()]
-        lines += _wrapped(f"{one.verdict:<10} {one.headline}.", width, indent=11)
-        lines += _wrapped(" " * 11 + one.sentence, width, indent=11)
-    if found.unreachable:
-        lines += ["", "OUT OF REACH"]
-        for one in found.unreachable:
-            lines += _wrapped(f"{one.headline}.", width, indent=2)
-    if found.unanswered:
-        lines += ["", "NOT ANSWERED"]
-        for question, reason in found.unanswered:
-            lines += _wrapped(f"{question} {reason[:1].upper()}{reason[1:]}", width, indent=2)
-    lines += ["", *(line for note in found.notes for line in _wrapped(note, width, indent=2))]
-    return "\n".join(lines).strip()
-
-
-def _wrapped(text: str, width: int, *, indent: int) -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=" " * indent, drop_whitespace=True, break_on_hyphens=False) or [""]
 
 
 if __name__ == "__main__":

@@ -6,29 +6,8 @@ curve = fit(runs.finetune_images, runs.miou, cluster=runs.seed)
 print(diminishing_returns(curve, price=1e-5).summary())
 """
 
-from analysis.decisions.budget import BestSplit, best_split
-from analysis.decisions.cost import Cost
-from analysis.decisions.exchange import ExchangeRate, SpeedUp, exchange_rate, speed_up
-from analysis.decisions.exponent import ComputeOptimalExponent, compute_optimal_exponent
-from analysis.decisions.response import Response, combine_additive
-from analysis.decisions.returns import DiminishingReturns, StoppingPoint, diminishing_returns
-from analysis.decisions.suggest import SuggestedRuns, suggest_runs
+from __future__ import annotations
 
-__all__ = [
-    "BestSplit",
-    "ComputeOptimalExponent",
-    "Cost",
-    "DiminishingReturns",
-    "ExchangeRate",
-    "Response",
-    "SpeedUp",
-    "StoppingPoint",
-    "SuggestedRuns",
-    "best_split",
-    "combine_additive",
-    "compute_optimal_exponent",
-    "diminishing_returns",
-    "exchange_rate",
-    "speed_up",
-    "suggest_runs",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

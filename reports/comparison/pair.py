@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs.columns import column_of, score_columns
-from reports.report_data import ReportData, ReportError, read_study
+from reports.errors import ReportError
+from reports.report_data import ReportData, read_study
 from reports.score import Score, named_score, of_task, tasks_of
 from reports.wording import joined
 

@@ -14,10 +14,11 @@ import pandas as pd
 
 from reports.charts.losses import validation_loss_during_training
 from reports.coverage import GridState
+from reports.errors import ReportError
 from reports.page import Figure, Panel, PictureBlock, Section, make_table
 from reports.pictures import gallery
 from reports.registry import FigureKind, SectionKind, register
-from reports.report_data import ReportData, ReportError, own_file, read_json, read_validation_curves
+from reports.report_data import ReportData, own_file, read_json, read_validation_curves
 from reports.series import ordered_series, series_phrase, with_series
 from reports.theme import NO_PRETRAINING, count, decimals
 

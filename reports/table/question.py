@@ -14,7 +14,7 @@ from analysis import AnalysisError, load_runs
 from analysis.runs.columns import column_of, first_score
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
-from reports.report_data import ReportError
+from reports.errors import ReportError
 
 MOST_GROUPS: Final = 24
 """Groups that a page can show; more are likely a mistake in --by."""

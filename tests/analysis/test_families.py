@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import findings, load_published
-from analysis.claims.__main__ import formatted
+from analysis.claims.listing import formatted
 from analysis.claims.pretraining import QUESTIONS as PRETRAINING
 from analysis.claims.rules import for_every_cell, unreachable_with
 from analysis.claims.varied import QUESTIONS as VARIED

@@ -17,10 +17,10 @@ import reports.altair_theme
 from analysis import load_published
 from reports.build import main
 from reports.charts.forest import forest
+from reports.errors import ReportError
 from reports.export import WIDTH_PT, draw, paper_specification, write_figures
 from reports.page import Figure, Page, Panel, Section, make_table
 from reports.published.paper import compose_published
-from reports.report_data import ReportError
 from reports.theme import PALETTE
 
 

@@ -18,11 +18,12 @@ from PIL import Image
 
 from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import read_diagnostics
+from reports.errors import ReportError
 from reports.evidence import Evidence, gather
 from reports.figures.geometry import attention_distance
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import compose_section
-from reports.report_data import ReportError, read_study
+from reports.report_data import read_study
 from reports.sections.reconstructions import reconstruction_block
 from reports.theme import GREY, FigureError, ramp, specification
 

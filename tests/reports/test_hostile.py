@@ -21,10 +21,11 @@ from playwright.sync_api import Browser
 from analysis import AnalysisError
 from reports.build import main
 from reports.download import GZIP, csv_address
+from reports.errors import ReportError
 from reports.page import Page, make_table, render, script_json
 from reports.readable import visible
 from reports.report import build_report
-from reports.report_data import ReportError, read_study, read_validation_curves
+from reports.report_data import read_study, read_validation_curves
 from reports.wording import sentence
 from tests.reports.page_reader import Reader
 from tests.reports.visit import Visit

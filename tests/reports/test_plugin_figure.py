@@ -13,10 +13,10 @@ import pytest
 import reports
 import reports.registry
 from reports.build import main
+from reports.errors import ReportError
 from reports.evidence import Evidence
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, compose_sections, figure_kinds, register, section_kinds
-from reports.report_data import ReportError
 from tests.reports.page_reader import Reader
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from analysis import AnalysisError, load_runs
 from analysis.runs.received_files import FileRefusedError, file_inside
+from reports.errors import ReportError
 from reports.pictures import PNG_START, found_pictures
-from reports.report_data import ReportError, own_file, read_json, read_metrics, read_provenance, read_study
+from reports.report_data import own_file, read_json, read_metrics, read_provenance, read_study
 
 GOOD = "pretrain-aaaaaaaaaaaa"
 

@@ -15,9 +15,10 @@ from analysis.claims.finding import Estimate
 from reports.build import main
 from reports.class_pictures import class_gallery, ranked_class_gallery
 from reports.comparison import build_comparison, compose_comparison
+from reports.errors import ReportError
 from reports.findings import formatted_estimate
 from reports.report import build_report, compose
-from reports.report_data import ReportError, read_study
+from reports.report_data import read_study
 from tests.reports.page_reader import Reader
 
 OF_PIXELS = ["miou", "miou_ucl", "pixel_accuracy", "iou_foreground", "iou_background", "iou_border"]

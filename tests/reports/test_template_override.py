@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from reports.errors import ReportError
 from reports.page import Page, Section, make_table, render
-from reports.report_data import ReportError
 from tests.reports.page_reader import Reader
 
 PAGE = Page(kicker="Kicker", title="A & B", lead="Lead", sections=(Section(identity="one", heading="Section one"),))

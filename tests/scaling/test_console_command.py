@@ -47,6 +47,33 @@ def test_without_torch_a_launch_says_what_to_install(monkeypatch: pytest.MonkeyP
     assert "torch is not installed: pip install 'scaling-law-laboratory[train]'" in capsys.readouterr().err
 
 
+def test_what_a_parser_lists_is_what_there_is() -> None:
+    """Parsers that do not wait for pandas repeat a few names."""
+    from analysis.claims import __main__ as claims
+    from analysis.claims.findings import CLAIMS
+    from analysis.published import PUBLISHED
+    from trials.diagnostics.study import IMAGES
+
+    assert set(claims.CLAIMS) == set(CLAIMS)
+    assert set(claims.PUBLISHED) == set(PUBLISHED)
+    assert IMAGES == 200, "trials.diagnose --help says so"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_waits_for_nothing_heavy(name: str) -> None:
+    code = f"""
+import sys
+from scaling.command_line import main
+try:
+    main([{name!r}, "--help"])
+except SystemExit:
+    pass
+print(sorted({{"torch", "ray", "scipy", "altair"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_nothing_heavy_is_imported_before_the_command_is_known() -> None:
     code = "import sys, scaling.command_line as c; c.main(['--help']); print({'torch', 'ray', 'numpy', 'pandas', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
