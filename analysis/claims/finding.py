@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,12 @@ import pandas as pd
 from analysis.claims import headline as headlines
 from analysis.claims.claim_table import ClaimTable
 from analysis.errors import AnalysisError, finite, nearest_name
+from analysis.formatting import percent
+from analysis.shown import Shown
 from analysis.significance.checks import Check
+
+if TYPE_CHECKING:
+    import altair as alt
 
 Verdict: TypeAlias = headlines.Verdict
 Family = Literal["primary", "secondary"]
@@ -179,8 +184,8 @@ class Question:
     """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Findings:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Findings(Shown):
     """All findings of one study, in reading order. Make them with `analysis.findings`."""
 
     study: str
@@ -207,6 +212,37 @@ class Findings:
             if one.identity == identity:
                 return one
         raise AnalysisError(f"there is no finding '{identity}' ({nearest_name(identity, [one.identity for one in self.statements])}).")
+
+    def summary(self) -> str:
+        """How many claims have each verdict, then the headline of each finding, the primary family
+        first; then what was not answered.
+        """
+        counts = {verdict: sum(one.verdict == verdict for one in self.statements) for verdict in get_args(Verdict)}
+        first = f"{self.study}: {len(self.statements)} claims, " + ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+        ordered = sorted(self.statements, key=lambda one: (one.family != "primary", one.verdict == "open"))
+        lines = [first, *(f"  {one.verdict:<10} {one.headline}" for one in ordered)]
+        return "\n".join([*lines, *(f"  not answered: {question}" for question, _ in self.unanswered)])
+
+    def shown_table(self) -> pd.DataFrame:
+        """One row a finding, the primary family first: verdict, headline, detail."""
+        ordered = sorted(self.statements, key=lambda one: (one.family != "primary", one.verdict == "open"))
+        return pd.DataFrame([(one.verdict, one.headline, one.detail) for one in ordered], columns=["verdict", "headline", "detail"])
+
+    def plot(self) -> alt.LayerChart:
+        """The findings whose estimate is in the unit of the score, one row each, as an Altair chart.
+        Raises AnalysisError where none is.
+        """
+        from analysis.plots.forest import forest_chart
+
+        known = [(one, one.estimate) for one in self.statements if one.estimate is not None and one.estimate.unit]
+        if not known:
+            raise AnalysisError("no finding has an estimate in the unit of the score, so there is nothing to draw.")
+        rows = [(one.identity.replace("-", " "), estimate.value, estimate.low, estimate.high) for one, estimate in known]
+        x_title = f"{known[0][1].unit}, {percent(known[0][1].level)} interval"
+        return forest_chart(pd.DataFrame(rows, columns=["label", "estimate", "low", "high"]), x_title=x_title)
+
+    def __repr__(self) -> str:
+        return f"<Findings of {self.study}: {len(self.statements)} claims on {self.outcome}>"
 
     def sentences(self) -> list[str]:
         """Each finding as its verdict and its sentence."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
 from analysis.formatting import format_setting, number_of, p_value, percent
+from analysis.shown import Shown
+
+if TYPE_CHECKING:
+    import altair as alt
 
 ALPHA: Final = 0.05
 ENOUGH_SEEDS: Final = 5
@@ -21,8 +25,8 @@ _WORDS: Final = ("", "", "two", "three", "four", "five", "six", "seven", "eight"
 _TENS: Final = {20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety", 100: "a hundred"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class MainEffects:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class MainEffects(Shown):
     """What moved the score. Make one with `analysis.main_effects`."""
 
     outcome: str
@@ -60,6 +64,27 @@ class MainEffects:
     """Runs with the outcome (rows, for printed means)."""
     n_seeds: int
     """Distinct seeds; 0 for printed means."""
+
+    def summary(self) -> str:
+        """The headline, one sentence an axis, and the cautions."""
+        return "\n".join([self.headline(), *self.sentences(), *self.cautions()])
+
+    def shown_table(self) -> pd.DataFrame:
+        """One row an axis: name, what is compared, effect, low, high, p_holm, share."""
+        columns = ["name", "low_level", "high_level", "effect", "low", "high", "p_holm", "share"]
+        return self.table[columns]
+
+    def plot(self) -> alt.LayerChart:
+        """One row an axis, largest effect first, as an Altair chart."""
+        from analysis.plots.forest import forest_chart
+
+        known = self.table[np.isfinite(self.table["effect"].to_numpy(dtype=float))]
+        labels = [f"{row['name']}, {named_level(row['low_level'])} to {named_level(row['high_level'])}" for _, row in known.iterrows()]
+        rows = pd.DataFrame({"label": labels, "estimate": known["effect"], "low": known["low"], "high": known["high"]}).reset_index(drop=True)
+        return forest_chart(rows, x_title=f"change in {self.outcome_title}, {percent(self.level)} interval")
+
+    def __repr__(self) -> str:
+        return f"<MainEffects of {number_of(len(self.table), 'setting')} on {self.outcome}>"
 
     def found(self) -> pd.DataFrame:
         """The rows whose effect differs from zero at 5% after Holm's correction over the axes."""
