@@ -134,7 +134,7 @@ def test_the_drawn_law_is_the_fit_of_analysis(full_study: Path, page: Reader) ->
     scratch = runs.loc[(runs["pretrain_images"] == 0) & (runs["intermediate"] == "none")]
     fitted = fit(scratch["finetune_images"], scratch["miou"], cluster=independent_groups(scratch))
     spec = json.loads(page.raw["script"][0])["scores-0"]
-    drawn = [row for data in spec["datasets"].values() for row in data if row["series"] == "none" and row.get("extrapolated") is False]
+    drawn = [row for data in spec["datasets"].values() for row in data if row.get("series") == "none" and row.get("extrapolated") is False]
     drawn.sort(key=lambda row: row["finetune_images"])
     assert drawn[0]["mean"] == pytest.approx(float(fitted.predict(100.0).mean[0]), abs=1e-12)
     assert drawn[-1]["finetune_images"] == 3000
@@ -212,7 +212,7 @@ def test_too_few_sizes_for_a_law_draw_the_means_and_say_so(write: Callable[..., 
     assert "No law is drawn after pre-training on 2,000 images:" in page.text
     assert "a thin line joins the means of the cells" in page.text
     marks = [layer["mark"]["type"] for layer in json.loads(page.raw["script"][0])["scores-0"]["layer"]]
-    assert marks == ["line", "rule", "point"]
+    assert marks == ["line", "rule", "text", "point"]
 
 
 @pytest.mark.usefixtures("real_findings")
