@@ -87,8 +87,10 @@ def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score) -> pd.
 
 
 def _compared(row: dict[str, object]) -> str:
-    """'100,000 → 512,000 images, × 5'."""
+    """'100,000 → 512,000 passes, × 5'."""
     low, high = level_text(row["low_level"]), level_text(row["high_level"])
+    if row["axis"] == "pretrain_length":  # not to be taken for the number of pre-training images
+        low, high = (text.replace(" images", " passes").replace(" image", " pass") for text in (low, high))
     unit = high.partition(" ")[2]
     if unit and low.endswith(f" {unit}"):
         low = low.removesuffix(f" {unit}")
