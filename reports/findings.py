@@ -61,10 +61,12 @@ def ranked(findings: Findings) -> list[Finding]:
     """
     order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
 
-    def key(one: Finding) -> tuple[int, bool, bool, bool, float]:
+    def key(one: Finding) -> tuple[bool, int, bool, bool, bool, float]:
+        in_unit = bool(one.estimate and one.estimate.unit)
         size = abs(one.estimate.value) if one.estimate is not None and np.isfinite(one.estimate.value) else 0.0
         # That more labels help is no news; and a correlation, which has another unit, comes after.
-        return order[one.verdict], one.identity == LABELS, one.family != "primary", not (one.estimate and one.estimate.unit), -size
+        about_the_loss = one.family != "primary" and not in_unit  # the page is about the score
+        return about_the_loss, order[one.verdict], one.identity == LABELS, one.family != "primary", not in_unit, -size
 
     ordered = sorted(findings, key=key)
     first: dict[str, Finding] = {}
