@@ -29,15 +29,16 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     return f"{value:,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """A size to so many significant digits, with thousands separated: '4,910' or '0.0123'; from 1e15
-    on in powers of ten.
-    """
-    if not math.isfinite(value) or value == 0.0 or abs(value) >= 1e15 or abs(value) < 1e-6:
-        return f"{value:.{digits}g}"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    text = f"{round(value, places):,.{max(places, 0)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def digits(value: float, never: str = "never") -> str:
+    """Three significant digits, thousands separated up to ten millions."""
+    if math.isinf(value):
+        return never
+    if math.isnan(value):
+        return "unknown"
+    if value != 0 and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.3g}"
+    places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
 def percent(level: float) -> str:

@@ -152,7 +152,7 @@ def _linked(layers: Sequence[alt.Chart]) -> alt.LayerChart:
 
 
 def layered(layers: Sequence[alt.Chart]) -> alt.LayerChart:
-    """The layers as one chart."""
+    """Several layers, or the only one, as one Altair chart."""
     made = alt.layer(*layers)
     assert isinstance(made, alt.LayerChart)  # none of the layers is faceted
     return made

@@ -13,13 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.decisions.cost import Cost, checked_cost
-from analysis.decisions.decision import Decision, Interval, digits, with_digits
+from analysis.decisions.decision import Decision, Interval, with_digits
 from analysis.decisions.draws import ends
 from analysis.decisions.response import Response, response_of
 from analysis.decisions.spending import Line, best_inputs
 from analysis.decisions.validation import Better, direction, positive, real
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.surface import SurfaceFit
+from analysis.formatting import digits
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import percent
+from analysis.formatting import digits, percent
 
 Interval = tuple[float, float]
 NOT_WRITTEN = {"json": False}  # metadata of a field that to_json leaves out: a fit, which has a to_json of its own
@@ -73,18 +73,6 @@ def with_digits(value: float, interval: Interval | None, *, level: float, reason
     if interval is None:
         return f"{digits(value, never)} (no interval: {reason})"
     return f"{digits(value, never)} ({percent(level)} interval {digits(interval[0], never)} to {digits(interval[1], never)})"
-
-
-def digits(value: float, never: str = "never") -> str:
-    """Three significant digits, thousands separated up to ten millions."""
-    if math.isinf(value):
-        return never
-    if math.isnan(value):
-        return "unknown"
-    if value != 0 and not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.3g}"
-    places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{places}f}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
 def interval_or_none(low: float, high: float) -> Interval | None:

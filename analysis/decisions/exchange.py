@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, with_digits
+from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, with_digits
 from analysis.decisions.law_error import Version
 from analysis.decisions.same_y import (
     CORRECTED,
@@ -25,7 +25,7 @@ from analysis.decisions.validation import Better, checked_curve, direction, posi
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
 from analysis.fitting.result import SIGNIFICANT
-from analysis.formatting import p_value, percent
+from analysis.formatting import digits, p_value, percent
 from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 

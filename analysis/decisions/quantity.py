@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.decisions.decision import digits
 from analysis.decisions.exponent import fixes_exponent
 from analysis.decisions.validation import real
 from analysis.errors import AnalysisError, nearest_name
@@ -17,6 +16,7 @@ from analysis.fitting.curve import Fit
 from analysis.fitting.prediction import positive_x
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface import SurfaceFit, checked_inputs
+from analysis.formatting import digits
 
 Array = NDArray[np.float64]
 Wanted = str | tuple[str, ArrayLike]

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.decisions.decision import digits
 from analysis.decisions.draws import COUNT, draws_of
 from analysis.decisions.validation import cautions_of, checked_curve, positive
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.curve import Fit
 from analysis.fitting.surface import SurfaceFit
+from analysis.formatting import digits
 from analysis.laws import Law
 
 Array = NDArray[np.float64]

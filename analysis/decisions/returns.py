@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.decisions.crossing import below_for_good
-from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, digits, interval_or_none, with_digits
+from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, interval_or_none, with_digits
 from analysis.decisions.validation import Better, checked_curve, direction, positive, why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
+from analysis.formatting import digits
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]

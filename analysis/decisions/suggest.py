@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.decisions.decision import Decision, digits
+from analysis.decisions.decision import Decision
 from analysis.decisions.information import Information, information_of, rows_at
 from analysis.decisions.quantity import Wanted, checked_quantity
 from analysis.decisions.validation import checked_curve, positive, undetermined, why_no_spread
@@ -20,7 +20,7 @@ from analysis.fitting.inputs import numbers
 from analysis.fitting.prediction import positive_x
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface import SurfaceFit, checked_inputs
-from analysis.formatting import percent
+from analysis.formatting import digits, percent
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.prediction import Prediction
-from analysis.formatting import percent, significant
+from analysis.formatting import digits, percent
 
 Array = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def _sentence(
     target: float, at: float, low: float, high: float, level: float, outside: bool, reason: str, *, first: float, names: tuple[str, str]
 ) -> str:
     def formatted(x: float) -> str:
-        return "never" if not np.isfinite(x) else f"{significant(x)} or less" if x <= first else significant(x)
+        return f"{digits(x)} or less" if x <= first else digits(x)
 
     text = f"{names[1]} = {target:g} is " + (
         f"reached at {names[0]} = {formatted(at)}" if np.isfinite(at) else "never reached: the law levels off before it"

@@ -13,8 +13,7 @@ import pandas as pd
 from analysis import AnalysisError, diminishing_returns
 from analysis.claims.claim_table import prepare
 from analysis.claims.contrasts import contrast
-from analysis.decisions.decision import digits
-from analysis.formatting import percent
+from analysis.formatting import digits, percent
 from reports.charts.cells import gain_per_doubling
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, Table, make_table

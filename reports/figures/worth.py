@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, exchange_rate, independent_groups
-from analysis.decisions.decision import digits
+from analysis.formatting import digits
 from reports.charts.worth import worth_in_labels
 from reports.evidence import LEVEL, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table

@@ -26,7 +26,7 @@ MOST_RUNS = 100_000
 MOST_CHECKS = 10_000_000
 """Combinations times entries of `exclude`."""
 MOST_MESSAGE = 400
-"""Characters of a message, without the place: longer ones are cut in the middle."""
+"""Longest error message in characters, file and line not counted; a longer one is shortened."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _STAGE_KEYS = ("source", "images", "length", "recipe", "sampling")
 _KEYS = {

@@ -23,7 +23,7 @@ pretrain: {source: leaves, images: [0, 24], length: 10 steps}
 finetune: {source: leaves, images: 8, length: 2 steps}
 """
 MEMORY_BYTES = 2_000_000_000
-"""Address space of a process that reads a grid, torch's libraries included."""
+"""Memory that a process which reads a grid may allocate, torch included."""
 
 
 def doubling() -> str:
@@ -77,7 +77,7 @@ def test_a_hostile_grid_is_one_short_sentence(case: str, tmp_path: Path) -> None
 
 
 def test_the_same_at_the_command_line_in_bounded_memory_and_time(tmp_path: Path) -> None:
-    """One process for all of them, whose address space and CPU time the kernel limits."""
+    """All grids in one process whose memory and CPU time are limited."""
     for number, (text, _) in enumerate(HOSTILE.values()):
         (tmp_path / f"{number}.yaml").write_text(text)
     code = """
