@@ -83,6 +83,8 @@ def card_of(finding: Finding) -> Statement:
     detail = finding.detail or (formatted_estimate(estimate) if estimate and np.isfinite(estimate.value) and not told else "")
     if told:  # the numbers of an open claim stand in its second line
         headline, detail = f"{headline} cannot be told", "; ".join(part for part in (allowed, detail[:1].lower() + detail[1:]) if part)
+    if finding.verdict == "refuted":  # the headline says what the data show; the mark is of the claim
+        detail = f"Refutes: {finding.claim.rstrip('.')}. {detail}"
     return Statement(
         verdict=finding.verdict,
         identity=_identity(finding),

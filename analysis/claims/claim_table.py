@@ -200,8 +200,9 @@ def prepare(
     if margin is not None and not (isinstance(margin, (int, float)) and np.isfinite(margin) and margin > 0):
         raise AnalysisError(f"margin = {margin!r} is not a difference above zero: state the largest negligible difference, as in margin=0.01.")
     name = study.name if isinstance(study, Published) else _name(table)
+    given = list(table.columns)
     table = _plain_columns(table)
-    chosen = outcome or (study.outcome if isinstance(study, Published) else _first_outcome(table))
+    chosen = outcome or (study.outcome if isinstance(study, Published) else _first_outcome(table, given))
     require_columns(table, (chosen,), where=WHERE)
     values = numeric_column(table, chosen, where=WHERE)
     there = np.isfinite(values.to_numpy())
@@ -275,12 +276,13 @@ def _name(table: pd.DataFrame) -> str:
     return str(names[0]) if len(names) == 1 else "the study"
 
 
-def _first_outcome(table: pd.DataFrame) -> str:
+def _first_outcome(table: pd.DataFrame, given: list[str]) -> str:
+    """The first documented score; `given` are the columns that the caller has, for the message."""
     found = first_score(table)
     if found is not None:
         return found.name
     known = ", ".join(column.name for column in documented_scores(table))
-    raise AnalysisError(f"{WHERE} has no outcome among {known} ({nearest_name('miou', table.columns)}): name one in outcome=.")
+    raise AnalysisError(f"{WHERE} has no outcome among {known} ({nearest_name('miou', given)}): name yours with outcome= (--outcome).")
 
 
 def _plain_columns(table: pd.DataFrame) -> pd.DataFrame:

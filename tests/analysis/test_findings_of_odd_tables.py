@@ -38,7 +38,14 @@ def test_a_single_pretraining_a_size_is_said_to_be_a_condition() -> None:
     found = findings(shared(0, seeds=6, pretrainings=1, pretraining_gain=0.03).assign(pretrain_steps=1000, pretrain_length="1k steps"), claims="all")
     for name in ("pretraining-helps-on-average", "returns-shrink-pretrain", "last-doubling-pretrain", "gain-shrinks-with-labels"):
         assert "6 seeds, conditional on the pre-trainings that they share" in found[name].sentence, name
+        assert found[name].headline.endswith("conditional on these pre-trainings"), name
+        assert found[name].claim.endswith(", conditional on these pre-trainings."), name
     assert "conditional on the pre-trainings that the seeds share" in found["more-data-always-helps"].sentence
+
+
+def test_pretrainings_of_each_seed_are_no_condition() -> None:
+    found = findings(simulate_grid(np.random.default_rng(0), seeds=6, labels=(250, 1000), noise=QUIET, intermediates=("none",)), claims="all")
+    assert not any("conditional on" in f"{one.headline} {one.claim}" for one in found)
 
 
 def test_two_shared_pretrainings_a_size_decide_nothing_by_chance() -> None:
@@ -128,3 +135,9 @@ def test_two_lengths_of_fine_tuning_at_one_label_count_are_two_series() -> None:
     assert once["returns-shrink-finetune"].estimate is not None
     assert found["returns-shrink-finetune"].estimate.value == pytest.approx(once["returns-shrink-finetune"].estimate.value, abs=0.002)
     assert len(found["returns-shrink-finetune"].rows) == 2 * len(once["returns-shrink-finetune"].rows)
+
+
+def test_a_table_without_a_known_score_is_told_its_own_columns_alone() -> None:
+    with pytest.raises(AnalysisError) as caught:
+        findings(pd.DataFrame({"n_labels": [50, 100], "f1": [0.4, 0.5]}))
+    assert "(there are: n_labels, f1): name yours with outcome= (--outcome)." in str(caught.value)
