@@ -71,7 +71,7 @@ def test_a_flat_law_reaches_nothing_that_lies_on_the_better_side() -> None:
     rising = 0.7 + 0.01 * np.random.default_rng(0).standard_normal(12) + np.linspace(0.0, 0.02, 12)
     flat = fit(X, rising, law="last_value")
     assert math.isinf(flat.inverse(0.9).x)
-    assert flat.inverse(0.5).sentence.startswith("y = 0.5 is reached at x = 0.1 or less")
+    assert flat.inverse(0.5).sentence.startswith("y = 0.5 is reached at x = 0.100 or less")
 
 
 def test_numbers_near_the_edge_of_double_precision_still_make_json() -> None:
