@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.decoding import read_picture
-from trials.data.listing import Listing, fingerprint
+from trials.data.listing import Listing, check_names_in_table, fingerprint
 from trials.data.sources import FolderSource, register
 from trials.errors import InputError
 
@@ -33,6 +33,7 @@ class ImageNet(FolderSource):
         # Tiny ImageNet's validation images lie in one folder, their classes in a table
         position = {class_name: label for label, class_name in enumerate(classes)}
         rows = [line.split("\t") for line in annotations.read_text().splitlines() if line.strip()]
+        check_names_in_table(annotations, [row[0] for row in rows])
         # a trimmed copy may hold fewer images or classes than its table
         rows = [row for row in rows if row[1] in position and (root / "val" / "images" / row[0]).exists()]
         paths = [root / "val" / "images" / row[0] for row in rows]

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.decoding import Picture
+from trials.errors import InputError
+from trials.received_files import is_plain_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +39,11 @@ class Listing:
 def fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
     """16 hex digits that change with the names and sizes of the files.
 
-    Single files may be missing, which decoding them will say.
+    Single files may be missing or out of reach, such as a link that leads to itself, which decoding
+    them will say.
 
     Raises:
-        FileNotFoundError: none of them is there.
+        OSError: none of them can be found.
     """
     digest = hashlib.sha256(extra.encode())
     found = 0
@@ -48,10 +51,21 @@ def fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
         try:
             size = str(path.stat().st_size)
             found += 1
-        except FileNotFoundError:
-            size = "missing"
+        except OSError as error:
+            size = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
         # a name need not be UTF-8
         digest.update(f"{path.relative_to(root).as_posix()}\0{size}\n".encode("utf-8", "surrogateescape"))
     if paths and not found:
         paths[0].stat()
     return digest.hexdigest()[:16]
+
+
+def check_names_in_table(table: Path, names: Sequence[str]) -> None:
+    """Check the image names that a data set's own table gives.
+
+    Raises:
+        InputError: one would lead out of the folder of images.
+    """
+    wrong = next((name for name in names if not is_plain_name(name)), None)
+    if wrong is not None:
+        raise InputError(f"{table} names the image {wrong[:60]!r}, which is no plain file name: correct that line, or unpack the data set anew.")

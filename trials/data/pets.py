@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.decoding import Broken, Picture, read_picture
-from trials.data.listing import Listing, fingerprint
+from trials.data.listing import Listing, check_names_in_table, fingerprint
 from trials.data.sources import FolderSource, register
 
 BREEDS = 37
@@ -88,6 +88,8 @@ def list_pets(root: Path, split: str) -> Listing:
     part = {"train": "trainval", "heldout": "test"}[split]
     data_set = OxfordIIITPet(str(root.parent), split=part, target_types=("category", "segmentation"))
     paths, trimaps = list(data_set._images), list(data_set._segs)
+    folder = data_set._images_folder
+    check_names_in_table(root / "annotations" / f"{part}.txt", [str(p).removeprefix(f"{folder}/") for p in paths])
     listed, labels = [str(p) for p in paths], np.asarray(data_set._labels, dtype=np.int64)
 
     def read(index: int) -> Picture:
