@@ -257,7 +257,12 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
             retries=execution.retries,
             rank=ranks(context.plan, execution.order, outlook.stage_s),
             interruption=interruption,
-            stage_options={"micro_batches": execution.micro_batches, "compile": execution.compile, "plugins": loaded_plugins()}
+            stage_options={
+                "micro_batches": execution.micro_batches,
+                "compile": execution.compile,
+                "capture": execution.capture,
+                "plugins": loaded_plugins(),
+            }
             | context.stage_options,
             address=context.address,
             expected=expected,

@@ -19,7 +19,7 @@ from typing import Any
 
 from scaling.grid.arms import REPLACEABLE
 from scaling.grid.axes import AXES
-from scaling.grid.settings import COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS
+from scaling.grid.settings import CAPTURE, COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS
 from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
 from trials.models.encoders import encoder_pattern
@@ -71,6 +71,7 @@ def grid_schema() -> dict[str, Any]:
                     "description": "parts that a batch is computed in, one by one, to save memory",
                 },
                 "compile": {"enum": [*COMPILE, False], "description": "torch.compile"},
+                "capture": {"enum": [*CAPTURE, False, True], "description": "whole training steps in CUDA graphs"},
             },
             "what one stage holds while it runs",
         ),

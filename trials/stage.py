@@ -24,6 +24,7 @@ from trials.provenance import now
 from trials.registry import load_plugin
 from trials.spec import StageSpec, stage_id
 from trials.stage_files import read_result, stage_lock, write_json
+from trials.training.captured import CaptureMode
 from trials.training.compiling import CompileMode
 from trials.training.execution import CHECKPOINT_S, Execution, Progress
 from trials.training.interrupts import Interrupted, asked_by_signal
@@ -44,6 +45,7 @@ def run_stage(
     parallel: bool = False,
     micro_batches: int = 1,
     compile: CompileMode = "auto",
+    capture: CaptureMode = "auto",
     plugins: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Train the stage in `folder`, whose name is its id, and return its result; a finished stage is
@@ -65,6 +67,8 @@ def run_stage(
             doubles by itself if memory runs out.
         compile: whether torch.compile is used; 'auto' does on a GPU for stages that are long
             enough.
+        capture: whether the whole step is captured in a CUDA graph; 'auto' does on a GPU, where it
+            can be.
         plugins: Python files to load first, which register objectives, encoders or sources.
 
     Raises:
@@ -81,6 +85,7 @@ def run_stage(
         checkpoint_s=checkpoint_s,
         micro_batches=micro_batches,
         compile=compile,
+        capture=capture,
         on_progress=on_progress or (lambda progress: None),
         stop=stop or (lambda: False),
     )
@@ -144,6 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gpus", type=float, default=0.0, help="above 0 to compute on a GPU")
     parser.add_argument("--micro-batches", type=int, default=1, help="in how many parts to take a batch, to need less memory")
     parser.add_argument("--compile", choices=get_args(CompileMode), default="auto", help="whether to use torch.compile")
+    parser.add_argument("--capture", choices=get_args(CaptureMode), default="auto", help="whether to capture the whole step in a CUDA graph")
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE", help="a Python file to load first; repeatable")
     options = parser.parse_args(arguments)
     with asked_by_signal() as asked:
@@ -158,6 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
                 parallel=launched_in_parallel(),
                 micro_batches=options.micro_batches,
                 compile=options.compile,
+                capture=options.capture,
                 plugins=options.plugin,
             )
         except Interrupted as interrupted:

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling.grid.arms import split_arms
 from scaling.grid.axes import AXES, USUAL_OBJECTIVE, Axes, read_excluded, read_zipped
-from scaling.grid.settings import COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS, ExecutionSettings, Grid, RecipeChoice, Resources, StageGrid
+from scaling.grid.settings import CAPTURE, COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS, ExecutionSettings, Grid, RecipeChoice, Resources, StageGrid
 from scaling.grid.yaml_lines import Located, load_yaml, override
 from trials.data.sources import SOURCES
 from trials.data.subsets import SAMPLINGS
@@ -35,7 +35,7 @@ _KEYS = {
     "intermediate": (*_STAGE_KEYS, "heldout_images", "eval_points", "objective", "image_px"),
     "finetune": (*_STAGE_KEYS, "task", "test_images", "image_px"),
     "seeds": KINDS,
-    "resources": ("cpus", "gpus", "workers", "retries", "micro_batches", "compile", *KINDS),
+    "resources": ("cpus", "gpus", "workers", "retries", "micro_batches", "compile", "capture", *KINDS),
 }
 _RESOURCE_KEYS = ("cpus", "gpus", "workers")
 
@@ -287,12 +287,16 @@ class _Reader:
                 raise self.fail(path, f"{path} must be one of {', '.join(known)}, not {str(value)[:40]!r}.")
             return str(value)
 
+        def unquoted(value: Any) -> Any:
+            """YAML reads a bare on or off as true or false."""
+            return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
         return ExecutionSettings(
             order=one_of("order", self.values.get("order", "deepest"), ORDERS),
             keep=one_of("keep", self.values.get("keep", "weights"), KEEPS),
             broken_images="skip" if one_of("broken_images", self.values.get("broken_images", "refuse"), ("refuse", "skip")) == "skip" else "refuse",
             retries=self._whole("resources.retries", held.get("retries", 2), least=0, most=100),
             micro_batches=self._whole("resources.micro_batches", held.get("micro_batches", 1), least=1, most=10_000),
-            # YAML reads a bare off as false
-            compile=one_of("resources.compile", "off" if held.get("compile") is False else held.get("compile", "auto"), COMPILE),
+            compile=one_of("resources.compile", unquoted(held.get("compile", "auto")), COMPILE),
+            capture=one_of("resources.capture", unquoted(held.get("capture", "auto")), CAPTURE),
         )

@@ -17,6 +17,7 @@ NO_STAGE = "none"
 ORDERS = ("deepest", "longest", "cheapest")
 KEEPS = ("everything", "weights", "results")
 COMPILE = ("auto", "off", "default", "reduce-overhead")
+CAPTURE = ("auto", "off", "on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,8 @@ class ExecutionSettings:
     """Parts of a batch that are computed one after another, for a batch that does not fit the GPU."""
     compile: str
     """torch.compile: 'auto', 'off', 'default' or 'reduce-overhead'."""
+    capture: str
+    """Whole steps in CUDA graphs: 'auto', 'off' or 'on'."""
 
 
 @dataclass(frozen=True, kw_only=True)

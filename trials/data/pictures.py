@@ -41,6 +41,11 @@ class Pictures:
         return len(self._indices)
 
     @property
+    def resident(self) -> bool:
+        """Whether all pixels are in the memory that the stage computes in."""
+        return self._resident is not None or self._device.type == "cpu"
+
+    @property
     def where(self) -> str:
         """Where the pixels are, for the log."""
         return "in GPU memory" if self._resident else "in the memory-mapped store"
@@ -53,7 +58,7 @@ class Pictures:
         """Positions on the device; from pinned memory, since a copy from any other waits for the
         GPU.
         """
-        return positions.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else positions
+        return positions.pin_memory().to(self._device, non_blocking=True) if self._device.type != positions.device.type else positions
 
     def images(self, positions: Tensor) -> Tensor:
         """(B,) positions on the CPU -> (B, S, S, 3) uint8."""

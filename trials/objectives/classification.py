@@ -63,6 +63,11 @@ class Classification(Objective):
         check_pool(encoder, recipe.pool)
 
     @classmethod
+    def reason_not_captured(cls, recipe: Recipe) -> str:
+        assert isinstance(recipe, SupervisedRecipe)
+        return "MixUp draws its share on the CPU" if recipe.mixup else ""
+
+    @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Classifier:
         assert isinstance(recipe, SupervisedRecipe)
         return Classifier(encoder, classes=classes, pool=recipe.pool)

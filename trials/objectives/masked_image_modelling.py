@@ -65,6 +65,10 @@ class MaskedImageModelling(Objective):
         check_masking(encoder, recipe)
 
     @classmethod
+    def reason_not_captured(cls, recipe: Recipe) -> str:
+        return ""
+
+    @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> SimMIM:
         assert isinstance(recipe, PretrainRecipe)
         return simmim(recipe, encoder)
@@ -79,7 +83,7 @@ class MaskedImageModelling(Objective):
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, PretrainRecipe)
         self.check(setting.spec.encoder, setting.spec.recipe)
-        self._recipe, self._seed = setting.spec.recipe, setting.spec.seed
+        self._recipe, self._inputs = setting.spec.recipe, setting.inputs
         self._compute, self._heldout = setting.compute, setting.heldout
         self.encoder, self.model = setting.build_model(partial(simmim, self._recipe))
         self._batches = Batches(setting)
@@ -90,7 +94,7 @@ class MaskedImageModelling(Objective):
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, _ = self._batches.take(step, part)
-        masks = self.model.draw_masks(self._recipe.batch_images, self._recipe, generator(self._seed, "mask", step, self._compute.device))
+        masks = self.model.draw_masks(self._recipe.batch_images, self._recipe, self._inputs.generator("mask", step))
         return self.model(images, masks[self._batches.rows(part)])
 
     @torch.no_grad()

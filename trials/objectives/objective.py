@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar, cast
 
@@ -23,7 +23,8 @@ from trials.recipes.fields import Recipe
 from trials.registry import Registry, modules_in
 from trials.spec import StageSpec
 from trials.training.precision import Compute
-from trials.training.seeding import EpochOrder, derive_seed, generator
+from trials.training.seeding import EpochOrder, derive_seed
+from trials.training.step_inputs import StepInputs
 
 EVAL_BATCH = 256
 WHOLE = (0, 1)
@@ -67,6 +68,15 @@ class Objective(ABC):
     @classmethod  # noqa: B027  (most objectives have nothing to check)
     def check(cls, encoder: str, recipe: Recipe) -> None:
         """Raises InputError where the encoder of that name cannot be trained so. Nothing is built."""
+
+    @classmethod
+    def reason_not_captured(cls, recipe: Recipe) -> str:
+        """Why a step with this recipe cannot be captured in a CUDA graph; empty if it can be.
+
+        It can be where `loss` uses the step's number for nothing but `Batches.take` and
+        `Setting.inputs`, and waits for nothing on the device.
+        """
+        return "the objective does not say that its steps can be captured"
 
     @classmethod
     @abstractmethod
@@ -185,6 +195,11 @@ class Setting:
     train: Pictures
     heldout: Pictures
     parent_weights: dict[str, Tensor] | None
+    inputs: StepInputs = field(init=False)
+    """Where a loss takes what depends on the step from: random draws and positions."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", StepInputs(seed=self.spec.seed, device=self.compute.device))
 
     def build_model(self, wrap: Callable[[Encoder], Model]) -> tuple[Encoder, Model]:
         """An encoder with the parent's weights, or fresh, and the model that `wrap` makes of it, on
@@ -214,15 +229,17 @@ class Batches:
 
     def __init__(self, setting: Setting) -> None:
         self._recipe = setting.spec.recipe
-        self._seed = setting.spec.seed
         self._device = setting.compute.device
-        self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=self._seed)
+        self._step_inputs = setting.inputs
+        self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=setting.spec.seed)
         self._inputs = input_form(self._recipe)
         self.pictures = setting.train
 
     def positions(self, step: int) -> Tensor:
-        """(batch_images,) positions within the training subset."""
-        return self._order.batch(step)
+        """(batch_images,) positions within the training subset, on the CPU or, where inputs are
+        held, on the device.
+        """
+        return self._step_inputs.tensor("positions", self._order.batch, step)
 
     def rows(self, part: Part = WHOLE) -> slice:
         """The rows of a batch that a part holds: those of `torch.tensor_split`."""
@@ -249,7 +266,7 @@ class Batches:
         return images, positions
 
     def _take(self, step: int, rows: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = draw_crops(self._recipe.batch_images, self._recipe, generator(self._seed, "augment", step, self._device))
+        maps = draw_crops(self._recipe.batch_images, self._recipe, self._step_inputs.generator("augment", step))
         maps = maps[rows if isinstance(rows, slice) else rows.to(self._device)]
         positions = self.positions(step)[rows]
         return crop_images(self._inputs(self.pictures.images(positions)), maps), maps, positions

@@ -80,6 +80,10 @@ class SpatialSupervision(Objective):
         )
 
     @classmethod
+    def reason_not_captured(cls, recipe: Recipe) -> str:
+        return ""
+
+    @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> PatchClassifier:
         return PatchClassifier(encoder, classes=classes)
 

@@ -64,6 +64,10 @@ class TrimapSegmentation(Objective):
         )
 
     @classmethod
+    def reason_not_captured(cls, recipe: Recipe) -> str:
+        return ""
+
+    @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Segmenter:
         return Segmenter(encoder, classes=classes)
 

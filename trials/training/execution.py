@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trials.errors import InputError
+from trials.training.captured import CaptureMode
 from trials.training.compiling import CompileMode
 
 CHECKPOINT_S = 20.0  # seconds of work that a kill can cost
@@ -32,6 +33,8 @@ class Execution:
     """
     compile: CompileMode = "auto"
     """Whether torch.compile is used: see `trials.training.compiling`."""
+    capture: CaptureMode = "auto"
+    """Whether the whole step is captured in a CUDA graph: see `trials.training.captured`."""
     on_progress: Callable[[Progress], None] = lambda progress: None
     """Called about once a second, in the first process, with step, steps, images_per_s and the
     newest losses.

@@ -17,6 +17,7 @@ from trials.provenance import describe_software, now
 from trials.recipes.schedules import learning_rate, tail_start
 from trials.spec import StageSpec
 from trials.stage_files import MetricsFile, load_parent_weights, read_json, save_weights, sweep, write_json
+from trials.training.captured import choose_capture
 from trials.training.checkpoints import TrainingState, drop_checkpoints, list_checkpoints, load_checkpoint, save_checkpoint, save_trunk_state
 from trials.training.compiling import Compiled, choose_mode
 from trials.training.execution import Execution, Progress
@@ -61,6 +62,15 @@ class Run:
         self._begin()
         mode, reason = choose_mode(execution.compile, device=self.compute.device, steps=self.steps - self.start_step)
         self.compiled = Compiled(self.objective.model, mode, reason)
+        against = "torch.compile captures graphs of its own" if mode == "reduce-overhead" else self.objective.reason_not_captured(spec.recipe)
+        not_captured = choose_capture(
+            execution.capture,
+            device=self.compute.device,
+            processes=group.size,
+            micro_batches=execution.micro_batches,
+            resident=train.resident,
+            reason_against=against,
+        )
         self.update = Updates(
             self.objective,
             self.optimiser,
@@ -70,12 +80,14 @@ class Run:
             micro_batches=execution.micro_batches,
             compiled=self.compiled,
             log=log,
+            inputs=setting.inputs,
+            reason_not_captured=not_captured,
         )
         log(
             f"stage {folder.name}: {self.steps} steps of {spec.recipe.batch_images} images from step {self.start_step}"
             f"{f' of {self.trunk.name}' if self.trunk else ''}, on {self.compute.device_name} in {self.compute.precision} "
             f"({self.compute.reason}), {group.size} processes of {execution.cpus} threads, {execution.micro_batches} micro-batches, "
-            f"torch.compile {mode} ({reason}), images {train.where}"
+            f"torch.compile {mode} ({reason}), steps {f'not captured ({not_captured})' if not_captured else 'captured'}, images {train.where}"
         )
 
     def _begin(self) -> None:
@@ -162,7 +174,13 @@ class Run:
 
     def _chosen(self) -> dict[str, Any]:
         """The choices that can change while the stage runs."""
-        return {"micro_batches": self.update.micro_batches, "compile": self.compiled.mode, "compile_reason": self.compiled.reason}
+        return {
+            "micro_batches": self.update.micro_batches,
+            "compile": self.compiled.mode,
+            "compile_reason": self.compiled.reason,
+            "captured": not self.update.reason_not_captured,
+            "reason_not_captured": self.update.reason_not_captured,
+        }
 
     def _train(self, metrics: MetricsFile | None, started: float) -> dict[str, float]:
         """Train from the first step to the last; only the first process of a group has the metrics,

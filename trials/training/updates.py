@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from trials.errors import InputError, StageError
 from trials.objectives.objective import Objective
 from trials.recipes.fields import Recipe
+from trials.training.captured import CapturedStep
 from trials.training.compiling import Compiled
 from trials.training.parallel import Group
 from trials.training.precision import Compute
+from trials.training.rates import Rates
+from trials.training.step_inputs import StepInputs
 
 
 class Updates:
@@ -31,30 +34,81 @@ class Updates:
         micro_batches: int,
         compiled: Compiled,
         log: Callable[[str], None],
+        inputs: StepInputs | None = None,
+        reason_not_captured: str = "it was not asked for",
     ) -> None:
+        """
+        Args:
+            inputs: of the objective; needed where steps are captured.
+            reason_not_captured: empty to capture the step.
+        """
         self._objective, self._optimiser, self._recipe = objective, optimiser, recipe
         self._compute, self._group, self._compiled, self._log = compute, group, compiled, log
         self._parameters = list(objective.model.parameters())
         self._proven = False  # whether what is compiled has run once
+        self._rates = Rates(optimiser)
+        self._captured: CapturedStep | None = None
+        self.reason_not_captured = reason_not_captured
         self.micro_batches = micro_batches
         if group.size * micro_batches > recipe.batch_images:
             raise InputError(
                 f"A batch of {recipe.batch_images} images cannot be shared by {group.size} processes in {micro_batches} micro-batches each: "
                 "use fewer of them, or raise batch_images in the grid."
             )
+        if not reason_not_captured:
+            assert inputs is not None
+            self._captured = CapturedStep(self._eager, self._body, inputs, device=compute.device)
+            self._rates.hold(compute.device)
 
     def __call__(self, step: int, rate: float) -> Tensor:
         """Train on the batch of `step` (0-based) at that rate; the batch's mean loss, on the
         device.
         """
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate * group.get("lr_scale", 1.0)
+        self._rates.set(rate)
+        if self._captured is not None:
+            try:
+                loss = self._captured(step)
+                if self.micro_batches == 1:
+                    return loss
+                self._give_up_capture("batches are taken in parts", rate)
+                return loss
+            except (InputError, StageError):
+                raise
+            except Exception as error:
+                if not self._captured.recording:
+                    raise
+                lines = str(error).strip().splitlines()
+                self._give_up_capture(f"capturing failed: {type(error).__name__}: {lines[0] if lines else 'no message'}", rate)
+        return self._eager(step)
+
+    def _give_up_capture(self, reason: str, rate: float) -> None:
+        """Take all further steps eagerly, for this reason, beginning at that rate."""
+        assert self._captured is not None
+        self._captured.abandon()
+        self._captured, self.reason_not_captured = None, reason
+        self._log(f"the stage goes on without a captured step: {reason}")
+        self._optimiser.zero_grad(set_to_none=True)
+        self._rates.release()
+        self._rates.set(rate)
+
+    def _body(self, step: int) -> Tensor:
+        """The update of a whole batch in one process, without a choice in between: what is captured."""
+        self._optimiser.zero_grad(set_to_none=True)
+        loss = self._share(step)
+        self._clip()
+        self._optimiser.step()
+        return loss
+
+    def _clip(self) -> None:
+        if self._recipe.clip_norm > 0:
+            nn.utils.clip_grad_norm_(self._parameters, self._recipe.clip_norm)
+
+    def _eager(self, step: int) -> Tensor:
         loss = self._backward(step)
         while loss is None:
             loss = self._backward(step)
         loss = self._group.add_up(self._parameters, loss)
-        if self._recipe.clip_norm > 0:
-            nn.utils.clip_grad_norm_(self._parameters, self._recipe.clip_norm)
+        self._clip()
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         return loss

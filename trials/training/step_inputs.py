@@ -1,0 +1,103 @@
+"""What differs from one training step to the next: the positions of its images and its random draws.
+
+A step that is captured in a CUDA graph runs again without any Python, so whatever changes must lie
+in a tensor that stays where it is, or come from a generator that the graph knows. `StepInputs` is
+the one place that holds them. Until `hold` is called they are made anew for each step, as eager
+steps take them; the numbers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from trials.training.seeding import derive_seed
+
+
+class NotCapturableError(RuntimeError):
+    """A step takes its inputs in a way that a captured step cannot repeat."""
+
+
+class StepInputs:
+    """The inputs of a stage's steps, each a pure function of the seed, its purpose and the step.
+
+    Args:
+        seed: of the stage.
+        device: where the stage computes.
+    """
+
+    def __init__(self, *, seed: int, device: torch.device) -> None:
+        self._seed, self._device = seed, device
+        self._generators: dict[str, torch.Generator] = {}
+        self._held: dict[str, tuple[Tensor, Callable[[int], Tensor]]] = {}
+        self._holding = False
+        self._recording: set[str] | None = None
+
+    def generator(self, purpose: str, step: int) -> torch.Generator:
+        """The generator of one use at one step, at the start of its stream.
+
+        Raises:
+            NotCapturableError: asked twice for one purpose while a step is recorded: a replay
+                cannot go back to the start of a stream.
+        """
+        found = self._generators.get(purpose)
+        if self._recording is not None:
+            if found is None or purpose in self._recording:
+                raise NotCapturableError(f"random draws for '{purpose}' are {'taken twice' if found else 'first taken'} while the step is captured")
+            self._recording.add(purpose)
+            return found
+        if found is None:
+            found = self._generators[purpose] = torch.Generator(device=self._device)
+        found.manual_seed(derive_seed(self._seed, purpose, step))
+        return found
+
+    def tensor(self, name: str, of: Callable[[int], Tensor], step: int) -> Tensor:
+        """A tensor that depends on the step: `of(step)`, which is on the CPU, or, once inputs are
+        held, the tensor on the device that `prepare` fills.
+
+        Args:
+            name: of this input; one name has one function and one shape.
+        """
+        if not self._holding:
+            return of(step)
+        if name not in self._held:
+            if self._recording is not None:
+                raise NotCapturableError(f"the input '{name}' is first read while the step is captured")
+            self._held[name] = (_to(of(step), self._device).clone(), of)
+        return self._held[name][0]
+
+    def hold(self) -> None:
+        """From now on inputs stay in place; `prepare` must be called before each step."""
+        self._holding = True
+
+    def release(self) -> None:
+        """Inputs are made anew for each step again."""
+        self._holding, self._recording = False, None
+        self._held.clear()
+
+    def prepare(self, step: int) -> None:
+        """Set the held inputs, and every generator that has been used, to those of `step`."""
+        for held, of in self._held.values():
+            held.copy_(_to(of(step), self._device))
+        for purpose, found in self._generators.items():
+            found.manual_seed(derive_seed(self._seed, purpose, step))
+
+    def start_recording(self) -> None:
+        """From now on each generator is given once, as `prepare` left it."""
+        self._recording = set()
+
+    def stop_recording(self) -> None:
+        """Generators are seeded when they are asked for again."""
+        self._recording = None
+
+    @property
+    def generators(self) -> tuple[torch.Generator, ...]:
+        """Every generator that has been used."""
+        return tuple(self._generators.values())
+
+
+def _to(values: Tensor, device: torch.device) -> Tensor:
+    """On the device; from pinned memory, since a copy from any other waits for the GPU."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
