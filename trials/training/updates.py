@@ -92,7 +92,7 @@ class Updates:
         self._rates.set(rate)
 
     def _body(self, step: int) -> Tensor:
-        """The update of a whole batch in one process, without a choice in between: what is captured."""
+        """The update of a whole batch in one process, without a choice in between."""
         self._optimiser.zero_grad(set_to_none=True)
         loss = self._share(step)
         self._clip()
