@@ -41,8 +41,8 @@ from trials import stage_id
 from trials.cost.packing import best_packing, measure_packing
 from trials.cost.throughput import measure_images_per_s
 from trials.data.leaves import leaf_image
-from trials.data.store import SplitInfo
-from trials.prepare import fit_square
+from trials.data.store import SplitInfo, stored_px
+from trials.prepare import fit_short
 from trials.spec import StageSpec
 
 GRID = Path(__file__).resolve().parents[1] / "grids" / "diminishing_returns.yaml"
@@ -137,15 +137,15 @@ def start_up_s(threads: int, gpus: float) -> float:
         return time.perf_counter() - started
 
 
-def decode_s(image_px: int, images: int = 16) -> float:
-    """Seconds of one core for a JPEG file of a photograph's usual size: decoded, resized, cropped."""
+def decode_s(store_px: int, images: int = 16) -> float:
+    """Seconds of one core for a JPEG file of a photograph's usual size: decoded and resized."""
     width, height = TYPICAL_PX
     picture = Image.fromarray(leaf_image("paper-cost", 0, max(TYPICAL_PX))[0]).crop((0, 0, width, height))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=90)
     started = time.perf_counter()
     for _ in range(images):
-        fit_square(Image.open(io.BytesIO(file.getvalue())).convert("RGB"), None, image_px)
+        fit_short(Image.open(io.BytesIO(file.getvalue())).convert("RGB"), None, store_px)
     return (time.perf_counter() - started) / images
 
 
@@ -204,7 +204,7 @@ def report(kinds: list[Kind], alone: dict[str, float], packed: dict[str, tuple[i
     stages = sum(kind.stages for kind in kinds)
     heldout = hours(kinds, lambda one: one.heldout, rate)
     start = stages * start_up_s(options.threads, float(gpu)) / 3600
-    decoding = sum(LISTED.values()) * decode_s(kinds[0].spec.data.image_px) / 3600
+    decoding = sum(LISTED.values()) * decode_s(stored_px(kinds[0].spec.data.image_px, 0)) / 3600
     print(
         f"\nBesides training, at most: held-out scores {of_hour * heldout:.2g} {unit} ({sum(kind.heldout for kind in kinds) / 1e6:.2f}M images at "
         f"the speed of training, which a forward pass alone exceeds); start-up {of_hour * start:.2g} {unit} if each of the {stages} stages started "

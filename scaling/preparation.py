@@ -17,6 +17,7 @@ from trials.data.sources import get_source
 from trials.data.store import describe_split, store_is_ready
 from trials.errors import InputError
 from trials.prepare import prepare_split
+from trials.recipes.fields import Storage
 
 LINE_S = 10.0  # without a terminal: between two lines that say how far it is
 
@@ -24,13 +25,13 @@ LINE_S = 10.0  # without a terminal: between two lines that say how far it is
 Broken = Literal["refuse", "skip"]
 
 
-def _needed(plan: Plan) -> dict[tuple[str, str, int], int]:
-    """Images of every store that the plan reads, by source, split and image side in pixels."""
-    needed: dict[tuple[str, str, int], int] = {}
+def _needed(plan: Plan) -> dict[tuple[str, str, int, Storage], int]:
+    """Images of every store that the plan reads, by source, split, short side and storage."""
+    needed: dict[tuple[str, str, int, Storage], int] = {}
     for stage in plan.stages.values():
         spec = stage.spec.data
         for split, images in ((spec.train_split, spec.train_images), (spec.heldout_split, spec.heldout_images)):
-            key = (spec.source, split, spec.image_px)
+            key = (spec.source, split, spec.stored_px, spec.storage)
             needed[key] = max(needed.get(key, 0), images)
     return needed
 
@@ -38,12 +39,11 @@ def _needed(plan: Plan) -> dict[tuple[str, str, int], int]:
 def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> None:
     """Raise InputError if the decoded images that are still to be made do not fit on the disk."""
     missing = []
-    for (source, split, image_px), images in _needed(plan).items():
+    for (source, split, store_px, storage), images in _needed(plan).items():
         info = describe_split(source, data, split)
         count = images if info.images is None else info.images
-        if not store_is_ready(store, source, split, image_px, info=info, images=count, broken=broken):
-            bytes_per_image = image_px**2 * (4 if get_source(source).has_masks else 3)
-            missing.append((count * bytes_per_image, f"{count:,} images of {source} {split} at {image_px} px"))
+        if not store_is_ready(store, source, split, store_px, storage, info=info, images=count, broken=broken):
+            missing.append((count * _bytes_per_image(source, store_px, storage), f"{count:,} images of {source} {split} at {store_px} px"))
     needed, free = sum(one for one, _ in missing), free_bytes(store)
     if needed > free:
         largest = max(missing)
@@ -51,6 +51,15 @@ def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> Non
             f"The decoded images take {size(needed)}, most of it {largest[1]} ({size(largest[0])}), but the disk of {store} has {size(free)} free: "
             "ask for fewer images, or name another disk with --data."
         )
+
+
+def _bytes_per_image(source: str, store_px: int, storage: Storage) -> int:
+    """About, before the images are seen: photographs are taken to have sides of 4 to 3, and JPEG to
+    take 0.6 bytes a pixel.
+    """
+    found = get_source(source)
+    pixels = store_px**2 * (1 if found.generated else 4 / 3)
+    return round(pixels * ((3 if storage == "pixels" else 0.6) + (1 if found.has_masks else 0)))
 
 
 def prepare_stores(plan: Plan, data: Path, store: Path, broken: Broken, console: Console) -> None:
@@ -76,13 +85,14 @@ def prepare_stores(plan: Plan, data: Path, store: Path, broken: Broken, console:
 
     try:
         with console.status("preparing images") as status:
-            for (source, split, image_px), images in needed.items():
+            for (source, split, store_px, storage), images in needed.items():
                 folder = prepare_split(
                     source,
                     data,
                     store,
                     split,
-                    image_px,
+                    store_px,
+                    storage,
                     images=images,
                     broken=broken,
                     progress=show,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trials.recipes.checks import recipe_from_dict
-from trials.recipes.fields import NEUTRAL, Recipe
+from trials.recipes.fields import NEUTRAL, Recipe, Storage
 from trials.recipes.named import RECIPE_VERSION
 
 FORMAT = 1
@@ -33,6 +33,14 @@ class DataSpec:
     heldout_fingerprint: str
     heldout_images: int
     """Size of the held-out set: the same images whatever the seed and the training size."""
+    store_px: int = 0
+    """Short side of the stored images, from which crops are taken; 0 is `image_px`."""
+    storage: Storage = "pixels"
+
+    @property
+    def stored_px(self) -> int:
+        """Short side of the stored images in pixels."""
+        return self.store_px or self.image_px
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,7 +115,9 @@ def check_nodes(context: LaunchContext, *, stores_exist: bool) -> Expected:
     if stores_exist:
         for stage in context.plan.stages.values():
             data = stage.spec.data
-            stores |= {store_folder(context.store, data.source, split, data.image_px) for split in (data.train_split, data.heldout_split)}
+            stores |= {
+                store_folder(context.store, data.source, split, data.stored_px, data.storage) for split in (data.train_split, data.heldout_split)
+            }
     written = sum(path.stat().st_size for path in context.study.folder.glob("stages/*/checkpoint/*") if path.is_file())
     needed = budget(context.plan, context.study.folder, context.granted, context.grid.execution.keep).kept_bytes
     with context.console.status("checking every node"):

@@ -16,11 +16,11 @@ from scaling.grid.settings import Grid, StageGrid
 from scaling.plan.plan import Plan, Stage
 from scaling.plan.shared_trunks import share_trunks
 from trials.data.sources import split_name
-from trials.data.store import SplitInfo, describe_split, without_skipped
+from trials.data.store import SplitInfo, describe_split, stored_px, without_skipped
 from trials.errors import InputError
 from trials.models.encoders import at_image_px, build_encoder, count_parameters, encoder_image_px, parse_encoder
 from trials.objectives.objective import OBJECTIVES, check_data
-from trials.recipes.fields import Recipe
+from trials.recipes.fields import Recipe, Storage
 from trials.recipes.named import get_recipe
 from trials.spec import DataSpec, StageSpec, digest, stage_id
 
@@ -55,7 +55,7 @@ class _Planner:
         self.whole, self.grid, self.data, self.skipping = grid, grid, data, skipping
         self.specs: dict[str, StageSpec] = {}
         self.uses: dict[str, int] = {}
-        self.splits: dict[tuple[str, str, str, int, int, int], tuple[SplitInfo, SplitInfo]] = {}
+        self.splits: dict[tuple[str, str, str, int, int, int, Storage], tuple[SplitInfo, SplitInfo]] = {}
         self.recipes: dict[tuple[str, str, str, int], Recipe] = {}
         self.known: dict[tuple[Any, ...], tuple[StageSpec, str]] = {}
 
@@ -156,7 +156,7 @@ class _Planner:
             kind=kind,
             objective=choice.objective,
             encoder=encoder,
-            data=self._data(kind, settings, encoder, choice, own_seed),
+            data=self._data(kind, settings, encoder, choice, recipe, own_seed),
             recipe=recipe,
             steps=choice.length.steps(subset_images=choice.images, batch_images=recipe.batch_images),
             eval_points=settings.eval_points,
@@ -180,14 +180,15 @@ class _Planner:
                 raise InputError(f"{self._where(f'{kind}.recipe')}: {error}") from None
         return self.recipes[key]
 
-    def _data(self, kind: str, settings: StageGrid, encoder: str, choice: Choice, seed: int) -> DataSpec:
+    def _data(self, kind: str, settings: StageGrid, encoder: str, choice: Choice, recipe: Recipe, seed: int) -> DataSpec:
         train, heldout = (split_name(choice.source, kind, part, seed=seed) for part in ("train", "heldout"))
         # several sources may be zipped with sizes, so then each size that is met is checked
         each_size = 0 if len(settings.sources) == 1 else choice.images
         image_px = encoder_image_px(encoder)
-        key = (f"{kind} {choice.objective}", choice.source, train, id(settings), each_size, image_px)
+        store_px = stored_px(image_px, recipe.store_px)
+        key = (f"{kind} {choice.objective}", choice.source, train, id(settings), each_size, store_px, recipe.storage)
         if key not in self.splits:  # one listing serves all stages of a kind
-            infos = tuple(self._describe(kind, choice.source, split, image_px) for split in (train, heldout))
+            infos = tuple(self._describe(kind, choice.source, split, store_px, recipe.storage) for split in (train, heldout))
             self._check_fits(kind, settings, choice, infos[0], infos[1])
             self.splits[key] = infos[0], infos[1]
         train_info, heldout_info = self.splits[key]
@@ -204,17 +205,19 @@ class _Planner:
             heldout_split=heldout,
             heldout_fingerprint=heldout_info.fingerprint,
             heldout_images=heldout_images,
+            store_px=store_px,
+            storage=recipe.storage,
         )
 
     def _where(self, key: str) -> str:
         return self.grid.where.get(key, key)
 
-    def _describe(self, kind: str, source: str, split: str, image_px: int) -> SplitInfo:
+    def _describe(self, kind: str, source: str, split: str, store_px: int, storage: Storage) -> SplitInfo:
         try:
             info = describe_split(source, self.data, split)
             if self.skipping is None or info.images is None:
                 return info
-            return without_skipped(info, self.skipping, source, split, image_px)
+            return without_skipped(info, self.skipping, source, split, store_px, storage)
         except InputError as error:
             raise InputError(f"{self._where(f'{kind}.source')}: {error}") from None
 

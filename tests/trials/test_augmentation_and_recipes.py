@@ -1,4 +1,4 @@
-"""Crops stay inside the image and move image and mask alike; recipes refuse what cannot be."""
+"""Normalising is undone exactly; recipes hold their sources' numbers and refuse what cannot be."""
 
 from __future__ import annotations
 
@@ -9,47 +9,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from trials import RECIPES, InputError, get_recipe
-from trials.data.augmentation import crop_images, crop_masks, denormalise, draw_crops, normalise
+from trials.data.augmentation import denormalise, normalise
 from trials.recipes.__main__ import recipes_page
 from trials.recipes.checks import field_schema, recipe_fields, recipe_from_dict
 from trials.recipes.fields import KINDS, NEUTRAL, FinetuneRecipe, IntermediateRecipe
-
-RECIPE = get_recipe("pretrain", "compact")
-
-
-@given(seed=st.integers(0, 500), scale=st.floats(0.1, 1), ratio=st.floats(1, 2))
-def test_crops_lie_inside_the_image_and_have_the_area_asked_for(seed: int, scale: float, ratio: float) -> None:
-    recipe = dataclasses.replace(RECIPE, crop_scale_min=scale, crop_ratio_max=ratio)
-    maps = draw_crops(20, recipe, torch.Generator().manual_seed(seed))
-    width, height = maps[:, 0, 0].abs(), maps[:, 1, 1]
-    assert bool((maps[:, 0, 2].abs() + width <= 1 + 1e-5).all())
-    assert bool((maps[:, 1, 2].abs() + height <= 1 + 1e-5).all())
-    # a side that would leave the image is cut to it, which can only shrink the area
-    assert bool((width * height <= 1 + 1e-5).all())
-    assert bool((width * height >= scale / ratio - 1e-5).all())
-
-
-def test_image_and_mask_are_cropped_alike() -> None:
-    """A picture of its own mask, cropped, is the picture of its cropped mask."""
-    mask = (torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 3).floor().repeat_interleave(16, 2).repeat_interleave(16, 3)
-    maps = draw_crops(6, RECIPE, torch.Generator().manual_seed(1))
-    picture = crop_images(mask.expand(-1, 3, -1, -1), maps)[:, 0]
-    cropped = crop_masks(mask[:, 0].to(torch.uint8), maps)
-    agree = (picture.round().long() == cropped).float().mean()
-    assert agree > 0.95  # they differ only along edges, where the picture is interpolated
-
-
-def test_no_crop_and_no_flip_leave_the_image() -> None:
-    recipe = dataclasses.replace(RECIPE, crop_scale_min=1.0, crop_ratio_max=1.0, flip=0.0)
-    images = torch.rand(2, 3, 8, 8)
-    maps = draw_crops(2, recipe, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(crop_images(images, maps), images, atol=1e-5, rtol=0)
-    mirrored = draw_crops(2, dataclasses.replace(recipe, flip=1.0), torch.Generator().manual_seed(0))
-    torch.testing.assert_close(crop_images(images, mirrored), images.flip(-1), atol=1e-5, rtol=0)
 
 
 def test_normalising_is_undone_exactly() -> None:

@@ -75,13 +75,13 @@ def test_a_step_that_cannot_be_captured_is_taken_eagerly(make_spec: MakeSpec, le
     spec, loss = make_spec("pretrain", steps=STEPS), MaskedImageModelling.loss
 
     def draws_twice(self: MaskedImageModelling, step: int, part: tuple[int, int] = (0, 1)) -> torch.Tensor:
-        self._inputs.generator("augment", step)
+        self._inputs.generator("mask", step)
         return loss(self, step, part)
 
     eager = run(spec, tmp_path / "eager", leaves_store)
     with mock.patch.object(MaskedImageModelling, "loss", draws_twice):
         assert run(spec, tmp_path, leaves_store, capture="on") == eager
-    reason = "capturing failed: NotCapturableError: random draws for 'augment' are taken twice while the step is captured"
+    reason = "capturing failed: NotCapturableError: random draws for 'mask' are taken twice while the step is captured"
     assert provenance(spec, tmp_path)["reason_not_captured"] == reason
     assert f"goes on without a captured step: {reason}" in (folder_of(spec, tmp_path) / "log.txt").read_text()
 

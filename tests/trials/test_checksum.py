@@ -127,7 +127,7 @@ def test_a_record_that_is_damaged_is_not_believed(store: Path, settled: None, co
 def test_the_command_verifies_in_any_case(store: Path, settled: None, capsys: pytest.CaptureFixture[str]) -> None:
     data = store.parents[2]
     prepare_split("imagenet", data, data / "store", "heldout", 16)
-    command = ["imagenet", "--from", str(data), "--size", "16", "--verify"]
+    command = ["imagenet", "--from", str(data), "--store-px", "16", "--verify"]
     assert main(command) == 0
     assert capsys.readouterr().out.count("8 images, checksums hold") == 2
     state = os.stat(store / "images.u8")
@@ -139,7 +139,7 @@ def test_the_command_verifies_in_any_case(store: Path, settled: None, capsys: py
 
 
 def test_verifying_what_is_not_there_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["imagenet", "--from", str(tmp_path), "--size", "16", "--verify"]) == 2
+    assert main(["imagenet", "--from", str(tmp_path), "--store-px", "16", "--verify"]) == 2
     assert "No image store in" in capsys.readouterr().err
 
 
@@ -148,7 +148,8 @@ def test_the_checksum_is_over_each_image_and_its_mask_in_order(leaves_store: Pat
     monkeypatch.setattr(checksum, "_CHUNK_BYTES", chunk_bytes)
     store = open_store(leaves_store, "leaves", "finetune-heldout", 16)
     assert store.masks is not None
-    expected = hashlib.sha256(b"".join(image.tobytes() + mask.tobytes() for image, mask in zip(store.images, store.masks, strict=True))).hexdigest()
+    pixels = b"".join(image.tobytes() + mask.tobytes() for image, mask in zip(store.images, store.masks, strict=True))
+    expected = hashlib.sha256(pixels + store.sizes.tobytes()).hexdigest()
     folder = leaves_store / "leaves@16/finetune-heldout"
     assert checksum.pixels_sha256(folder, read_manifest(folder, "")) == expected
 

@@ -67,7 +67,7 @@ def test_whatever_is_done_to_an_image_there_is_a_store_or_its_name(tmp_path: Pat
                 warnings.simplefilter("always")
                 try:
                     prepare_split("imagenet", tmp_path, store, "train", 16)
-                    assert open_store(store, "imagenet", "train", 16).images.shape == (2, 16, 16, 3)
+                    assert {image.ndim for image in open_store(store, "imagenet", "train", 16).images} == {3}
                     seen["decoded"] += 1
                 except InputError as error:
                     said = str(error)

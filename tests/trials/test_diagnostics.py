@@ -219,7 +219,7 @@ def shared_data(make_spec: MakeSpec, train_images: int) -> list[StageSpec]:
 def test_the_probe_sees_no_image_that_a_stage_was_trained_on(make_spec: MakeSpec, leaves_store: Path) -> None:
     specs = shared_data(make_spec, 30)
     pool = open_store(leaves_store, "leaves", "finetune-train-0", 16)
-    seen = pool.images[subset(pool.labels[:30], images=30, seed=0, sampling="uniform")]
+    seen = [pool.images[int(one)] for one in subset(pool.labels[:30], images=30, seed=0, sampling="uniform")]
     chosen = choose_heldout(specs, leaves_store, image_px=16, images=40)
     assert chosen.probe_train is not None
     assert len(chosen.probe_train.images) == 10

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trials.conftest import MakeSpec, changed
-from trials import InputError, get_recipe, parse_length
+from trials import RECIPES, InputError, get_recipe, parse_length
 from trials.recipes.schedules import cooldown, cosine, decay_start, drop, learning_rate, multi_step, tail_start, trunk_steps
 
 
@@ -82,3 +84,19 @@ def test_the_second_papers_lengths_branch_where_it_says_and_save_what_it_says() 
     assert points == [109_375, 218_750, 437_500]
     saved = sum(points) - max(points)  # without sharing each trains its first phase, with it the longest one is all there is
     assert saved / (125_000 + 250_000 + 500_000) == 0.375
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in RECIPES for name in RECIPES[kind]])
+def test_no_named_recipes_schedule_changes_with_the_subset(kind: str, name: str, make_spec: MakeSpec) -> None:
+    """At equal steps the rate of every step is the same for any number of images."""
+    specs = [changed(make_spec(kind, steps=20_000, train_images=images), recipe=RECIPES[kind][name]) for images in (128_117, 1_281_167, 14_197_122)]
+    for step in (0, 100, 625, 6_249, 6_250, 10_000, 19_999):
+        assert len({learning_rate(spec, step) for spec in specs}) == 1
+
+
+def test_the_second_papers_warm_up_is_6250_steps_and_a_grid_may_ask_for_passes_of_the_subset(make_spec: MakeSpec) -> None:
+    recipe = RECIPES["pretrain"]["simmim-swinv2"]
+    spec = changed(make_spec("pretrain", steps=125_000, train_images=128_117), recipe=recipe)
+    assert learning_rate(spec, 6_249) < recipe.learning_rate == learning_rate(spec, 6_250)
+    asked = changed(spec, recipe=dataclasses.replace(recipe, warmup_length="10 epochs"))
+    assert learning_rate(asked, 625) < recipe.learning_rate == learning_rate(asked, 626)

@@ -48,11 +48,12 @@ def opens(folder: Path) -> bool:
     except InputError as error:
         said = str(error)
         assert str(folder) in said
-        assert "prepare it with: python -m trials.prepare imagenet --from DIR --size 16" in said
+        assert "prepare it with: python -m trials.prepare imagenet --from DIR --store-px 16" in said
         assert "\n" not in said
         assert len(said) < 1000
         return False
-    assert found.images.shape == (4, 16, 16, 3)
+    assert len(found.images) == 4
+    assert found.sizes.tolist() == [[16, 19]] * 4
     assert np.array_equal(np.bincount(found.labels), [2, 2])
     assert len(found.classes) >= 2
     return True
@@ -81,8 +82,9 @@ def test_whatever_a_manifest_holds_it_is_a_store_or_one_sentence(store: Path) ->
     assert opens(store)
 
 
-def test_whatever_the_labels_hold_they_are_those_written_or_one_sentence(store: Path) -> None:
-    path = store / "labels.npy"
+@pytest.mark.parametrize("name", ["labels.npy", "sizes.npy"])
+def test_whatever_the_arrays_hold_they_are_those_written_or_one_sentence(store: Path, name: str) -> None:
+    path = store / name
     good = path.read_bytes()
     cut_in = st.tuples(st.integers(0, len(good)), st.integers(0, 9), st.binary(max_size=9))
 
@@ -98,18 +100,22 @@ def test_whatever_the_labels_hold_they_are_those_written_or_one_sentence(store: 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"images": 2**39, "images_per_class": [2**39, 0]}, r"images\.u8 holds 3,072 bytes instead of 422,212,465,065,984"),
-        ({"image_px": 65_536}, r"images\.u8 holds 3,072 bytes instead of 51,539,607,552"),
+        ({"images": 2**39, "images_per_class": [2**39, 0]}, r"sizes\.npy holds 192 bytes instead of 8,796,093,022,336"),
+        ({"pixels": 2**34, "image_bytes": 3 * 2**34}, r"images\.u8 holds 3,648 bytes instead of 51,539,607,552"),
+        ({"storage": "jpeg"}, r"images\.jpeg holds 0 bytes instead of 3,648"),
+        ({"storage": "png"}, "storage cannot be what it says"),
+        ({"image_bytes": 3647}, "image_bytes is not 3 bytes a pixel"),
         ({"images": 10**4000}, "images cannot be what it says"),
         ({"images": True}, "images cannot be what it says"),
         ({"images": 0, "images_per_class": [0, 0]}, "images cannot be what it says"),
-        ({"image_px": -16}, "image_px cannot be what it says"),
+        ({"store_px": -16}, "store_px cannot be what it says"),
         ({"images_per_class": [3, 2]}, "images_per_class does not add up to images"),
         ({"images_per_class": [4]}, "images_per_class is shorter than classes"),
         ({"classes": ["a", 3]}, "classes cannot be what it says"),
         ({"sha256": "x"}, "sha256 cannot be what it says"),
-        ({"has_masks": True}, r"masks\.u8 holds 0 bytes instead of 1,024"),
-        ({"format": 2}, "is of another version"),
+        ({"has_masks": True}, r"masks\.u8 holds 0 bytes instead of 1,216"),
+        ({"format": 3}, "is of another version"),
+        ({"format": 1}, "is of another version, whose images are already cut to squares"),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
 )
@@ -141,7 +147,7 @@ def test_a_manifest_that_is_too_large_to_be_one_is_not_read(store: Path) -> None
 
 
 def test_files_that_are_missing_or_folders_are_refused(store: Path) -> None:
-    for name in ("labels.npy", "images.u8", "manifest.json"):
+    for name in ("labels.npy", "sizes.npy", "images.u8", "manifest.json"):
         kept = (store / name).read_bytes()
         (store / name).unlink()
         assert not opens(store)

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from trials import InputError, open_store
+from trials.data.packed import Encoded
 from trials.data.sources import get_source, list_split, locate
 from trials.data.store import store_folder
-from trials.prepare import fit_square, main, prepare_split
+from trials.prepare import fit_short, main, prepare_split
 
 
 def make_class_folders(root: Path, *, classes: int = 3, each: int = 4, side: int = 20) -> None:
@@ -35,10 +36,12 @@ def test_class_folders_become_a_store(folders: Path) -> None:
     root = folders / "store"
     prepare_split("imagenet", folders, root, "train", 16)
     store = open_store(root, "imagenet", "train", 16)
-    assert store.images.shape == (12, 16, 16, 3)
+    assert store.sizes.tolist() == [[16, 22]] * 12  # of 28 x 20 px: the aspect is kept
+    assert len(store.images) == 12
+    assert {image.shape for image in store.images} == {(16, 22, 3)}
     assert store.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert store.classes == ("n000", "n001", "n002")
-    assert store.images[5, 0, 0].tolist() == [40, 20, 200]
+    assert store.images[5][0, 0].tolist() == [40, 20, 200]
     manifest = json.loads((store_folder(root, "imagenet", "train", 16) / "manifest.json").read_text())
     assert manifest["images_per_class"] == [4, 4, 4]
 
@@ -70,7 +73,7 @@ def test_a_store_that_was_cut_short_is_not_trusted(folders: Path) -> None:
     root = folders / "store"
     folder = prepare_split("imagenet", folders, root, "train", 16)
     (folder / "images.u8").write_bytes(b"x" * 10)
-    with pytest.raises(InputError, match=r"images\.u8 holds 10 bytes instead of 9,216: delete that folder and prepare it with"):
+    with pytest.raises(InputError, match=r"images\.u8 holds 10 bytes instead of 12,672: delete that folder and prepare it with"):
         open_store(root, "imagenet", "train", 16)
 
 
@@ -83,30 +86,84 @@ def test_missing_data_say_what_was_looked_for_and_where(tmp_path: Path, capsys: 
         locate("intel-scene", tmp_path)
 
 
-def test_images_alone_are_cut_to_their_centre_and_images_with_masks_are_kept_whole() -> None:
+def test_images_keep_their_aspect_and_masks_follow_them() -> None:
     image = Image.new("RGB", (60, 30), (255, 0, 0))
-    image.paste((0, 0, 255), (15, 0, 45, 30))  # the centre square is blue
-    pixels, none = fit_square(image, None, 10)
-    assert pixels.shape == (10, 10, 3)
-    assert none is None
-    assert np.abs(pixels.astype(int) - (0, 0, 255)).max() < 40
+    image.paste((0, 0, 255), (15, 0, 45, 30))
     mask = np.ones((30, 60), np.uint8)
     mask[:, 15:45] = 2
-    pixels, small = fit_square(image, mask, 12)
-    assert small is not None
-    assert small[6].tolist() == [1] * 3 + [2] * 6 + [1] * 3
-    assert pixels[6, 0].tolist() == [255, 0, 0]
-    assert pixels[6, 6].tolist() == [0, 0, 255]
+    small, labels = fit_short(image, mask, 12)
+    assert small.size == (24, 12)
+    assert labels is not None
+    assert labels[6].tolist() == [1] * 6 + [2] * 12 + [1] * 6
+    assert [small.getpixel((x, 6)) for x in (0, 12)] == [(255, 0, 0), (0, 0, 255)]
+
+
+def test_images_smaller_than_the_store_stay_as_they_are() -> None:
+    image = Image.effect_noise((40, 30), 60).convert("RGB")
+    kept, none = fit_short(image, None, 30)
+    assert kept is image
+    assert none is None
+    assert fit_short(image, None, 64)[0] is image
+
+
+def test_a_store_of_squares_is_refused_and_made_anew_by_a_launch(folders: Path) -> None:
+    root = folders / "store"
+    folder = prepare_split("imagenet", folders, root, "train", 16)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 1, "image_px": 16}))
+    sentence = (
+        r"is of another version, whose images are already cut to squares: delete that folder and prepare it with: "
+        r"python -m trials\.prepare imagenet --from DIR --store-px 16\."
+    )
+    with pytest.raises(InputError, match=sentence):
+        open_store(root, "imagenet", "train", 16)
+    prepare_split("imagenet", folders, root, "train", 16)
+    assert len(open_store(root, "imagenet", "train", 16)) == 12
+
+
+def test_encoded_images_are_the_files_themselves_or_encoded_anew(tmp_path: Path) -> None:
+    """A JPEG file that is small enough is kept byte for byte; others are near what decoding gives."""
+    folder = tmp_path / "imagenet" / "train" / "n000"
+    folder.mkdir(parents=True)
+    pictures = {"0.jpg": (40, 30), "1.jpg": (90, 60), "2.png": (33, 20)}
+    for number, (name, size) in enumerate(pictures.items()):
+        Image.radial_gradient("L").resize(size).convert("RGB").rotate(90 * number).save(folder / name, quality=90)
+    list_split.cache_clear()
+    for storage in ("pixels", "jpeg"):
+        prepare_split("imagenet", tmp_path, tmp_path / "store", "train", 30, storage)  # type: ignore[arg-type]
+    plain, coded = (open_store(tmp_path / "store", "imagenet", "train", 30, storage) for storage in ("pixels", "jpeg"))  # type: ignore[arg-type]
+    assert isinstance(coded.images, Encoded)
+    assert coded.images.file(0).tobytes() == (folder / "0.jpg").read_bytes()
+    assert np.array_equal(plain.sizes, coded.sizes)
+    assert coded.sizes.tolist() == [[30, 40], [30, 45], [20, 33]]
+    coded.images.prefetch([1, 2])
+    for decoded, read in zip(plain.images, coded.images, strict=True):
+        assert np.abs(decoded.astype(int) - read).mean() < 1.5
+    assert np.array_equal(plain.images[0], coded.images[0])
+    with open(store_folder(tmp_path / "store", "imagenet", "train", 30, "jpeg") / "images.jpeg", "r+b") as handle:
+        handle.seek(700)
+        handle.write(b"\x00\x01\x02")
+    with pytest.raises(InputError, match=r"is damaged.*--store-px 30 --storage jpeg"):
+        open_store(tmp_path / "store", "imagenet", "train", 30, "jpeg", checksum="always")
+
+
+@pytest.mark.parametrize("wrong", [[[16, 22]] * 11 + [[22, 16]], [[16, 22]] * 11 + [[16, 23]], [[16, 22]] * 11 + [[0, 22]]])
+def test_sizes_that_are_not_those_written_are_refused(folders: Path, wrong: list[list[int]]) -> None:
+    root = folders / "store"
+    folder = prepare_split("imagenet", folders, root, "train", 16)
+    np.save(folder / "sizes.npy", np.array(wrong))
+    with pytest.raises(InputError, match=r"(sizes of the images|is damaged).*delete that folder and prepare it with"):
+        open_store(root, "imagenet", "train", 16)
 
 
 def test_generated_stores_grow_with_the_same_beginning(tmp_path: Path) -> None:
     prepare_split("leaves", tmp_path, tmp_path, "finetune-train-0", 16, images=5)
-    few = np.array(open_store(tmp_path, "leaves", "finetune-train-0", 16).images)
+    few = np.array(open_store(tmp_path, "leaves", "finetune-train-0", 16).images[:])
     prepare_split("leaves", tmp_path, tmp_path, "finetune-train-0", 16, images=9)
     more = open_store(tmp_path, "leaves", "finetune-train-0", 16)
     assert len(more) == 9
     assert more.masks is not None
-    assert np.array_equal(more.images[:5], few)
+    assert np.array_equal(np.array(more.images[:5]), few)
 
 
 def test_generated_images_do_not_depend_on_how_many_processes_make_them(tmp_path: Path) -> None:
@@ -114,7 +171,7 @@ def test_generated_images_do_not_depend_on_how_many_processes_make_them(tmp_path
     prepare_split("leaves", tmp_path, tmp_path / "few", "pretrain-train-0", 16, images=150)
     many = open_store(tmp_path / "many", "leaves", "pretrain-train-0", 16)
     few = open_store(tmp_path / "few", "leaves", "pretrain-train-0", 16)
-    assert np.array_equal(many.images[:150], few.images)
+    assert all(np.array_equal(one, other) for one, other in zip(many.images[:150], few.images, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +194,7 @@ def test_real_pets_have_the_documented_pixel_shares(real_data: Path, tmp_path: P
         prepare_split("oxford-iiit-pet", real_data, tmp_path, split, 64)
         masks = open_store(tmp_path, "oxford-iiit-pet", split, 64).masks
         assert masks is not None
-        counts += np.bincount(masks.ravel(), minlength=3)
+        counts += sum(np.bincount(mask.ravel(), minlength=3) / mask.size for mask in masks)
     assert counts / counts.sum() == pytest.approx([0.287, 0.588, 0.125], abs=0.01)  # as the data's README says
 
 
@@ -187,7 +244,7 @@ def test_incomplete_pets_are_refused_in_a_sentence(tmp_path: Path) -> None:
 
 def test_each_seed_has_generated_images_of_its_own_and_all_have_equal_classes(leaves_store: Path) -> None:
     first, second = (open_store(leaves_store, "leaves", f"finetune-train-{seed}", 16) for seed in (0, 1))
-    assert not np.array_equal(first.images[:8], second.images[:8])
+    assert not np.array_equal(np.array(first.images[:8]), np.array(second.images[:8]))
     for prefix in (8, 20, 40):
         counts = np.bincount(first.labels[:prefix], minlength=8)
         assert counts.max() - counts.min() <= 1

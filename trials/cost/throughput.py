@@ -7,14 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
-from trials.data.augmentation import crop_images, draw_crops, normalise
+from trials.data.augmentation import draw_crops, normalise
+from trials.data.packed import Packed
+from trials.data.pictures import Pictures
+from trials.data.store import ImageStore
 from trials.objectives.objective import build_fresh, example_loss
 from trials.spec import StageSpec
 from trials.training.optimiser import build_optimiser
 from trials.training.precision import Compute, choose_compute
 from trials.training.seeding import generator
+
+RANDOM_IMAGES = 64
 
 
 def measure_images_per_s(spec: StageSpec, *, cpus: int, gpus: float, seconds: float = 1.0, on_warm: Callable[[], None] | None = None) -> float:
@@ -103,12 +109,13 @@ def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_fresh(spec).to(compute.device)
-    optimiser, side = build_optimiser(model, spec.recipe), spec.data.image_px
+    optimiser = build_optimiser(model, spec.recipe)
+    pictures = _random_pictures(spec, compute)
 
     def step(batch: int, number: int) -> None:
-        draws = generator(0, "throughput", number, compute.device)
-        pixels = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, device=compute.device, generator=draws)
-        images = crop_images(normalise(pixels), draw_crops(batch, spec.recipe, draws))
+        draws = generator(0, "throughput", number)
+        positions = torch.randint(len(pictures), (batch,), generator=draws)
+        images = normalise(pictures.images(positions, draw_crops(pictures.sizes[positions], spec.recipe, draws)))
         with compute.autocast():
             loss = example_loss(model, spec, images)
         loss.backward()
@@ -117,3 +124,14 @@ def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
         compute.synchronise()
 
     return step
+
+
+def _random_pictures(spec: StageSpec, compute: Compute) -> Pictures:
+    """Images of random pixels with sides of 4 to 3, as a store of that stage holds them."""
+    short = spec.data.stored_px
+    sizes = np.array([(short, round(short * 4 / 3)), (round(short * 4 / 3), short)] * (RANDOM_IMAGES // 2))
+    pixels = np.random.default_rng(0).integers(0, 256, 3 * int(sizes.prod(axis=1).sum()), dtype=np.uint8)
+    store = ImageStore(
+        images=Packed(pixels, sizes), labels=np.zeros(len(sizes), dtype=np.int64), masks=None, classes=("random",), fingerprint="random"
+    )
+    return Pictures(store, np.arange(len(sizes)), compute, spec.data.image_px)

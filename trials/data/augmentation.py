@@ -1,11 +1,14 @@
-"""Random resized crop and flip, drawn for each image of a batch on the device, the same for an
-image and its mask.
+"""Crops, flips and contrast, drawn for each image of a batch, and the form of a model's inputs.
+
+Draws are made on the CPU, from a seeded generator, so they are the same on every device. What they
+describe is done on the device (`trials.data.resampling`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -13,6 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trials.recipes.fields import FinetuneRecipe, Recipe
+
+TRIES = 10
+"""Of torchvision's RandomResizedCrop, before it takes a central crop."""
 
 # ImageNet's channel means and standard deviations (Krizhevsky et al. 2012, as torchvision gives
 # them), in all phases alike: normalising in one phase and not in the next is fault 8 of the first
@@ -56,35 +62,109 @@ def denormalise(images: Tensor) -> Tensor:
     return pixels.permute(0, 2, 3, 1)
 
 
-def draw_crops(count: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Crops of a square image as (count, 2, 3) affine maps for `affine_grid`.
+@dataclass(frozen=True)
+class Crops:
+    """The part of each image that is taken, and how it is turned.
 
-    Area uniform in [crop_scale_min, 1], aspect ratio log-uniform in [1/crop_ratio_max,
-    crop_ratio_max], place uniform, as torchvision's RandomResizedCrop; where that redraws a crop
-    wider than the image, the longer side is cut to the image.
+    Attributes:
+        values: (B, 5) int64 top, left, height and width in pixels of the stored image, and 1 where
+            it is mirrored left to right. On the CPU, or on the device where a captured step reads it.
+        bound: a height and a width that no crop exceeds, where that is known without looking.
     """
-    device = generator.device
-    area, ratio, left, top, mirror = torch.rand(5, count, generator=generator, device=device)
-    area = recipe.crop_scale_min + (1 - recipe.crop_scale_min) * area
-    root = torch.exp((2 * ratio - 1) * (0.5 * math.log(recipe.crop_ratio_max)))
-    width, height = (area.sqrt() * root).clamp(max=1), (area.sqrt() / root).clamp(max=1)
-    sign = torch.where(mirror < recipe.flip, -1.0, 1.0)
-    maps = torch.zeros(count, 2, 3, device=device)
-    # in affine_grid's coordinates the image spans -1 to 1: a scale is a side's share, a shift is
-    # the crop's centre
-    maps[:, 0, 0], maps[:, 0, 2] = width * sign, (2 * left - 1) * (1 - width)
-    maps[:, 1, 1], maps[:, 1, 2] = height, (2 * top - 1) * (1 - height)
-    return maps
+
+    values: Tensor
+    bound: tuple[int, int] | None = None
+
+    @property
+    def boxes(self) -> Tensor:
+        """(B, 4) top, left, height and width."""
+        return self.values[:, :4]
+
+    @property
+    def flips(self) -> Tensor:
+        """(B,) bool."""
+        return self.values[:, 4] > 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice | Tensor) -> Crops:
+        """Those of some of the images."""
+        return Crops(self.values[rows], self.bound)
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """A height and a width that no crop exceeds."""
+        if self.bound is not None:
+            return self.bound
+        height, width = self.boxes[:, 2:].max(dim=0).values.tolist()
+        return height, width
 
 
-def crop_images(images: Tensor, maps: Tensor) -> Tensor:
-    """(B, 3, H, W) float -> the same shape: each image's crop, resampled bilinearly to full size."""
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+def whole_images(sizes: Tensor) -> Crops:
+    """(B, 2) heights and widths -> crops that take each image whole."""
+    return Crops(F.pad(sizes, (2, 1)))
 
 
-def crop_masks(masks: Tensor, maps: Tensor) -> Tensor:
-    """(B, H, W) class indices -> the same shape: each mask's crop, nearest neighbour."""
-    grid = F.affine_grid(maps, [len(masks), 1, *masks.shape[1:]], align_corners=False)
-    cropped = F.grid_sample(masks[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
-    return cropped[:, 0].round().long()
+def centre_squares(sizes: Tensor, share: float = 1.0) -> Crops:
+    """(B, 2) heights and widths -> crops that take the square in the centre whose side is that
+    share of the short side.
+
+    A share of 7/8 is what resizing the short side to 256 px and cutting out the central 224 px
+    takes.
+    """
+    side = (sizes.min(dim=1, keepdim=True).values * share).round().long().clamp(min=1).expand(-1, 2)
+    boxes = torch.cat([torch.div(sizes - side, 2, rounding_mode="floor"), side], dim=1)
+    return Crops(F.pad(boxes, (0, 1)))
+
+
+def draw_crops(sizes: Tensor, recipe: Recipe, generator: torch.Generator) -> Crops:
+    """Crops as torchvision's RandomResizedCrop draws them, and flips.
+
+    The area is uniform in [crop_scale_min, 1] of the image's, the aspect ratio log-uniform in
+    [1/crop_ratio_max, crop_ratio_max], the place uniform. Of ten tries the first that lies within
+    the image is taken; if none does, the largest central crop whose ratio is allowed. With both at
+    1 nothing is cropped: each image is taken whole.
+
+    Args:
+        sizes: (B, 2) int64 heights and widths.
+        generator: on the CPU; what it gives does not depend on the sizes.
+    """
+    count = len(sizes)
+    draws = torch.rand(2 * TRIES + 3, count, generator=generator, dtype=torch.float64)
+    flips = draws[-1] < recipe.flip
+    if recipe.crop_scale_min == 1 and recipe.crop_ratio_max == 1:
+        return Crops(torch.cat([whole_images(sizes).boxes, flips.long()[:, None]], dim=1))
+    size = sizes.double()
+    area = size.prod(dim=1) * (recipe.crop_scale_min + (1 - recipe.crop_scale_min) * draws[:TRIES])
+    ratio = torch.exp((2 * draws[TRIES : 2 * TRIES] - 1) * math.log(recipe.crop_ratio_max))
+    tried = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], dim=-1).round()  # (tries, B, 2) heights and widths
+    fits = ((tried > 0) & (tried <= size)).all(dim=-1)
+    chosen = tried.gather(0, fits.byte().argmax(dim=0).view(1, count, 1).expand(-1, -1, 2))[0]
+    central = _central(size, recipe.crop_ratio_max)
+    found = fits.any(dim=0)[:, None]
+    taken = torch.where(found, chosen, central)
+    place = torch.where(found, (draws[-3:-1].T * (size - taken + 1)).floor(), torch.div(size - taken, 2, rounding_mode="floor"))
+    return Crops(torch.cat([place, taken, flips[:, None]], dim=1).long())
+
+
+def largest_crop(sizes: Tensor, recipe: Recipe) -> tuple[int, int]:
+    """(N, 2) heights and widths -> the height and the width, in pixels, that no crop of these images
+    exceeds.
+    """
+    height, width = sizes.unbind(dim=1)
+    if recipe.crop_scale_min < 1 or recipe.crop_ratio_max > 1:  # else images are taken whole
+        # the area is at most the image's; a side is rounded
+        side = (sizes.double().prod(dim=1) * recipe.crop_ratio_max).sqrt().ceil().long()
+        height, width = torch.minimum(height, side), torch.minimum(width, side)
+    return int(height.max()), int(width.max())
+
+
+def _central(size: Tensor, ratio_max: float) -> Tensor:
+    """(B, 2) heights and widths of the largest crops whose ratio is allowed."""
+    height, width = size.unbind(dim=1)
+    narrow, wide = width / height < 1 / ratio_max, width / height > ratio_max
+    # at least 1 px, where torchvision would round a strip of 1 px to nothing
+    return torch.stack(
+        [torch.where(narrow, (width * ratio_max).round(), height), torch.where(wide, (height * ratio_max).round(), width)], dim=1
+    ).clamp(min=1)

@@ -18,9 +18,11 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from trials.data.manifest import FILE, Manifest
+import numpy as np
+
+from trials.data.manifest import FILE, Manifest, read_image_sizes, read_starts
 from trials.errors import InputError
 from trials.received_files import file_inside
 
@@ -127,23 +129,43 @@ def _compare(folder: Path, manifest: Manifest, again: str) -> None:
 
 
 def pixels_sha256(folder: Path, manifest: Manifest) -> str:
-    """Of each image followed by its mask, in order, as the manifest has it; in bounded memory."""
+    """Of each image followed by its mask, in order, then of the arrays that say where each lies, as
+    the manifest has it; in bounded memory.
+    """
     digest = hashlib.sha256()
-    image_bytes, mask_bytes = 3 * manifest.image_px**2, manifest.image_px**2
-    at_once = max(1, _CHUNK_BYTES // image_bytes)
     with contextlib.ExitStack() as stack:
-        images = stack.enter_context(open(folder / "images.u8", "rb"))
-        masks = stack.enter_context(open(folder / "masks.u8", "rb")) if manifest.has_masks else None
-        while chunk := images.read(at_once * image_bytes):
-            if masks is None:
-                digest.update(chunk)
-                continue
-            own = memoryview(masks.read(at_once * mask_bytes))
-            view = memoryview(chunk)
-            for i in range(-(-len(chunk) // image_bytes)):
-                digest.update(view[i * image_bytes : (i + 1) * image_bytes])
-                digest.update(own[i * mask_bytes : (i + 1) * mask_bytes])
+        images = stack.enter_context(open(folder / manifest.image_file, "rb"))
+        if not manifest.has_masks:
+            _digest_rest(digest, images)
+        else:
+            masks = stack.enter_context(open(folder / "masks.u8", "rb"))
+            for image_bytes, mask_bytes in _lengths(folder, manifest):
+                _digest_bytes(digest, images, image_bytes)
+                _digest_bytes(digest, masks, mask_bytes)
+            _digest_rest(digest, images)  # nothing, where the arrays are those that were written
+            _digest_rest(digest, masks)
+    for name in manifest.arrays:
+        digest.update(np.load(folder / name, allow_pickle=False).tobytes())
     return digest.hexdigest()
+
+
+def _lengths(folder: Path, manifest: Manifest) -> Iterator[tuple[int, int]]:
+    """Bytes of each image and of its mask."""
+    sizes, starts = read_image_sizes(folder, manifest), read_starts(folder, manifest) if manifest.storage == "jpeg" else None
+    areas = np.empty(0, dtype=np.int64) if sizes is None else sizes.prod(axis=1)
+    lengths = 3 * areas if starts is None else np.diff(starts)
+    yield from zip(lengths.tolist(), areas.tolist(), strict=True)
+
+
+def _digest_bytes(digest: Any, handle: BinaryIO, count: int) -> None:
+    while count > 0 and (chunk := handle.read(min(count, _CHUNK_BYTES))):
+        digest.update(chunk)
+        count -= len(chunk)
+
+
+def _digest_rest(digest: Any, handle: BinaryIO) -> None:
+    while chunk := handle.read(_CHUNK_BYTES):
+        digest.update(chunk)
 
 
 def _sha256(path: Path) -> str:

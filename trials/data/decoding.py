@@ -46,6 +46,8 @@ DRAFT_PIXELS = 50_000_000
 ALONE_PIXELS = 10_000_000
 """Larger images are decoded one at a time, so that memory does not grow with the cores."""
 FILE_BYTES = 1 << 30
+JPEG_FILE_BYTES = 8 << 20
+"""A larger JPEG file is encoded anew for a store of JPEG files: it is mostly side information."""
 ORIENTATION = 0x0112
 
 _alone = threading.Lock()
@@ -65,6 +67,8 @@ class Picture:
     """(height, width) uint8 of 0 object, 1 background, 2 border, or None where the data have none."""
     conversions: tuple[str, ...] = ()
     """What had to be done to it, by kind."""
+    file: Path | None = None
+    """The JPEG file that it was decoded from, if decoding that gives these pixels; else None."""
 
 
 @contextlib.contextmanager
@@ -88,6 +92,7 @@ def read_picture(path: Path, trimap: Path | None = None) -> Picture:
     """
     with _opened(path) as image:
         size, conversions = image.size, []
+        plain = isinstance(image, JpegImageFile) and image.mode == "RGB"
         if isinstance(image, JpegImageFile) and size[0] * size[1] > WHOLE_PIXELS:
             image, kind = _draft(image)
             conversions.append(kind)
@@ -99,7 +104,8 @@ def read_picture(path: Path, trimap: Path | None = None) -> Picture:
         if _quietly(lambda: image.getexif().get(ORIENTATION, 1), 1) not in (0, 1):
             conversions.append("EXIF orientation not applied")
     mask = None if trimap is None else _read_trimap(trimap, size)
-    return Picture(image=rgb, mask=mask, conversions=tuple(conversions))
+    same = plain and rgb.size == size and path.stat().st_size <= JPEG_FILE_BYTES
+    return Picture(image=rgb, mask=mask, conversions=tuple(conversions), file=path if same else None)
 
 
 def _read_trimap(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,18 @@ from typing import Any
 import numpy as np
 
 from trials.errors import InputError
+from trials.recipes.fields import Storage
 
-FORMAT = 1
+FORMAT = 2
+"""Version 1 held images already cut to squares of the output's side, which cannot be made whole."""
 FILE = "manifest.json"
 FILE_BYTES = 64 << 20
 MOST_IMAGES = 1 << 40
 MOST_PX = 1 << 16
-# what np.save writes before the labels: no other header is ours, so none need be parsed
-_LABELS = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int64)), "fortran_order": False}
+MOST_BYTES = 1 << 56
+MOST_SIDE = 1 << 28
+IMAGE_FILES: dict[str, str] = {"pixels": "images.u8", "jpeg": "images.jpeg"}
+SIZES, STARTS = "sizes.npy", "starts.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +34,34 @@ class Manifest:
     """What a store says of itself."""
 
     images: int
-    image_px: int
+    store_px: int
+    """The short side of the images, except of those whose files are smaller: these are as they are."""
+    storage: Storage
+    pixels: int
+    """Of all images together."""
+    image_bytes: int
+    """Of the file that holds the images."""
     classes: tuple[str, ...]
     images_per_class: tuple[int, ...]
     has_masks: bool
     fingerprint: str
     sha256: str
-    """Of the pixels: each image followed by its mask, in order."""
+    """Of each image followed by its mask, in order, then of the arrays that say where each lies."""
+
+    @property
+    def image_file(self) -> str:
+        """Name of the file that holds the images."""
+        return IMAGE_FILES[self.storage]
+
+    @property
+    def arrays(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each int64 array that says where an image lies and how large it is."""
+        return {SIZES: (self.images, 2)} | ({STARTS: (self.images + 1,)} if self.storage == "jpeg" else {})
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each pixel file."""
-        pixels = self.images * self.image_px * self.image_px
-        return {"images.u8": 3 * pixels} | ({"masks.u8": pixels} if self.has_masks else {})
+        """Bytes of each file of images and masks, and of the arrays that say where each lies."""
+        files = {self.image_file: self.image_bytes} | ({"masks.u8": self.pixels} if self.has_masks else {})
+        return files | {name: len(array_header(shape)) + 8 * math.prod(shape) for name, shape in self.arrays.items()}
 
     def class_names(self) -> tuple[str, ...]:
         """One name for each class number that the labels use.
@@ -83,13 +104,17 @@ def read_manifest(folder: Path, again: str) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"The manifest of the image store {folder} cannot be read ({error}): {remedy}.") from None
     if isinstance(values, dict) and values.get("format") != FORMAT:
-        raise InputError(f"The image store {folder} is of another version: {remedy}.")
+        older = ", whose images are already cut to squares" if values.get("format") == 1 else ""
+        raise InputError(f"The image store {folder} is of another version{older}: {remedy}.")
     wrong = _wrong(values)
     if wrong:
         raise InputError(f"The manifest {path} makes no sense ({wrong}): {remedy}.")
     return Manifest(
         images=values["images"],
-        image_px=values["image_px"],
+        store_px=values["store_px"],
+        storage=values["storage"],
+        pixels=values["pixels"],
+        image_bytes=values["image_bytes"],
         classes=tuple(values["classes"]),
         images_per_class=tuple(values["images_per_class"]),
         has_masks=values["has_masks"],
@@ -105,7 +130,10 @@ def _wrong(values: Any) -> str:
     counts = values.get("images_per_class")
     checks = {
         "images": _is_count(values.get("images"), 1, MOST_IMAGES),
-        "image_px": _is_count(values.get("image_px"), 1, MOST_PX),
+        "store_px": _is_count(values.get("store_px"), 1, MOST_PX),
+        "storage": isinstance(values.get("storage"), str) and values["storage"] in IMAGE_FILES,
+        "pixels": _is_count(values.get("pixels"), 1, MOST_BYTES),
+        "image_bytes": _is_count(values.get("image_bytes"), 1, MOST_BYTES),
         "classes": isinstance(values.get("classes"), list) and all(isinstance(name, str) for name in values["classes"]),
         "images_per_class": isinstance(counts, list) and all(_is_count(one, 0, MOST_IMAGES) for one in counts),
         "has_masks": isinstance(values.get("has_masks"), bool),
@@ -115,6 +143,8 @@ def _wrong(values: Any) -> str:
     for key, fine in checks.items():
         if not fine:
             return f"{key} is missing" if key not in values else f"{key} cannot be what it says"
+    if values["storage"] == "pixels" and values["image_bytes"] != 3 * values["pixels"]:
+        return "image_bytes is not 3 bytes a pixel"
     if sum(values["images_per_class"]) != values["images"]:
         return "images_per_class does not add up to images"
     return "" if len(values["images_per_class"]) >= len(values["classes"]) else "images_per_class is shorter than classes"
@@ -126,20 +156,50 @@ def _is_count(value: Any, least: int, most: int) -> bool:
 
 def read_labels(folder: Path, manifest: Manifest) -> np.ndarray | None:
     """The labels, (N,) int64; None where the file is not what the manifest counts."""
-    header = _labels_header(manifest.images)
-    with open(folder / "labels.npy", "rb") as handle:
-        if handle.read(len(header)) != header:
-            return None
-        # nothing is allocated for what a damaged file merely claims
-        if (folder / "labels.npy").stat().st_size != len(header) + 8 * manifest.images:
-            return None
-        labels = np.fromfile(handle, dtype=np.int64)
-    if len(labels) != manifest.images or labels.min() < 0 or labels.max() >= len(manifest.images_per_class):
+    labels = _read_array(folder / "labels.npy", (manifest.images,))
+    if labels is None or labels.min() < 0 or labels.max() >= len(manifest.images_per_class):
         return None
     return labels if np.bincount(labels, minlength=len(manifest.images_per_class)).tolist() == list(manifest.images_per_class) else None
 
 
-def _labels_header(images: int) -> bytes:
+def read_image_sizes(folder: Path, manifest: Manifest) -> np.ndarray | None:
+    """(N, 2) int64 heights and widths; None where the file is not what the manifest counts."""
+    sizes = _read_array(folder / SIZES, (manifest.images, 2))
+    # no side is longer than all pixels, so no product below can be too large for int64
+    if sizes is None or sizes.min() < 1 or sizes.max() > min(manifest.pixels, MOST_SIDE):
+        return None
+    return sizes if int(sizes.prod(axis=1).sum()) == manifest.pixels else None
+
+
+def read_starts(folder: Path, manifest: Manifest) -> np.ndarray | None:
+    """(N + 1,) int64: where each encoded image begins, and the end; None where the file is not what
+    the manifest counts.
+    """
+    starts = _read_array(folder / STARTS, (manifest.images + 1,))
+    if starts is None or starts[0] != 0 or starts[-1] != manifest.image_bytes or (np.diff(starts) < 1).any():
+        return None
+    return starts
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write int64 numbers as `np.save` does."""
+    np.save(path, values.astype(np.int64), allow_pickle=False)
+
+
+def _read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    header = array_header(shape)
+    with open(path, "rb") as handle:
+        if handle.read(len(header)) != header:
+            return None
+        # nothing is allocated for what a damaged file merely claims
+        if path.stat().st_size != len(header) + 8 * math.prod(shape):
+            return None
+        values = np.fromfile(handle, dtype=np.int64)
+    return values.reshape(shape) if values.size == math.prod(shape) else None
+
+
+def array_header(shape: tuple[int, ...]) -> bytes:
+    """What `np.save` writes before int64 numbers: no other header is ours, so none need be parsed."""
     written = io.BytesIO()
-    np.lib.format.write_array_header_1_0(written, _LABELS | {"shape": (images,)})
+    np.lib.format.write_array_header_1_0(written, {"descr": "<i8", "fortran_order": False, "shape": shape})
     return written.getvalue()

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trials.data.augmentation import Crops, whole_images
+from trials.data.packed import Images
+from trials.data.resampling import Flat, crop_on_cpu, crop_on_device
 from trials.data.sources import get_source
 from trials.data.store import ImageStore, open_store
 from trials.data.subsets import subset
@@ -21,20 +24,24 @@ HELDOUT_SEED = 0
 
 
 class Pictures:
-    """A subset of a store. On a GPU it lives in the GPU's memory where it fits; else batches come
-    from the memory map.
+    """A subset of a store, from which crops are taken and resampled to the stage's image side.
+
+    On a GPU the whole images live in its memory where they fit; else what is cut out of them comes
+    from the store, batch by batch.
     """
 
-    def __init__(self, store: ImageStore, indices: np.ndarray, compute: Compute) -> None:
+    def __init__(self, store: ImageStore, indices: np.ndarray, compute: Compute, image_px: int) -> None:
         self._store, self._indices, self._device = store, indices, compute.device
-        self.classes = store.classes
-        self._resident: tuple[Tensor, Tensor | None] | None = None
+        self.classes, self.image_px = store.classes, image_px
+        self.sizes = torch.from_numpy(store.sizes[indices])
+        """(N, 2) heights and widths in pixels, as stored."""
+        self._resident: dict[int, Flat] = {}
         if compute.device.type == "cuda":
-            needed = len(indices) * store.images[0].nbytes * (4 / 3 if store.masks is not None else 1)
+            needed = int(self.sizes.prod(dim=1).sum()) * (4 if store.masks is not None else 3)
             free, _ = torch.cuda.mem_get_info(compute.device)
             if needed < 0.4 * free:  # the rest is for activations and for stages that share the GPU
-                masks = None if store.masks is None else torch.from_numpy(store.masks[indices]).to(compute.device)
-                self._resident = (torch.from_numpy(store.images[indices]).to(compute.device), masks)
+                held = [images for images in (store.images, store.masks) if images is not None]
+                self._resident = {id(images): self._flat(images, indices, whole_images(self.sizes)) for images in held}
         self._labels = torch.from_numpy(store.labels[indices]).to(compute.device)
 
     def __len__(self) -> int:
@@ -43,38 +50,67 @@ class Pictures:
     @property
     def resident(self) -> bool:
         """Whether all pixels are in the memory that the stage computes in."""
-        return self._resident is not None or self._device.type == "cpu"
+        return bool(self._resident) or self._device.type == "cpu"
 
     @property
     def where(self) -> str:
         """Where the pixels are, for the log."""
         return "in GPU memory" if self._resident else "in the memory-mapped store"
 
-    def _take(self, array: np.ndarray, positions: Tensor) -> Tensor:
-        batch = torch.from_numpy(array[self._indices[positions.numpy()]])
-        return batch.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else batch
+    def images(self, positions: Tensor, crops: Crops | None = None, *, nearest: bool = False) -> Tensor:
+        """(B,) positions -> (B, S, S, 3) uint8. Positions and crops lie on the CPU, or on the device
+        where all images are there.
+
+        Args:
+            crops: what to take of each image; None takes it whole, both sides resized.
+            nearest: take the nearest pixel instead of resampling with antialiasing.
+        """
+        return self._cropped(self._store.images, positions, crops, nearest)
+
+    def masks(self, positions: Tensor, crops: Crops | None = None) -> Tensor:
+        """(B,) positions -> (B, S, S) uint8 class indices, of the same parts as `images` takes."""
+        assert self._store.masks is not None, "these images carry no masks"
+        return self._cropped(self._store.masks, positions, crops, True)
+
+    def labels(self, positions: Tensor) -> Tensor:
+        """(B,) positions -> (B,) int64 classes."""
+        return self._labels[self._there(positions)]
+
+    def prefetch(self, positions: Tensor) -> None:
+        """Begin to decode images that the next batch will ask for, where they are encoded."""
+        if not self._resident:
+            self._store.images.prefetch(self._indices[positions.numpy()].tolist())
+
+    def _cropped(self, images: Images, positions: Tensor, crops: Crops | None, nearest: bool) -> Tensor:
+        crops = whole_images(self.sizes[positions]) if crops is None else crops
+        if self._device.type == "cpu":
+            return crop_on_cpu(images, self._indices[positions.numpy()], crops, self.image_px, nearest=nearest)
+        if id(images) in self._resident:
+            return crop_on_device(self._resident[id(images)][self._there(positions)], crops, self.image_px, nearest=nearest)
+        flat = self._flat(images, self._indices[positions.numpy()], crops)
+        cut = Crops(torch.cat([torch.zeros_like(crops.values[:, :2]), crops.values[:, 2:]], dim=1), crops.largest)
+        return crop_on_device(flat, cut, self.image_px, nearest=nearest)
+
+    def _flat(self, images: Images, indices: np.ndarray, crops: Crops) -> Flat:
+        """Copy parts of images to the device, one after another."""
+        images.prefetch(indices.tolist())
+        areas = crops.boxes[:, 2:].prod(dim=1)
+        starts = torch.cumsum(areas, dim=0) - areas
+        last = images.last
+        pixels = torch.empty((int(areas.sum()), *last), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        room = pixels.numpy()
+        for index, start, (top, left, height, width) in zip(indices.tolist(), starts.tolist(), crops.boxes.tolist(), strict=True):
+            part = room[start : start + height * width].reshape(height, width, *last)
+            part[:] = images[index][top : top + height, left : left + width]
+        row_pixels = crops.boxes[:, 3]
+        moved = (values.to(self._device, non_blocking=True) for values in (pixels, starts, row_pixels.contiguous()))
+        return Flat(**dict(zip(("pixels", "starts", "row_pixels"), moved, strict=True)))
 
     def _there(self, positions: Tensor) -> Tensor:
         """Positions on the device; from pinned memory, since a copy from any other waits for the
         GPU.
         """
         return positions.pin_memory().to(self._device, non_blocking=True) if self._device.type != positions.device.type else positions
-
-    def images(self, positions: Tensor) -> Tensor:
-        """(B,) positions on the CPU -> (B, S, S, 3) uint8."""
-        return self._resident[0][self._there(positions)] if self._resident else self._take(self._store.images, positions)
-
-    def masks(self, positions: Tensor) -> Tensor:
-        """(B,) positions -> (B, S, S) uint8 class indices."""
-        assert self._store.masks is not None, "these images carry no masks"
-        if self._resident:
-            assert self._resident[1] is not None
-            return self._resident[1][self._there(positions)]
-        return self._take(self._store.masks, positions)
-
-    def labels(self, positions: Tensor) -> Tensor:
-        """(B,) positions -> (B,) int64 classes."""
-        return self._labels[self._there(positions)]
 
 
 def evenly_spaced(total: int, count: int) -> Tensor:
@@ -95,7 +131,7 @@ def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute) ->
         (spec.train_split, spec.train_fingerprint, spec.train_images, seed, spec.sampling),
         (spec.heldout_split, spec.heldout_fingerprint, spec.heldout_images, HELDOUT_SEED, "proportional"),
     ):
-        store = open_store(root, spec.source, split, spec.image_px)
+        store = open_store(root, spec.source, split, spec.stored_px, spec.storage)
         if store.fingerprint != fingerprint:
             raise InputError(
                 f"The store of {spec.source} {split} was made from other files than the plan: delete {root} and launch again to make it anew."
@@ -104,5 +140,5 @@ def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute) ->
         # have made
         count = images if get_source(spec.source).generated else len(store)
         indices = subset(store.labels[:count], images=images, seed=subset_seed, sampling=sampling)
-        result.append(Pictures(store, indices, compute))
+        result.append(Pictures(store, indices, compute, spec.image_px))
     return result[0], result[1]

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from trials.data.augmentation import whole_images
 from trials.data.pictures import HELDOUT_SEED, evenly_spaced
+from trials.data.resampling import crop_on_cpu
 from trials.data.sources import get_source
 from trials.data.store import ImageStore, open_store
 from trials.data.subsets import subset
 from trials.errors import InputError
-from trials.spec import StageSpec
+from trials.spec import DataSpec, StageSpec
 
 NOUNS = {"finetune": "fine-tuning", "pretrain": "pre-training", "intermediate": "intermediate", "trunk": "pre-training"}
 
@@ -27,7 +30,7 @@ class Labelled:
     """Images with their trimaps."""
 
     images: np.ndarray
-    """(M, S, S, 3) uint8."""
+    """(M, S, S, 3) uint8, whole images with both sides resized."""
     masks: np.ndarray | None
     """(M, S, S) uint8 class indices; None where the data have none."""
 
@@ -63,8 +66,8 @@ def choose_heldout(specs: Sequence[StageSpec], root: Path, *, image_px: int, ima
     if not own:
         raise InputError(f"No stage of this study has images of {image_px} px.")
     data, kind = own[0].data, own[0].kind
-    seen = _TrainedOn(specs, root, image_px)
-    store = _open(root, data.source, data.heldout_split, image_px, data.heldout_fingerprint)
+    seen = _TrainedOn(specs, root)
+    store = _open(root, data, data.heldout_split, data.heldout_fingerprint)
     everything = subset(_labels(store, data.source, data.heldout_images), images=data.heldout_images, seed=HELDOUT_SEED, sampling="proportional")
     unseen = everything[~seen.among(store, data.source, data.heldout_split, everything)]
     if not len(unseen):
@@ -75,16 +78,16 @@ def choose_heldout(specs: Sequence[StageSpec], root: Path, *, image_px: int, ima
     if kind != "finetune" or store.masks is None:
         no_probe = f"The {NOUNS[kind]} data {data.source} have no masks that a probe could learn, so there is no patch probe."
     else:
-        pool = _open(root, data.source, data.train_split, image_px, data.train_fingerprint)
+        pool = _open(root, data, data.train_split, data.train_fingerprint)
         left = np.flatnonzero(~seen.among(pool, data.source, data.train_split, np.arange(len(pool))))
         source |= {"probe_split": data.train_split, "probe_fingerprint": pool.fingerprint, "probe_pool_images": len(left)}
         if len(left):
             picked = left[subset(pool.labels[left], images=min(images, len(left)), seed=HELDOUT_SEED, sampling="proportional")]
-            probe_train = _take(pool, picked)
+            probe_train = _take(pool, picked, image_px)
         else:
             no_probe = f"Stages of this study were trained on every training image of {data.source}, so none is left for a patch probe."
     return Heldout(
-        test=_take(store, chosen),
+        test=_take(store, chosen, image_px),
         probe_train=probe_train,
         no_probe=no_probe,
         test_positions=tuple(int(p) for p in np.searchsorted(everything, chosen)),
@@ -92,10 +95,10 @@ def choose_heldout(specs: Sequence[StageSpec], root: Path, *, image_px: int, ima
     )
 
 
-def _open(root: Path, source: str, split: str, image_px: int, fingerprint: str) -> ImageStore:
-    store = open_store(root, source, split, image_px)
+def _open(root: Path, data: DataSpec, split: str, fingerprint: str) -> ImageStore:
+    store = open_store(root, data.source, split, data.stored_px, data.storage)
     if store.fingerprint != fingerprint:
-        raise InputError(f"The store of {source} {split} was made from other files than the study: name the one it was trained on with --store.")
+        raise InputError(f"The store of {data.source} {split} was made from other files than the study: name the one it was trained on with --store.")
     return store
 
 
@@ -111,15 +114,15 @@ class _TrainedOn:
     pixels across sources, which may share files.
     """
 
-    def __init__(self, specs: Sequence[StageSpec], root: Path, image_px: int) -> None:
-        self._root, self._image_px = root, image_px
+    def __init__(self, specs: Sequence[StageSpec], root: Path) -> None:
         trained = [spec for spec in specs if spec.kind != "finetune"]
         # what decides a subset: many stages share one
         self._subsets = sorted({(s.data.source, s.data.train_split, s.seed, s.data.train_images, s.data.sampling) for s in trained})
         self._pixels: dict[tuple[str, str], set[bytes]] = {}
-        for source, split in sorted({one[:2] for one in self._subsets}):
+        stores = {(s.data.source, s.data.train_split): (s.data.stored_px, s.data.storage) for s in trained}
+        for (source, split), form in sorted(stores.items()):
             with contextlib.suppress(InputError):  # a store that is gone cannot be compared with; `compared` says which were
-                store = open_store(root, source, split, image_px)
+                store = open_store(root, source, split, *form)
                 self._pixels[source, split] = set(_pixels(store, self._indices(store, source, split)))
         self.compared = [f"{source} {split}" for source, split in self._pixels]
 
@@ -138,13 +141,15 @@ class _TrainedOn:
 
 
 def _pixels(store: ImageStore, indices: np.ndarray) -> list[bytes]:
-    """Two rows of each image, by which the same file is known again in another source, at little to
-    read.
+    """Two rows of each image, by which the same file is known again in another source that is kept
+    in the same way, at little to read.
     """
-    side = store.images.shape[1]
-    rows = np.stack([store.images[indices, side // 3], store.images[indices, 2 * side // 3]], axis=1)
-    return [row.tobytes() for row in rows]
+    images = (store.images[int(index)] for index in indices)
+    return [image[[len(image) // 3, 2 * len(image) // 3]].tobytes() for image in images]
 
 
-def _take(store: ImageStore, indices: np.ndarray) -> Labelled:
-    return Labelled(images=store.images[indices], masks=None if store.masks is None else store.masks[indices])
+def _take(store: ImageStore, indices: np.ndarray, image_px: int) -> Labelled:
+    whole = whole_images(torch.from_numpy(store.sizes[indices]))
+    images, masks = (None if one is None else crop_on_cpu(one, indices, whole, image_px).numpy() for one in (store.images, store.masks))
+    assert images is not None
+    return Labelled(images=images, masks=masks)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import input_form
+from trials.data.augmentation import Crops, centre_squares, input_form, whole_images
 from trials.models.encoder import Encoder
 from trials.models.heads import Classifier, check_pool
 from trials.objectives.examples import chosen_examples, write_examples
@@ -37,7 +37,7 @@ class Classification(Objective):
     them.
 
     An intermediate stage is scored on held-out images along the way, a fine-tuning once at the end
-    on its test set. Neither crops nor flips the images that it is scored on.
+    on its test set. What it is scored on is neither cropped at random nor flipped.
     """
 
     name = "classification"
@@ -87,6 +87,7 @@ class Classification(Objective):
         self.encoder, model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=len(self.classes)))
         self.model: nn.Module = model
         self._batches = Batches(setting)
+        self._test_crops = scored_crops(self._heldout.sizes, self._recipe)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, positions = self._batches.take(step, part)
@@ -103,12 +104,12 @@ class Classification(Objective):
 
     @torch.no_grad()
     def heldout_logits(self) -> tuple[Tensor, Tensor]:
-        """(N, classes) float32 logits of all held-out images, uncropped, and their (N,) labels."""
+        """(N, classes) float32 logits of all held-out images and their (N,) labels."""
         self.model.eval()
         logits, labels = [], []
         for positions in batched_positions(len(self._heldout)):
             with self._compute.autocast():
-                logits.append(self.model(self._inputs(self._heldout.images(positions))))
+                logits.append(self.model(self._inputs(self._heldout.images(positions, self._test_crops[positions]))))
             labels.append(self._heldout.labels(positions))
         self.model.train()
         return torch.cat(logits), torch.cat(labels)
@@ -137,7 +138,8 @@ class Classification(Objective):
         probabilities = logits.softmax(dim=1)
         of_truth = probabilities.gather(1, labels[:, None])[:, 0].numpy()
         chosen = chosen_examples(of_truth)
-        images = self._heldout.images(torch.tensor([p for p, _ in chosen])).cpu().numpy()
+        positions = torch.tensor([p for p, _ in chosen])
+        images = self._heldout.images(positions, self._test_crops[positions]).cpu().numpy()
         named = logits.argmax(dim=1)
         items = [
             {
@@ -150,6 +152,13 @@ class Classification(Objective):
             for p, rank in chosen
         ]
         write_examples(folder, columns=["image"], rows=[[image] for image in images], items=items)
+
+
+def scored_crops(sizes: Tensor, recipe: SupervisedRecipe) -> Crops:
+    """(N, 2) heights and widths -> what a recipe takes of each image that is only looked at."""
+    if recipe.test_crop == "whole":
+        return whole_images(sizes)
+    return centre_squares(sizes, 7 / 8 if recipe.test_crop == "centre" else 1.0)
 
 
 def top_accuracy(logits: Tensor, labels: Tensor, most: int) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trials.data.augmentation import crop_images, denormalise, draw_crops, normalise
+from trials.data.augmentation import denormalise, draw_crops, normalise
 from trials.data.pictures import HELDOUT_SEED, evenly_spaced
 from trials.models.encoder import Encoder
 from trials.models.masking import check_masking, masked_count
@@ -89,7 +89,7 @@ class MaskedImageModelling(Objective):
         self._batches = Batches(setting)
         # drawn on the CPU, so that the held-out loss is of the same crops and masks on every device
         count = len(self._heldout)
-        self._crops = draw_crops(count, self._recipe, generator(HELDOUT_SEED, "heldout-crops"))
+        self._crops = draw_crops(self._heldout.sizes, self._recipe, generator(HELDOUT_SEED, "heldout-crops"))
         self._masks = self.model.draw_masks(count, self._recipe, generator(HELDOUT_SEED, "heldout-masks"))
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
@@ -105,8 +105,7 @@ class MaskedImageModelling(Objective):
         self.model.eval()
         losses = []
         for positions in batched_positions(len(self._heldout)):
-            crops = self._crops[positions].to(self._compute.device)
-            images = crop_images(normalise(self._heldout.images(positions)), crops)
+            images = normalise(self._heldout.images(positions, self._crops[positions]))
             with self._compute.autocast():
                 losses.append(self.model(images, self._masks[positions].to(self._compute.device), per_image=True))
         self.model.train()
@@ -116,7 +115,7 @@ class MaskedImageModelling(Objective):
     def finish(self, folder: Path) -> dict[str, float | int]:
         self.model.eval()
         positions = evenly_spaced(len(self._heldout), EXAMPLES)
-        images = normalise(self._heldout.images(positions))
+        images = normalise(self._heldout.images(positions, self._crops[positions]))
         masked = self._masks[positions].to(self._compute.device)
         with self._compute.autocast():
             rebuilt = self.model.reconstruct(images, masked)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import crop_images, draw_crops, input_form
+from trials.data.augmentation import Crops, draw_crops, input_form, largest_crop
 from trials.data.pictures import Pictures
 from trials.data.sources import get_source, no_masks
 from trials.errors import InputError
@@ -23,7 +23,7 @@ from trials.recipes.fields import Recipe
 from trials.registry import Registry, modules_in
 from trials.spec import StageSpec
 from trials.training.precision import Compute
-from trials.training.seeding import EpochOrder, derive_seed
+from trials.training.seeding import EpochOrder, derive_seed, generator
 from trials.training.step_inputs import StepInputs
 
 EVAL_BATCH = 256
@@ -229,11 +229,11 @@ class Batches:
 
     def __init__(self, setting: Setting) -> None:
         self._recipe = setting.spec.recipe
-        self._device = setting.compute.device
-        self._step_inputs = setting.inputs
-        self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=setting.spec.seed)
+        self._seed, self._step_inputs = setting.spec.seed, setting.inputs
+        self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=self._seed)
         self._inputs = input_form(self._recipe)
         self.pictures = setting.train
+        self._largest = largest_crop(setting.train.sizes, self._recipe)
 
     def positions(self, step: int) -> Tensor:
         """(batch_images,) positions within the training subset, on the CPU or, where inputs are
@@ -248,9 +248,9 @@ class Batches:
         start = index * size + min(index, larger)
         return slice(start, start + size + (index < larger))
 
-    def take(self, step: int, part: Part = WHOLE) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, S, S) input crops, the (B, 2, 3) crop maps, and the (B,) positions of a part of
-        the batch at `step`.
+    def take(self, step: int, part: Part = WHOLE) -> tuple[Tensor, Crops, Tensor]:
+        """(B, 3, S, S) inputs, the crops that they are of, and the (B,) positions of a part of the
+        batch at `step`.
         """
         return self._take(step, self.rows(part))
 
@@ -265,11 +265,17 @@ class Batches:
         images, _, positions = self._take(step, (torch.arange(rows.start, rows.stop) - 1) % total)
         return images, positions
 
-    def _take(self, step: int, rows: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        maps = draw_crops(self._recipe.batch_images, self._recipe, self._step_inputs.generator("augment", step))
-        maps = maps[rows if isinstance(rows, slice) else rows.to(self._device)]
+    def _take(self, step: int, rows: slice | Tensor) -> tuple[Tensor, Crops, Tensor]:
+        crops = Crops(self._step_inputs.tensor("crops", self._draw_crops, step), self._largest)[rows]
         positions = self.positions(step)[rows]
-        return crop_images(self._inputs(self.pictures.images(positions)), maps), maps, positions
+        return self._inputs(self.pictures.images(positions, crops)), crops, positions
+
+    def _draw_crops(self, step: int) -> Tensor:
+        """The crops of the whole batch at `step`, on the CPU: images have sizes of their own, and the
+        draws are then the same on every device.
+        """
+        sizes = self.pictures.sizes[self._order.batch(step)]
+        return draw_crops(sizes, self._recipe, generator(self._seed, "augment", step)).values
 
 
 def require_data(objective: type[Objective], setting: Setting) -> None:

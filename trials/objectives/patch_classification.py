@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import crop_masks, input_form
+from trials.data.augmentation import input_form
 from trials.data.pictures import Pictures, evenly_spaced
 from trials.models.encoder import Encoder
 from trials.objectives.examples import EXAMPLES, TRIMAP_COLOURS, write_examples
@@ -102,8 +102,8 @@ class SpatialSupervision(Objective):
         self._batches = Batches(setting)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
-        images, maps, positions = self._batches.take(step, part)
-        classes = patch_majority(crop_masks(self._batches.pictures.masks(positions), maps), self._patch_px)
+        images, crops, positions = self._batches.take(step, part)
+        classes = patch_majority(self._batches.pictures.masks(positions, crops), self._patch_px)
         return F.cross_entropy(self.model(images).transpose(1, 2), classes, label_smoothing=self._recipe.label_smoothing)
 
     def evaluate(self) -> dict[str, float]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import crop_masks, input_form
+from trials.data.augmentation import input_form
 from trials.models.encoder import Encoder
 from trials.models.heads import Segmenter
 from trials.objectives.examples import TRIMAP_COLOURS, chosen_examples, write_examples
@@ -85,8 +85,8 @@ class TrimapSegmentation(Objective):
         self._batches = Batches(setting)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
-        images, maps, positions = self._batches.take(step, part)
-        classes = crop_masks(self._batches.pictures.masks(positions), maps)
+        images, crops, positions = self._batches.take(step, part)
+        classes = self._batches.pictures.masks(positions, crops).long()
         return F.cross_entropy(self._logits(images), classes, label_smoothing=self._recipe.label_smoothing)
 
     def _logits(self, inputs: Tensor) -> Tensor:

@@ -15,6 +15,10 @@ KINDS = ("trunk", "pretrain", "intermediate", "finetune")
 """Kinds of stage. A trunk is the part of a pre-training that several lengths share."""
 
 
+Storage = Literal["pixels", "jpeg"]
+"""How a store keeps its images: decoded, or as JPEG files that are decoded when they are read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class About:
     """What is known of a field besides its type and default."""
@@ -76,9 +80,25 @@ class Recipe:
         default=True, metadata=about("whether weight decay also applies to biases, norms, positions and tokens, as in plain AdamW")
     )
     crop_scale_min: float = field(
-        default=0.67, metadata=about("smallest share of the image's area in a random resized crop; 1 crops nothing", unit="share", excluded=(0,))
+        default=0.67,
+        metadata=about(
+            "smallest share of the image's area in a random resized crop; with crop_ratio_max also 1, the whole image is resized",
+            unit="share",
+            excluded=(0,),
+        ),
     )
     crop_ratio_max: float = field(default=4 / 3, metadata=about("largest aspect ratio of a crop; the smallest is its inverse", lowest=1))
+    store_px: int = field(
+        default=0,
+        metadata=about(
+            "short side of the stored images that crops are taken from; 0 is 8/7 of the image side; smaller images are stored as they are",
+            unit="px",
+            highest=8_192,
+        ),
+    )
+    storage: Storage = field(
+        default="pixels", metadata=about("whether decoded pixels are stored, or JPEG files, for data that are too large decoded")
+    )
     flip: float = field(default=0.5, metadata=about("probability of a horizontal flip", unit="share"))
     positions: Literal["normal", "sincos"] = field(
         default="normal",
@@ -129,6 +149,13 @@ class SupervisedRecipe(Recipe):
     """The fields of the stages with labels."""
 
     label_smoothing: float = field(default=0.0, metadata=about("label smoothing of the cross-entropy", unit="share", added_to=("finetune",)))
+    test_crop: Literal["square", "centre", "whole"] = field(
+        default="square",
+        metadata=about(
+            "what a classification is scored on: the central square; its inner 7/8, as resizing the short side to 256 px and cutting out 224 px; "
+            "or the whole image with both sides resized, which segmentation always takes"
+        ),
+    )
     mixup: float = field(
         default=0.0,
         metadata=about("classification: alpha of MixUp's Beta(alpha, alpha) (Zhang et al. 2018); 0 mixes nothing", added_to=KINDS),
