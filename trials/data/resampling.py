@@ -80,8 +80,8 @@ def crop_on_device(flat: Flat, crops: Crops, side: int, *, nearest: bool = False
     height, width = crops.largest
     at_once = max(1, AT_ONCE_PIXELS // (height * width))
     if len(crops) > at_once:
-        parts = [slice(start, start + at_once) for start in range(0, len(crops), at_once)]
-        return torch.cat([crop_on_device(flat[part], crops[part], side, nearest=nearest) for part in parts])
+        some = [slice(start, start + at_once) for start in range(0, len(crops), at_once)]
+        return torch.cat([crop_on_device(flat[part], crops[part], side, nearest=nearest) for part in some])
     device = flat.pixels.device
     there = Crops(_moved(crops.values, device))
     flips = there.flips
