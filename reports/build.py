@@ -30,7 +30,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, unforeseen
 from reports.choices import EVERY_S, FORMATS, is_table
 from reports.errors import ReportError
 
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(done)
     except (ReportError, AnalysisError) as error:
         print(f"reports: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:  # of a folder that was edited or received
+        print(f"reports: {unforeseen(' '.join(options.folder) or options.published, error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from analysis.errors import shortened
+
 
 class ReportError(Exception):
     """A report cannot be made; the message says why and what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shortened(sentence))

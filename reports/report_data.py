@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import load_runs, load_stages
@@ -19,6 +20,8 @@ from analysis.runs.received_files import MOST_BYTES, MOST_TABLE_BYTES, FileRefus
 from reports.errors import ReportError
 
 NEEDED_OF_PLAN = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "intermediate", "finetune_images")
+_NUMBERS, _TEXTS = ("seed", "pretrain_images", "finetune_images"), ("run_id", "encoder", "intermediate")
+_LARGEST = 1e15
 NEEDED_OF_RUNS = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "val_mim_loss", "intermediate", "finetune_images")
 
 
@@ -70,8 +73,9 @@ def read_study(folder: Path) -> ReportData:
     runs = load_runs(folder, required=NEEDED_OF_RUNS) if has_runs else pd.DataFrame(columns=list(RUN_COLUMNS))
     has_costs = "stages.parquet" in tables and not _is_empty(folder / "stages.parquet")
     has_grid = _is_there(folder, "grid.yaml", MOST_BYTES, refused)
-    stages = load_stages(folder) if has_costs else states_from_files(folder, plan)
+    stages = _with_columns(load_stages(folder)) if has_costs else states_from_files(folder, plan)
     runs, stages = _own_rows(runs, ("run_id", "pretrain_id", "intermediate_id"), refused), _own_rows(stages, ("stage_id",), refused)
+    runs, stages = _whole_rows(runs, _NUMBERS, _TEXTS, refused), _whole_rows(stages, (), ("stage_id", "kind", "state"), refused)
     refused += _refused_of_stages(folder)
     return ReportData(
         folder=folder,
@@ -83,6 +87,11 @@ def read_study(folder: Path) -> ReportData:
         grid_text=(folder / "grid.yaml").read_text(encoding="utf-8", errors="replace") if has_grid else None,
         refused=tuple(refused),
     )
+
+
+def _with_columns(stages: pd.DataFrame) -> pd.DataFrame:
+    """The stages with every documented column, missing where the table has not got it."""
+    return stages.reindex(columns=[*stages.columns, *(name for name in STAGE_COLUMNS if name not in stages.columns)])
 
 
 def _is_there(folder: Path, name: str, most_bytes: int, refused: list[str]) -> bool:
@@ -109,6 +118,21 @@ def _own_rows(table: pd.DataFrame, columns: Iterable[str], refused: list[str]) -
         return table
     refused.append(f"{int((~plain).sum())} rows of a table name a stage that is no plain name, so they are left out.")
     return table.loc[plain].reset_index(drop=True)
+
+
+def _whole_rows(table: pd.DataFrame, numbers: Iterable[str], texts: Iterable[str], refused: list[str]) -> pd.DataFrame:
+    """The rows that have a finite number and a text in these columns; how many have not is added to
+    `refused`.
+    """
+    if not len(table):
+        return table
+    whole = table[list(texts)].map(lambda value: isinstance(value, str)).all(axis=1)
+    for name in numbers:
+        whole &= np.abs(pd.to_numeric(table[name], errors="coerce")).lt(_LARGEST)
+    if whole.all():
+        return table
+    refused.append(f"{int((~whole).sum())} rows of a table lack a setting that is needed to place them, so they are left out.")
+    return table.loc[whole].reset_index(drop=True)
 
 
 def _refused_of_stages(folder: Path) -> list[str]:
@@ -155,6 +179,8 @@ def _planned_runs(path: Path, plan: dict[str, Any]) -> pd.DataFrame | None:
     missing = [name for name in NEEDED_OF_PLAN if name not in table.columns]
     if missing:
         raise ReportError(f"The runs in {path} lack {', '.join(missing)}; launch the study again to write it anew.")
+    if len(_whole_rows(table, _NUMBERS, _TEXTS, [])) < len(table):
+        raise ReportError(f"A run in {path} has no number or no name where one is needed; launch the study again to write it anew.")
     return table
 
 

@@ -30,6 +30,8 @@ class Ending:
     """Every attempt's error in this launch, by stage."""
     trouble: str = ""
     """What ended the launch early, in a sentence; empty if nothing did."""
+    folder_lost: bool = False
+    """Whether the study folder is not the launch's own any more: nothing is written into it."""
 
 
 def conclude(plan: Plan, study: Study, console: Console, ending: Ending, *, report: bool = True) -> int:
@@ -63,7 +65,7 @@ def conclude(plan: Plan, study: Study, console: Console, ending: Ending, *, repo
         line(f"report:  not built; python -m reports.build {short(study.folder)}")
         line(f"interrupted: {stages} left; the same command resumes")
         return INTERRUPTED
-    if report:
+    if report and not ending.folder_lost:
         line(f"report:  {_report(study)}")
     return COMPLETE if left == 0 and not ending.trouble else INCOMPLETE
 

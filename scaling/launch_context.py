@@ -12,6 +12,7 @@ from scaling.cluster.machine import Granted, Machine
 from scaling.grid.settings import Grid
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
+from scaling.study.presence import Presence
 
 if TYPE_CHECKING:
     from scaling.study.remote_study import Mirror
@@ -32,6 +33,8 @@ class LaunchContext:
     console: Console
     address: str | None = None
     """Of the Ray cluster to run on; None for a Ray of the launch's own."""
+    presence: Presence | None = None
+    """Checks the folders that the launch works in; None until they are made."""
     remote: str = ""
     """Address of the store that holds the study; empty for a study in a folder."""
     mirror: Mirror | None = None

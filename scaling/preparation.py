@@ -14,7 +14,7 @@ from scaling.plan.plan import Plan
 from trials.data.decode_report import read_decode_report, report_file
 from trials.data.generated import release_processes
 from trials.data.sources import get_source
-from trials.data.store import describe_split, store_is_ready
+from trials.data.store import describe_split, store_folder, store_is_ready
 from trials.errors import InputError
 from trials.prepare import prepare_split
 from trials.recipes.fields import Storage
@@ -34,6 +34,11 @@ def _needed(plan: Plan) -> dict[tuple[str, str, int, Storage], int]:
             key = (spec.source, split, spec.stored_px, spec.storage)
             needed[key] = max(needed.get(key, 0), images)
     return needed
+
+
+def stores_of(plan: Plan, store: Path) -> list[Path]:
+    """The folders of the image stores that the plan reads."""
+    return [store_folder(store, source, split, image_px) for source, split, image_px in _needed(plan)]
 
 
 def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> None:

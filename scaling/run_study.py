@@ -30,8 +30,10 @@ from scaling.plan.budget import budget, check_disk, check_ray_disk
 from scaling.plan.forecast import Forecast, forecast, ranks
 from scaling.plan.planner import make_plan
 from scaling.plan.preview import print_plan
-from scaling.preparation import check_store_disk, prepare_stores
+from scaling.preparation import check_store_disk, prepare_stores, stores_of
 from scaling.study.folder import Study
+from scaling.study.lock import Owner
+from scaling.study.presence import FolderLostError, Presence
 from scaling.study.retention import CheckpointCleanup, CheckpointStorage, FolderStorage, missing_weights
 from scaling.study.table import TableWriter, write_tables
 from scaling.tracking.live import LiveTracking
@@ -70,9 +72,9 @@ def _run(options: argparse.Namespace, stage_options: dict[str, Any], console: Co
         if options.plan:
             _preview(context)
             return COMPLETE
-        with context.study.locked(), _lease(context.mirror):
+        with context.study.locked() as owner, _lease(context.mirror):
             trackers = [open_tracker(name, context.grid.study, context.study.folder) for name in context.trackers]
-            return _launch(context, trackers, imported_s)
+            return _launch(context, owner, trackers, imported_s)
     except InputError as error:
         print(error, file=sys.stderr)
         return WRONG
@@ -157,9 +159,11 @@ def _preview(context: LaunchContext) -> None:
     context.console.print(f"planned for {context.machine}", highlight=False)
 
 
-def _launch(context: LaunchContext, trackers: list[Tracker], imported_s: float) -> int:
+def _launch(context: LaunchContext, owner: Owner, trackers: list[Tracker], imported_s: float) -> int:
     """Prepare, train, write the tables, and show the summary."""
     context, expected = _prepare(context)
+    stores = () if context.mirror else stores_of(context.plan, context.store)
+    context = replace(context, presence=Presence(context.study.folder, owner, stores))
     storage = _checkpoint_storage(context)
     _set_aside_results_without_weights(context, storage)
     if Machine.here().gpus:  # else the GPUs are those of a cluster, and each stage gets a whole one
@@ -244,7 +248,7 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
 
         apply_ray_settings()
     from scaling.execution.context import RunContext
-    from scaling.execution.searcher import RayGone
+    from scaling.execution.searcher import OwnFault, RayGone
     from scaling.execution.tuner import ray_running
 
     execution = context.grid.execution
@@ -268,6 +272,7 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
             expected=expected,
             remote=context.remote,
             show_message=context.show_message,
+            check=context.presence.check if context.presence else lambda: None,
         )
         try:
             context.show_message("starting Ray" if not context.address else f"joining Ray at {context.address}")
@@ -277,7 +282,7 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
                 if addresses.metrics:
                     context.show_message(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)")
                 queue = _train_watched(context, run, outlook, storage, trackers)
-        except RayGone as error:
+        except (RayGone, FolderLostError, OwnFault) as error:
             return Ending(trouble=str(error))
         except KeyboardInterrupt:
             return Ending(interrupted=True, at_once=interruption.insisted)
@@ -315,10 +320,13 @@ def _end_without_ray(display: Display, console: Console) -> None:
 
 def _write_tables(context: LaunchContext, ending: Ending) -> Ending:
     """Write the tables; returns the ending with the reason if they could not be written."""
+    if context.presence is not None and not context.presence.may_write():  # writing would make half a folder
+        return replace(ending, trouble=ending.trouble or context.presence.lost, folder_lost=True)
     try:
         if context.mirror:
             context.mirror.pull()
         write_tables(context.study, context.plan)
-    except OSError as error:
-        return replace(ending, trouble=ending.trouble or f"The tables could not be written ({error.strerror or error}): what is done is kept.")
+    except Exception as error:
+        reason = error.strerror or error if isinstance(error, OSError) else f"{type(error).__name__}: {str(error)[:200]}"
+        return replace(ending, trouble=ending.trouble or f"The tables could not be written ({reason}): what is done is kept.")
     return ending

@@ -136,7 +136,8 @@ class Log:
 
     def __call__(self, text: str) -> None:
         """Append one line with its time."""
-        with contextlib.suppress(OSError), open(self._path, "a") as handle:  # a log that cannot be written stops nothing
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # neither through a link nor into a pipe
+        with contextlib.suppress(OSError), open(os.open(self._path, flags, 0o644), "a") as handle:  # a log that cannot be written stops nothing
             handle.write(f"{now()} {text.rstrip()}\n")
 
 

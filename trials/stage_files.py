@@ -27,8 +27,12 @@ _PART = ".part"
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the name `path` when it is complete and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A file to write that takes the name `path` when it is complete and on disk.
+
+    Its folder is made if that is missing, but none above: a study folder that somebody deleted must
+    not come back in part.
+    """
+    path.parent.mkdir(exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=_PART, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as handle:
@@ -137,12 +141,29 @@ def load_parent_weights(folder: Path) -> dict[str, torch.Tensor]:
     return load(read_checked(folder / WEIGHTS, folder, "weights_sha256"))
 
 
+def refuse_links(folder: Path) -> None:
+    """Check that a stage's folder holds files and folders alone before it is written into.
+
+    Raises:
+        StageError: something is a link, which would be written through, or a pipe.
+    """
+    for place in (folder, *(folder / name for name in ("checkpoint", "examples", "diagnostics"))):
+        odd = place if place.is_symlink() else None
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
+            files = (one for one in entries if not (one.is_file(follow_symlinks=False) or one.is_dir(follow_symlinks=False)))
+            odd = odd or next((Path(one.path) for one in files), None)
+        if odd is not None:
+            what = "a link, which may lead out of the study" if odd.is_symlink() else "no regular file"
+            raise StageError(f"{str(odd)[-300:]} is {what}, so nothing is written there: delete it and launch again.")
+
+
 @contextlib.contextmanager
 def stage_lock(folder: Path, *, wait_s: float = 60.0) -> Iterator[None]:
     """Lock a stage for one process. Waits `wait_s` seconds for the processes of a killed launch to
     end.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_links(folder)
     with open(folder / ".lock", "w") as handle:
         deadline = time.monotonic() + wait_s
         while True:

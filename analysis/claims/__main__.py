@@ -19,7 +19,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, unforeseen
 
 PREFIX = "published:"
 # as in `analysis.published` and `analysis.claims.findings`, which --help does not wait for
@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = findings(study, outcome=options.outcome, level=options.level, margin=options.margin, claims=options.claims)
     except AnalysisError as error:
         print(f"analysis: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        print(f"analysis: {unforeseen(options.table, error)}", file=sys.stderr)
         return 2
     try:
         print(found.to_json() if options.json else formatted(found), flush=True)

@@ -29,13 +29,16 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     options = _parser().parse_args(arguments)
-    from analysis.errors import AnalysisError
+    from analysis.errors import AnalysisError, unforeseen
     from analysis.from_tables.decide_command import answer  # pandas and scipy, which --help does not wait for
 
     try:
         decision = answer(options)
     except AnalysisError as error:
         print(f"analysis: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        print(f"analysis: {unforeseen(options.table, error)}", file=sys.stderr)
         return 2
     print(decision.to_json() if options.json else decision.summary())
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, unforeseen
 from analysis.fitting.curve import Fit
 from analysis.fitting.fit import fit
 from analysis.fitting.surface import SurfaceFit, fit_surface
@@ -34,7 +34,10 @@ def fit_and_print(options: argparse.Namespace) -> int:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"analysis: the fits cannot be written ({error}): name another place with --json.", file=sys.stderr)
+        print(f"analysis: the fits cannot be written ({error.strerror or error}): name another place with --json.", file=sys.stderr)
+        return 2
+    except Exception as error:
+        print(f"analysis: {unforeseen(options.table, error)}", file=sys.stderr)
         return 2
     print("\n\n".join(text))
     for reason in reasons:

@@ -8,7 +8,8 @@ numbers are float64.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from analysis.runs.received_files import MOST_TABLE_BYTES, file_inside
 _ALL = RUN_COLUMNS | STAGE_COLUMNS
 TEXT = pd.StringDtype(na_value=np.nan)
 """What pandas 3 calls `str`; pandas 2.3 has it by this name only."""
+MOST_COLUMNS = 5000
+"""Of a table from elsewhere, whose columns are looked through one by one."""
 
 
 def load_runs(path: str | Path, *, required: Sequence[str] | None = None, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -96,9 +99,12 @@ def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any
         file_inside(folder, file.name, most_bytes=MOST_TABLE_BYTES)
     if file.suffix == ".parquet":
         try:
+            _check_names(_parquet_names(file), where=str(file))
             table = pd.read_parquet(file)
+        except AnalysisError:
+            raise
         except Exception as error:
-            raise AnalysisError(f"{file} cannot be read as Parquet ({error}): write it again.") from error
+            raise AnalysisError(f"{file} cannot be read as Parquet ({' '.join(str(error).split())[:200]}): write it again.") from error
         places = [f"row {position}" for position in range(len(table))]
     elif file.suffix == ".csv":
         table, places = _read_csv(file)
@@ -134,6 +140,22 @@ def _renamed(
     return table.rename(columns={name: ours for ours, name in names.items()}), {**own, **titled}
 
 
+def _parquet_names(file: Path) -> list[str]:
+    from pyarrow import parquet
+
+    return list(parquet.read_schema(file).names)
+
+
+def _check_names(names: Iterable[str], *, where: str) -> None:
+    """Raises AnalysisError where there are too many columns, or two of one name."""
+    counted = Counter(names)
+    if counted.total() > MOST_COLUMNS:
+        raise AnalysisError(f"{where} has {counted.total():,} columns, and at most {MOST_COLUMNS:,} are read: keep settings and results alone.")
+    twice = next((name for name, count in counted.items() if count > 1), None)
+    if twice is not None:
+        raise AnalysisError(f"{where} has two columns '{twice[:60]}': rename or remove one.")
+
+
 def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
     """Reads all cells as text (an empty cell is missing), with the line that each row ends on.
 
@@ -147,9 +169,7 @@ def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise AnalysisError(f"{file} is empty: give a CSV with a line of column names and one line per run.")
-            twice = [name for name in header if header.count(name) > 1]
-            if twice:
-                raise AnalysisError(f"{file} has two columns '{twice[0]}': rename or remove one.")
+            _check_names(header, where=str(file))
             for cells in reader:
                 if not cells:
                     continue
@@ -189,19 +209,37 @@ def _normal_form(table: pd.DataFrame, own: Mapping[str, str], *, where: str, pla
 
 
 def _as_text(column: pd.Series) -> pd.Series:
-    text = column.astype("object").map(lambda value: None if pd.isna(value) else str(value))
+    text = column.astype("object").map(lambda value: None if _is_missing(value) else str(value))
     return text.astype(TEXT)
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing; a list or an array in a cell is something."""
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _number(value: Any) -> float:
+    """The number that a cell holds; NaN where it holds none."""
+    try:
+        return float(value) if pd.api.types.is_scalar(value) else np.nan
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
+
+
 def _as_numbers(column: pd.Series, *, where: str, places: Sequence[str]) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(column):
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         return column.astype("float64")
-    numbers = pd.to_numeric(column.astype("object"), errors="coerce").astype("float64")
+    try:
+        numbers = pd.to_numeric(column.astype("object"), errors="coerce").astype("float64")
+    except (TypeError, ValueError, OverflowError):  # cells that hold lists, or whole numbers beyond a float
+        numbers = column.astype("object").map(_number).astype("float64")
     said_missing = column.astype("object").map(lambda value: str(value).strip().lower() in ("nan", "na", "none", "null"))
-    wrong = np.flatnonzero(numbers.isna() & column.notna() & ~said_missing)
+    wrong = np.flatnonzero(numbers.isna() & ~column.map(_is_missing).astype(bool) & ~said_missing)
     if len(wrong):
         value = column.iloc[wrong[0]]
-        raise AnalysisError(f"{where}, column '{column.name}', {places[wrong[0]]}: '{value}' is not a number: correct it, or leave the cell empty.")
+        raise AnalysisError(
+            f"{where}, column '{column.name}', {places[wrong[0]]}: '{str(value)[:60]}' is not a number: correct it, or leave the cell empty."
+        )
     return numbers
 
 

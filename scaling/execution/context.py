@@ -46,6 +46,8 @@ class RunContext:
     """What every machine of the cluster must have."""
     remote: str = ""
     """Address of the store that holds the study; `study` is a local mirror of it then."""
+    check: Callable[[], None] = lambda: None
+    """Raises FolderLostError where a folder that the launch works in is gone."""
     show_message: Callable[[str], None] = print
     """Shows a sentence to the user."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,10 @@ FAILED_STARTS = 5  # workers in a row that died before their first report: no st
 
 class RayGone(RuntimeError):
     """Ray can run nothing until it is restarted; the message is a sentence."""
+
+
+class OwnFault(RuntimeError):
+    """An error of this program and not of Ray ended the launch; the message is a sentence."""
 
 
 @dataclass(kw_only=True)
@@ -68,6 +72,8 @@ class WorkerPool:
         alive: returns the machines that are alive. Raises RayGone.
         stopping: whether the launch was asked to stop.
         show_message: shows a sentence to the user.
+        check: raises FolderLostError where a folder that the launch works in is gone; asked every
+            few seconds, and before a failure is blamed on a stage.
     """
 
     def __init__(
@@ -79,10 +85,13 @@ class WorkerPool:
         *,
         stopping: Callable[[], bool] = lambda: False,
         show_message: Callable[[str], None] = lambda sentence: None,
+        check: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.queue, self.assignment, self.watchers, self.stopping = queue, assignment, watchers, stopping
-        self._alive, self._clock, self._show_message = alive, clock, show_message
+        self.queue, self.assignment, self.watchers, self.stopping = queue, assignment, list(watchers), stopping
+        self._alive, self._clock, self._show_message, self._check = alive, clock, show_message, check
+        self.fault: Exception | None = None
+        """What this program itself raised while Tune asked it: Tune and Ray are not to blame."""
         self._open: dict[str, _OpenWorker] = {}
         self._cluster, self._polled_s = Cluster({}), float("-inf")
         self._too_large: set[Shape] = set()
@@ -99,6 +108,7 @@ class WorkerPool:
             raise RayGone(f"{FAILED_STARTS} worker processes in a row ended before their first report: the last one {self._last_failure}.")
         moment = self._clock()
         if moment - self._polled_s >= POLL_S:  # also when nothing is to be opened, to notice a dead Ray
+            self._check()
             self._cluster, self._polled_s = self._alive(), moment
             self._name_too_large()
         shape = self._first()[0]
@@ -168,14 +178,16 @@ class WorkerPool:
         if self.stopping():
             self.queue.stop()
         if report.outcome is not None and worker.stage is not None:
+            if not report.outcome.done:
+                self._check()
             stage, worker.stage = worker.stage, None
             self._notify(stage, report.values, self.queue.ended(stage, report.outcome), report.outcome.reason, report.outcome)
             if report.outcome.unexpected:
                 return "close"
         elif worker.stage is not None:
             if report.values:
-                for watcher in self.watchers:
-                    watcher.stage_progressed(worker.stage, report.values)
+                stage = worker.stage
+                self._tell(lambda watcher: watcher.stage_progressed(stage, report.values))
             return "interrupt" if self.stopping() else None
         return self._next(worker)
 
@@ -200,17 +212,43 @@ class WorkerPool:
     def _notify(self, stage: str, values: dict[str, Any], wait_s: float | None, reason: str, outcome: Outcome | None = None) -> None:
         if outcome is not None and outcome.type == "interrupted":
             return
-        for watcher in self.watchers:
-            if wait_s is not None:
-                watcher.stage_retried(stage, reason, wait_s)
-            else:
-                watcher.stage_ended(stage, values, self.queue.failed.get(stage))
+        if wait_s is not None:
+            self._tell(lambda watcher: watcher.stage_retried(stage, reason, wait_s))
+        else:
+            self._tell(lambda watcher: watcher.stage_ended(stage, values, self.queue.failed.get(stage)))
+
+    def _tell(self, event: Callable[[Watcher], None]) -> None:
+        """Notify the watchers. One that fails is left out from then on: training does not need it."""
+        for watcher in list(self.watchers):
+            try:
+                event(watcher)
+            except Exception as error:
+                self.watchers.remove(watcher)
+                self._show_message(f"{type(watcher).__name__} failed ({fault_of(error)}) and is left out from now on; training goes on")
 
     def put_back(self) -> None:
         """All workers are gone, and their stages are not to blame: they become ready again."""
         self._open.clear()
         self._failed_starts, self._gone, self._polled_s = 0, None, float("-inf")
         self.queue.put_back(self.queue.running)
+
+
+def fault_of(error: Exception) -> str:
+    """An error of this program in a few words: its class and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def own_faults(pool: WorkerPool) -> Iterator[None]:
+    """Note in the pool what its own code raises, which Tune passes on like an error of Ray."""
+    try:
+        yield
+    except (RayGone, RayError):
+        raise
+    except Exception as error:
+        pool.fault = error
+        raise
 
 
 class ReadyStages(NotPickled, Searcher):
@@ -222,7 +260,8 @@ class ReadyStages(NotPickled, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of a worker to open; None if no stage is ready or none fits."""
-        shape = self._pool.next_shape()
+        with own_faults(self._pool):
+            shape = self._pool.next_shape()
         if shape is not None:
             self._pool.opened(trial_id, shape)
             return {"cpus": shape.cpus, "gpus": shape.gpus, "processes": shape.processes}
@@ -250,7 +289,8 @@ class Assigning(NotPickled, FIFOScheduler):
         """Called by Tune with what `StageWorker.step` returned. The worker receives our calls and
         Tune's in order, so the stage arrives before the next step.
         """
-        answer = self._pool.reported(trial.trial_id, result["report"])
+        with own_faults(self._pool):
+            answer = self._pool.reported(trial.trial_id, result["report"])
         if answer == "close":
             return str(TrialScheduler.STOP)
         worker = trial.temporary_state.ray_actor

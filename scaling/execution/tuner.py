@@ -21,9 +21,10 @@ from scaling.cluster.ray_token import protect_token
 from scaling.execution.context import RunContext
 from scaling.execution.interruption import Interruption
 from scaling.execution.ready_queue import ReadyQueue
-from scaling.execution.searcher import Assigning, RayGone, ReadyStages, WorkerPool
+from scaling.execution.searcher import Assigning, OwnFault, RayGone, ReadyStages, WorkerPool, fault_of
 from scaling.execution.worker import COORDINATOR_RESOURCES, StageWorker, worker_class
 from scaling.study.folder import Study
+from scaling.study.presence import FolderLostError
 from trials.errors import InputError
 
 RESTARTS = 3  # of a Ray that stopped working, in a row and without any stage ending in between
@@ -113,6 +114,8 @@ def run_plan(context: RunContext) -> ReadyQueue:
     Raises:
         KeyboardInterrupt: running stages did not stop in time.
         RayGone: Ray was lost, and could not be started again.
+        FolderLostError: a folder that the launch works in is gone.
+        OwnFault: this program itself failed.
     """
     interruption = context.interruption
     interruption.listen()
@@ -124,12 +127,18 @@ def run_plan(context: RunContext) -> ReadyQueue:
         context.watchers,
         stopping=lambda: _is_stopping(interruption),
         show_message=context.show_message,
+        check=context.check,
     )
     restarts, ended = 0, queue.ended_count
     while not queue.finished and not interruption.asked:
         try:
             _run_tune(pool, context.study, worker_class(context.work, context.expected))
         except Exception as error:  # Tune's or Ray's own: a stage's errors end in its folder
+            if isinstance(pool.fault, FolderLostError):
+                raise pool.fault from None
+            if pool.fault is not None:
+                raise OwnFault(f"a fault of this program ended the launch ({fault_of(pool.fault)}).") from pool.fault
+            context.check()  # Tune's own files are in the study folder
             pool.put_back()
             restarts, ended = (0 if queue.ended_count > ended else restarts) + 1, queue.ended_count
             if restarts > RESTARTS or interruption.asked:

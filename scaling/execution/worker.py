@@ -16,6 +16,7 @@ from ray import tune
 
 from scaling.cluster.node_checks import Expected, faults
 from scaling.execution.attempts import Outcome, failure
+from trials.errors import StageError
 from trials.training.interrupts import Interrupted
 
 COORDINATOR_RESOURCES = {"memory": 1.0}  # of a worker that only starts a stage's processes: one byte, since Tune does not accept nothing
@@ -80,6 +81,8 @@ def train_stage(work: Assignment, report: Report, stop: Stop) -> dict[str, Any]:
 
         return train_remote_stage(work, spec, report, stop)
     stages = Path(work.folder) / "stages"
+    if not stages.is_dir():  # it is not made anew, which would leave half a study there
+        raise StageError(f"The study folder {work.folder} was deleted or moved while it was worked on.")
     place = stages / work.stage
     Log(place / "log.txt")(f"given to Ray's node {ray.get_runtime_context().get_node_id()} on {platform.node()}")
     await_results(stages, spec.needs)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaling.grid.settings import Grid
 from scaling.plan.plan import Plan, Stage
-from scaling.study.lock import locked
+from scaling.study.lock import Owner, locked
 from trials.errors import InputError
+from trials.received_files import file_inside
 from trials.stage_files import atomic, read_json, read_result, sweep, write_json
 from trials.training.checkpoints import list_checkpoints
+
+_OWN_FILE = re.compile(r"grid\.yaml|plan\.json|stages|columns\.json|(runs|stages)\.(csv|parquet)|running\.json|lease\.json|report(-[\w-]+)?\.html")
+"""What a launch and the report leave in a study folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +86,29 @@ class Study:
             return
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file: choose another folder with --out.")
+        if (self.folder / "stages").is_symlink():
+            raise InputError(f"{self.folder / 'stages'} is a link, which may lead out of the study: put the folder itself there.")
         plan = read_json(self.folder / "plan.json")
         if not isinstance(plan, dict):
-            others = [p.name for p in self.folder.iterdir() if not p.name.startswith(".") and p.name not in ("grid.yaml", "stages")]
-            if others:
-                raise InputError(f"{self.folder} is not empty and holds no study ({others[0]} is there): choose another folder with --out.")
+            self._check_is_without_plan(grid)
         elif plan.get("study") != grid.study:
             raise InputError(
                 f"{self.folder} holds the study {plan.get('study')!r}, but the grid is {grid.study!r}: choose another folder with --out, "
                 "or give the grid that study's name to extend it."
             )
+
+    def _check_is_without_plan(self, grid: Grid) -> None:
+        """A study whose plan was lost has only files that a launch writes, and this grid's name."""
+        others = [p.name for p in self.folder.iterdir() if not p.name.startswith(".") and not _OWN_FILE.fullmatch(p.name)]
+        if others:
+            raise InputError(f"{self.folder} is not empty and holds no study ({others[0][:60]} is there): choose another folder with --out.")
+        try:
+            text = file_inside(self.folder, "grid.yaml").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+        named = re.search(r"^study:[ \t]*['\"]?([^'\"\s#]+)", text, re.MULTILINE)
+        if named and named[1] != grid.study:
+            raise InputError(f"{self.folder} holds the study {named[1][:100]!r}, but the grid is {grid.study!r}: choose another folder with --out.")
 
     def write_plan(self, grid: Grid, plan: Plan) -> None:
         """Write grid.yaml, plan.json and the spec of every stage."""
@@ -99,25 +117,28 @@ class Study:
         write_json(self.folder / "plan.json", plan.to_dict())
         for stage in plan.stages.values():
             folder = self.stage_folder(stage.id)
+            if folder.is_symlink():
+                raise InputError(f"{folder} is a link, which may lead out of the study: put the folder itself there, or delete the link.")
             if self.is_done(stage.id):
                 continue
             text = json.dumps(stage.spec.to_dict(), indent=1, allow_nan=False) + "\n"
             if folder.exists():
                 sweep(folder)
                 with contextlib.suppress(OSError, ValueError):
-                    if (folder / "spec.json").read_text() == text:
+                    if file_inside(folder, "spec.json").read_text() == text:
                         continue
+                (folder / "spec.json").unlink(missing_ok=True)  # it may be a link, which must not be written through
             # not synced to disk, which takes a minute for ten thousand files; the stage writes it
             # again when it starts
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "spec.json").write_text(text)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock that lets only one launch work on the study.
+    def locked(self) -> Iterator[Owner]:
+        """Hold the lock that lets only one launch work on the study; yields its owner.
 
         Raises:
             InputError: another launch holds it, or the folder cannot be written.
         """
-        with locked(self.folder):
-            yield
+        with locked(self.folder) as owner:
+            yield owner

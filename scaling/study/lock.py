@@ -79,8 +79,8 @@ def _began(pid: int) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the study folder for this process.
+def locked(folder: Path) -> Iterator[Owner]:
+    """Hold the study folder for this process; yields what the lock file says of it.
 
     The file system releases its lock when the process ends, however it ends. On a file system
     without locks (some network file systems) the owner written into the file counts: a dead owner
@@ -122,7 +122,7 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"The study folder {folder} cannot be written ({error.strerror}): make room, or choose another with --out.") from None
         try:
-            yield
+            yield mine
         finally:
             with contextlib.suppress(OSError):
                 if read_owner(path) == mine:

@@ -164,5 +164,6 @@ class RemoteStage:
     def _fetch(self, path: str) -> None:
         data = self._remote.read(f"stages/{self._name}/{path}")
         if data is not None:
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             with atomic(self.folder / path) as handle:
                 handle.write(data)

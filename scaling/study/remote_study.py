@@ -144,6 +144,7 @@ class Mirror:
     def _copy(self, path: str) -> None:
         data = self.remote.read(path)
         if data is not None:
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             with atomic(self.folder / path) as handle:
                 handle.write(data)
 

@@ -25,7 +25,7 @@ from trials.objectives.examples import write_examples
 from trials.objectives.segmentation import CLASSES
 from trials.received_files import check_stage_ids
 from trials.spec import StageSpec
-from trials.stage_files import read_json, read_result, write_json
+from trials.stage_files import read_json, read_result, refuse_links, write_json
 
 FORMAT = 1
 IMAGES = 200
@@ -42,6 +42,8 @@ class Diagnosis:
         plan = read_json(study / "plan.json")
         if not isinstance(plan, dict) or not isinstance(plan.get("stages"), list):
             raise InputError(f"{study} holds no plan.json that can be read, so it is no study folder: name one under runs/.")
+        if (study / "stages").is_symlink():
+            raise InputError(f"{study / 'stages'} is a link, which may lead out of the study: put the folder itself there.")
         if images < 2:
             raise InputError(f"--images is {images}: give at least 2, for a variance across images needs two.")
         self._study, self._store, self._images = study, store, images
@@ -74,6 +76,7 @@ class Diagnosis:
         result, above = read_result(folder), read_result(self._folder(spec.parent)) if spec.parent else None
         if result is None:
             raise StageError(f"The stage {identity} is not done: launch the grid again to run it first.")
+        refuse_links(folder)
         heldout = self._heldout(spec.data.image_px)
         made_of = {
             "format": FORMAT,
