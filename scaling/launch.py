@@ -10,14 +10,20 @@ The same command resumes a study. Exit status: 0 complete, 1 some stages failed 
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from scaling.execution.interruption import sigterm_is_ctrl_c
-from scaling.exit_status import INTERRUPTED
+from scaling.exit_status import INTERRUPTED, WRONG
 from scaling.tracking.names import TRACKERS
+
+LEAST_ADDRESS_SPACE = 16 << 30
+"""Bytes of virtual memory that one process must be allowed: PyTorch and Ray reserve far more than
+they use, and fail in odd ways where they cannot.
+"""
 
 # torch takes seconds to import, and the first line on the screen does not wait for it: whatever
 # imports torch is imported inside `main`.
@@ -50,6 +56,15 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
     parser.add_argument("--no-report", action="store_true", help="do not build the report; `python -m reports.build` does")
     options = parser.parse_args(arguments)
     print(f"reading {options.grid} ...", flush=True)
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
+        least = f"{LEAST_ADDRESS_SPACE >> 30} GiB"
+        print(
+            f"ulimit -v allows {allowed / 2**30:.1f} GiB of virtual memory, and PyTorch and Ray reserve more than {least}: lift it with "
+            "ulimit -v unlimited, and limit real memory by a cgroup or the batch system instead.",
+            file=sys.stderr,
+        )
+        return WRONG
     with sigterm_is_ctrl_c():
         started = time.monotonic()
         try:

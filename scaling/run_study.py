@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from scaling.execution.ready_queue import ReadyQueue
     from scaling.study.remote_study import Mirror
 
+OPEN_PORTS = "other ports of Ray listen on every interface: most ask for the token, those of metrics for nothing (docs/security.md)"
+
 # Ray takes seconds to import, and a plan or a mistake in the grid does not need it: whatever imports
 # Ray is imported inside the functions below.
 
@@ -276,11 +278,13 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
         )
         try:
             context.show_message("starting Ray" if not context.address else f"joining Ray at {context.address}")
-            with ray_running(context.address) as addresses:
+            with ray_running(context.address, context.show_message) as addresses:
                 if addresses.dashboard:
                     context.show_message(f"dashboard: {addresses.dashboard} (sign in with the token that `ray get-auth-token` prints)")
                 if addresses.metrics:
                     context.show_message(f"metrics:   {addresses.metrics} (names begin with ray_scaling_)")
+                if not context.address:
+                    context.show_message(f"network:   {OPEN_PORTS}")
                 queue = _train_watched(context, run, outlook, storage, trackers)
         except (RayGone, FolderLostError, OwnFault) as error:
             return Ending(trouble=str(error))

@@ -122,6 +122,8 @@ def _attempt(spec: StageSpec, folder: Path, store: Path, execution: Execution, g
 def _sentence(error: Exception) -> str:
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return "The GPU ran out of memory: lower batch_images, or give each stage a larger share of a GPU under resources."
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "The machine ran out of memory: lower batch_images, or run fewer stages at once (raise cpus under resources)."
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror} ({error.filename or 'while writing'}): mend that and launch again."
     text = str(error).strip().splitlines()

@@ -17,8 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.damage import full_disk, jumping_clock, truncated_checkpoints, truncated_result, two_launches
+from benchmarks.faults.folders import lost_folder
 from benchmarks.faults.kills import kills, node_kills
+from benchmarks.faults.signals import stopped_workers, terminated_launches
 from benchmarks.faults.study import HEADER, FaultReport, uninterrupted
+from benchmarks.faults.surroundings import beside_another_ray, full_temporary_folder, out_of_memory, virtual_memory_limit, without_home
 from benchmarks.faults.writes import kills_in_writes
 
 Fault = Callable[[int, int, Path, Path, bytes], FaultReport]
@@ -35,6 +38,17 @@ FAULTS: dict[str, Fault] = {
     "result": truncated_result,
     "clock": jumping_clock,
     "two": two_launches,
+    "deleted": partial(lost_folder, "deleted"),
+    "moved": partial(lost_folder, "moved"),
+    "read-only": partial(lost_folder, "read-only"),
+    "store": partial(lost_folder, "store deleted"),
+    "stopped": stopped_workers,
+    "terminated": terminated_launches,
+    "another-ray": beside_another_ray,
+    "home": without_home,
+    "tmp": full_temporary_folder,
+    "ulimit": virtual_memory_limit,
+    "memory": out_of_memory,
 }
 KILLS = ("worker", "driver", "raylet", "node", "write")  # not gcs: Ray takes a minute to notice that it is gone
 

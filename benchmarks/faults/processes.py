@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -54,6 +55,26 @@ def raylets(pid: int) -> list[int]:
 def gcs_servers(pid: int) -> list[int]:
     """Ray's global control stores (GCS) below a process."""
     return [one for one in descendants(pid) if title(one).split(" ")[0].endswith("/gcs/gcs_server")]
+
+
+def listening(pids: list[int]) -> list[tuple[str, int, int]]:
+    """Address, port and process of every TCP socket on which these processes wait for connections."""
+    owners: dict[str, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for entry in (Path("/proc") / str(pid) / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    owners[os.readlink(entry)] = pid
+    found = []
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            owner = owners.get(f"socket:[{inode}]")
+            if state == "0A" and owner is not None:  # LISTEN
+                address, _, port = local.partition(":")
+                words = [bytes.fromhex(address[start : start + 8])[::-1] for start in range(0, len(address), 8)]
+                found.append((socket.inet_ntop(family, b"".join(words)), int(port, 16), owner))
+    return found
 
 
 def kill(pid: int) -> bool:

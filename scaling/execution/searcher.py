@@ -27,6 +27,9 @@ class RayGone(RuntimeError):
     """Ray can run nothing until it is restarted; the message is a sentence."""
 
 
+LESS_MEMORY = "run fewer stages at once (raise resources.cpus), or lower batch_images"
+
+
 class OwnFault(RuntimeError):
     """An error of this program and not of Ray ended the launch; the message is a sentence."""
 
@@ -316,5 +319,5 @@ def _why(error: Any) -> str:
     """How a process ended, as far as Ray knows."""
     text = str(error) if isinstance(error, RayError) else ""
     if "memory" in text.lower() and "kill" in text.lower():
-        return "was ended by Ray because the machine was running out of memory: run fewer stages at once (raise resources.cpus)"
-    return "ended without a message, usually because the machine ran out of memory"
+        return f"was ended by Ray because the machine was running out of memory: {LESS_MEMORY}"
+    return f"ended without a message, usually because the machine ran out of memory: {LESS_MEMORY}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ from trials.errors import InputError
 RESTARTS = 3  # of a Ray that stopped working, in a row and without any stage ending in between
 STARTS = 3  # attempts to start a Ray of our own
 RESTART_S = 1.0  # before each of them
+STARTING_S = 20.0  # between two lines while Ray starts: on a busy machine each attempt takes up to 50 s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,22 +44,29 @@ class Addresses:
 
 
 @contextlib.contextmanager
-def ray_running(address: str | None = None) -> Iterator[Addresses]:
+def ray_running(address: str | None = None, show_message: Callable[[str], None] = lambda sentence: None) -> Iterator[Addresses]:
     """Start Ray or join a cluster, as `start_ray` does, and leave it at the end."""
     try:
-        yield start_ray(address)
+        yield start_ray(address, show_message)
     finally:
         ray.shutdown()
 
 
-def start_ray(address: str | None = None) -> Addresses:
-    """Start Ray on this machine, or join the cluster at an address or at RAY_ADDRESS. Raises
-    InputError.
+def start_ray(address: str | None = None, show_message: Callable[[str], None] = lambda sentence: None) -> Addresses:
+    """Start Ray on this machine, or join the cluster at an address or at RAY_ADDRESS.
+
+    Args:
+        show_message: shows a sentence to the user, also while Ray takes long to start.
+
+    Raises:
+        InputError: there is no such cluster, or the token cannot be kept private.
+        RayGone: Ray cannot be started here.
     """
     address = check_address(address)
     if address is None:
         protect_token(create=True)
-    context = join(address) if address else _own_ray()
+    with _waiting(show_message):
+        context = join(address) if address else _own_ray(show_message)
     here = ray.get_runtime_context().get_node_id()  # gauges set here are exported with this machine's metrics
     node: dict[str, Any] = next((node for node in ray.nodes() if node["NodeID"] == here), {})
     port = node.get("MetricsExportPort")
@@ -74,7 +83,23 @@ def gcs_address() -> str:
     return ""
 
 
-def _own_ray() -> Any:
+@contextlib.contextmanager
+def _waiting(show_message: Callable[[str], None]) -> Iterator[None]:
+    """Show a line now and then while Ray starts."""
+    over, started_s = threading.Event(), time.monotonic()
+
+    def show() -> None:
+        while not over.wait(STARTING_S):
+            show_message(f"Ray is still starting, for {time.monotonic() - started_s:.0f} s now; on a busy machine it takes a minute or two")
+
+    threading.Thread(target=show, name="Ray is starting", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _own_ray(show_message: Callable[[str], None] = lambda sentence: None) -> Any:
     """Start a Ray on this machine for this launch alone. Raises RayGone.
 
     On a busy machine Ray's processes may miss its time limit, so there are several attempts.
@@ -86,6 +111,7 @@ def _own_ray() -> Any:
             ray.shutdown()
             if attempt + 1 == STARTS:
                 raise RayGone(f"Ray could not be started on this machine ({_last_line(error)}), {STARTS} times in a row") from error
+            show_message(f"Ray did not start ({_last_line(error)}): attempt {attempt + 2} of {STARTS}")
             time.sleep(RESTART_S)
     raise AssertionError
 
@@ -144,7 +170,7 @@ def run_plan(context: RunContext) -> ReadyQueue:
             if restarts > RESTARTS or interruption.asked:
                 raise RayGone(f"Ray stopped working ({_last_line(error)}), {RESTARTS} times in a row: what is done is kept.") from error
             context.show_message(f"Ray stopped working ({_last_line(error)}): it is restarted, and running stages resume from their checkpoints")
-            _restart(context.address)
+            _restart(context.address, context.show_message)
             interruption.listen()
         else:
             pool.put_back()  # empty, unless Tune dropped a worker without reporting it
@@ -157,11 +183,11 @@ def _is_stopping(interruption: Interruption) -> bool:
     return interruption.asked
 
 
-def _restart(address: str | None) -> None:
+def _restart(address: str | None, show_message: Callable[[str], None] = lambda sentence: None) -> None:
     ray.shutdown()
     time.sleep(RESTART_S)
     try:
-        start_ray(address)
+        start_ray(address, show_message)
     except InputError as error:  # the cluster is gone; the grid is not at fault
         raise RayGone(f"Ray stopped working, and what is done is kept. {error}") from error
 
@@ -205,4 +231,4 @@ def _alive() -> Cluster:
 
 def _last_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__).strip().removesuffix(".")
+    return (lines[-1] if lines else type(error).__name__).strip()[:300].removesuffix(".")

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,6 @@ from scaling.study.presence import FolderLostError, Presence
 from tests.scaling.conftest import GRID
 from trials.errors import InputError, StageError
 
-ROOT = Path(__file__).resolve().parents[2]
 CORE = Shape(1, 0)
 
 
@@ -155,7 +152,7 @@ def test_a_fault_of_our_own_is_not_called_one_of_ray(planned: tuple[Plan, Study]
             raise KeyError("no key")
 
     monkeypatch.setattr(tuner, "_run_tune", run)
-    monkeypatch.setattr(tuner, "_restart", lambda address: pytest.fail("Ray is restarted"))
+    monkeypatch.setattr(tuner, "_restart", lambda *given: pytest.fail("Ray is restarted"))
     context = RunContext(plan=plan, study=study, store=study.folder, granted={}, rank=lambda name: 0.0)
     monkeypatch.setattr(RunContext, "shape", lambda self, stage: CORE)
     with pytest.raises(OwnFault, match=r"^a fault of this program ended the launch \(KeyError: 'no key'\)\.$"):
@@ -189,30 +186,3 @@ def test_a_folder_that_lost_its_plan_is_still_a_study(planned: tuple[Plan, Study
     (study.folder / "thesis.tex").touch()
     with pytest.raises(InputError, match=r"holds no study \(thesis.tex is there\)"):
         study.check_is_for(grid)
-
-
-@pytest.mark.slow
-def test_a_folder_deleted_while_a_launch_trains_ends_with_1_and_a_relaunch_completes(tmp_path: Path) -> None:
-    (tmp_path / "grid.yaml").write_text(GRID)
-    out = tmp_path / "runs" / "study"
-    command = [sys.executable, "-m", "scaling.launch", "grid.yaml", "--data", "data", "--out", str(out), "--no-report"]
-    command += ["--set", "seeds=1", "--set", "pretrain.images=[0]", "--set", "intermediate.objective=none"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    endless = [*command, "--set", "finetune.length=200000 steps"]
-    with subprocess.Popen(endless, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:
-        assert process.stdout is not None
-        deadline = time.monotonic() + 300
-        while not any(" from step " in path.read_text() for path in out.glob("stages/*/log.txt")):
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        shutil.rmtree(out)
-        printed = process.stdout.read()
-    assert process.returncode == 1, printed
-    assert "stopped: the study folder" in printed
-    assert "was deleted, moved or replaced" in printed
-    assert "Traceback" not in printed
-    assert not (out / "runs.csv").exists()
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=environment)
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert "runs:    2 of 2" in again.stdout

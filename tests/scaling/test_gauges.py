@@ -88,6 +88,7 @@ def test_hours_count_earlier_launches_failed_attempts_and_what_runs(plan: Plan, 
     monkeypatch.setattr("scaling.monitoring.progress_counts.time.monotonic", lambda: clock[0])
     recorder, study = Recorder(), Study(tmp_path)
     first, second = [name for name, stage in plan.stages.items() if stage.spec.kind == "pretrain"]
+    study.stage_folder(first).mkdir(parents=True, exist_ok=True)
     write_json(study.stage_folder(first) / "result.json", {"id": first, "metrics": {"val_mim_loss": 0.25}})
     write_json(study.stage_folder(first) / "provenance.json", {"train_s": 3600.0, "gpus": 2.0, "cpus": 1})
     watcher = gauges(plan, study, recorder, done=(first,))

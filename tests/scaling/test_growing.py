@@ -22,6 +22,7 @@ def launch(grid_file: Path, data: Path, study: Study, *settings: str) -> tuple[P
     ran = set()
     while (name := queue.take(Shape(1, 0))) is not None:
         ran.add(name)
+        study.stage_folder(name).mkdir(parents=True, exist_ok=True)
         write_json(study.stage_folder(name) / "result.json", {"id": name, "metrics": {}})
         queue.ended(name, Outcome(done=True))
     assert queue.finished
@@ -65,5 +66,6 @@ def test_a_half_written_result_and_one_of_another_stage_do_not_count(grid_file: 
     halved, foreign = list(plan.stages)[:2]
     path = study.stage_folder(halved) / "result.json"
     path.write_text(path.read_text()[:20])
+    study.stage_folder(foreign).mkdir(parents=True, exist_ok=True)
     write_json(study.stage_folder(foreign) / "result.json", {"id": "another", "metrics": {}})
     assert launch(grid_file, small_data, study)[1] == {halved, foreign}

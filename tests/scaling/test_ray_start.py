@@ -4,6 +4,7 @@ it can be watched.
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,16 @@ def test_a_ray_that_starts_at_the_second_attempt_is_as_good(monkeypatch: pytest.
 
     monkeypatch.setattr(tuner, "_init", init)
     monkeypatch.setattr(tuner, "RESTART_S", 0.0)
-    assert tuner._own_ray() == "context"
+    messages: list[str] = []
+    assert tuner._own_ray(messages.append) == "context"
+    assert messages == ["Ray did not start (The current node timed out during startup): attempt 2 of 3"]
+
+
+def test_a_start_that_takes_long_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuner, "STARTING_S", 0.01)
+    shown = threading.Event()
+    with tuner._waiting(lambda sentence: shown.set() if sentence.startswith("Ray is still starting, for ") else None):
+        assert shown.wait(60)
 
 
 def test_a_ray_that_never_starts_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +59,7 @@ def test_of_several_machines_the_one_that_launches_has_the_metrics(monkeypatch: 
 
 
 def test_a_cluster_that_cannot_be_joined_again_does_not_make_the_grid_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(address: str | None) -> Any:
+    def start(address: str | None, show_message: Any) -> Any:
         raise InputError(f"No Ray can be joined at {address} (refused): start it.")
 
     monkeypatch.setattr(tuner, "start_ray", start)

@@ -39,6 +39,7 @@ def planned(grid_file: Path, small_data: Path, tmp_path: Path) -> tuple[Plan, St
 
 
 def finish(study: Study, name: str) -> None:
+    study.stage_folder(name).mkdir(parents=True, exist_ok=True)
     write_json(study.stage_folder(name) / "result.json", {"id": name, "metrics": {}})
 
 

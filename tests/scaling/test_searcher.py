@@ -104,6 +104,7 @@ def test_a_stage_that_needs_the_whole_machine_is_not_starved_by_those_that_share
     parent = plan.stages[greedy].spec.parent
     for name, stage in plan.stages.items():
         if stage.spec.kind != "finetune" and name != parent:
+            study.stage_folder(name).mkdir(parents=True, exist_ok=True)
             write_json(study.stage_folder(name) / "result.json", {"id": name, "metrics": {}})
     pool = pool_of(planned)
     rank = {parent: 0.0, greedy: 1.0}
@@ -140,6 +141,7 @@ def test_a_stage_whose_process_died_after_its_last_act_is_reported_with_its_scor
     pool = pool_of(planned, watchers=[recorder])
     pool.opened("a", SMALL)
     stage = pool.reported("a", WorkerReport(stage=None, node="here")).stage
+    planned[1].stage_folder(stage).mkdir(parents=True, exist_ok=True)
     write_json(planned[1].stage_folder(stage) / "result.json", {"id": stage, "metrics": {"miou": 0.5}})
     pool.closed("a", "ended without a message")
     assert recorder.ended == [(stage, "{'miou': 0.5}")]

@@ -41,6 +41,7 @@ def start(spec: StageSpec, root: Path, store: Path, *, processes: int = 1, befor
     run in each beforehand.
     """
     folder = folder_of(spec, root)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "spec.json", spec.to_dict())
     code = f"import sys; from trials.stage import main\n{before}\nsys.exit(main([{str(folder)!r}, '--store', {str(store)!r}]))"
     alike = os.environ | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(processes)}
@@ -132,6 +133,7 @@ def test_a_stage_that_is_told_to_end_writes_a_checkpoint_and_says_how_to_go_on(
 ) -> None:
     spec = make_spec("pretrain")
     folder = folder_of(spec, tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "spec.json", spec.to_dict())
     stopping = iter([False, False, False, True, False])  # the losses are looked at after each step, and once more before a checkpoint
     monkeypatch.setattr(Run, "_check", lambda self, done: next(stopping) and signal.raise_signal(number))

@@ -78,6 +78,7 @@ def test_a_stage_runs_from_inside_its_own_folder_without_a_cluster(
 
     spec = make_spec("finetune", steps=2)
     folder = folder_of(spec, tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "spec.json", spec.to_dict())
     monkeypatch.chdir(folder)
     assert main([".", "--store", str(leaves_store)]) == 0
