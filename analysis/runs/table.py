@@ -99,12 +99,10 @@ def _read(file: Path, *, folder: Path | None, own: Mapping[str, Mapping[str, Any
         file_inside(folder, file.name, most_bytes=MOST_TABLE_BYTES)
     if file.suffix == ".parquet":
         try:
-            _check_names(_parquet_names(file), where=str(file))
             table = pd.read_parquet(file)
-        except AnalysisError:
-            raise
         except Exception as error:
             raise AnalysisError(f"{file} cannot be read as Parquet ({' '.join(str(error).split())[:200]}): write it again.") from error
+        _check_names(map(str, table.columns), where=str(file))
         places = [f"row {position}" for position in range(len(table))]
     elif file.suffix == ".csv":
         table, places = _read_csv(file)
@@ -138,12 +136,6 @@ def _renamed(
     known = {name: column.to_dict() for name, column in _ALL.items()}
     titled = {ours: {**own.get(ours, known.get(ours, {"role": "measure"})), "title": name} for ours, name in names.items() if ours != name}
     return table.rename(columns={name: ours for ours, name in names.items()}), {**own, **titled}
-
-
-def _parquet_names(file: Path) -> list[str]:
-    from pyarrow import parquet
-
-    return list(parquet.read_schema(file).names)
 
 
 def _check_names(names: Iterable[str], *, where: str) -> None:
