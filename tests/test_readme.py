@@ -31,12 +31,9 @@ def test_every_page_of_the_documentation_is_linked() -> None:
     assert [path.name for path in (ROOT / "docs").glob("*.md") if f"(docs/{path.name})" not in README] == []
 
 
-def test_its_fit_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_fit_is_short() -> None:  # tests/docs/test_snippets.py runs it
     section = README.split("## A fit\n")[1].split("\n## ")[0]
-    (snippet,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     (printed,) = re.findall(r"```\n(.*?)```", section.split("```python")[1].split("```", 1)[1], flags=re.DOTALL)
-    exec(compile(snippet, "README", "exec"), {})
-    assert capsys.readouterr().out.strip() == printed.strip()
     assert 8 <= len(printed.strip().splitlines()) <= 12
 
 
