@@ -20,7 +20,7 @@ def test_it_is_short_and_holds_the_two_commands() -> None:
     assert re.search(r"^pip install -q uv && uv run [^\n]*pytest$", README, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [Path("README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").glob("*.md"))], ids=str)
+@pytest.mark.parametrize("page", [Path("README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))], ids=str)
 def test_every_link_leads_to_a_file(page: Path) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith(("http", "#"))]

@@ -54,7 +54,8 @@ a
 ```
 
 ```python
-print(open("own.csv").read(), x)
+from pathlib import Path
+print(Path("own.csv").read_text(), x)
 ```
 """
 
