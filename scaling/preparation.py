@@ -38,7 +38,7 @@ def _needed(plan: Plan) -> dict[tuple[str, str, int, Storage], int]:
 
 def stores_of(plan: Plan, store: Path) -> list[Path]:
     """The folders of the image stores that the plan reads."""
-    return [store_folder(store, source, split, image_px) for source, split, image_px in _needed(plan)]
+    return [store_folder(store, *key) for key in _needed(plan)]
 
 
 def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> None:

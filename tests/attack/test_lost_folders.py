@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from scaling import Study, load_grid, make_plan
 from scaling.cluster.capacity import Cluster, Shape
@@ -21,6 +22,7 @@ from scaling.execution.ready_queue import ReadyQueue
 from scaling.execution.searcher import OwnFault, WorkerPool, own_faults
 from scaling.execution.worker import Assignment, WorkerReport, train_stage
 from scaling.plan.plan import Plan
+from scaling.preparation import prepare_stores, stores_of
 from scaling.study import presence
 from scaling.study.presence import FolderLostError, Presence
 from tests.scaling.conftest import GRID
@@ -186,3 +188,10 @@ def test_a_folder_that_lost_its_plan_is_still_a_study(planned: tuple[Plan, Study
     (study.folder / "thesis.tex").touch()
     with pytest.raises(InputError, match=r"holds no study \(thesis.tex is there\)"):
         study.check_is_for(grid)
+
+
+def test_the_stores_that_are_watched_are_those_that_a_launch_makes(planned: tuple[Plan, Study], tmp_path: Path) -> None:
+    prepare_stores(planned[0], tmp_path, tmp_path / "store", "refuse", Console(quiet=True))
+    made = {path.parent for path in tmp_path.glob("store/*/*/manifest.json")}
+    assert made
+    assert set(stores_of(planned[0], tmp_path / "store")) == made
