@@ -111,7 +111,7 @@ def _stage(kind: str, images: dict[str, Any]) -> dict[str, Any]:
     if kind == "intermediate":
         keys["objective"] = _axis({"enum": [NO_STAGE, *objectives_for("intermediate")]}, "'none' is no intermediate stage")
     if kind == "pretrain":
-        keys["objective"] = _axis({"enum": list(objectives_for("pretrain"))}, "how a pre-training learns from images")
+        keys["objective"] = _axis({"enum": [NO_STAGE, *objectives_for("pretrain")]}, "how a pre-training learns from images; 'none' is from scratch")
     if kind != "pretrain":
         keys["image_px"] = {"type": "integer", "minimum": 8, "maximum": 4096, "description": "side of the images, where it is not the encoder's"}
     return _object(keys)

@@ -81,8 +81,10 @@ class Axes:
         for places in itertools.product(*(range(len(self.values[unit[0]])) for unit in units)):
             at = {name: place for unit, place in zip(units, places, strict=True) for name in unit}
             chosen = {name: self.values[name][place] for name, place in at.items()}
-            if not chosen["pretrain.images"]:  # what has no meaning matches no exclusion
-                chosen |= dict.fromkeys(("pretrain.source", "pretrain.length", "pretrain.recipe", "pretrain.sampling", "pretrain.objective"))
+            if not chosen["pretrain.images"] or chosen["pretrain.objective"] == "none":
+                # what has no meaning matches no exclusion
+                chosen |= dict.fromkeys(("pretrain.source", "pretrain.length", "pretrain.recipe", "pretrain.sampling"))
+                chosen |= {"pretrain.images": 0, "pretrain.objective": "none"}
             if chosen["intermediate.objective"] == "none":
                 chosen |= dict.fromkeys(("intermediate.source", "intermediate.images", "intermediate.length", "intermediate.recipe"))
             if any(all(chosen[name] in values for name, values in entry.items()) for entry in self.excluded):

@@ -202,7 +202,7 @@ class _Reader:
             return self._choices(kind, "task", mapping.get("task", "segmentation"), known)
         if kind == "intermediate":
             return self._choices(kind, "objective", mapping.get("objective", [NO_STAGE, "classification"]), (NO_STAGE, *known))
-        return self._choices(kind, "objective", mapping.get("objective", USUAL_OBJECTIVE), known)
+        return self._choices(kind, "objective", mapping.get("objective", USUAL_OBJECTIVE), (NO_STAGE, *known))
 
     def _choices(self, kind: str, key: str, value: Any, known: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(str(name) for name in self._axis(f"{kind}.{key}", "none" if value is None else value))

@@ -99,3 +99,10 @@ def test_built_in_scores_are_documented_as_the_columns_that_they_fill(tmp_path: 
                     assert (score.better, score.lowest, score.highest) == (column.better, column.lowest, column.highest), score.name
                     if score.column == score.name:
                         assert (score.title, score.role) == (column.title, column.role)
+
+
+def test_no_objective_is_no_pretraining(grid: Path, tmp_path: Path) -> None:
+    scratch = [run for run in make_plan(load_grid(grid), tmp_path).runs if run["pretrain_id"] is None]
+    runs = make_plan(load_grid(grid, ["pretrain.objective=[none, simmim]", "pretrain.images=40"]), tmp_path).runs
+    assert [(run["pretrain_images"], run.get("pretrain_objective")) for run in runs] == [(0, None), (40, "simmim")]
+    assert (runs[0]["run_id"], runs[0]["cell_id"]) == (scratch[0]["run_id"], scratch[0]["cell_id"])

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from trials.errors import InputError
+
 CHANNELS = 3
 
 
@@ -46,6 +48,8 @@ class Encoder(nn.Module, ABC):
     """Width of an output token."""
     layers: int
     """Number of blocks, as layer decay counts them."""
+    prefix_tokens: int = 0
+    """Tokens that `encode_shown` puts before those of patches, such as CLS."""
 
     @property
     def grid_side(self) -> int:
@@ -73,6 +77,12 @@ class Encoder(nn.Module, ABC):
         """(B, N, dim) output tokens, without CLS; the (embed_dim,) mask token replaces the input
         tokens that (B, n) bool `hidden` names.
         """
+
+    def encode_shown(self, images: Tensor, shown: Tensor) -> Tensor:
+        """(B, prefix_tokens + K, dim) tokens of an encoder that is fed the patches at the (B, K)
+        places `shown` alone, as MAE does. `EncoderName.drops_tokens` says who can.
+        """
+        raise InputError(f"{type(self).__name__} needs all of an image, so it cannot be pre-trained by mae: take a ViT, or simmim.")
 
     @abstractmethod
     def layer_of(self, name: str) -> int:

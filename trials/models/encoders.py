@@ -85,6 +85,8 @@ class EncoderName:
     image_px: int
     has_cls: bool = False
     """Whether there is a CLS token that a head can read."""
+    drops_tokens: bool = False
+    """Whether it can be fed some of its tokens alone, as MAE does."""
 
     @property
     def canonical(self) -> str:

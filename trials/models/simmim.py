@@ -47,6 +47,11 @@ class SimMIM(nn.Module):
             nn.init.trunc_normal_(self.mask_token, std=0.02)
         self.decoder = build_decoder(decoder, encoder)
 
+    @property
+    def given(self) -> str:
+        """What a reconstruction is given besides the prediction, to follow a picture's caption."""
+        return "; brightness and contrast of the reconstruction are those around each pixel of the image" if self.by_window else ""
+
     def _on_grid(self, masked: Tensor, cell_px: int) -> Tensor:
         """(B, M) masked units -> (B, M') positions of the cells of that side which they hold."""
         return refine(masked, self.encoder.image_px // self.unit_px, self.unit_px // cell_px)

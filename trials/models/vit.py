@@ -131,6 +131,7 @@ class ViT(Encoder):
         self.dim = self.embed_dim = size.dim
         self.embed_px = self.stride_px = patch_px
         self.layers = size.depth
+        self.prefix_tokens = 1
         embed = nn.Linear(self.patch_values, size.dim)
         norms = (nn.LayerNorm(self.patch_values), nn.LayerNorm(size.dim))
         self.embed = nn.Sequential(norms[0], embed, norms[1]) if size.patch_norms else nn.Sequential(embed)
@@ -166,6 +167,12 @@ class ViT(Encoder):
         tokens = self.embed(patchify(images, self.patch_px))
         tokens = torch.where(hidden[..., None], mask_token.to(tokens.dtype), tokens)
         return self.transform(tokens + self.positions[1:])
+
+    def encode_shown(self, images: Tensor, shown: Tensor) -> Tensor:
+        tokens = self.embed(patchify(images, self.patch_px)) + self.positions[1:]
+        tokens = tokens.gather(1, shown[..., None].expand(-1, -1, self.dim))
+        first = (self.cls_token + self.positions[0]).expand(len(images), 1, -1)
+        return self.transform(torch.cat([first.to(tokens.dtype), tokens], dim=1))
 
     def layer_of(self, name: str) -> int:
         """0 to depth + 1, as SimMIM's `get_vit_layer`."""
@@ -234,7 +241,16 @@ class ViTFamily(Family):
             raise no_such_size(name, size, self.sizes)
         if image_px % patch_px or image_px < 2 * patch_px:
             raise InputError(f"Encoder {name!r}: a patch of {patch_px} px does not divide an image of {image_px} px into at least 2 x 2 patches.")
-        return EncoderName(family=self, size=VIT_SIZES[size], size_name=size, embed_px=patch_px, stride_px=patch_px, image_px=image_px, has_cls=True)
+        return EncoderName(
+            family=self,
+            size=VIT_SIZES[size],
+            size_name=size,
+            embed_px=patch_px,
+            stride_px=patch_px,
+            image_px=image_px,
+            has_cls=True,
+            drops_tokens=True,
+        )
 
     def spell(self, of: EncoderName, image_px: int) -> str:
         return f"{of.size_name}/{of.embed_px}@{image_px}"

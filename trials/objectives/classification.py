@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class Classification(Objective):
     """
 
     name = "classification"
-    kinds = ("intermediate", "finetune")
+    kinds: ClassVar[tuple[Kind, ...]] = ("intermediate", "finetune")
     needs = ("classes",)
     purpose = "classification"
     loss_score = TRAIN_LOSS

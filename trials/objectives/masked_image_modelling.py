@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from trials.data.augmentation import denormalise, draw_crops, normalise
 from trials.data.pictures import HELDOUT_SEED, evenly_spaced
 from trials.models.encoder import Encoder
+from trials.models.mae import MaskedAutoencoder
 from trials.models.masking import check_masking, masked_count
 from trials.models.simmim import SimMIM, simmim
 from trials.objectives.examples import write_examples
@@ -43,7 +43,8 @@ class MaskedImageModelling(Objective):
     name = "simmim"
     kinds = ("pretrain",)
     purpose = "masked image modelling"
-    model: SimMIM
+    model: SimMIM | MaskedAutoencoder
+    heldout_loss: ClassVar[Measure] = HELDOUT_LOSS
     loss_score = Measure(
         name="train_mim_loss",
         title="training loss",
@@ -57,7 +58,7 @@ class MaskedImageModelling(Objective):
 
     @classmethod
     def scores(cls, kind: Kind) -> tuple[Measure, ...]:
-        return (HELDOUT_LOSS,)
+        return (cls.heldout_loss,)
 
     @classmethod
     def check(cls, encoder: str, recipe: Recipe) -> None:
@@ -69,7 +70,7 @@ class MaskedImageModelling(Objective):
         return ""
 
     @classmethod
-    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> SimMIM:
+    def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> SimMIM | MaskedAutoencoder:
         assert isinstance(recipe, PretrainRecipe)
         return simmim(recipe, encoder)
 
@@ -85,7 +86,7 @@ class MaskedImageModelling(Objective):
         self.check(setting.spec.encoder, setting.spec.recipe)
         self._recipe, self._inputs = setting.spec.recipe, setting.inputs
         self._compute, self._heldout = setting.compute, setting.heldout
-        self.encoder, self.model = setting.build_model(partial(simmim, self._recipe))
+        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=0))
         self._batches = Batches(setting)
         # drawn on the CPU, so that the held-out loss is of the same crops and masks on every device
         count = len(self._heldout)
@@ -95,13 +96,11 @@ class MaskedImageModelling(Objective):
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, _ = self._batches.take(step, part)
         masks = self.model.draw_masks(self._recipe.batch_images, self._recipe, self._inputs.generator("mask", step))
-        return self.model(images, masks[self._batches.rows(part)])
+        return cast(Tensor, self.model(images, masks[self._batches.rows(part)]))
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """The mean absolute error over the masked pixels of the held-out images, in the units of
-        what is predicted.
-        """
+        """The error over what is hidden of the held-out images, in the units of what is predicted."""
         self.model.eval()
         losses = []
         for positions in batched_positions(len(self._heldout)):
@@ -109,7 +108,7 @@ class MaskedImageModelling(Objective):
             with self._compute.autocast():
                 losses.append(self.model(images, self._masks[positions].to(self._compute.device), per_image=True))
         self.model.train()
-        return {"val_mim_loss": float(torch.cat(losses).double().mean())}
+        return {self.heldout_loss.name: float(torch.cat(losses).double().mean())}
 
     @torch.no_grad()
     def finish(self, folder: Path) -> dict[str, float | int]:
@@ -122,13 +121,11 @@ class MaskedImageModelling(Objective):
         seen = denormalise(images).cpu().numpy()
         hidden = self.model.hidden_pixels(masked).permute(0, 2, 3, 1).cpu().numpy()
         tiles = (seen, np.where(hidden, np.uint8(MASKED_GREY), seen), denormalise(rebuilt).cpu().numpy())
-        # of window-normalised pixels a prediction says nothing of brightness and contrast
-        given = "; brightness and contrast of the reconstruction are those around each pixel of the image" if self.model.by_window else ""
         write_examples(
             folder,
             columns=["image", "masked", "reconstruction"],
             rows=[list(row) for row in zip(*tiles, strict=True)],
-            items=[{"caption": f"held-out image {int(p)}{given}"} for p in positions],
+            items=[{"caption": f"held-out image {int(p)}{self.model.given}"} for p in positions],
         )
         self.model.train()
         return {}

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 KINDS = ("trunk", "pretrain", "intermediate", "finetune")
 """Kinds of stage. A trunk is the part of a pre-training that several lengths share."""
+LABELS_CAME = ("trunk", "pretrain", "finetune")
+"""Kinds that had no labels, or no classes, when the first intermediate stages had."""
 
 
 Storage = Literal["pixels", "jpeg"]
@@ -110,8 +112,40 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainRecipe(Recipe):
-    """Masked image modelling."""
+class SupervisedRecipe(Recipe):
+    """The fields of training with labels."""
+
+    label_smoothing: float = field(default=0.0, metadata=about("label smoothing of the cross-entropy", unit="share", added_to=LABELS_CAME))
+    test_crop: Literal["square", "centre", "whole"] = field(
+        default="square",
+        metadata=about(
+            "what a classification is scored on: the central square; its inner 7/8, as resizing the short side to 256 px and cutting out 224 px; "
+            "or the whole image with both sides resized, which segmentation always takes",
+            added_to=("trunk", "pretrain"),
+        ),
+    )
+    mixup: float = field(
+        default=0.0,
+        metadata=about("classification: alpha of MixUp's Beta(alpha, alpha) (Zhang et al. 2018); 0 mixes nothing", added_to=KINDS),
+    )
+    layer_decay: float = field(
+        default=1.0,
+        metadata=about(
+            "rate of each layer over that of the layer above it (BEiT, Bao et al. 2022); 1 is the same rate everywhere",
+            highest=1,
+            excluded=(0,),
+            added_to=KINDS,
+        ),
+    )
+    pool: Literal["mean", "cls"] = field(
+        default="mean",
+        metadata=about("what a classification head reads: the mean patch token, or the CLS token (never trained by SimMIM)", added_to=LABELS_CAME),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe(SupervisedRecipe):
+    """Masked image modelling; the fields with labels are for the objective `supervised`."""
 
     mask_ratio: float = field(
         default=0.5, metadata=about("share of the mask units that is masked, the same number in every image", unit="share", excluded=(0,))
@@ -142,37 +176,17 @@ class PretrainRecipe(Recipe):
         default="linear",
         metadata=about("decoder from output tokens to pixels; larger ones leave less of the work to the encoder", added_to=KINDS),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SupervisedRecipe(Recipe):
-    """The fields of the stages with labels."""
-
-    label_smoothing: float = field(default=0.0, metadata=about("label smoothing of the cross-entropy", unit="share", added_to=("finetune",)))
-    test_crop: Literal["square", "centre", "whole"] = field(
-        default="square",
-        metadata=about(
-            "what a classification is scored on: the central square; its inner 7/8, as resizing the short side to 256 px and cutting out 224 px; "
-            "or the whole image with both sides resized, which segmentation always takes"
-        ),
+    mae_mask_ratio: float = field(
+        default=0.75, metadata=about("mae: share of the patches that is hidden (He et al. 2022)", unit="share", excluded=(0, 1), added_to=KINDS)
     )
-    mixup: float = field(
-        default=0.0,
-        metadata=about("classification: alpha of MixUp's Beta(alpha, alpha) (Zhang et al. 2018); 0 mixes nothing", added_to=KINDS),
+    mae_target: Literal["patch-normalised", "pixels"] = field(
+        default="patch-normalised",
+        metadata=about("mae: what is predicted: patches normalised by their own mean and variance, or normalised pixels", added_to=KINDS),
     )
-    layer_decay: float = field(
-        default=1.0,
-        metadata=about(
-            "rate of each layer over that of the layer above it (BEiT, Bao et al. 2022); 1 is the same rate everywhere",
-            highest=1,
-            excluded=(0,),
-            added_to=KINDS,
-        ),
+    mae_decoder_width: int = field(
+        default=0, metadata=about("mae: width of the decoder, a multiple of 4; 0 is half the encoder's", highest=100_000, added_to=KINDS)
     )
-    pool: Literal["mean", "cls"] = field(
-        default="mean",
-        metadata=about("what a classification head reads: the mean patch token, or the CLS token (never trained by SimMIM)", added_to=("finetune",)),
-    )
+    mae_decoder_blocks: int = field(default=4, metadata=about("mae: blocks of the decoder", lowest=1, highest=1_000, added_to=KINDS))
 
 
 @dataclass(frozen=True, kw_only=True)
