@@ -16,7 +16,7 @@ from analysis.fitting.surface import SurfaceFit
 from analysis.fitting.surface import fit_surface as fit_surface_points
 from analysis.forecasting.choice import LawChoice
 from analysis.forecasting.choose import choose_law as choose_law_of_points
-from analysis.from_tables.points import Given, given_points
+from analysis.from_tables.points import Given, given_points, naming
 
 if TYPE_CHECKING:
     from analysis.from_tables.fits import Fits
@@ -110,7 +110,8 @@ def fit(
     given = given_points(data, x, y, by=by, weights=weights, sigma=sigma, cluster=cluster)
 
     def one(points: Given) -> Fit:
-        return replace(fit_points(points.x, points.y, **points.others, **settings), x_name=points.x_name, y_name=points.y_name)
+        with naming(points):
+            return replace(fit_points(points.x, points.y, **points.others, **settings), x_name=points.x_name, y_name=points.y_name)
 
     return one(given) if by is None else _each(given, one, by)
 
@@ -160,7 +161,8 @@ def choose_law(
     given = given_points(data, x, y, by=by, weights=weights, sigma=sigma, cluster=cluster)
 
     def one(points: Given) -> LawChoice:
-        return choose_law_of_points(points.x, points.y, **points.others, **settings).named(points.x_name, points.y_name)
+        with naming(points):
+            return choose_law_of_points(points.x, points.y, **points.others, **settings).named(points.x_name, points.y_name)
 
     return one(given) if by is None else _each(given, one, by)
 
@@ -192,7 +194,8 @@ def fit_surface(
     if isinstance(x, str):
         raise AnalysisError(f"x is '{x}': a surface has several inputs, so name their columns, x=[\"{x}\", ...]; for one use fit.")
     given = given_points(data, X if x is None else x, y, inputs="X" if x is None else "x", weights=weights, sigma=sigma, cluster=cluster)
-    fitted = fit_surface_points(given.x, given.y, **given.others, **settings)
+    with naming(given):
+        fitted = fit_surface_points(given.x, given.y, **given.others, **settings)
     return replace(fitted, x_name=given.x_name, y_name=given.y_name)
 
 
@@ -201,7 +204,7 @@ def _each(given: Given, one: Callable[[Given], Kind], by: Any) -> Fits[Kind]:
     from analysis.from_tables.fits import Fits  # pandas is not waited for where there are no groups
 
     fits: dict[str, Kind] = {}
-    reasons: dict[str, str] = {}
+    reasons: dict[str, str] = dict(given.empty_groups)
     for label, rows in given.groups.items():
         try:
             fits[label] = one(given.part(rows))

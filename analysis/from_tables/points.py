@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +29,25 @@ class Given:
     """Further arguments of one value a point: weights, sigma, cluster."""
     groups: dict[str, NDArray[np.intp]] = field(default_factory=dict)
     """Rows of each group of `by`, by its label, in order; empty without `by`."""
+    empty_groups: dict[str, str] = field(default_factory=dict)
+    """Why groups of `by` have no rows, by label."""
 
     def part(self, rows: NDArray[np.intp]) -> Given:
         """The points in these rows, without groups."""
         others = {name: None if value is None else np.asarray(value)[rows] for name, value in self.others.items()}
         return Given(x=np.asarray(self.x)[rows], y=np.asarray(self.y)[rows], x_name=self.x_name, y_name=self.y_name, others=others)
+
+
+@contextmanager
+def naming(points: Given) -> Iterator[None]:
+    """Says which columns an AnalysisError of a fit is about, and how many points they hold."""
+    try:
+        yield
+    except AnalysisError as error:
+        if (points.x_name, points.y_name) in (("x", "y"), ("X", "y")):  # arrays, which have no names
+            raise
+        n = len(np.asarray(points.y))
+        raise AnalysisError(f"{points.y_name} over {points.x_name}, {n} {'point' if n == 1 else 'points'}: {error}") from None
 
 
 def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x", **others: Any) -> Given:
@@ -50,11 +65,14 @@ def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x"
     missing column (naming the nearest), a table without x or y, or a name without a table.
     """
     table = _table_of(data)
+    x, y = (str(value) if isinstance(value, int) and table is not None else value for value in (x, y))
     if table is not None and inputs == "X" and x is None and not isinstance(y, str):  # the columns of X as a table of their own
         called, table, data = ", ".join(map(str, table.columns)), None, data.to_numpy()
     else:
         called = inputs
     if table is None:
+        if isinstance(data, str) and x is not None:
+            raise AnalysisError(f"the table is the text '{data[:60]}': read it first, load_runs(\"{data[:60]}\", required=[...]).")
         if data is not None and x is not None:
             raise AnalysisError(f'{inputs} was given twice: write fit(x, y), or fit(table, x="COLUMN", y="COLUMN") with a table first.')
         values = data if x is None else x
@@ -64,8 +82,8 @@ def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x"
         if values is None or y is None:
             raise AnalysisError(f'{inputs if values is None else "y"} is missing: write fit(x, y), or fit(table, x="COLUMN", y="COLUMN").')
         return Given(
-            x=_values(values),
-            y=_values(y),
+            x=_of_series(values),
+            y=_of_series(y),
             x_name=_name(values, called),
             y_name=_name(y, "y"),
             others={name: None if value is None else _values(value) for name, value in others.items()},
@@ -74,6 +92,10 @@ def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x"
     for name, value in ((inputs, x), ("y", y)):
         if value is None:
             raise AnalysisError(f'{name} is missing: name a column of the table, {name}="COLUMN"; it has {_listed(table)}.')
+    for name, value in (("x", x), ("y", y)):
+        if not isinstance(value, str) and not (name == "x" and isinstance(value, list | tuple) and len(value) > 1):
+            given = " ".join(str(value).split())[:60]
+            raise AnalysisError(f'{name} is {given}, not the name of a column: write {name}="COLUMN"; the table has {_listed(table)}.')
     keys = [] if by is None else [by] if isinstance(by, str) else list(by)
     x_names = [x] if isinstance(x, str) else list(x)
     named = {name: value for name, value in others.items() if isinstance(value, str)}
@@ -82,6 +104,9 @@ def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x"
     if not kept.any():
         raise AnalysisError(f"no row of the table has a value in each of {', '.join(name for name in used if name not in keys)}.")
     columns = {name: values[kept] for name, values in used.items()}
+    groups = _groups([columns[name] for name in keys]) if keys else {}
+    needed = ", ".join(name for name in used if name not in keys)
+    empty = [label for label in (_groups([used[name] for name in keys]) if keys else {}) if label not in groups]
     of_x = [_numbers(columns[name], name) for name in x_names]
     return Given(
         x=of_x[0] if isinstance(x, str) else np.column_stack(of_x),
@@ -89,7 +114,8 @@ def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x"
         x_name=", ".join(x_names),
         y_name=y,
         others={name: _other(name, value, columns, kept) for name, value in others.items()},
-        groups=_groups([columns[name] for name in keys]) if keys else {},
+        groups=groups,
+        empty_groups=dict.fromkeys(empty, f"none of its rows has a value in each of {needed}."),
     )
 
 
@@ -97,15 +123,21 @@ def _table_of(data: Any) -> Any:
     """The data as a narwhals table, or None where they are no table."""
     if data is None or isinstance(data, str | np.ndarray | Sequence) or hasattr(data, "detach"):
         return None
+    if hasattr(data, "collect"):
+        raise AnalysisError(f"a {type(data).__name__} holds no rows yet: give table.collect().")
+    if hasattr(data, "ngroups"):
+        raise AnalysisError('a table that was grouped cannot be fitted: give the table itself, and by="COLUMN".')
     if isinstance(data, Mapping):
         import pandas as pd
 
-        data = pd.DataFrame(data)
+        data = pd.DataFrame({name: _values(values) for name, values in data.items()})
     if not hasattr(data, "columns") and not hasattr(data, "__dataframe__") and not hasattr(data, "column_names"):
         return None
     import narwhals
 
     _no_twins(data)
+    if hasattr(data, "set_axis"):  # pandas, whose columns may be numbers
+        data = data.set_axis([str(name) for name in data.columns], axis=1)
     try:
         return narwhals.from_native(data, eager_only=True)
     except TypeError:
@@ -113,7 +145,7 @@ def _table_of(data: Any) -> Any:
 
 
 def _no_twins(data: Any) -> None:
-    names = [str(name) for name in getattr(data, "columns", ())]
+    names = [str(name) for name in getattr(data, "column_names", getattr(data, "columns", ()))]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise AnalysisError(f"the table has two columns '{twice}': rename or remove one.")
@@ -181,6 +213,12 @@ def _values(value: Any) -> Any:
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     return value.to_numpy() if hasattr(value, "to_numpy") and not isinstance(value, np.ndarray) else value
+
+
+def _of_series(value: Any) -> Any:
+    """Values, of a Series that has a name and no numbers as those of a column."""
+    values, name = _values(value), _name(value, "")
+    return _numbers(values, name) if name and np.asarray(values).dtype.kind in "OUST" else values
 
 
 def _name(value: Any, otherwise: str) -> str:

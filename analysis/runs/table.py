@@ -69,10 +69,14 @@ def load_stages(folder: str | Path) -> pd.DataFrame:
 
 
 def require_columns(table: pd.DataFrame, needed: Sequence[str], *, where: str) -> None:
-    """Raises AnalysisError that names the first missing column and the nearest one that is there."""
+    """Raises AnalysisError that names the first missing column and the nearest one that is there, or
+    the first that is there twice.
+    """
     for name in needed:
         if name not in table.columns:
             raise AnalysisError(f"{where} has no column '{name}' ({nearest_name(name, table.columns)}): add it, or name another.")
+        if list(table.columns).count(name) > 1:
+            raise AnalysisError(f"{where} has two columns '{name}': rename or remove one.")
 
 
 def numeric_column(table: pd.DataFrame, name: str, *, where: str) -> pd.Series:

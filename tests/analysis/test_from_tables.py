@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow as pa
 import pytest
 import torch
 
-from analysis import AnalysisError, Fit, Fits, choose_law, exchange_rate, fit, fit_surface
+from analysis import AnalysisError, Fit, Fits, choose_law, correlate, exchange_rate, fit, fit_surface, main_effects
 
 SIZES = (100, 200, 400, 800, 1600, 3200)
 A = {"swin": 4.0, "vit": 3.0}
@@ -42,17 +44,16 @@ def test_columns_series_arrays_and_tensors_give_one_fit(table: pd.DataFrame) -> 
         fit(part.convert_dtypes(), x="n_labels", y="err", cluster="seed"),
         fit(part.convert_dtypes(dtype_backend="pyarrow"), x="n_labels", y="err", cluster="seed"),
         fit(part.astype({"n_labels": "category"}), x="n_labels", y="err", cluster="seed"),
+        fit({"n": torch.tensor(part["n_labels"].to_numpy()), "e": tensor, "seed": part["seed"].to_numpy()}, x="n", y="e", cluster="seed"),
+        fit(part[["n_labels", "err", "seed"]].set_axis([0, 1, 2], axis=1), x=0, y=1, cluster="2"),
     ):
         assert same(one, arrays)
 
 
 def test_polars_and_arrow_tables_are_tables(table: pd.DataFrame) -> None:
-    import polars
-    import pyarrow
-
     part = vit(table)
     expected = fit(part, x="n_labels", y="err", cluster="seed")
-    assert same(fit(pyarrow.Table.from_pandas(part), x="n_labels", y="err", cluster="seed"), expected)
+    assert same(fit(pa.Table.from_pandas(part), x="n_labels", y="err", cluster="seed"), expected)
     assert same(fit(polars.from_pandas(part), x="n_labels", y="err", cluster="seed"), expected)
 
 
@@ -151,12 +152,41 @@ def test_rows_without_a_value_are_left_out(table: pd.DataFrame) -> None:
     assert same(fit(holed, x="n_labels", y="err"), fit(vit(table), x="n_labels", y="err"))
 
 
+def emptied(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(err=table["err"].where(table["backbone"] != "swin"))
+
+
+def twins(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table, table[["err"]]], axis=1)
+
+
 WRONG = {
     "a missing column": (lambda t: fit(t, x="n_label", y="err"), r"the table has no column 'n_label' \(.*n_labels"),
     "no y": (lambda t: fit(t, x="n_labels"), "y is missing: name a column of the table.*backbone, seed, n_labels, err"),
     "no x": (lambda t: fit(t, y="err"), "x is missing: name a column"),
     "text": (lambda t: fit(t.assign(err="high"), x="n_labels", y="err"), "column 'err' holds 'high', which is not a number"),
-    "one row": (lambda t: fit(t.head(1), x="n_labels", y="err"), "3 free parameters"),
+    "one row": (lambda t: fit(t.head(1), x="n_labels", y="err"), "^err over n_labels, 1 point: the law 'power' has 3 free parameters"),
+    "one row, choosing": (lambda t: choose_law(t.head(1), x="n_labels", y="err"), "^err over n_labels, 1 point: y is given at only 1 distinct x"),
+    "one row of several groups": (lambda t: fit(t.head(1), x="n_labels", y="err", by="backbone"), "backbone 'swin': err over n_labels, 1 point: "),
+    "numbers with commas": (lambda t: fit(t["n_labels"].map("{:,}".format), t["err"]), "column 'n_labels' holds '1,600', which is not a number"),
+    "a column of weights": (lambda t: fit(t, x="n_labels", y="err", weights="w"), r"no column 'w' \(there are: backbone, seed, n_labels, err\)"),
+    "a category of text": (
+        lambda t: fit(t.astype({"backbone": "category"}), x="backbone", y="err"),
+        "column 'backbone' holds 'swin', which is not a number",
+    ),
+    "a list for x": (lambda t: fit(t, x=["n_labels"], y="err"), r"x is \['n_labels'\], not the name of a column.*has backbone, seed, n_labels, err"),
+    "a list for y": (lambda t: fit(t, x="n_labels", y=["err"]), r"y is \['err'\], not the name of a column.*has backbone, seed, n_labels, err"),
+    "a path": (lambda t: fit("runs.csv", x="n_labels", y="err"), r'the table is the text .runs.csv.: read it first, load_runs\("runs.csv"'),
+    "a grouped table": (lambda t: fit(t.groupby("backbone"), x="n_labels", y="err"), 'give the table itself, and by="COLUMN"'),
+    "a lazy table": (lambda t: fit(polars.from_pandas(t).lazy(), x="n_labels", y="err"), r"a LazyFrame holds no rows yet: give table.collect\(\)"),
+    "twins of Arrow": (lambda t: fit(pa.table([[1.0], [2.0]], names=["a", "a"]), x="a", y="a"), "two columns 'a'"),
+    "an empty group": (
+        lambda t: fit(emptied(t), x="n_labels", y="err", by="backbone")["swin"],
+        "backbone 'swin' has no fit: none of its rows has a value",
+    ),
+    "no such group": (lambda t: fit(t, x="n_labels", y="err", by="backbone")["resnet"], r"no backbone 'resnet' \(there are: .*swin"),
+    "twins of main effects": (lambda t: main_effects(twins(t), outcome="err", axes=["n_labels"]), "two columns 'err'"),
+    "twins of a correlation": (lambda t: correlate(twins(t), x="err", y="n_labels", within=[]), "two columns 'err'"),
     "no rows": (lambda t: fit(t.head(0), x="n_labels", y="err"), "no row of the table has a value in each of n_labels, err"),
     "twins": (lambda t: fit(pd.concat([t, t[["err"]]], axis=1), x="n_labels", y="err"), "two columns 'err'"),
     "a name without a table": (lambda t: fit(t["n_labels"], "err"), "y is 'err', the name of a column, and no table was given"),
