@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: report.html in the study folder, else one here)")
     parser.add_argument("--task", metavar="NAME", help="of a study with several tasks of fine-tuning, the one to report on (default: its first)")
     parser.add_argument("--claims", choices=("own", "papers", "all"), help="of a study: its own claims (default), those of the two papers, or all")
-    parser.add_argument("--template", metavar="FILE", type=Path, help="a Jinja2 template of your own; it may extend report.html.j2")
+    parser.add_argument("--template", metavar="FILE", type=Path, help="a Jinja2 template of your own (it runs as code); it may extend report.html.j2")
     parser.add_argument("--watch", action="store_true", help="build again whenever the study has changed, until it has ended or Ctrl-C")
     parser.add_argument("--every", metavar="S", type=float, default=EVERY_S, help="seconds between two looks of --watch (default: %(default)g)")
     parser.add_argument("--figures", metavar="DIR", type=Path, help="write each figure as a file, and its CSV, into DIR in place of the page")

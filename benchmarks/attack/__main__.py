@@ -41,8 +41,7 @@ class Attempts:
 
     def attempt(self, attack: Attack, seed: int) -> dict[str, Any]:
         """Attempt one input; as `benchmarks.attack.worker.attempt`."""
-        if self._process is None or self._process.poll() is not None:
-            self._start()
+        self.start()
         assert self._process is not None
         assert self._process.stdin is not None
         print(seed, attack.name, file=self._process.stdin, flush=True)
@@ -63,7 +62,10 @@ class Attempts:
             self._process.wait()
         self._process = None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process, unless it runs already."""
+        if self._process is not None and self._process.poll() is None:
+            return
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.attack.worker"],
@@ -121,6 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     faults: list[str] = []
     for attack in chosen:
         attempts, tally = Attempts(), Tally(attack=attack)
+        attempts.start()  # importing everything takes seconds, which do not count
         try:
             if options.again is not None:
                 tally.add(options.again, attempts.attempt(attack, options.again))

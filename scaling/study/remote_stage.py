@@ -12,6 +12,8 @@ import contextlib
 import fcntl
 import getpass
 import hashlib
+import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.study.remote import Remote
-from trials.errors import StageError
+from trials.errors import InputError, StageError
 from trials.stage_files import atomic, read_result
 from trials.training.checkpoints import list_checkpoints
 
@@ -33,8 +35,18 @@ _HEAVY = "checkpoint/"
 
 
 def scratch_folder(uri: str) -> Path:
-    """Where this node keeps its copy of a store, on its local disk; it may be deleted while idle."""
-    return Path(tempfile.gettempdir()) / f"scaling-{getpass.getuser()}" / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    """Where this node keeps its copy of a store, on its local disk; it may be deleted while idle.
+
+    Raises:
+        InputError: another user could have put it there, or could write into it.
+    """
+    own = Path(tempfile.gettempdir()) / f"scaling-{getpass.getuser()}"  # a name that others can foresee
+    with contextlib.suppress(FileExistsError):
+        own.mkdir(mode=0o700)
+    status = own.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InputError(f"{own} is not a folder that only you can write, so others could change what is kept there: delete it, or set TMPDIR.")
+    return own / hashlib.sha256(uri.encode()).hexdigest()[:16]
 
 
 def train_remote_stage(work: Assignment, spec: StageSpec, report: Report, stop: Stop) -> dict[str, Any]:
