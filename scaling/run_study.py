@@ -31,7 +31,7 @@ from scaling.plan.forecast import Forecast, forecast, ranks
 from scaling.plan.planner import make_plan
 from scaling.plan.preview import print_plan
 from scaling.preparation import check_store_disk, prepare_stores, stores_of
-from scaling.study.folder import Study
+from scaling.study.folder import Study, resolved
 from scaling.study.lock import Owner
 from scaling.study.presence import FolderLostError, Presence
 from scaling.study.retention import CheckpointCleanup, CheckpointStorage, FolderStorage, missing_weights
@@ -70,7 +70,12 @@ def run_study(options: argparse.Namespace, stage_options: dict[str, Any], *, imp
 
 def _run(options: argparse.Namespace, stage_options: dict[str, Any], console: Console, resources: contextlib.ExitStack, imported_s: float) -> int:
     try:
-        context = _context(options, stage_options, console, resources)
+        try:
+            context = _context(options, stage_options, console, resources)
+        except (OSError, RuntimeError) as error:  # nothing was started: a name too long, a link that leads to itself
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:200]
+            name = str(getattr(error, "filename", None) or options.data)[:200]
+            raise InputError(f"{name} cannot be used ({reason}): name another file or folder.") from None
         if options.plan:
             _preview(context)
             return COMPLETE
@@ -91,6 +96,7 @@ def _context(options: argparse.Namespace, stage_options: dict[str, Any], console
     """Read the grid, join the cluster and make the plan. Raises InputError."""
     grid = load_grid(options.grid, options.settings)
     remote = options.out if options.out and is_remote(options.out) else ""
+    resolved(options.data, "name another with --data")
     study = Study(Path(options.out) if options.out and not remote else Path("runs") / grid.study)
     mirror = _mirror(remote, study.folder)
     study.check_is_for(grid)

@@ -9,13 +9,20 @@ from collections.abc import Iterable
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+MOST_CHARACTERS = 2000
+"""Of a message: what it quotes comes from files and may be of any length. A check of many machines
+has a sentence for each.
+"""
+
+
 class InputError(ValueError):
     """The grid, the data or the machine is not as it must be; nothing was started."""
 
     def __init__(self, sentence: str) -> None:
         # A value quoted from a user's file may hold line breaks or control characters; a sentence
         # is one line.
-        super().__init__(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), sentence))
+        short = sentence if len(sentence) <= MOST_CHARACTERS else f"{sentence[: MOST_CHARACTERS - 200]} ... {sentence[-150:]}"
+        super().__init__(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), short))
 
 
 class StageError(RuntimeError):

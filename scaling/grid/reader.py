@@ -11,7 +11,7 @@ from scaling.grid.arms import split_arms
 from scaling.grid.axes import AXES, USUAL_OBJECTIVE, Axes, read_excluded, read_zipped
 from scaling.grid.settings import CAPTURE, COMPILE, KEEPS, KINDS, NO_STAGE, ORDERS, ExecutionSettings, Grid, RecipeChoice, Resources, StageGrid
 from scaling.grid.yaml_lines import Located, load_yaml, override
-from trials.data.sources import SOURCES
+from trials.data.sources import SOURCES, get_source
 from trials.data.subsets import SAMPLINGS
 from trials.errors import InputError, nearest
 from trials.models.encoders import parse_encoder
@@ -216,6 +216,10 @@ class _Reader:
     def _source(self, kind: str, value: Any) -> str:
         if not isinstance(value, str) or value.partition(":")[0] not in SOURCES:
             raise self.fail(f"{kind}.source", f"there is no data source {value!r}; {nearest(str(value), SOURCES)}")
+        try:
+            get_source(value)
+        except InputError as error:
+            raise self.fail(f"{kind}.source", str(error)) from None
         return value
 
     def _length(self, kind: str, value: Any) -> Length:

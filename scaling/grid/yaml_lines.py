@@ -50,6 +50,8 @@ def load_yaml(path: Path) -> Located:
         raise InputError(f"The grid {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise InputError(f"The grid {path} is not a text file in UTF-8.") from None
+    except ValueError as error:  # a NUL in the name
+        raise InputError(f"The grid {path} cannot be read: {error}.") from None
     node, values = _read(text, str(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: a grid is a list of 'key: value' lines; see grids/quickstart.yaml.")

@@ -31,11 +31,27 @@ class PlanState:
     """missing: why it is to run. failed: the error. blocked: the stage that it waits for."""
 
 
+def resolved(folder: Path, remedy: str) -> Path:
+    """The absolute path of a folder that a user named, which need not exist.
+
+    Raises:
+        InputError: there can be no folder of that name.
+    """
+    try:
+        found = folder.resolve()
+        with contextlib.suppress(FileNotFoundError):
+            found.lstat()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a link that leads to itself, a NUL
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it leads to itself or is no path"
+        raise InputError(f"{str(folder)[:200]} can be no folder ({reason}): {remedy}.") from None
+    return found
+
+
 class Study:
     """One study folder. Its files are the only record of what is done."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+        self.folder = resolved(folder, "choose another with --out")
 
     def stage_folder(self, stage_id: str) -> Path:
         """The folder of one stage."""
@@ -93,7 +109,7 @@ class Study:
             self._check_is_without_plan(grid)
         elif plan.get("study") != grid.study:
             raise InputError(
-                f"{self.folder} holds the study {plan.get('study')!r}, but the grid is {grid.study!r}: choose another folder with --out, "
+                f"{self.folder} holds the study {str(plan.get('study'))[:100]!r}, but the grid is {grid.study!r}: choose another folder with --out, "
                 "or give the grid that study's name to extend it."
             )
 

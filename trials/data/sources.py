@@ -15,6 +15,7 @@ from typing import Literal
 
 from trials.data.listing import Listing
 from trials.errors import InputError, nearest
+from trials.received_files import is_plain_name
 from trials.registry import Registry
 
 KINDS = ("pretrain", "intermediate", "finetune")
@@ -98,10 +99,15 @@ def register(source: Source) -> Source:
 
 def get_source(name: str) -> Source:
     """The source of that name; `imagenet:FOLDER` names its folder below the data folder as well."""
-    base = name.partition(":")[0]
+    base, colon, chosen = name.partition(":")
     if base not in SOURCES:
-        raise InputError(f"There is no data source {base!r}; {nearest(base, SOURCES)}")
-    return SOURCES[base]
+        raise InputError(f"There is no data source {base[:60]!r}; {nearest(base[:60], SOURCES)}")
+    source = SOURCES[base]
+    if colon and source.generated:
+        raise InputError(f"The images of {base} are generated, so it takes no folder: write {base!r}, not {name[:60]!r}.")
+    if colon and not all(is_plain_name(part) for part in chosen.split("/")):
+        raise InputError(f"{name[:60]!r} must name a folder below the data folder, as in '{base}:my-images'.")
+    return source
 
 
 def locate(name: str, data: Path) -> Path:
