@@ -25,8 +25,8 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     if 0.0 < abs(value) < 1e-6 and width < 1e-4:
         shown = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
         return f"{value:.3g} ({percent(level)} interval {shown[0]} to {shown[1]})"
-    shown = [f"{end:,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
-    return f"{value:,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
+    shown = [f"{end:z,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+    return f"{value:z,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
 
 
 def digits(value: float, never: str = "never") -> str:
@@ -38,7 +38,7 @@ def digits(value: float, never: str = "never") -> str:
     if value != 0 and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.3g}"
     places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{places}f}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:z,.{places}f}" if abs(value) < 1000 else f"{float(f'{value:.3g}'):,.0f}"
 
 
 def percent(level: float) -> str:

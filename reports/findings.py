@@ -57,16 +57,17 @@ def ask(source: pd.DataFrame | Published, *, claims: Claims | None = None) -> An
 
 def ranked(findings: Findings) -> list[Finding]:
     """At most five findings for the top of the page: what is decided before what is open, what was
-    asked beforehand before the rest, and the larger effect first; of each topic one, then more.
+    asked beforehand before the rest, and the larger effect first; of each topic one, then more. Of
+    open claims the larger effect is the one of which the data allow more; the order in which
+    analysis lists them does not matter.
     """
     order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
 
-    def key(one: Finding) -> tuple[bool, int, bool, bool, bool, float]:
+    def key(one: Finding) -> tuple[bool, int, bool, bool, bool, float, str]:
         in_unit = bool(one.estimate and one.estimate.unit)
-        size = abs(one.estimate.value) if one.estimate is not None and np.isfinite(one.estimate.value) else 0.0
         # That more labels help is no news; and a correlation, which has another unit, comes after.
         about_the_loss = one.family != "primary" and not in_unit  # the page is about the score
-        return about_the_loss, order[one.verdict], one.identity == LABELS, one.family != "primary", not in_unit, -size
+        return about_the_loss, order[one.verdict], one.identity == LABELS, one.family != "primary", not in_unit, -_size(one), one.identity
 
     ordered = sorted(findings, key=key)
     first: dict[str, Finding] = {}
@@ -74,6 +75,14 @@ def ranked(findings: Findings) -> list[Finding]:
         first.setdefault(one.topic, one)
     chosen = list(first.values())
     return [*chosen, *(one for one in ordered if one not in chosen)][:MOST_HEADLINES]
+
+
+def _size(finding: Finding) -> float:
+    """How large the effect is; of an open claim how large it may be, by its interval."""
+    if finding.estimate is None:
+        return 0.0
+    ends = (finding.estimate.low, finding.estimate.high) if finding.verdict == "open" else (finding.estimate.value,)
+    return max((abs(end) for end in ends if np.isfinite(end)), default=0.0)
 
 
 def card_of(finding: Finding) -> Statement:

@@ -124,7 +124,7 @@ def compose(study: ReportData, *, task: str | None = None, claims: Claims | None
     else:
         screen = replace(screen, sentence="No run is finished yet, so there is no score to draw; below is what there is so far.")
     sections = compose_sections(*subjects)
-    remarks += [left_out] if left_out else []
+    remarks += [one for one in (study.assumed, left_out) if one]
     remarks += [f"Not shown: {sentence}" for sentence in whole.refused]
     if not len(study.runs):  # then the coverage and the machine are all there is to read
         sections = tuple(replace(section, folded=False) for section in sections)

@@ -17,6 +17,7 @@ import pandas as pd
 from analysis import load_runs, load_stages
 from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
 from analysis.runs.received_files import MOST_BYTES, MOST_TABLE_BYTES, FileRefusedError, file_inside, is_plain_name, is_stage_id
+from reports.assumed_score import with_assumed_score
 from reports.errors import ReportError
 
 NEEDED_OF_PLAN = ("run_id", "seed", "encoder", "pretrain_id", "pretrain_images", "intermediate", "finetune_images")
@@ -44,6 +45,8 @@ class ReportData:
     grid_text: str | None
     refused: tuple[str, ...] = ()
     """What of the folder is not read, since it could lead to files outside it: a sentence each."""
+    assumed: str = ""
+    """Which column is taken for the score, where none is documented as one: a sentence."""
 
 
 def read_study(folder: Path) -> ReportData:
@@ -77,6 +80,7 @@ def read_study(folder: Path) -> ReportData:
     runs, stages = _own_rows(runs, ("run_id", "pretrain_id", "intermediate_id"), refused), _own_rows(stages, ("stage_id",), refused)
     runs, stages = _whole_rows(runs, _NUMBERS, _TEXTS, refused), _whole_rows(stages, (), ("stage_id", "kind", "state"), refused)
     refused += _refused_of_stages(folder)
+    runs, assumed = with_assumed_score(runs)
     return ReportData(
         folder=folder,
         name=str((plan or {}).get("study") or folder.resolve().name),
@@ -86,6 +90,7 @@ def read_study(folder: Path) -> ReportData:
         has_costs=has_costs,
         grid_text=(folder / "grid.yaml").read_text(encoding="utf-8", errors="replace") if has_grid else None,
         refused=tuple(refused),
+        assumed=assumed,
     )
 
 

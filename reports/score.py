@@ -31,7 +31,8 @@ class Score:
     @property
     def start(self) -> str:
         """The title as a sentence begins with it."""
-        return self.title if any(letter.isupper() for letter in self.title) else self.title[0].upper() + self.title[1:]
+        keeps = self.title == self.column or any(letter.isupper() for letter in self.title)  # a column keeps its name as it is
+        return self.title if keeps else self.title[0].upper() + self.title[1:]
 
     @property
     def better_side(self) -> str:

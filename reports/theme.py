@@ -265,7 +265,7 @@ def count(number: float) -> str:
 
 def decimals(number: float, places: int = 3) -> str:
     """A number in running text, with a true minus sign; 'not known' where it is not finite."""
-    return f"{number:.{places}f}".replace("-", "−") if np.isfinite(number) else "not known"
+    return f"{number:z.{places}f}".replace("-", "−") if np.isfinite(number) else "not known"
 
 
 def signed(number: float, places: int = 3) -> str:

@@ -13,6 +13,10 @@ from reports.theme import count
 _COLUMN = re.compile(rf"(?<![\w'/.=])(?:{'|'.join(name for name in RUN_COLUMNS if '_' in name)})(?![\w'/.=])")
 
 
+MOST_TITLE_WORDS = 14
+"""A title has fewer words."""
+
+
 def joined(parts: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'."""
     if len(parts) < 2:
@@ -29,6 +33,13 @@ def sentence(text: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def title(*choices: str) -> str:
+    """The title of a figure: the first of several, the fullest first, that has fewer than
+    MOST_TITLE_WORDS words; else the last.
+    """
+    return next((one for one in choices if len(one.split()) < MOST_TITLE_WORDS), choices[-1])
 
 
 def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[str]:

@@ -1,4 +1,5 @@
-"""Finds slips in generated prose: doubled words and units, bare numbers, wrong plurals, Python names.
+"""Finds slips in generated prose: doubled words and units, bare numbers, minus zeros, wrong plurals,
+Python names.
 
     from tests.prose import complaints
     assert complaints(sentence) == []
@@ -27,6 +28,7 @@ SLIPS: Final = (
     ("Python name", re.compile(r"(?<![\w-])(?<!=)(?:nan|NaN|NaT|inf|True|False|None(?! of\b)|numpy|dtype|DataFrame|np\.\w+|pd\.\w+)(?![\w-])")),
     ("Python name", re.compile(r"(?<![\w-])[a-z_]{3,}=\S+")),
     ("Python name", re.compile(r"<NA>|\bobject at 0x")),
+    ("minus zero", re.compile(r"(?<![\w.,])[-−]0(?:\.0+)?(?!\d|[.,]\d)")),
     ("double space", re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")),
     ("space before punctuation", re.compile(r"\w ([,;:]|\.(?!\d))")),
     ("doubled punctuation", re.compile(r"(?<!\.)\.\.(?!\.)|,,|;;|::|[,;:]\.|\.[,;:](?!\w)")),

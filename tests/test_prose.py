@@ -25,7 +25,9 @@ from analysis import (
     speed_up,
     suggest_runs,
 )
-from analysis.claims.finding import Findings
+from analysis.claims.finding import Estimate, Findings
+from analysis.claims.rules import format_estimate
+from analysis.formatting import with_interval
 from benchmarks.statistics.grids import simulate_grid
 from benchmarks.statistics.worlds import PROXY_WORLDS, simulate_world
 from tests.prose import complaints
@@ -50,6 +52,8 @@ from tests.prose import complaints
         ("The level is None.", "Python name"),
         ("It is np.float64(0.5).", "Python name"),
         ("Give curvature=False.", "Python name"),
+        ("It changes mIoU by -0.000.", "minus zero"),
+        ("It lies between −0 and +0.003.", "minus zero"),
         ("It  stops.", "double space"),
         ("It stops , and starts.", "space before punctuation"),
         ("It stops..", "doubled punctuation"),
@@ -75,6 +79,12 @@ def test_each_slip_is_found_and_named(text: str, slip: str) -> None:
 )
 def test_good_prose_has_no_complaint(text: str) -> None:
     assert complaints(text) == []
+
+
+def test_a_number_that_rounds_to_zero_has_no_minus() -> None:
+    assert with_interval(0.0, -0.00004, 0.31, level=0.95) == "0.00 (95% interval 0.00 to 0.31)"
+    estimate = Estimate(what="effect", value=-0.0001, low=-0.0004, high=0.011, level=0.95, unit="mIoU")
+    assert format_estimate(estimate, 0.4) == "+0.000 mIoU (95% interval +0.000 to +0.011, p = 0.40)"
 
 
 def of_findings(found: Findings) -> Iterator[str]:

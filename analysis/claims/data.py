@@ -88,7 +88,7 @@ def _every_step(study: ClaimTable, found: MoreDataEffects) -> Finding:
         for row in flat
     )
     steps = ", ".join(
-        f"{row.difference:+.4f} from {format_setting(row.smaller)} to {format_setting(row.larger)} images" for row in table.itertuples()
+        f"{row.difference:+z.4f} from {format_setting(row.smaller)} to {format_setting(row.larger)} images" for row in table.itertuples()
     )
     last = rows.iloc[-1]
     estimate = estimate_of(last, "estimate", what=f"mean difference, {last['label']}", level=found.level, unit=study.outcome_name)

@@ -180,8 +180,7 @@ def _interval(value: float, low: float, high: float) -> str:
 def _number(value: float, places: int, *, sign: bool = True) -> str:
     if not math.isfinite(value):
         return "without bound"
-    text = f"{value:+,.{places}f}" if sign else f"{value:,.{places}f}"
-    return text.replace("-", "+") if float(f"{value:.{places}f}") == 0.0 and text.startswith("-") else text
+    return f"{value:+z,.{places}f}" if sign else f"{value:z,.{places}f}"
 
 
 def _signed(value: float, low: float, high: float, *, comma: bool = True) -> str:

@@ -125,14 +125,14 @@ def _gap(study: ClaimTable, split: OverfittingSplit, slopes: dict[str, EqualSlop
         unit=f"{study.outcome_name} per unit of loss",
     )
     if np.isfinite(p):
-        listed = f"{slopes[OVERFITTING].slope:+.2f} where series overfit and {slopes[FALLING].slope:+.2f} where their loss falls"
+        listed = f"{slopes[OVERFITTING].slope:+z.2f} where series overfit and {slopes[FALLING].slope:+z.2f} where their loss falls"
         difference = format_estimate(replace(estimate, unit=""), p, places=2)
         sentence = f"At equal settings {study.outcome_name} changes per unit of validation loss by {listed}, a difference of {difference}"
     else:
         sentence = f"Whether the slopes in falling and in overfitting series differ at equal settings cannot be determined: {reason}."
         between = _between_settings(study, split)
         if between is not None:
-            listed = f"{between[OVERFITTING]:+.2f} where series overfit and {between[FALLING]:+.2f} where their loss falls"
+            listed = f"{between[OVERFITTING]:+z.2f} where series overfit and {between[FALLING]:+z.2f} where their loss falls"
             sentence += f" Over all runs, which compares settings and so decides nothing, {study.outcome_name} changes per unit of loss by {listed}"
             estimate = replace(estimate, what="slope in overfitting series minus that in falling ones, over all runs", value=between["difference"])
     falls = "falls" if study.better > 0 else "rises"

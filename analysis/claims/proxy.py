@@ -110,19 +110,19 @@ def equal_sentences(study: ClaimTable, found: EqualSettings) -> list[str]:
     if not axes or not np.isfinite(total["r"]):
         return sentences
     between = found.table[found.table["kind"] == "between"].dropna(subset=["r"])
-    over = f"Over all runs r = {total['r']:+.2f}"
+    over = f"Over all runs r = {total['r']:+z.2f}"
     if len(between):
-        parts = [f"{row['r']:+.2f} between levels of {row['axis']}" for _, row in between.iterrows()]
+        parts = [f"{row['r']:+z.2f} between levels of {row['axis']}" for _, row in between.iterrows()]
         over += f"; with all other settings equal it is {joined(parts)}"
     sentences.append(f"{over}.")
     named = found.lives_between
     if named:
         inside = found.table[(found.table["kind"] == "within") & (found.table["axis"] == named)].dropna(subset=["r"])
-        levels = joined([f"{row['r']:+.2f} ({_level(row['level'])})" for _, row in inside.iterrows()])
+        levels = joined([f"{row['r']:+z.2f} ({_level(row['level'])})" for _, row in inside.iterrows()])
         alone = f"The correlation over all runs lives between the levels of {named} alone"
         sentences.append(f"{alone}{f': within one level it is {levels}' if levels else ''}.")
     turned = [
-        f"{row['r']:+.2f} at equal settings" if row["kind"] == "equal" else f"{row['r']:+.2f} within {row['axis']} {_level(row['level'])}"
+        f"{row['r']:+z.2f} at equal settings" if row["kind"] == "equal" else f"{row['r']:+z.2f} within {row['axis']} {_level(row['level'])}"
         for _, row in found.reversals.iterrows()
     ]
     if turned:
@@ -162,7 +162,7 @@ def _inside(study: ClaimTable, found: EqualSettings) -> Finding:
     known = rows.dropna(subset=["estimate"])
     sentence = f"Within data sizes no two pre-trainings can be compared at equal settings: {total['note']}"
     if len(known):
-        listed = joined([f"{row['estimate']:+.2f} at {row['label']}" for _, row in known.iterrows()])
+        listed = joined([f"{row['estimate']:+z.2f} at {row['label']}" for _, row in known.iterrows()])
         sentence = (
             f"With all other settings equal the correlation of validation loss and {study.outcome_name} is {listed}; "
             f"{tally(rows, side).replace('cell', 'data size')}"

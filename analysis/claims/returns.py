@@ -46,7 +46,7 @@ def shrinking(study: ClaimTable, factor: str) -> Finding:
         what="gain per doubling at the first step minus at the last",
         test="no difference on average, two-sided t",
         sentence_of=lambda number, counted: (
-            f"A doubling of the {WORDS[factor]} brings {first:+.4f} {study.outcome_name} at the first step and {last:+.4f} at the last, "
+            f"A doubling of the {WORDS[factor]} brings {first:+z.4f} {study.outcome_name} at the first step and {last:+z.4f} at the last, "
             f"a difference of {number}; {counted}"
         ),
         wording=turned(

@@ -166,10 +166,10 @@ def other_intervals(row: pd.Series) -> str:
     """
     parts = []
     if np.isfinite(row["cells_low"]):
-        parts.append(f"for cells like these {row['cells_low']:+.3f} to {row['cells_high']:+.3f}")
+        parts.append(f"for cells like these {row['cells_low']:+z.3f} to {row['cells_high']:+z.3f}")
     floor = row["pooled_high"] - row["pooled_low"]
     if np.isfinite(floor) and floor > row["high"] - row["low"] and row["n_seeds"] < ENOUGH_SEEDS:
-        parts.append(f"by the scatter of single runs {row['pooled_low']:+.3f} to {row['pooled_high']:+.3f}")
+        parts.append(f"by the scatter of single runs {row['pooled_low']:+z.3f} to {row['pooled_high']:+z.3f}")
     return f"; {', '.join(parts)}" if parts else ""
 
 
@@ -178,9 +178,9 @@ def format_estimate(estimate: Estimate, p: float, *, places: int = 3, extra: Seq
     unit = f" {estimate.unit}" if estimate.unit else ""
     inside = []
     if np.isfinite(estimate.low) and np.isfinite(estimate.high):
-        inside.append(f"{percent(estimate.level)} interval {estimate.low:+.{places}f} to {estimate.high:+.{places}f}")
+        inside.append(f"{percent(estimate.level)} interval {estimate.low:+z.{places}f} to {estimate.high:+z.{places}f}")
     else:
         inside.append("no interval")
     if np.isfinite(p):
         inside.append(p_value(p))
-    return f"{estimate.value:+.{places}f}{unit} ({', '.join([*inside, *extra])})"
+    return f"{estimate.value:+z.{places}f}{unit} ({', '.join([*inside, *extra])})"

@@ -54,7 +54,7 @@ def small_data_overfit(study: ClaimTable) -> list[Finding]:
             claim=f"Pre-training on {fewest:,.0f} images overfits: its held-out loss rises {where}.",
             source="",
             verdict=for_one(mean, p, 1),
-            sentence=f"With {images} the held-out loss changes {where} by {number}. {by_rule}",
+            sentence=f"With {images} the held-out loss changes {where} by {number}. {by_rule}{_left_out(steps.shape[1] - degrees - 1)}",
             estimate=estimate,
             p=p,
             p_adjusted=np.nan,
@@ -86,6 +86,15 @@ def _last_steps(runs: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, float] |
     if not found:
         raise AnalysisError("the fewest pre-training images have one length of pre-training only: run a second length.")
     return pd.DataFrame(found).T, next(iter(ends)) if len(ends) == 1 else None
+
+
+def _left_out(seeds: int) -> str:
+    """Says how many seeds were not used, and why; '' for none."""
+    if not seeds:
+        return ""
+    one = seeds == 1
+    lack = f"{number_of(seeds, 'seed')} {'lacks' if one else 'lack'} a pre-training and {'is' if one else 'are'} left out"
+    return f" {lack}: {'its mean' if one else 'their means'} would be over other settings."
 
 
 def _over_seeds(steps: pd.DataFrame, level: float) -> tuple[float, float, float, float, int]:

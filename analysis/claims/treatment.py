@@ -124,7 +124,7 @@ def everywhere(treatment: TreatmentEffects, *, identity: str, topic: str, claim:
     worst = _most_against(first, direction)
     side = "above" if direction > 0 else "below"
     sentence = (
-        f"{subject} changes {treatment.study.outcome_name} by {mean.value:+.3f} on average, {side} zero in {ahead} of {len(first)} cells "
+        f"{subject} changes {treatment.study.outcome_name} by {mean.value:+z.3f} on average, {side} zero in {ahead} of {len(first)} cells "
         f"as measured; {tallies}; the cell that speaks most against the claim is {worst['label']} ({_one(worst, mean.level)})"
     )
     return Finding(

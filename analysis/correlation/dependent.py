@@ -181,10 +181,10 @@ def _sentence(
     if not np.isfinite(r).all():
         return f"The correlations of {x[0]} and {x[1]} with {outcome}{held} cannot be compared: {note}."
     low, high, p = ends
-    text = f"{outcome} correlates{held} with {x[0]} at r = {r[0]:+.2f} and with {x[1]} at r = {r[1]:+.2f}: a difference of {r[0] - r[1]:+.2f}"
+    text = f"{outcome} correlates{held} with {x[0]} at r = {r[0]:+z.2f} and with {x[1]} at r = {r[1]:+z.2f}: a difference of {r[0] - r[1]:+z.2f}"
     if not np.isfinite(p):
         return f"{text} (no interval: {note}; {counted})."
-    text += f" ({percent(level)} interval {low:+.2f} to {high:+.2f}, {p_value(p)}; {counted})"
+    text += f" ({percent(level)} interval {low:+z.2f} to {high:+z.2f}, {p_value(p)}; {counted})"
     if p >= 1.0 - level:
         return f"{text}, which does not distinguish the two."
     closer = x[0] if abs(r[0]) > abs(r[1]) else x[1]

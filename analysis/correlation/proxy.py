@@ -242,8 +242,8 @@ def _sentences(
     )
     for name in proxies:
         row = rows.loc[name]
-        ahead = f"{100.0 * row['ahead']:+.0f} points"
-        how = f"{percent(level)} interval {100.0 * row['ahead_low']:+.0f} to {100.0 * row['ahead_high']:+.0f}"
+        ahead = f"{100.0 * row['ahead']:+z.0f} points"
+        how = f"{percent(level)} interval {100.0 * row['ahead_low']:+z.0f} to {100.0 * row['ahead_high']:+z.0f}"
         if not np.isfinite(row["ahead_low"]):
             how, verdict = f"no interval: {row['note']}", ""
         else:

@@ -68,7 +68,7 @@ def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     pooled = rows.iloc[0]
     turned = [row for _, row in rows.iloc[1:].iterrows() if np.isfinite(row["r"]) and np.isfinite(pooled["r"]) and row["r"] * pooled["r"] < 0]
     sure = [str(row["group"]) for row in turned if row["low"] * row["high"] > 0 and pooled["low"] * pooled["high"] > 0]
-    return [f"{row['r']:+.2f} within {row['group']}" for row in turned], sure
+    return [f"{row['r']:+z.2f} within {row['group']}" for row in turned], sure
 
 
 def format_sentence(
@@ -87,7 +87,7 @@ def format_sentence(
     if not np.isfinite(pooled["r"]):
         return f"The correlation of {x} with {outcome}{held} is undefined: {pooled['note']}."
     if np.isfinite(pooled["low"]):
-        how = f"{percent(level)} interval {pooled['low']:+.2f} to {pooled['high']:+.2f}"
+        how = f"{percent(level)} interval {pooled['low']:+z.2f} to {pooled['high']:+z.2f}"
     else:
         how = f"no interval: {pooled['note']}"
     tested = f", {p_value(pooled['p'])}" if np.isfinite(pooled["p"]) else ""
@@ -96,7 +96,7 @@ def format_sentence(
         counted = "each run counted as a pre-training of its own, as no column says which share one"
     elif cluster != "pretrain_id":
         counted = f"{pooled['clusters']} clusters by {cluster}"
-    text = f"Over all {pooled['n']} runs {x} and {outcome} correlate{held} with r = {pooled['r']:+.2f} ({how}{tested}; {counted})."
+    text = f"Over all {pooled['n']} runs {x} and {outcome} correlate{held} with r = {pooled['r']:+z.2f} ({how}{tested}; {counted})."
     turned, sure = opposite_groups(table)
     if turned:
         text += f" The sign turns within levels ({'; '.join(turned)}), so the pooled number may reflect what differs between levels alone;"
@@ -106,6 +106,6 @@ def format_sentence(
             text += " no level has an interval that excludes zero on the other side, so the turn may be chance."
     if len(inside) and np.isfinite(inside["r"].iloc[0]) and (turned or not adjusted):
         row = inside.iloc[0]
-        ends = f" ({percent(level)} interval {row['low']:+.2f} to {row['high']:+.2f})" if np.isfinite(row["low"]) else ""
-        text += f" With the levels' means removed r = {row['r']:+.2f}{ends}."
+        ends = f" ({percent(level)} interval {row['low']:+z.2f} to {row['high']:+z.2f})" if np.isfinite(row["low"]) else ""
+        text += f" With the levels' means removed r = {row['r']:+z.2f}{ends}."
     return text

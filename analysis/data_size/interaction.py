@@ -77,8 +77,8 @@ class DataInteraction:
                 continue
             verdict = ("grows" if row.estimate > 0 else "shrinks") if row.p_holm < 1.0 - self.level else "is not shown to change"
             sentences.append(
-                f"The value of a doubling of data for {name} {verdict} {more}: {row.estimate:+.5f} per doubling "
-                f"({percent(self.level)} interval {row.low:+.5f} to {row.high:+.5f}, {p_value(row.p_holm)} after Holm; {self.clusters} "
+                f"The value of a doubling of data for {name} {verdict} {more}: {row.estimate:+z.5f} per doubling "
+                f"({percent(self.level)} interval {row.low:+z.5f} to {row.high:+z.5f}, {p_value(row.p_holm)} after Holm; {self.clusters} "
                 f"{self.cluster} "
                 f"clusters{'; ' + row.note if row.note else ''})."
             )
@@ -246,7 +246,7 @@ def _confounded(grid: SizeGrid, logs: dict[str, Array], cluster: str) -> tuple[s
     for one, other in itertools.combinations(logs, 2):
         r = float(np.corrcoef(logs[one], logs[other])[0, 1])
         if abs(r) >= STRONGLY:
-            sentences.append(f"{AXES[one]} and {AXES[other]} are correlated over the runs (r = {r:+.2f}), so few runs separate their effects.")
+            sentences.append(f"{AXES[one]} and {AXES[other]} are correlated over the runs (r = {r:+z.2f}), so few runs separate their effects.")
     sizes = {tuple(sorted(set(cell["size"]))) for _, cell in frame.groupby("encoder")}
     if len(sizes) > 1:
         sentences.append(

@@ -68,7 +68,7 @@ class Saturation:
                 verdict = "moves" if row.p < 1.0 - self.level else "is not shown to move"
                 note = f"; {row.note}" if row.note else ""
                 sentences.append(
-                    f"Saturation {verdict} with {what} ({row.sizes}): {row.doublings:+.2f} doublings of data per doubling, {p_value(row.p)}{note}."
+                    f"Saturation {verdict} with {what} ({row.sizes}): {row.doublings:+z.2f} doublings of data per doubling, {p_value(row.p)}{note}."
                 )
         return sentences
 

@@ -67,7 +67,7 @@ class MoreDataEffects:
         name = self.outcome_title
         rows = self.pooled[self.pooled["length"] == "all"]
         sentences = [
-            f"{format_setting(row.larger)} rather than {format_setting(row.smaller)} images change {name} by {row.difference:+.5f} over "
+            f"{format_setting(row.larger)} rather than {format_setting(row.smaller)} images change {name} by {row.difference:+z.5f} over "
             f"{row.n_cells} cells of "
             f"{self._units(row)}{self._tail(row.low, row.high, row.p_holm, row.p_equivalent, row.note, ' after Holm')}."
             for row in list[Any](rows.itertuples())
@@ -75,11 +75,11 @@ class MoreDataEffects:
         for row in list[Any](self.regimes[self.regimes["measure"] == "step"].itertuples()):
             tail = self._tail(row.low, row.high, row.p, row.p_equivalent, row.note, "")
             if row.regime == "difference":
-                sentences.append(f"The next larger size adds {row.difference:+.5f} more where the smaller one overfits than where it does not{tail}.")
+                sentences.append(f"The next size adds {row.difference:+z.5f} more where the smaller one overfits than where it does not{tail}.")
             else:
                 where = "overfits" if row.regime == "overfitting" else "does not overfit"
                 sentences.append(
-                    f"Where the smaller size {where}, the next larger one changes {name} by {row.difference:+.5f} ({row.n_cells} cells){tail}."
+                    f"Where the smaller size {where}, the next larger one changes {name} by {row.difference:+z.5f} ({row.n_cells} cells){tail}."
                 )
         return sentences
 
@@ -89,7 +89,7 @@ class MoreDataEffects:
     def _tail(self, low: float, high: float, p: float, equivalent: float, note: str, family: str) -> str:
         if np.isnan(low):
             return f" (no interval: {note})"
-        text = f" ({percent(self.level)} interval {low:+.5f} to {high:+.5f}, {p_value(p)}{family}"
+        text = f" ({percent(self.level)} interval {low:+z.5f} to {high:+z.5f}, {p_value(p)}{family}"
         if self.margin is not None and np.isfinite(equivalent):
             verdict = "equivalent" if equivalent < 1.0 - self.level else "not shown to be equivalent"
             text += f"; {verdict} within +-{self.margin:g}, {p_value(equivalent)}"

@@ -109,6 +109,7 @@ def no_interval(*fits: Fit) -> str:
     return next((reason for fit in fits if (reason := why_no_spread(fit))), "")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a band without an end overflows on the way to it
 def matching(curve: Fit, other: Fit, at: float, sign: float, *, paired: bool) -> Matched:
     """The smallest x from which `curve` is as good as `other` is at x = `at`; sign is 1 where
     higher is better, else -1.
@@ -170,6 +171,7 @@ def _paired_sides(curve: Fit, other: Fit, version: tuple[Version, Version], ther
     return lambda x: np.add(*sides(x)), lambda x: np.subtract(*sides(x))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a band without an end overflows on the way to it
 def reaching(curve: Fit, y: float, sign: float, version: Version | None = None) -> Matched:
     """The smallest x from which the curve is as good as y."""
     reason = no_interval(curve)
@@ -187,6 +189,7 @@ def reaching(curve: Fit, y: float, sign: float, version: Version | None = None) 
     return _matched(gap, lambda x: side(x, True), lambda x: side(x, False), ladder_of(curve), "", "band of the curve, inverted")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a band without an end overflows on the way to it
 def reaching_of_replicates(curve: Fit, version: Version, y: float, sign: float) -> Array:
     """ln x at which each of the refits reaches y, shape (replicates,); infinite where one never
     does.
@@ -224,4 +227,6 @@ def _extrapolation_half_width(fit: Fit, x: Array, sign: float) -> Array:
         return np.zeros(x.shape)
     _, up, down = band(fit, x, sign)
     plain = t_quantile(fit.level, fit.degrees_of_freedom) * fit._error(((1.0, x),))[1]
-    return np.sqrt(np.maximum((0.5 * (up + down)) ** 2 - plain**2, 0.0))
+    half = 0.5 * (up + down)
+    # As a product of sum and difference: the squares of a huge half-width would overflow.
+    return np.sqrt(np.maximum(half - plain, 0.0)) * np.sqrt(np.maximum(half + plain, 0.0))

@@ -97,8 +97,8 @@ class MainEffects(Shown):
             if not np.isfinite(row["effect_at_low"] + row["effect_at_high"]):
                 continue
             said.append(
-                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+.3f} at {named_level(row['by_low'])} and "
-                f"{row['effect_at_high']:+.3f} at {named_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
+                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+z.3f} at {named_level(row['by_low'])} and "
+                f"{row['effect_at_high']:+z.3f} at {named_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
             )
         if np.isfinite(self.noise_sd):
             said.append(f"Single runs of one cell scatter by {self.noise_sd:.3f} {self.outcome_title} (standard deviation).")
@@ -111,10 +111,10 @@ class MainEffects(Shown):
         start = f"{begin}, {levels}: "
         if not np.isfinite(row["effect"]):
             return f"{start}no estimate ({row['note']})."
-        effect = f"{row['effect']:+.3f} {self.outcome_title}"
+        effect = f"{row['effect']:+z.3f} {self.outcome_title}"
         if not np.isfinite(row["low"]):
             return f"{start}{effect} (no interval: {row['note']})."
-        inside = f"{percent(self.level)} interval {row['low']:+.3f} to {row['high']:+.3f}, {p_value(float(row['p_holm']))} after Holm"
+        inside = f"{percent(self.level)} interval {row['low']:+z.3f} to {row['high']:+z.3f}, {p_value(float(row['p_holm']))} after Holm"
         counted = f"{number_of(row['n_pairs'], 'pair')}, {number_of(row['n_seeds'], 'seed')}" if row["n_seeds"] else f"{int(row['n_blocks'])} cells"
         note = f"; {row['note']}" if row["note"] else ""
         return f"{start}{effect} ({inside}, {counted}{note})."
@@ -132,12 +132,12 @@ class MainEffects(Shown):
         if np.isfinite(pooled) and own < pooled and row["n_seeds"] < ENOUGH_SEEDS:
             said.append(
                 f"{int(row['n_seeds'])} seeds agree on the effect of {row['name']} more closely than single runs scatter; by that scatter "
-                f"its interval is {row['pooled_low']:+.3f} to {row['pooled_high']:+.3f}. Five seeds would tell."
+                f"its interval is {row['pooled_low']:+z.3f} to {row['pooled_high']:+z.3f}. Five seeds would tell."
             )
         if np.isfinite(cells) and cells > 1.5 * own:
             said.append(
-                f"The effect of {row['name']} differs between cells: for cells like these its mean lies between {row['cells_low']:+.3f} and "
-                f"{row['cells_high']:+.3f}."
+                f"The effect of {row['name']} differs between cells: for cells like these its mean lies between {row['cells_low']:+z.3f} and "
+                f"{row['cells_high']:+z.3f}."
             )
         return said
 
@@ -184,7 +184,7 @@ class MainEffects(Shown):
         if sure:
             return f"{comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
         verb = "cannot" if self.n_seeds else "do not"
-        return f"{comparison(row)} changed it by {row['effect']:+.3f}, which {self._seeds()} {verb} tell from zero"
+        return f"{comparison(row)} changed it by {row['effect']:+z.3f}, which {self._seeds()} {verb} tell from zero"
 
 
 def _at(row: pd.Series) -> str:
@@ -194,6 +194,8 @@ def _at(row: pd.Series) -> str:
         return "without an intermediate stage" if level == "none" else f"with an intermediate {level} stage"
     if row["by"] == "pretraining":
         return "from scratch" if level == "none" else "after pre-training"
+    if row["by"] == "pretrain_length":  # its images are shown again and again; pre-training images are others
+        return f"after {re.sub(r' images$', ' image passes', level)}"
     return f"at {level} {row['by_name']}" if re.fullmatch(r"[\d,.]+", level) else f"at {level}"
 
 

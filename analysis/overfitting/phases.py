@@ -63,9 +63,9 @@ class PhaseRelations:
                 continue
             slope = "no interval: " + row["note"] if np.isnan(row["low"]) else ""
             interval = slope or f"{percent(self.level)} interval {row['low']:+.3g} to {row['high']:+.3g}"
-            correlation = f" ({row['r_low']:+.3f} to {row['r_high']:+.3f})" if np.isfinite(row["r_low"]) else ""
+            correlation = f" ({row['r_low']:+z.3f} to {row['r_high']:+z.3f})" if np.isfinite(row["r_low"]) else ""
             sentences.append(
-                f"{where} {self.x} and {outcome} correlate with r = {row['r']:+.3f}{correlation}; {outcome} changes by {row['slope']:+.3g} "
+                f"{where} {self.x} and {outcome} correlate with r = {row['r']:+z.3f}{correlation}; {outcome} changes by {row['slope']:+.3g} "
                 f"per unit of loss "
                 f"({interval}; n = {row['n']} runs of {row['clusters']} series)."
             )

@@ -77,17 +77,17 @@ class EffectGrowth:
         held = f" at equal {self.given}" if self.given else ""
         start = f"Per point of {outcome} gained by pre-training, the effect of the intermediate {self.intermediate} stage"
         counted = f"{self.n_cells} cells" + (f", {self.n_seeds} seeds" if self.n_seeds else "")
-        tail = f"least squares, which mistakes shared noise for a relation, gives {self.naive_slope:+.2f}"
+        tail = f"least squares, which mistakes shared noise for a relation, gives {self.naive_slope:+z.2f}"
         tail = tail if np.isfinite(self.naive_slope) else "least squares gives none either"
         if not np.isfinite(self.slope):
             return f"{start} has no slope{held} that can be determined: the gains do not differ beyond noise ({counted}; {tail})."
         if np.isnan(self.p):
-            return f"{start} changes by {self.slope:+.2f} points{held} (no interval: {self.note}; {counted})."
-        interval = "unbounded" if np.isinf([self.low, self.high]).all() else f"{self.low:+.2f} to {self.high:+.2f}"
+            return f"{start} changes by {self.slope:+z.2f} points{held} (no interval: {self.note}; {counted})."
+        interval = "unbounded" if np.isinf([self.low, self.high]).all() else f"{self.low:+z.2f} to {self.high:+z.2f}"
         sure = self.p < 1.0 - self.level
         verdict = ("grows with the gain" if self.slope > 0 else "falls as the gain grows") if sure else "is not shown to depend on the gain"
         details = f"{percent(self.level)} interval {interval}, {p_value(self.p)}; {counted}; {tail}"
-        return f"{start} changes by {self.slope:+.2f} points{held} ({details}): it {verdict}."
+        return f"{start} changes by {self.slope:+z.2f} points{held} ({details}): it {verdict}."
 
 
 def effect_growth(

@@ -83,11 +83,11 @@ class MixedEffect:
         """The result in a sentence."""
         outcome = self.outcome_title
         over = f"over cells like these {self.n_cells}" if self.cells == "random" else f"over these {self.n_cells} cells"
-        claim = f"{self.subject} changes {outcome} by {self.estimate:+.3f} on average {over}"
+        claim = f"{self.subject} changes {outcome} by {self.estimate:+z.3f} on average {over}"
         note = f"; {self.note}" if self.note else ""
         if np.isnan(self.low):
             return f"{claim} (no interval{note.replace(';', ':', 1)})"
-        interval = f"{percent(self.level)} interval {self.low:+.3f} to {self.high:+.3f}"
+        interval = f"{percent(self.level)} interval {self.low:+z.3f} to {self.high:+z.3f}"
         return f"{claim} ({interval}, {p_value(self.p)}, mixed model of {self.n_pairs} pairs, {self.degrees_of_freedom:.1f} degrees of freedom{note})"
 
 

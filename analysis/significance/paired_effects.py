@@ -93,12 +93,12 @@ class PairedEffects:
         cells = self.table.iloc[row] if isinstance(row, int) else row
         where = "".join(f" {condition(name, cells[name])}" for name in self.by if name in cells.index)
         outcome = self.outcome_title
-        claim = f"{self.subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+.3f}"
+        claim = f"{self.subject(cells['treatment'])} changes {outcome}{where} by {cells['difference']:+z.3f}"
         if pd.isna(cells["low"]):
             return f"{claim} (no interval: {cells['note']})"
         family = len(self.table if any(name in cells.index for name in self.by) else self.overall)
         holm = " after Holm" if family > 1 else ""
-        interval = f"{percent(self.level)} interval {cells['low']:+.3f} to {cells['high']:+.3f}"
+        interval = f"{percent(self.level)} interval {cells['low']:+z.3f} to {cells['high']:+z.3f}"
         note = f"; {cells['note']}" if cells["note"] else ""
         return f"{claim} ({interval}, {p_value(cells['p_holm'])}{holm}, {_units(cells)}{note})"
 

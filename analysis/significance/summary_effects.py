@@ -62,11 +62,11 @@ class SummaryEffects:
         where = "".join(f" {condition(name, cells[name])}" for name in self.by) if alone else f" by a mean over {cells['n_cells']} cells of"
         verb = "changes" if str(cells["treatment"]) != "all" else "change"
         claim = f"{self._subject(cells['treatment'])} {verb} {outcome}{where}" + (
-            f" by {cells['difference']:+.3f}" if alone else f" {cells['difference']:+.3f}"
+            f" by {cells['difference']:+z.3f}" if alone else f" {cells['difference']:+z.3f}"
         )
         if pd.isna(cells["low"]):
             return f"{claim} (no interval: {cells['note']})"
-        interval = f"{percent(self.level)} interval {cells['low']:+.3f} to {cells['high']:+.3f}"
+        interval = f"{percent(self.level)} interval {cells['low']:+z.3f} to {cells['high']:+z.3f}"
         if not alone:
             return f"{claim} ({interval}, {p_value(cells['p'])}; {cells['note']})"
         holm = " after Holm" if len(self.table) > 1 else ""

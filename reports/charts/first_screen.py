@@ -182,11 +182,15 @@ def moved_score(
     def x(name: str) -> alt.X:
         return alt.X(f"{name}:Q", scale=x_scale, axis=axis)
 
+    # On a phone names stand over their rows, and the band must not lie behind them.
+    strips = pd.DataFrame({"top": [pixel - 12 for pixel in middle.values()], "bottom": [pixel + 12 for pixel in middle.values()]})
+    strips = strips if phone else pd.DataFrame({"top": [0.0], "bottom": [float(height)]})
+    top = alt.Y("top:Q", scale=None, axis=None)
     layers: list[alt.Chart] = []
     if np.isfinite(noise) and noise > 0:
-        band = pd.DataFrame({"from": [max(-noise, x_domain[0])], "to": [min(noise, x_domain[1])]})
-        layers.append(alt.Chart(band).mark_rect(color=NOISE, opacity=1).encode(x=x("from"), x2="to:Q"))
-    layers.append(alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=RULE, strokeWidth=1).encode(x=x("zero")))
+        band = strips.assign(**{"from": max(-noise, x_domain[0]), "to": min(noise, x_domain[1])})
+        layers.append(alt.Chart(band).mark_rect(color=NOISE, opacity=1).encode(x=x("from"), x2="to:Q", y=top, y2="bottom:Q"))
+    layers.append(alt.Chart(strips.assign(zero=0.0)).mark_rule(color=RULE, strokeWidth=1).encode(x=x("zero"), y=top, y2="bottom:Q"))
     sure = ((rows["low"] > 0) | (rows["high"] < 0)).to_numpy()
     rows = rows.assign(stroke=np.where(sure, RAMP[4], SCRATCH), fill=np.where(sure, RAMP[4], GROUND))
     stroke, fill = alt.Stroke("stroke:N", scale=None), alt.Fill("fill:N", scale=None)

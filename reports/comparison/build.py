@@ -13,6 +13,7 @@ import pandas as pd
 from reports.comparison.differences import grid_difference, setting_differences, spec_differences, version_differences
 from reports.comparison.effects import Differences, paired_differences
 from reports.comparison.pair import Pair, read_pair, shared_tasks
+from reports.comparison.screen import comparison_screen
 from reports.comparison.sections import coverage_section, difference_section, score_section, settings_section
 from reports.comparison.wording import common_cells_sentence, differing_settings_sentence, findings_of, same_runs_sentence
 from reports.coverage import completeness_sentence, run_states
@@ -73,9 +74,10 @@ def _compose(pair: Pair) -> Page:
             settings_section(pair, setting_differences(pair), spec_differences(pair), version_differences(pair), grid_difference(pair)),
             difference_section(pair, differences),
             score_section(pair),
-            coverage_section(pair),
+            coverage_section(pair, facts),
             _about(pair),
         ),
+        screen=comparison_screen(pair, differences),
     )
 
 

@@ -52,6 +52,24 @@ def paired_differences(pair: Pair) -> Differences:
         return Differences(effects=None, reason=sentence(str(error)), left_out=left_out)
 
 
+def differences_by(pair: Pair, differences: Differences, column: str) -> pd.DataFrame:
+    """The mean difference over the cells of each level of one setting, with its interval: that
+    column, n_pairs, difference, low, high; a row for each level that has pairs.
+    """
+    runs = pair.runs
+    if differences.left_out:
+        runs = runs.loc[~runs["run_id"].isin(set(pair.same["run_id"]))]
+    rows = []
+    for level, part in runs.groupby(column, sort=True):
+        try:
+            found = _effects(pair, part)
+        except AnalysisError:
+            continue  # no pair at this level
+        whole = found.overall.iloc[0]
+        rows.append((level, len(found.pairs), *(float(whole[name]) for name in ("difference", "low", "high"))))
+    return pd.DataFrame(rows, columns=[column, "n_pairs", "difference", "low", "high"])
+
+
 def matching_sentence(pair: Pair, effects: PairedEffects) -> str:
     """How the pairs were made, and which finished runs of each study have no partner."""
     settings = [name.replace("_", " ") for name in pair.match]

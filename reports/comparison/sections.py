@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -13,10 +15,10 @@ from reports.comparison.effects import Differences, forest_rows, matching_senten
 from reports.comparison.pair import Pair
 from reports.comparison.wording import cell_columns
 from reports.evidence import LEVEL
-from reports.page import Figure, Panel, Section, Table, make_table
+from reports.page import Fact, Figure, Panel, Section, Table, make_table
 from reports.series import ordered_panels, ordered_series, series_phrase, with_series
 from reports.theme import count, decimals, padded_domain, signed
-from reports.wording import joined, sentence
+from reports.wording import joined, sentence, title
 
 NO_CURVES = pd.DataFrame({"series": pd.Series(dtype=str), **{name: pd.Series(dtype=float) for name in ("finetune_images", "mean", "low", "high")}})
 MOST_ROWS = 60
@@ -71,13 +73,13 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
     rows = forest_rows(effects)
     overall, cells = rows.iloc[0], rows.iloc[1:]
     tested = cells["p_holm"].dropna()
-    survive = f"; {count(int((tested < ALPHA).sum()))} of {count(len(tested))} cells survive Holm's correction" if len(tested) else ""
+    survive = [f"{count(int((tested < ALPHA).sum()))} of {count(len(tested))} cells survive Holm's correction."] if len(tested) else []
     bounds = "" if pd.isna(overall["low"]) else f" ({percent(effects.level)} interval {signed(overall['low'])} to {signed(overall['high'])})"
     phrases = [f"{row['label']} {signed(row['estimate'])}" for _, row in cells.iterrows()]
     description = (
         f"{pair.names[1]} − {pair.names[0]}, mean difference in {score}: {signed(overall['estimate'])}{bounds} over all cells; {'; '.join(phrases)}."
     )
-    notes = [matching_sentence(pair, effects)]
+    notes = [*survive, matching_sentence(pair, effects)]
     notes += [sentence(f"{where}: {note}") for where, note in _notes(rows)]
     columns = ["label", "n_pairs", "n_groups", "baseline_mean", "treatment_mean", "estimate", "low", "high", "p", "p_holm", "note"]
     drawn = rows.head(1 + MOST_ROWS)
@@ -86,7 +88,10 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
     domain = padded_domain(drawn["estimate"], drawn["low"], drawn["high"], [0.0])
     figure = Figure(
         identity="figure-differences",
-        claim=f"Over all cells {score} changes by {signed(overall['estimate'])} from {pair.names[0]} to {pair.names[1]}{survive}",
+        claim=title(
+            f"Over all cells {score} changes by {signed(overall['estimate'])} from {pair.names[0]} to {pair.names[1]}",
+            f"Over all cells {score} changes by {signed(overall['estimate'])}",
+        ),
         subtitle=f"One row is one cell: the mean difference of its pairs of runs ({count(len(effects.pairs))} pairs in all) with its "
         f"{percent(effects.level)} interval over independent groups of runs, not corrected. The first row is all cells together. "
         f"{'Right' if pair.score.better == 'higher' else 'Left'} of zero, {pair.names[1]} is better.",
@@ -134,7 +139,10 @@ def score_section(pair: Pair) -> Section:
     names = {"where": "panel", "of": "series"}
     figure = Figure(
         identity="figure-scores",
-        claim=f"Mean {score.title} over all finished runs is {decimals(average[0])} in {pair.names[0]} and {decimals(average[1])} in {pair.names[1]}",
+        claim=title(
+            f"Mean {score.title}: {decimals(average[0])} in {pair.names[0]}, {decimals(average[1])} in {pair.names[1]}",
+            f"Mean {score.title}: {decimals(average[0])} against {decimals(average[1])}",
+        ),
         subtitle=f"Each point is one run ({joined([f'{count(number)} of {name}' for name, number in zip(pair.names, counts, strict=True)])}), "
         f"paired or not; lines join the means of the cells, bars are Student's t intervals ({percent(LEVEL)}) over their runs; both axes "
         "start above zero.",
@@ -149,8 +157,8 @@ def score_section(pair: Pair) -> Section:
     return Section(identity="scores", heading="Scores of both", figures=(figure,))
 
 
-def coverage_section(pair: Pair) -> Section:
-    """Which cells both have, and what each study cost."""
+def coverage_section(pair: Pair, facts: Sequence[Fact]) -> Section:
+    """Which cells both have, and what each study cost; `facts` in sentences above the tables."""
     columns = list(cell_columns(pair))
     planned = pair.planned.groupby(["study", *columns], dropna=False, sort=False).size().unstack("study")
     done = pair.runs.groupby(["study", *columns], dropna=False, sort=False).size().unstack("study")
@@ -171,6 +179,7 @@ def coverage_section(pair: Pair) -> Section:
     return Section(
         identity="coverage",
         heading="Cells and cost of both",
+        paragraphs=tuple(f"{fact.term}: {fact.text}" for fact in facts),
         tables=(
             make_table(cells, caption="Runs of each cell, planned and finished", file_name="comparison_cells.csv", shown=shown),
             make_table(cost, caption="What each cost so far", file_name="comparison_cost.csv"),

@@ -66,11 +66,12 @@ def pretraining_losses(evidence: Evidence) -> Figure | str:
         panels.append(Panel(identity=f"dynamics-{number}", chart=chart, alternative=description, heading=heading))
     tested = turned.loc[turned["p"].notna()]
     over = int(tested["overfitting"].sum())
-    claim = f"In {over} of {len(tested)} pre-trainings the held-out loss turns up before the end by more than its noise"
+    claim = f"In {over} of {len(tested)} pre-trainings the held-out loss turns up"
+    if not over:
+        claim = f"In none of {len(tested)} pre-trainings does the held-out loss turn up"
     if not len(tested):
-        claim = f"Loss during pre-training goes {_ends(drawn.loc[drawn['group'] == shown[-1]])} ({series_phrase(shown[-1])})"
-    elif not over:
-        claim = f"In none of {len(tested)} pre-trainings does the held-out loss turn up before the end by more than its noise"
+        least = decimals(float(drawn["mean"].min()))
+        claim = f"The lowest loss of a pre-training is {least}"
     notes = [evidence.focus] if evidence.focus else []
     if len(shown) < means["group"].nunique():
         notes.append(f"{len(shown)} of {means['group'].nunique()} kinds of pre-training are drawn; the table has all.")
@@ -115,7 +116,7 @@ def loss_gap(evidence: Evidence) -> Figure | str:
     first = means.loc[(means["encoder"] == encoders[0]) & means["series"].isin(series_names)]
     notes = _left_out(len(series_names), means["series"].nunique(), "series")
     return Figure(
-        claim=f"At the end the held-out loss minus the training loss is {_last(first)}" + (f" ({encoders[0]})" if len(encoders) > 1 else ""),
+        claim=f"Held-out minus training loss ends {_range(first)}",
         subtitle="Held-out loss minus the mean training loss since the measurement before; lines: means over pre-trainings, bands: their range, no "
         "interval. Above zero: the model knows its training images better. Training images are cropped and masked anew each time, held-out ones "
         "always alike, so a constant difference means nothing: its growth does.",
@@ -190,7 +191,7 @@ def _by_series(
         panels.append(Panel(identity=f"{identity}-{number}", chart=chart, alternative=description, heading=panel))
     first = drawn.loc[drawn["panel"] == shown[0]]
     return Figure(
-        claim=f"At the end the {what} is {_last(first, plain=True)}" + (f" ({shown[0]})" if shown[0] else ""),
+        claim=f"The {what} ends {_range(first, plain=True)}",
         subtitle=f"{subtitle} ({count(curves['stage_id'].nunique())} {of}). Lines: means, at most 60 points each; bands: their range, no interval. "
         "The axis of images is logarithmic.",
         description=" ".join(panel.alternative for panel in panels),
@@ -218,6 +219,14 @@ def _last(means: pd.DataFrame, *, plain: bool = False) -> str:
     written = decimals if plain else signed
     phrases = [f"{written(row['mean'])} {series_phrase(str(row['series']))}" for _, row in last.iterrows()]
     return " and ".join(phrases) if len(phrases) < 3 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+def _range(means: pd.DataFrame, *, plain: bool = False) -> str:
+    """'between -0.001 and +0.015': the least and the largest of the last means; 'at +0.007' of one."""
+    last = means.loc[means["image_passes"] == means.groupby("series")["image_passes"].transform("max"), "mean"]
+    written = decimals if plain else signed
+    low, high = written(float(last.min())), written(float(last.max()))
+    return f"at {low}" if low == high else f"between {low} and {high}"
 
 
 def _ends(part: pd.DataFrame) -> str:

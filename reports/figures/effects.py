@@ -11,7 +11,7 @@ from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import effects_with_series, panels_of, series_phrase
 from reports.theme import count, padded_domain, signed
-from reports.wording import by_reason, sentence
+from reports.wording import by_reason, sentence, title
 
 
 def pretraining(evidence: Evidence) -> Figure:
@@ -25,7 +25,10 @@ def intermediate(evidence: Evidence) -> Figure:
     """Score of each run with the intermediate stage minus that of its partner without."""
     effects = evidence.intermediate
     assert effects is not None
-    claim = sentence(effects.sentence(effects.overall.iloc[0]).partition(" (")[0]).rstrip(".") + _verdict(effects.overall.iloc[0], effects.level)
+    overall = effects.overall.iloc[0]
+    change = f"{signed(overall['difference'])} {evidence.score.title}"
+    subject = sentence(effects.subject(str(overall["treatment"]))).rstrip(".")
+    claim = title(f"{subject}: {change} on average, {_verdict(overall)}", f"{subject}: {change}", f"{change} on average, {_verdict(overall)}")
     return _figure("intermediate", effects, evidence, claim=claim, better="the intermediate stage helps")
 
 
@@ -92,17 +95,20 @@ def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
     ends = end_rows(effects, evidence)
     phrases = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
     series = series_phrase(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
-    panel = str(ends["panel"].iloc[0])
-    return f"{series} changes {evidence.score.title} by {' and '.join(phrases)}" + (f" ({panel})" if panel else "")
+    score, low, high = evidence.score.title, signed(ends["difference"].min()), signed(ends["difference"].max())
+    return title(
+        f"{series}: {score} {', '.join(phrases)}",
+        f"{series}: {score} {low} to {high}",
+        f"The largest pre-training: {score} {low} to {high}",
+        f"Pre-training: {low} to {high} {score}",
+    )
 
 
-def _verdict(row: pd.Series, level: float) -> str:
+def _verdict(row: pd.Series) -> str:
     """What the interval allows to be said: nothing about a sign that it does not fix."""
     if pd.isna(row["low"]):
-        return " on average; one cannot tell how surely"
-    if row["low"] <= 0 <= row["high"]:
-        return f" on average, and the {100 * level:g}% interval holds zero"
-    return f" on average, and the {100 * level:g}% interval excludes zero"
+        return "without an interval"
+    return "interval holds zero" if row["low"] <= 0 <= row["high"] else "interval excludes zero"
 
 
 def _described(rows: pd.DataFrame, panel: str, score: str) -> str:

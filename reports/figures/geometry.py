@@ -128,10 +128,10 @@ def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
     panels = _value_panels(found, evidence, "probe", "patch probe accuracy", floor="place_floor")
     columns = ["panel", "series", "seed", "probe", "probe_se", "probe_untrained", "floor", "place_floor", "stage_id"]
     return Figure(
-        claim=f"The patch probe is right on {_range(_means(table, 'probe')['mean'])} of the patches, knowing a patch's place alone on "
-        f"{decimals(100 * by_place, 1)}%, always naming the commonest class on {decimals(100 * floor, 1)}%",
+        claim=f"Patch probe: {_range(_means(table, 'probe')['mean'])} right; by a patch's place alone {decimals(100 * by_place, 1)}%",
         subtitle="A linear layer on frozen tokens names the majority class of each patch of images that it was not fitted to; "
-        f"{_over(found)}. The dashed line is what knowing a patch's place alone gives ({decimals(by_place)}).",
+        f"{_over(found)}. The dashed line is what knowing a patch's place alone gives ({decimals(by_place)}); always naming the commonest class "
+        f"is right on {decimals(100 * floor, 1)}%.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         notes=(f"Against the untrained encoder of the same seed the probe changes, in points of accuracy: {'; '.join(phrases)}.",) if phrases else (),
@@ -169,14 +169,15 @@ def _similarity(found: Diagnostics, evidence: Evidence) -> Figure:
         description = f"Mean cosine similarity of two patches: {'; '.join(phrases)}."
         panels.append(Panel(identity=f"geometry-similarity-{number}", chart=chart, alternative=description, heading=panel))
     least, most = min(ends, key=lambda one: one[1]), max(ends, key=lambda one: one[1])
-    claim = f"Similarity of patches falls with distance by {decimals(most[1], 2)} at most, {most[0]}"
-    claim += f", and by {decimals(least[1], 2)} at least, {least[0]}" if least != most else ""
+    span = list(dict.fromkeys(decimals(one[1], 2) for one in (least, most)))
+    note = f"It falls most {most[0]} and least {least[0]}." if len(span) > 1 else ""
     return Figure(
-        claim=claim,
+        claim=f"Similarity of patches falls with distance by {' to '.join(span)}",
         subtitle="Mean cosine of two patches of one image by the Manhattan distance of their places; "
         f"{_over(found)}. The longest distances are corners alone.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
+        notes=(note,) if note else (),
         tables=(make_table(means, caption="Similarity by distance", file_name="similarity_by_distance.csv"),),
     )
 
@@ -199,14 +200,15 @@ def _measures(found: Diagnostics, evidence: Evidence) -> Figure:
     ordered = [
         f"{decimals(100 * row['mean'], 0)}% {_named(found, str(row['series']), str(row['panel']))}" for _, row in means.sort_values("mean").iterrows()
     ]
-    claim = f"The share of the tokens' variance that lies within images is {joined(ordered[:: len(ordered) - 1] if len(ordered) > 1 else ordered)}"
+    note = f"The share of the tokens' variance that lies within images is {joined(ordered[:: len(ordered) - 1] if len(ordered) > 1 else ordered)}."
     return Figure(
-        claim=claim,
+        claim=f"{_range(means['mean'])} of the tokens' variance lies within images",
         subtitle=f"Each point: {_over(found)}. Shares are of the variance over all patches of all "
         "images: what is not within images lies between them, and what is within but not of image and place together is the same at a place in "
         "every image. CKA is 1 for the same tokens up to rotation and scale.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
+        notes=(note,),
         tables=(make_table(table, caption="Encoders, one a row", file_name="encoder_geometry.csv"),),
     )
 
@@ -227,12 +229,12 @@ def _attention(found: Diagnostics, evidence: Evidence) -> Figure:
     shortest = means.iloc[int(means["distance"].to_numpy(dtype=float).argmin())]
     reach = float(found.attention.loc[found.attention["panel"] == shortest["panel"], "uniform"].iloc[0])
     return Figure(
-        claim=f"Attention is most local in layer {shortest['layer']} {_named(found, str(shortest['encoder']), str(shortest['panel']))}: "
-        f"{decimals(shortest['distance'], 1)} px on average, where uniform attention reaches {decimals(reach, 1)} px",
+        claim=f"Attention is most local in layer {shortest['layer']}: {decimals(shortest['distance'], 1)} px, uniform {decimals(reach, 1)} px",
         subtitle="Distance from a patch to what it attends to, weighted by attention, mean over heads, patches, images and seeds; dashed: attention "
         "that weighs every patch alike. Intervals over seeds are in the table.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
+        notes=(f"Most local: {_named(found, str(shortest['encoder']), str(shortest['panel']))}.",),
         tables=(make_table(means, caption="Attention distance by layer", file_name="attention_distance.csv"),),
     )
 

@@ -86,12 +86,10 @@ def residuals(evidence: Evidence) -> Figure | str:
         if law.fit is not None and not law.reason and law.fit.lack_of_fit.p is not None
     ]
     bad = [name for name, p in missed if p < 0.05]
-    claim = f"{len(bad)} of {len(missed)} laws miss the means of their sizes by more than the runs' noise explains (p < 0.05, uncorrected)"
+    claim = f"{len(bad) or 'None'} of {len(missed)} laws {'misses' if len(bad) < 2 else 'miss'} the measured means by more than noise"
     if not missed:
-        claim = f"The laws leave a root mean square of {decimals(float(np.sqrt((points['residual'] ** 2).mean())))} of the score over"
-    elif not bad:
-        claim = f"None of the {len(missed)} laws misses the means of its sizes by more than the runs' noise explains"
-    notes = [f"Lack of fit: {name}." for name in bad[:6]]
+        claim = f"Scores scatter about their laws by {decimals(float(np.sqrt((points['residual'] ** 2).mean())))} (root mean square)"
+    notes = [f"Lack of fit (p < 0.05, uncorrected): {name}." for name in bad[:6]]
     if len(kept) < points["series"].nunique() or len(shown) < points["panel"].nunique():
         notes.append(f"{len(kept)} of {points['series'].nunique()} series and {len(shown)} of {points['panel'].nunique()} panels are drawn.")
     each = "Each point is the mean over one cell" if many else "Each point is one run"
@@ -155,16 +153,14 @@ def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, 
         )
         chart = law_backtest(part.assign(error=100 * part["error"]), x_title="error at later sizes, % of the score")
         panels.append(Panel(identity=f"backtest-{number}", chart=chart, alternative=description, heading=series_phrase(series).capitalize()))
-    where = f" ({panel})" if panel else ""
     return Figure(
-        claim=f"For {better} of {len(series_names)} series the law chosen predicts later numbers of labels better than repeating the last "
-        f"value{where}",
+        claim=f"For {better} of {len(series_names)} series the law predicts better than the last value",
         subtitle="Each law is fitted to the cell means of the smaller sizes and predicts the larger ones, from every place that leaves enough to "
         "fit; points are root mean squared errors relative to the score. Filled: the law chosen, the simplest within one standard error of the best. "
         "Dashed: repeating the last value.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
-        notes=tuple(by_reason("There is no backtest", reasons, of=len(reasons) + len(series_names))),
+        notes=(*((f"Panel: {panel}.",) if panel else ()), *by_reason("There is no backtest", reasons, of=len(reasons) + len(series_names))),
         tables=(make_table(table, caption="Errors of the laws at later sizes, relative", file_name="law_backtest.csv"),),
     )
 

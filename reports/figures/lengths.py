@@ -17,7 +17,7 @@ from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
 from reports.series import spread_out
 from reports.theme import count, decimals, padded_domain
-from reports.wording import joined, sentence
+from reports.wording import joined, sentence, title
 
 MOST_PANELS = 6
 MOST_SEEDS = 5
@@ -90,9 +90,9 @@ def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
             )
         )
     risen, total = int((split.series["label"] == "overfitting").sum()), int(split.series["label"].notna().sum())
-    claim = f"In {risen} of {total} series the validation loss does not fall with every longer pre-training"
+    claim = f"In {risen} of {total} series longer pre-training does not always lower the loss"
     if not risen:
-        claim = f"In each of the {total} series the validation loss falls with every longer pre-training"
+        claim = f"In all {total} series every longer pre-training lowers the validation loss"
     notes = []
     if len(drawn) < len(table):
         notes.append(f"{count(len(drawn))} of {count(len(table))} pre-trainings are drawn, the first {MOST_SEEDS} seeds of each setting.")
@@ -126,10 +126,11 @@ def _by_model(table: pd.DataFrame) -> Figure:
         ends = [f"{decimals(row[LOSS])} for {row['encoder']}" for _, row in part.iloc[[0, -1]].iterrows()]
         phrases.append(f"with {size} images mean validation loss is {' and '.join(ends)}")
     description = sentence("; ".join(phrases))
+    short = phrases[-1].replace("mean validation", "validation").replace(" and ", ", ")
     over = longest.loc[longest["phase"] == RISES]
     chart = loss_by_model(longest, means, sizes=_sizes(longest))
     return Figure(
-        claim=sentence(phrases[-1]).rstrip("."),
+        claim=sentence(title(short, short.partition(" is ")[0])).rstrip("."),
         subtitle=f"Each point is one pre-training at the longest length of its data size ({count(len(longest))}); lines join the means over seeds. "
         f"Hollow points: the series overfits ({count(len(over))}). The axis of parameters is logarithmic. No interval is drawn: points are all "
         "there is.",

@@ -17,7 +17,7 @@ from reports.registry import FigureKind, SectionKind, register
 from reports.report_data import read_validation_curves
 from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import count, decimals, padded_domain
-from reports.wording import joined, sentence
+from reports.wording import joined, sentence, title
 
 MOST_LINES = 60
 """Pre-trainings whose course is drawn as a line each."""
@@ -61,7 +61,11 @@ def pretrainings(evidence: Evidence) -> pd.DataFrame:
 def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
     means = summarise_cells(trained, by=["pretrain_images", "series"], outcome="val_mim_loss", level=LEVEL)
     phrases = [f"{decimals(row['mean'], 4)} {series_phrase(row['series'])}" for _, row in means.iterrows()]
-    claim = f"Mean validation loss is {joined([phrases[0], phrases[-1]])}" if len(phrases) > 1 else f"Mean validation loss is {phrases[0]}"
+    low, high = (decimals(value, 4) for value in (means["mean"].min(), means["mean"].max()))
+    claim = title(
+        f"Validation loss is {joined(list(dict.fromkeys([phrases[0], phrases[-1]])))}".replace("after pre-training on", "on"),
+        f"Validation loss lies between {low} and {high}",
+    )
     description = f"Mean validation loss: {'; '.join(phrases)}."
     spreads = means["sd"].dropna()
     caption = description + (f" Largest standard deviation between pre-trainings of one series: {spreads.max():.2g}." if len(spreads) else "")
@@ -167,10 +171,12 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
         )
         chart = loss_and_score(part, sizes=sizes, score=score.column, score_title=score.title, x_domain=domains[0], y_domain=domains[1])
         panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=description, heading=panel))
-    turned = ", and the sign turns within levels" if correlation.signs_differ else ""
+    r = f"{correlation.table.loc[(correlation.table['method'] == 'pearson') & (correlation.table['group'] == 'all'), 'r'].iloc[0]:+z.2f}"
+    turned = ", sign turned within levels" if correlation.signs_differ else ""
+    over = f" over all {count(counted)} runs" if not turned else ""
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
     return Figure(
-        claim=correlation_sentence(correlation).partition(" (")[0].rstrip(".") + turned,
+        claim=sentence(f"validation loss and {score.title}: r = {r}{over}{turned}").rstrip("."),
         subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
         f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data.",
         description=correlation_sentence(correlation) + " " + " ".join(panel.alternative for panel in panels),

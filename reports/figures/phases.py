@@ -17,7 +17,7 @@ from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
 from reports.series import spread_out
 from reports.theme import count, decimals, padded_domain
-from reports.wording import joined, sentence
+from reports.wording import joined, sentence, title
 
 LOSS = "val_mim_loss"
 PHASES = {"falling": FALLS, "overfitting": RISES}
@@ -57,12 +57,12 @@ def phase_figure(evidence: Evidence) -> Figure | str:
             f"{decimals(part['score'].min())} to {decimals(part['score'].max())}; {int((part['group'] == RISES).sum())} in overfitting series."
         )
         panels.append(Panel(identity=f"phases-{number}", chart=chart, alternative=description, heading=heading))
-    notes = [sentence(text.replace(LOSS, "validation loss")) for text in relations.sentences()]
+    notes = [sentence(_claim(relations, slopes, score.title)), *(sentence(text.replace(LOSS, "validation loss")) for text in relations.sentences())]
     if len(panels) < points["finetune_images"].nunique():
         notes.append(f"{len(panels)} of {points['finetune_images'].nunique()} numbers of labels are drawn; the table has all.")
     each = "one run" if counted == len(points) else "the mean over the runs of one cell"
     return Figure(
-        claim=_claim(relations, slopes, score.title),
+        claim=slopes_title(slopes, score.title),
         subtitle=f"Each point is {each} ({count(counted)} runs without an intermediate stage). Lines: the slope of each phase"
         f"{_adjusted(relations)}, drawn through the mean of its points in each panel; {percent(LEVEL)} intervals, clustered on series, stand below. "
         "Overfitting: the loss does not fall at every step to a longer pre-training. Both axes start above zero.",
@@ -115,6 +115,12 @@ def _adjusted(relations: PhaseRelations) -> str:
     if not relations.adjusted_for:
         return ""
     return f" once every {joined([description.get(name, name) for name in relations.adjusted_for])} has its own level"
+
+
+def slopes_title(slopes: dict[str, float], score: str) -> str:
+    """The slope of the score on the loss in both phases, as a title."""
+    falling, rising = decimals(slopes["falling"], 2), decimals(slopes["overfitting"], 2)
+    return title(f"Slope of {score} on loss: {falling} where it falls, {rising} where overfitting", f"Slope on loss: {falling} and {rising}")
 
 
 def _claim(relations: PhaseRelations, slopes: dict[str, float], score: str) -> str:

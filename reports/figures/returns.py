@@ -21,7 +21,7 @@ from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
 from reports.series import panels_of, rest_of, series_phrase, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain, signed
-from reports.wording import joined
+from reports.wording import joined, sentence, title
 
 LEVEL = 0.95
 MARGIN = 0.01
@@ -197,13 +197,14 @@ def _figure(
         if np.isfinite(noise)
         else "Every cell has one run, so what re-running brings is not known and no band is drawn."
     )
-    phrases = list(notes)
+    whole = _claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title)
+    phrases = [sentence(whole), *notes]
     if len(kept) < len(present) or len(shown) < finite["panel"].nunique():
         phrases.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
         phrases.append(f"Bars are missing where {reason}.")
     return Figure(
-        claim=_claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title),
+        claim=_title(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
         f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
         description=" ".join(panel.alternative for panel in made),
@@ -211,6 +212,17 @@ def _figure(
         notes=tuple(phrases),
         tables=tuple(tables),
     )
+
+
+def _title(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
+    """`_claim` in few words, without the panel."""
+    last = steps.loc[steps["to"] == steps["to"].max()]
+    ends = [signed(last["gain"].min()), signed(last["gain"].max())]
+    gain = f"{' to '.join(dict.fromkeys(ends))} {score}"
+    less = int((last["gain"].abs() < noise).sum()) if np.isfinite(noise) else -1
+    verdict = ", within noise" if less == len(last) else ", above noise" if less == 0 else ""
+    start = f"{' to '.join(last['step'].iloc[0].split(' → '))} {what}: {gain}"
+    return title(f"{start} per doubling{verdict}", f"{start} per doubling", f"A doubling of {what} brings {gain}")
 
 
 def _claim(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:

@@ -13,7 +13,7 @@ from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
-from reports.wording import by_reason, interval_note, joined, measured_on
+from reports.wording import by_reason, interval_note, joined, measured_on, title
 
 MANY_LAWS = 30
 """From here on laws are drawn through fewer places, for a page that stays small."""
@@ -104,10 +104,11 @@ def law_table(laws: tuple[SeriesLaw, ...]) -> pd.DataFrame:
 
 
 def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU") -> str:
-    """The sentence that compares scores at the smallest and the largest number of labels."""
+    """The title that compares scores at the smallest and the largest number of labels, in the first
+    panel.
+    """
     first, last = cells["finetune_images"].min(), cells["finetune_images"].max()
     panel = str(cells["panel"].iloc[0])
-    where = f" ({panel})" if cells["panel"].nunique() > 1 else ""
     part = cells.loc[cells["panel"] == panel]
     # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would
     # choose the title by its outcome.
@@ -117,9 +118,11 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
     if first == last or not series_names:
         values = part.loc[part["finetune_images"] == first]
         phrases = [f"{decimals(row['mean'])} {series_phrase(row['series'])}" for _, row in values.iterrows()]
-        return f"With {count(first)} labelled images, mean {score} is {joined(phrases)}{where}"
+        low, high = values["mean"].min(), values["mean"].max()
+        start = f"With {count(first)} labels, {score} is"
+        return title(f"{start} {joined(phrases)}", f"{start} {decimals(low)} to {decimals(high)}")
     phrases = [
-        f"{'from scratch' if series == NO_PRETRAINING else 'pre-trained'} {decimals(ends.loc[series, first])} to {decimals(ends.loc[series, last])}"
+        f"{'from scratch' if series == NO_PRETRAINING else 'pre-trained'} {decimals(ends.loc[series, first])}–{decimals(ends.loc[series, last])}"
         for series in series_names
     ]
     return f"{count(first)} to {count(last)} labels: {score} {', '.join(phrases)}"

@@ -19,7 +19,7 @@ from reports.registry import FigureKind, SectionKind, register
 from reports.score import Score
 from reports.series import rest_of
 from reports.theme import NO_PRETRAINING, count, decimals, signed
-from reports.wording import sentence
+from reports.wording import sentence, title
 
 LEVEL = 0.95
 MARGIN = 0.01
@@ -74,6 +74,7 @@ def surface_figure(evidence: Evidence) -> Figure | str:
                 make_table(parameters(fitted), caption=f"{NAMES[name].capitalize()}{where}: parameters", file_name=f"surface_law_{suffix}.csv")
             )
             tables.append(make_table(residuals(one, fitted), caption=f"The same: fitted values{where}", file_name=f"surface_fitted_{suffix}.csv"))
+    notes.insert(0, sentence(_claim(grids[0])))
     panels += law_panels  # after all means, so that these stand beside each other; one grid has its law beside it
     if len(every) > len(grids):
         notes.append(f"{len(grids)} of {len(every)} grids are drawn, the first in the order of the page.")
@@ -86,7 +87,7 @@ def surface_figure(evidence: Evidence) -> Figure | str:
         else "No law of both sizes is drawn; the notes say why."
     )
     return Figure(
-        claim=_claim(grids[0]),
+        claim=_title(grids[0]),
         subtitle=f"Each tile is the mean of one cell ({_counted(cells['n'])}). {law_note} Sizes are evenly spaced.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -155,6 +156,21 @@ def _notes(grid: SurfaceGrid, where: str) -> list[str]:
         if law.status != "converged":
             notes.append(sentence(f"{NAMES[name].capitalize()}{where} is {law.status}: {law.status_detail}"))
     return notes
+
+
+def _title(grid: SurfaceGrid) -> str:
+    """`_claim` in few words, without where it starts."""
+    (low, high), (few, many) = ((float(grid.cells[name].min()), float(grid.cells[name].max())) for name in ("pretrain_images", "finetune_images"))
+    corner = _mean_at(grid.cells, low, few)
+    gains = [_mean_at(grid.cells, *ends) - corner for ends in ((high, few), (low, many), (high, many))]
+    if not np.isfinite(gains).all():
+        best = grid.cells.iloc[int(grid.cells["mean"].to_numpy().argmax())]
+        return f"Mean {grid.score} is highest, {decimals(best['mean'])}, at {count(best['finetune_images'])} labels"
+    alone = [signed(gain) for gain in gains]
+    return title(
+        f"{count(high)} pre-training images bring {alone[0]} {grid.score}, {count(many)} labels {alone[1]}, both {alone[2]}",
+        f"Pre-training brings {alone[0]} {grid.score}, labels {alone[1]}, both {alone[2]}",
+    )
 
 
 def _claim(grid: SurfaceGrid) -> str:

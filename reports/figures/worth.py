@@ -17,7 +17,7 @@ from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import NO_PRETRAINING, count, decimals
-from reports.wording import by_reason, joined
+from reports.wording import by_reason, joined, sentence, title
 
 COLUMNS = ["panel", "series", "finetune_images", "score", "labels_from_scratch", "labels_low", "labels_high", "more_labels"]
 COLUMNS += ["ratio", "low", "high", "status", "extrapolated", "compared_with", "note"]
@@ -44,7 +44,8 @@ def worth(evidence: Evidence) -> Figure | str:
         panels.append(
             Panel(identity=f"worth-{number}", chart=worth_in_labels(part, series_names=evidence.series_names), alternative=description, heading=panel)
         )
-    notes = [evidence.focus, *reasons] if evidence.focus else list(reasons)
+    whole = _claim(rows, evidence)
+    notes = [sentence(whole), *([evidence.focus] if evidence.focus else []), *reasons]
     if len(series_names) < rows["series"].nunique() or len(shown) < rows["panel"].nunique():
         notes.append(
             f"{len(series_names)} of {rows['series'].nunique()} series and {len(shown)} of {rows['panel'].nunique()} panels are drawn; "
@@ -54,7 +55,7 @@ def worth(evidence: Evidence) -> Figure | str:
     named = [(f"{series_phrase(row['series'])} at {count(row['finetune_images'])} labels", str(row["note"])) for _, row in lacking.iterrows()]
     notes += by_reason("There is no interval", named, of=len(rows))
     return Figure(
-        claim=_claim(rows, evidence),
+        claim=_title(rows, evidence),
         subtitle="Labels from scratch that give the score of a series, divided by the labels it has, both by the series' power laws: ×2 means that "
         f"pre-training is worth as many labels again, below ×1 it harms. Bars: {100 * LEVEL:g}% intervals, cut where the chart ends. Hollow "
         "points: more labels than any measured from scratch, or fewer. Arrow up: more than any number of labels gives, by the law.",
@@ -149,13 +150,29 @@ def _end(value: float) -> str:
     return digits(value, never="no limit")
 
 
-def _claim(rows: pd.DataFrame, evidence: Evidence) -> str:
-    """The largest pre-training in the first panel, at the fewest and at the most labels."""
+def _ends(rows: pd.DataFrame, evidence: Evidence) -> tuple[str, str, pd.DataFrame]:
+    """The largest pre-training in the first panel, that panel, and its rows at the fewest and at the
+    most labels.
+    """
     panel = panels_of(rows, evidence.panels)[0]
     part = rows.loc[rows["panel"] == panel]
     series = [one for one in evidence.series_names if one in set(part["series"])][-1]
     ends = part.loc[part["series"] == series].sort_values("finetune_images")
-    ends = ends.iloc[[0, -1]] if len(ends) > 1 else ends
+    return series, panel, ends.iloc[[0, -1]] if len(ends) > 1 else ends
+
+
+def _title(rows: pd.DataFrame, evidence: Evidence) -> str:
+    """How many times the labels the largest pre-training is worth, at both ends."""
+    _, _, ends = _ends(rows, evidence)
+    values = [f"{_value(row)} at {count(row['finetune_images'])}" for _, row in ends.iterrows()]
+    return title(
+        f"Pre-training is worth {joined(values)} labels", f"Pre-training in labels: {', '.join(values)}", "What pre-training is worth in labels"
+    )
+
+
+def _claim(rows: pd.DataFrame, evidence: Evidence) -> str:
+    """The largest pre-training in the first panel, at the fewest and at the most labels."""
+    series, panel, ends = _ends(rows, evidence)
     largest = float(evidence.sizes[-1])
     description = [f"{_formatted(row, largest)} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
     who = series_phrase(series).removeprefix("after ").replace("pre-training", "Pre-training", 1)

@@ -44,7 +44,8 @@ def level_name(axis: str, level: object, *, short: bool = False) -> str:
         return f"{text} labels"
     if axis == "intermediate":
         return ("no stage" if short else "no intermediate stage") if text == "none" else text if short else f"with {text}"
-    return text
+    # A number alone is no name: it takes the axis with it.
+    return f"{axis.replace('_', ' ')} {text}" if axis not in SUBJECTS and re.fullmatch(r"[\d.,]+", text) else text
 
 
 def thousands(number: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -23,14 +24,17 @@ LONGEST: Final = 31
 SHOWN: Final = ["name", "low_level", "high_level", "effect", "low", "high", "p_holm", "per_doubling", "share", "n_pairs", "n_seeds", "note"]
 
 
-def moved_figure(effects: MainEffects, table: pd.DataFrame, score: Score) -> Figure | None:
-    """The figure with its wide and its phone chart; None where no effect could be estimated."""
+def moved_figure(effects: MainEffects, table: pd.DataFrame, score: Score, axes: Sequence[str] | None = None) -> Figure | None:
+    """The figure with its wide and its phone chart; None where no effect could be estimated.
+
+    `axes` are the columns of a table that is no study, which tells repeated runs apart by `seed`.
+    """
     known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))].head(MOST_ROWS)
     if known.empty:
         return None
     rows = pd.DataFrame(
         {
-            "name": [str(name)[0].upper() + str(name)[1:] for name in known["name"]],
+            "name": [str(name) if axes is not None else str(name)[0].upper() + str(name)[1:] for name in known["name"]],
             "levels": [_compared(row) for row in known.to_dict("records")],
             "value": [signed(value) for value in known["effect"]],
             "effect": known["effect"].to_numpy(),
@@ -38,7 +42,7 @@ def moved_figure(effects: MainEffects, table: pd.DataFrame, score: Score) -> Fig
             "high": known["high"].to_numpy(),
         }
     )
-    seeds = seed_effects(effects, table, score)
+    seeds = seed_effects(effects, table, score, axes)
     seeds = seeds.assign(name=seeds["axis"].map(dict(zip(known["axis"], rows["name"], strict=True)))).dropna(subset=["name"])
     noise = effects.noise_sd
     domain = _domain(rows, seeds, noise)
@@ -67,7 +71,7 @@ def moved_figure(effects: MainEffects, table: pd.DataFrame, score: Score) -> Fig
 _INTERACTIONS: Final = ["name", "by_name", "effect_at_low", "effect_at_high", "difference", "low", "high", "p_holm"]
 
 
-def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score) -> pd.DataFrame:
+def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score, axes: Sequence[str] | None = None) -> pd.DataFrame:
     """The same effects in the runs of each seed alone: axis, seed, effect. Empty without seeds."""
     columns = ["axis", "seed", "effect"]
     if effects.n_seeds < 2 or effects.n_seeds > MOST_SEEDS:
@@ -76,7 +80,7 @@ def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score) -> pd.
     levels = {str(row["axis"]): (row["low_level"], row["high_level"]) for row in effects.table.to_dict("records")}
     for seed, part in table.groupby("seed", sort=True):
         try:
-            own = main_effects(part.reset_index(drop=True), outcome=score.column).table
+            own = main_effects(part.reset_index(drop=True), outcome=score.column, axes=axes).table
         except AnalysisError:
             continue  # a seed of which too little is finished
         for row in own.to_dict("records"):

@@ -10,18 +10,23 @@ import pandas as pd
 
 from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, summarise_cells
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
+from analysis.factorial.result import comparison
 from reports.charts.first_screen import scaling_plot
 from reports.first_screen.levels import level_name, level_text, subject_of, thousands
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import PALETTE, RAMP, SCRATCH, count, decimals, padded_domain, ramp, signed
-from reports.wording import joined
+from reports.wording import joined, title
 
 LEVEL: Final = 0.95
 """As everywhere on the first screen."""
 REACH: Final = 2.0
 MOST_LAWS: Final = 4
 """Beside that from scratch: bands of more lie on each other."""
+MOST_KINDS: Final = 8
+"""Laws of groups without an order, of which none stands for another."""
+LONGEST: Final = 22
+"""Letters at the end of a line; on a phone half of it."""
 MOST_SHADES: Final = 6
 MOST_DOTS: Final = 2000
 SCRATCH_NAME: Final = "from scratch"
@@ -33,6 +38,15 @@ SIZES: Final = (
     ("intermediate_images", "images of the intermediate stage", "images"),
 )
 """Columns that the horizontal axis may show, by preference, with their title and short unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnColumns:
+    """The columns of a table that is no study: what lies along the axis, and what may divide it."""
+
+    x: str
+    x_title: str
+    axes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,11 +73,16 @@ class Scaling:
     """Which runs are drawn, where not all are: 'without an intermediate stage'."""
     pooled: tuple[str, ...] = ()
     """Axes over which a law is a mean."""
+    own: OwnColumns | None = None
+    """The columns, where the table is no study."""
 
 
-def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Score) -> Figure | None:
-    """The figure with its wide and its phone chart; None where no size takes two values."""
-    found = scaling_of(table, effects, score)
+def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Score, own: OwnColumns | None = None) -> Figure | None:
+    """The figure with its wide and its phone chart; None where no size takes two values.
+
+    `own` names the columns of a table that is no study.
+    """
+    found = scaling_of(table, effects, score, own)
     if found is None:
         return None
     inner = found.curves.loc[~found.curves["extrapolated"].astype(bool)] if len(found.curves) else found.curves
@@ -76,7 +95,8 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
     for phone in (False, True):
         names = {False: "name", True: "short_name"}[phone]
         detail = {False: "detail", True: "short_detail"}[phone]
-        ends = found.ends[["group", "y"]].assign(name=found.ends[names], detail=found.ends[detail])
+        longest = LONGEST // 2 if phone and own is not None else LONGEST
+        ends = found.ends[["group", "y"]].assign(name=[shortened(one, longest) for one in found.ends[names]], detail=found.ends[detail])
         charts.append(
             scaling_plot(
                 found.points,
@@ -106,13 +126,14 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
     )
 
 
-def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -> Scaling | None:
+def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, own: OwnColumns | None = None) -> Scaling | None:
     """Chooses the axes and fits the laws."""
-    sizes = [one for one in SIZES if one[0] in table.columns and table.loc[table[one[0]] > 0, one[0]].nunique() > 1]
+    known = SIZES if own is None else ((own.x, own.x_title, own.x_title),)
+    sizes = [one for one in known if one[0] in table.columns and table.loc[table[one[0]] > 0, one[0]].nunique() > 1]
     if not sizes:
         return None
     x, x_title, x_unit = sizes[0]
-    axes = {axis.column: axis for axis in axes_of(table)}
+    axes = {axis.column: axis for axis in axes_of(table, None if own is None else own.axes)}
     ranked = [str(axis) for axis in effects.table["axis"]] if effects is not None else list(axes)
     same = {x, "encoder"} if x == "encoder_params" else {x, "pretrain_length"} if x == "pretrain_image_passes" else {x}
     others = [axes[name] for name in ranked if name in axes and name not in same]
@@ -123,7 +144,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
         plain = (table["intermediate"] == "none").to_numpy()
         if plain.any() and table.loc[plain, x].nunique() == table[x].nunique():
             keep, only = plain, "without an intermediate stage"
-    split = "pretrain_images" in table.columns and PRETRAINING in axes
+    split = own is None and "pretrain_images" in table.columns and PRETRAINING in axes
     scratch = (table["pretrain_images"] == 0).to_numpy() if split else np.zeros(len(table), dtype=bool)
     drop = {group.column if group else "", PRETRAINING, "intermediate" if only else ""}
     rest = [axis for axis in others if axis.column not in drop]
@@ -131,12 +152,12 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
     frame = pd.DataFrame({"x": table[x].astype(float), "score": table[score.column].astype(float)})
     if group is None or group.column == PRETRAINING:
         names = ["pre-trained" if split else ""]
-        own = np.zeros(len(table), dtype=np.int64)
+        code = np.zeros(len(table), dtype=np.int64)
     else:
         names = [level_name(group.column, level) for level in group.levels]
-        own = group.code
-    frame["group"] = np.where(scratch, SCRATCH_NAME, np.where(own >= 0, np.array(names)[np.clip(own, 0, None)], ""))
-    keep = keep & (scratch | (own >= 0))
+        code = group.code
+    frame["group"] = np.where(scratch, SCRATCH_NAME, np.where(code >= 0, np.array(names)[np.clip(code, 0, None)], ""))
+    keep = keep & (scratch | (code >= 0))
     shade_names = [level_name(shade.column, level) for level in shade.levels] if shade else []
     shade_code = np.where(scratch, -1, shade.code) if shade else np.full(len(table), -1)
     colours, by_place = _colours(names, len(shade_names), ordered=group is None or group.ordered, scratch=bool((scratch & keep).any()))
@@ -146,19 +167,20 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
     for name, place, label in zip(frame["group"], shade_code, frame["shade"], strict=True):
         shades[str(label)] = by_place.get((str(name), int(place)), colours.get(str(name), SCRATCH))
     if group is not None and group.column != PRETRAINING:
-        frame[group.name] = [level_text(group.levels[place]) if place >= 0 else "none" for place in own]
+        frame[group.name] = [level_text(group.levels[place]) if place >= 0 else "none" for place in code]
     if shade is not None:
         frame[shade.name] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"])[shade_code], "none")
     for column in ("seed", "run_id"):
         if column in table.columns:
             frame[column] = table[column].to_numpy()
-    frame["unit"] = independent_groups(table) if "seed" in table.columns and "n_runs" not in table.columns else np.arange(len(table))
+    grouped = "seed" in table.columns and ("n_runs" not in table.columns or own is not None)
+    frame["unit"] = independent_groups(table) if grouped else np.arange(len(table))
     kept = frame.loc[keep & (frame["x"] > 0).to_numpy() & np.isfinite(frame["score"].to_numpy())].reset_index(drop=True)
     if kept.empty or kept["x"].nunique() < 2:
         return None
     drawn = [name for name in colours if (kept["group"] == name).any()]
     colours = {name: colours[name] for name in drawn}
-    curves, fits, reasons = _laws(kept, _some(drawn, group), grouped="n_runs" not in table.columns)
+    curves, fits, reasons = _laws(kept, _some(drawn, group), grouped=grouped or (own is not None and "n_runs" not in table.columns))
     points = _dodged(kept, [SCRATCH_NAME, *shade_names], shade.name if shade else "")
     if len(points) > MOST_DOTS:
         points = points.groupby(["group", "shade", "x", "place"], sort=False)["score"].mean().reset_index()
@@ -178,6 +200,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score) -
         reasons=reasons,
         only=only,
         pooled=pooled,
+        own=own,
     )
 
 
@@ -197,8 +220,9 @@ def _group(others: list[Axis], effects: MainEffects | None) -> Axis | None:
 def _some(drawn: list[str], group: Axis | None) -> list[str]:
     """The groups that have a law: all, or of many some, evenly spread, the ends among them."""
     others = [name for name in drawn if name != SCRATCH_NAME]
-    if len(others) > MOST_LAWS:
-        others = [others[round(place)] for place in np.linspace(0, len(others) - 1, MOST_LAWS)]
+    most = MOST_LAWS if group is None or group.ordered else MOST_KINDS
+    if len(others) > most:
+        others = [others[round(place)] for place in np.linspace(0, len(others) - 1, most)]
     return [name for name in drawn if name == SCRATCH_NAME or name in others]
 
 
@@ -273,6 +297,8 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
     """The name of each line, and its height where the measured sizes end."""
     rows = []
     preposition = "with" if unit == "labels" else "at"
+    # Where one line stops with the data, all are named at their heights there, in that order.
+    reach = [curves.loc[curves["group"] == name, "extrapolated"].astype(bool).any() for name in _some(drawn, group)]
     for name in _some(drawn, group):
         own = curves.loc[curves["group"] == name]
         inner = own.loc[~own["extrapolated"].astype(bool)]
@@ -288,12 +314,24 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
                 "group": name,
                 "name": name,
                 "short_name": short.removeprefix("from "),
-                "detail": f"{decimals(float(last['mean']))} {preposition} {_size(float(last['x']))} {unit.removeprefix('pre-training ')}",
+                "detail": f"{decimals(float(last['mean']))} {preposition} {_size(float(last['x']))} {_short_unit(unit)}".rstrip(),
                 "short_detail": f"{decimals(float(last['mean']))} at {thousands(float(last['x']))}",
-                "y": float(own["mean"].iloc[-1]),
+                "y": float((own if all(reach) else inner)["mean"].iloc[-1]),
             }
         )
     return pd.DataFrame(rows, columns=["group", "name", "short_name", "detail", "short_detail", "y"])
+
+
+def _short_unit(unit: str) -> str:
+    """A unit that has room beside a number; '' for one that has not."""
+    short = unit.removeprefix("pre-training ")
+    return short if len(short) <= LONGEST // 2 else ""
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name of at most so many letters, its middle left out where it has more."""
+    half = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[len(name) - half :]}"
 
 
 def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
@@ -302,21 +340,23 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         means = found.points.groupby("x")["score"].mean()
         change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
         sizes = f"{thousands(float(means.index[0]))} to {thousands(float(means.index[-1]))}"
-        return f"{score.start} {change} from {decimals(means.iloc[0])} to {decimals(means.iloc[-1])} with {found.x_unit} ({sizes})"
+        start = f"{score.start} {change} from {decimals(means.iloc[0])} to {decimals(means.iloc[-1])}"
+        return title(f"{start} with {found.x_unit} ({sizes})", start)
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
-    subject = subject_of(found.group.column, found.group.name)
+    subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
     subject = subject[0].upper() + subject[1:]
     if not row["p_holm"] < 0.05:
         if row["low"] > 0 or row["high"] < 0:
-            return f"{subject}: {signed(row['effect'])} {score.title}, not shown after correction"
+            change = f"{signed(row['effect'])} {score.title}"
+            return title(f"{subject}: {change}, not shown after correction", f"{subject}: {change}")
         told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
-        return f"{subject}: no difference in {score.title} that {told} can tell"
+        return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
     verb = "raises" if row["effect"] > 0 else "lowers"
-    if subject.startswith("More "):
+    if subject.startswith("More ") or (found.own is not None and " more " in subject):
         verb = verb.removesuffix("s")
     if not found.group.ordered or found.group.column == "encoder":
-        high = level_text(row["high_level"])
-        return f"{high} scores higher than {level_text(row['low_level'])}" if row["effect"] > 0 else f"{subject} {verb} {score.title}"
+        ends = [level_text(row[end]) for end in (("high_level", "low_level") if row["effect"] > 0 else ("low_level", "high_level"))]
+        return title(f"{ends[0]} scores higher than {ends[1]}", f"{subject} {verb} {score.title}", f"{score.start} by {found.x_title}")
     return f"{subject} {verb} {score.title} {_where(found, verb.startswith('raise'))}"
 
 
@@ -337,7 +377,8 @@ def _where(found: Scaling, up: bool) -> str:
 
 
 def _subtitle(found: Scaling, effects: MainEffects | None) -> str:
-    each = "One dot is one run" if "run_id" in found.points.columns else "One dot is the mean of a cell"
+    each = "One dot is one run" if "run_id" in found.points.columns else "One dot is the mean of equal runs"
+    each = "One dot is one row" if found.own is not None and "run_id" not in found.points.columns else each
     text = f"{each}{f', {found.only}' if found.only else ''}."
     if found.shade is not None:
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]

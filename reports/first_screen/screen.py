@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,12 +14,13 @@ from analysis.published.load import Published
 from reports.findings import Answer, card_of, counts_of, ranked
 from reports.first_screen.levels import sentence_of
 from reports.first_screen.moved import moved_figure
-from reports.first_screen.scaling import scaling_figure
-from reports.page import Screen
+from reports.first_screen.scaling import OwnColumns, scaling_figure
+from reports.page import Screen, Statement
 from reports.score import Score
 from reports.theme import FigureError
 
 MOST_VERDICTS = 3
+CELLS = re.compile(r"(?<=of )(\d+) cells?\b")
 
 
 def first_screen(source: pd.DataFrame | Published, score: Score, answer: Answer, screen: Screen) -> Screen:
@@ -26,16 +29,38 @@ def first_screen(source: pd.DataFrame | Published, score: Score, answer: Answer,
     """
     table = source.table if isinstance(source, Published) else source
     effects, reason = _effects(source, score)
-    screen = replace(screen, sentence=sentence_of(effects) if effects is not None else reason)
-    # Where it cannot be drawn, the section below says why.
-    with suppress(FigureError, AnalysisError):
-        screen = replace(screen, scaling=scaling_figure(table, effects, score))
-    if effects is not None:
-        screen = replace(screen, moved=moved_figure(effects, table, score))
+    screen = with_figures(screen, table, effects, reason, score)
     if answer.findings is None:
         return screen
     chosen = ranked(answer.findings)
-    return replace(screen, verdicts=tuple(card_of(one) for one in chosen[:MOST_VERDICTS]), counts=counts_of(answer.findings))
+    verdicts = glossed([card_of(one) for one in chosen[:MOST_VERDICTS]])
+    return replace(screen, verdicts=verdicts, counts=counts_of(answer.findings))
+
+
+def with_figures(
+    screen: Screen, table: pd.DataFrame, effects: MainEffects | None, reason: str, score: Score, own: OwnColumns | None = None
+) -> Screen:
+    """The screen with the sentence and both figures; `reason` says why there are no effects, and
+    `own` names the columns of a table that is no study.
+    """
+    screen = replace(screen, sentence=sentence_of(effects) if effects is not None else reason)
+    # Where it cannot be drawn, the section below says why.
+    with suppress(FigureError, AnalysisError):
+        screen = replace(screen, scaling=scaling_figure(table, effects, score, own))
+    if effects is not None:
+        screen = replace(screen, moved=moved_figure(effects, table, score, None if own is None else (own.x, *own.axes)))
+    return screen
+
+
+def glossed(verdicts: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The verdicts, of which the first that counts cells says what a cell is."""
+    made = list(verdicts)
+    for place, one in enumerate(made):
+        detail, found = CELLS.subn(r"\1 cells (all other settings equal)", one.detail, count=1)
+        if found:
+            made[place] = replace(one, detail=detail)
+            break
+    return tuple(made)
 
 
 def _effects(source: pd.DataFrame | Published, score: Score) -> tuple[MainEffects | None, str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pandas as pd
 
 from reports.coverage import GridState
+from reports.first_screen.levels import thousands
 from reports.page import Fact, Screen
 from reports.report_data import ReportData, last_finished
 from reports.theme import count
 from reports.wording import joined
 
 MOST_NAMED = 2
+VIT = re.compile(r"[\w-]+/(\d+)@(\d+)")
+"""The name of a vision transformer: size/patch@image, both in pixels."""
 
 
 def study_screen(grid: GridState) -> Screen:
@@ -43,8 +47,24 @@ def about(table: pd.DataFrame) -> str:
     target = _named(table, "finetune_source")
     if target:
         parts.append(f"{verb} {target}")
-    encoders = _named(table, "encoder")
+    encoders = encoders_text(table)
     return " · ".join(part for part in (", ".join(parts), encoders) if part)
+
+
+def encoders_text(table: pd.DataFrame) -> str:
+    """'milli/8@64 (ViT of 1.8M parameters, 8 px patches, 64 px images)'; of several, their names."""
+    text = _named(table, "encoder")
+    names: list[object] = list(table["encoder"].dropna().unique()) if "encoder" in table.columns else []
+    if len(names) != 1:
+        return text
+    parts = []
+    if "encoder_params" in table.columns and table["encoder_params"].notna().any():
+        parts.append(f"{thousands(float(table['encoder_params'].dropna().iloc[0]))} parameters")
+    patch = VIT.fullmatch(str(names[0]))
+    if patch:
+        parts += [f"{patch[1]} px patches", f"{patch[2]} px images"]
+        parts[0] = f"ViT of {parts[0]}" if len(parts) == 3 else f"ViT, {parts[0]}"
+    return f"{text} ({', '.join(parts)})" if parts else text
 
 
 def _named(table: pd.DataFrame, column: str) -> str:

@@ -91,12 +91,13 @@ def _effects(name: str, found: CellStatistics) -> Section:
     columns = [one for one in effects.columns if one not in ("series", "panel", "factor", "baseline")]
     figure = Figure(
         identity=f"figure-{name}",
-        claim=f"{stage} changes mIoU by {where[0]} to {where[1]}",
+        claim=f"{stage} changes mIoU by {signed(low['difference'])} to {signed(high['difference'])}",
         subtitle=f"Each point is the difference of a cell's mean to that of {baseline}. Bars: {percent(LEVEL)} intervals of each difference "
         "alone, spreads of so few runs drawn towards the common one; one panel for each reading of the spread. Above the line at zero, the "
         "stage helps. Sizes are evenly spaced.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
+        notes=(f"The ends are {where[0]} and {where[1]}.",),
         tables=(make_table(effects[columns], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv"),),
     )
     return Section(identity=name, heading=heading, figures=(figure,))
@@ -138,8 +139,7 @@ def _returns(found: CellStatistics) -> Section:
     first, last = (ends.loc[ends["step"] == step, "gain"] for step in (ends["step"].iloc[0], ends["step"].iloc[-1]))
     figure = Figure(
         identity="figure-returns",
-        claim=f"A doubling of labels brings {signed(first.min())} to {signed(first.max())} mIoU at the first step and {signed(last.min())} to "
-        f"{signed(last.max())} at the last",
+        claim=f"A doubling of labels: {signed(first.min())} to {signed(first.max())} mIoU first, {signed(last.min())} to {signed(last.max())} last",
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of labels between them. Bars: {percent(LEVEL)} intervals, "
         f"{READINGS[0]}; those of the other reading are in the table.",
         description=" ".join(panel.alternative for panel in panels),

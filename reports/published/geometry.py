@@ -8,6 +8,7 @@ from analysis.published.load import Published
 from reports.charts.geometry import similarity_by_distance, value_by_encoder
 from reports.page import Figure, Panel, Section, make_table
 from reports.theme import decimals
+from reports.wording import title
 
 ENCODERS = {
     "simmim_pretrained": "pre-trained only",
@@ -45,10 +46,14 @@ def _similarity(table: pd.DataFrame) -> Figure:
                     f"{decimals(part['similarity'].iloc[-1], 2)} at {part['distance'].iloc[-1]}")  # fmt: skip
     far = points.loc[points["distance"] == points["distance"].max()].sort_values("similarity")
     description = f"Mean cosine similarity of two patches: {'; '.join(phrases)}."
+    at = far["distance"].iloc[0]
+    ends = [(decimals(far["similarity"].iloc[place], 2), far["encoder"].iloc[place]) for place in (0, -1)]
     return Figure(
         identity="figure-similarity",
-        claim=f"At distance {far['distance'].iloc[0]}, patches are least alike for {far['encoder'].iloc[0]} "
-        f"({decimals(far['similarity'].iloc[0], 2)}) and most for {far['encoder'].iloc[-1]} ({decimals(far['similarity'].iloc[-1], 2)})",
+        claim=title(
+            f"At distance {at} similarity is {' to '.join(f'{value} ({name})' for value, name in ends)}",
+            f"At distance {at} similarity is {ends[0][0]} to {ends[1][0]}",
+        ),
         subtitle="Each point is one published value, read off the paper's figure; no interval can be given.",
         description=description,
         panels=(Panel(identity="similarity", chart=similarity_by_distance(points, encoders=encoders), alternative=description),),

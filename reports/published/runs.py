@@ -12,7 +12,8 @@ from analysis.overfitting import PhaseRelations, phase_relations, split_by_overf
 from analysis.published.load import Published
 from analysis.runs.columns import column_of
 from reports.charts.scaling import FALLS, RISES, loss_against_score, loss_by_length, score_by_images
-from reports.figures.phases import LOSS, PHASES, lines_of
+from reports.figures.phases import LOSS, PHASES, lines_of, slopes_title
+from reports.first_screen.levels import thousands
 from reports.page import Figure, Panel, Section, make_table
 from reports.score import named_score
 from reports.theme import count, decimals, padded_domain, signed
@@ -61,8 +62,8 @@ def _scores(runs: pd.DataFrame, score: str) -> Section:
     top = [longest.loc[longest["pretrain_images"] == size, ["encoder", "score"]].set_index("encoder")["score"]
            for size in sorted(longest["pretrain_images"].unique())[-2:]]  # fmt: skip
     change = (top[1] - top[0]).dropna()
-    steps = [count(size) for size in sorted(longest["pretrain_images"].unique())[-2:]]
-    claim = f"From {steps[0]} to {steps[1]} images at {lengths[-1]}, {score} changes by {signed(change.min(), 4)} to {signed(change.max(), 4)}"
+    steps = [thousands(float(size)) for size in sorted(longest["pretrain_images"].unique())[-2:]]
+    claim = f"{steps[0]} to {steps[1]} images at {lengths[-1]}: {signed(change.min(), 4)} to {signed(change.max(), 4)} {score}"
     columns = ["encoder", "pretrain_images", "length", "score", LOSS]
     figure = Figure(
         identity="figure-scores",
@@ -105,7 +106,7 @@ def _losses(runs: pd.DataFrame, published: Published) -> Section:
     risen, total = int((split.series["label"] == "overfitting").sum()), len(split.series)
     figure = Figure(
         identity="figure-losses",
-        claim=f"In {risen} of {total} series the validation loss does not fall with every longer pre-training",
+        claim=f"In {risen} of {total} series longer pre-training does not always lower the loss",
         subtitle="One line is one encoder and number of images. Solid lines with filled points: the loss falls at every step to a longer training; "
         "dashed lines with hollow points: it does not, which counts as overfitting. Both axes start above zero; one run a point, so no interval.",
         description=f"{sentence(split.sentence)} " + " ".join(panel.alternative for panel in panels),
@@ -131,11 +132,10 @@ def _proxy(runs: pd.DataFrame, published: Published, score: str) -> Section:
     sentences = tuple(sentence(text.replace(LOSS, "validation loss").replace("top-1", "top‑1")) for text in relations.sentences())
     description = " ".join(sentences)
     slopes = _slope_of(relations)
-    phrases = [f"{decimals(slopes['falling'], 2)} in series where it falls", f"{decimals(slopes['overfitting'], 2)} in those that overfit"]
     chart = loss_against_score(points, _slopes(points, relations), groups=groups, y_title=score)
     figure = Figure(
         identity="figure-proxy",
-        claim=f"Per unit of validation loss {score} changes by {' and '.join(phrases)}",
+        claim=slopes_title(slopes, score),
         subtitle=f"Each point is one run ({count(len(points))}); lines are least-squares lines of each phase over its own losses. "
         f"r, slopes and their {percent(LEVEL)} intervals, clustered on series, stand below. Both axes start above zero.",
         description=description,
@@ -183,7 +183,7 @@ def _within(runs: pd.DataFrame, score: str) -> Section:
     low, high = (min(r.values()), max(r.values())) if r else (float("nan"), float("nan"))
     figure = Figure(
         identity="figure-within",
-        claim=f"Within one data size, validation loss and {score} correlate with r between {signed(low, 2)} and {signed(high, 2)}",
+        claim=f"Within one data size, r of loss and {score}: {signed(low, 2)} to {signed(high, 2)}",
         subtitle="Each point is one run; r is Pearson's over the runs of the panel, which share encoders and the first part of their training, so "
         "no interval is given here; those of the tests are among the findings. Both axes start above zero and are the same in all panels.",
         description=" ".join(panel.alternative for panel in panels),

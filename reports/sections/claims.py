@@ -81,13 +81,15 @@ def every_test(answer: Answer) -> Figure | str:
         text = f"{heading.rstrip('.')}: {_described(part)}"
         many = len(shown) > MOST_OPEN
         panels.append(Panel(identity=f"tests-{number}", chart=chart, alternative=text, heading=heading, choice=reading, folded=many))
+    lead, *rest = _counts(tests)
     return Figure(
-        claim=_claim(tests),
+        claim=lead,
         subtitle="One row is one test. Filled circles survive Holm's correction over the tests of their panel, hollow ones do not; diamonds "
         "stand alone and were not corrected; crosses have no test. Bars: intervals of each test alone, not corrected. Each finding has an "
         "axis of its own." + (f" Of panels of more than {MOST_DRAWN} tests, {MOST_DRAWN} evenly spread over the cells are drawn." if cut else ""),
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
+        notes=tuple(sentence(one) for one in rest),
         tables=(make_table(tests, caption="Tests", file_name="tests.csv", meanings=MEANINGS),),
     )
 
@@ -106,7 +108,10 @@ def _parts(tests: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield part
 
 
-def _claim(tests: pd.DataFrame) -> str:
+def _counts(tests: pd.DataFrame) -> list[str]:
+    """How many tests survive their correction, how many others are below 5%, and how many estimates
+    have no test; a phrase each.
+    """
     tested = tests["p_holm"].astype(float).dropna()
     survive = int((tested < ALPHA).sum())
     alone = tests.loc[tests["p_holm"].isna(), "p"].astype(float).dropna()
@@ -116,7 +121,7 @@ def _claim(tests: pd.DataFrame) -> str:
     without = len(tests) - len(tested) - len(alone)
     if without:
         phrases.append(f"{count(without)} estimates have no test")
-    return "; ".join(phrases)
+    return phrases
 
 
 def _described(part: pd.DataFrame) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from analysis import MainEffects
 from reports.findings import Answer, ask
 from reports.page import Fact, Page
 from reports.report import write_page
 from reports.table.laws import laws_of
 from reports.table.question import TableQuestion
+from reports.table.screen import table_screen
 from reports.table.sections import (
     claims_section,
     decisions_section,
@@ -53,9 +53,10 @@ def compose_table(question: TableQuestion) -> Page:
         kicker="Report of a table",
         title=question.file.stem,
         lead=_lead(question),
-        remarks=_remarks(question, effects),
+        remarks=_remarks(question),
         facts=(Fact(term="Rows", text=_rows(question)), Fact(term="Better", text=f"a {question.better} {question.y_title} is better")),
         sections=tuple(one for one in sections if one is not None),
+        screen=table_screen(question, effects, answer),
     )
 
 
@@ -83,9 +84,7 @@ def _rows(question: TableQuestion) -> str:
     return f"{count(len(question.runs))}{seeds}{left}"
 
 
-def _remarks(question: TableQuestion, effects: MainEffects | str) -> tuple[str, ...]:
-    first = effects if isinstance(effects, str) else effects.headline()
-    remarks = [first]
-    if question.seed is None:
-        remarks.append("No column tells repeated runs apart, so rows of one group and size count as independent: name one with --seed.")
-    return tuple(remarks)
+def _remarks(question: TableQuestion) -> tuple[str, ...]:
+    if question.seed is not None:
+        return ()
+    return ("No column tells repeated runs apart, so rows of one group and size count as independent: name one with --seed.",)

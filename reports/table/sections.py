@@ -17,16 +17,16 @@ from analysis import (
     suggest_runs,
     summarise_cells,
 )
+from analysis.factorial.result import ALPHA
 from analysis.formatting import p_value
 from reports.charts.curves import curves_by_size
-from reports.charts.forest import forest
 from reports.findings import Answer, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, Table, make_table
 from reports.table.laws import BEYOND, LEVEL, GroupLaws
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
 from reports.table.wording import change, interval, named, score, size
-from reports.theme import FigureError, count, padded_domain
-from reports.wording import by_reason, joined, sentence
+from reports.theme import count, padded_domain
+from reports.wording import by_reason, joined, sentence, title
 
 MOST_TESTED = 8
 """Levels of a column up to which every one is tested against the first."""
@@ -91,7 +91,8 @@ def _scores_claim(question: TableQuestion, points: pd.DataFrame, groups: list[st
     largest = points.loc[points[X] == points[X].max()].groupby(GROUP, sort=False)[Y].mean()
     best = largest.idxmax() if question.better == "higher" else largest.idxmin()
     whose = f", of {best}" if len(groups) > 1 else ""
-    return f"{question.y_title} reaches {score(float(largest[best]), spread)} at {question.x_title} {size(float(points[X].max()))}{whose}"
+    start = f"{question.y_title} reaches {score(float(largest[best]), spread)} at {question.x_title} {size(float(points[X].max()))}"
+    return title(f"{start}{whose}", start, f"{question.y_title} by {question.x_title}", "The scores by size")
 
 
 def _ends(part: pd.DataFrame, group: str, question: TableQuestion, spread: float) -> str:
@@ -113,43 +114,18 @@ def effects_of(question: TableQuestion) -> MainEffects | str:
 
 
 def effects_section(question: TableQuestion, effects: MainEffects | str) -> Section:
-    """The main effect of x and of every column of `by`, all else equal."""
-    heading = f"What moved {question.y_title}"
+    """The main effects in sentences, folded: their figure and table stand on the first screen."""
+    heading = f"What moved {question.y_title}, in sentences"
     if isinstance(effects, str):
         return Section(identity="moved", heading=heading, paragraphs=(effects,))
-    spread = spread_of(question)
-    table = effects.table
-    titles = {question.x: question.x_title, **question.titles}
-    labels = [f"{titles[row['axis']]}, {_level(row['low_level'])} to {_level(row['high_level'])}" for _, row in table.iterrows()]
-    rows = table.assign(finding="moved", reading="", label=labels, estimate=table["effect"])
-    description = " ".join(effects.sentences())
-    figures: tuple[Figure, ...] = ()
-    reasons: list[str] = []
-    try:
-        chart = forest(rows, x_title=f"change in {question.y_title}")
-        first = table.iloc[0]
-        figures = (
-            Figure(
-                identity="figure-moved",
-                claim=f"{titles[first['axis']]} changed {question.y_title} most, by {change(float(first['effect']), spread)}",
-                subtitle="One row is one column: from its lowest level to its highest, all other columns equal, with 95% interval.",
-                description=description,
-                panels=(Panel(identity="moved-0", chart=chart, alternative=description),),
-                tables=(
-                    make_table(
-                        table.assign(axis=[titles[name] for name in table["axis"]]), caption="Effects, all else equal", file_name="main_effects.csv"
-                    ),
-                    *(_interactions(effects) if len(effects.interactions) else ()),
-                ),
-            ),
-        )
-    except FigureError as error:
-        reasons.append(sentence(str(error)))
-    return Section(identity="moved", heading=heading, paragraphs=(*effects.sentences(), *effects.cautions(), *reasons), figures=figures)
-
-
-def _interactions(effects: MainEffects) -> tuple[Table, ...]:
-    return (make_table(effects.interactions, caption="Where the effect of one column depends on another", file_name="interactions.csv"),)
+    found = count(int((effects.table["p_holm"] < ALPHA).sum()))
+    return Section(
+        identity="moved",
+        heading=heading,
+        folded=True,
+        summary=f"{found} of {count(len(effects.table))} columns differ from zero",
+        paragraphs=(*effects.sentences(), *effects.cautions()),
+    )
 
 
 def decisions_section(question: TableQuestion, laws: GroupLaws) -> Section:

@@ -50,7 +50,7 @@ def test_an_effect_that_is_the_same_everywhere_has_no_levels() -> None:
 def test_pretraining_is_told_by_its_length_where_length_matters() -> None:
     runs = simulate_world(np.random.default_rng(0), World(pretraining=0.02, length=0.04), seeds=5)
     one = findings(runs, questions=PRETRAINING)["pretraining-helps-on-average"]
-    assert [where for _, where in one.levels] == ["at 100,000 images", "at 512,000 images"]
+    assert [where for _, where in one.levels] == ["after 100,000 image passes", "after 512,000 image passes"]
     assert [value for value, _ in one.levels] == pytest.approx([0.02, 0.06], abs=0.012)
 
 

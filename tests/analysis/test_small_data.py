@@ -80,6 +80,8 @@ def test_a_lost_run_costs_its_seed_and_moves_nothing_else() -> None:
     assert without.estimate is not None
     assert found.estimate.value == pytest.approx(without.estimate.value)
     assert found.n == "3 seeds"
+    assert found.sentence.endswith(" 1 seed lacks a pre-training and is left out: its mean would be over other settings.")
+    assert "left out" not in without.sentence
 
 
 def test_findings_ask_it_and_say_why_where_they_cannot() -> None:

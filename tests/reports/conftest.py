@@ -22,8 +22,10 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
+from reports.page import Figure
 from reports.published import build_published
 from reports.report import build_report
+from reports.wording import MOST_TITLE_WORDS
 from tests.reports.visit import Visit
 
 PRETRAIN_SIZES = (0, 2000, 20000)
@@ -247,6 +249,21 @@ def stage_table(stages: dict[str, dict[str, Any]], states: dict[str, tuple[str, 
         row |= {"device": "Model GPU" if done else None, "precision": "bf16" if done else None, "attempts": 1 if done else 0}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(STAGE_COLUMNS))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def titles_are_short() -> Iterator[None]:
+    """Every figure that any test of reports makes has a title of under MOST_TITLE_WORDS words."""
+    made = Figure.__init__
+
+    def checked(self: Figure, *args: Any, **values: Any) -> None:
+        made(self, *args, **values)
+        assert len(self.claim.split()) < MOST_TITLE_WORDS, f"{self.identity}: {self.claim}"
+        assert not self.claim.endswith("."), self.claim
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "__init__", checked)
+        yield
 
 
 @pytest.fixture(scope="session")

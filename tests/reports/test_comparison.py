@@ -5,6 +5,7 @@ those of analysis.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from reports.build import main
-from reports.comparison import build_comparison
+from reports.comparison import build_comparison, compose_comparison
 from reports.comparison.effects import forest_rows, paired_differences
 from reports.comparison.pair import read_pair
 from tests.reports.page_reader import Reader
@@ -52,7 +53,7 @@ def compared(first: Path, second: Path, tmp_path: Path) -> Reader:
 
 def test_equal_studies_are_said_to_be_equal_to_the_last_digit(first: Path, tmp_path: Path) -> None:
     page = compared(first, Path(shutil.copytree(first, tmp_path / "copy")), tmp_path)
-    assert "18 of 18 runs are equal to the last digit" in page.text_of("findings")
+    assert "18 of 18 are equal in all that was measured." in page.text_of("findings")
     assert "Their grids are equal to the letter." in page.text_of("settings")
     assert "All 18 paired differences in mIoU are zero, so none is drawn." in page.text_of("differences")
 
@@ -61,7 +62,7 @@ def test_one_run_that_came_out_otherwise_is_counted(first: Path, tmp_path: Path)
     other = Path(shutil.copytree(first, tmp_path / "other"))
     rewrite(other, "miou", lambda old: old.where(old.index > 0, old + 1e-15))
     found = compared(first, other, tmp_path).text_of("findings")
-    assert "17 of 18 runs are equal to the last digit" in found
+    assert "17 of 18 are equal in all that was measured." in found
     assert "refuted" in found
 
 
@@ -96,7 +97,8 @@ def test_every_chart_and_section_has_an_id_of_its_own(first: Path, second: Path,
     page = compared(first, second, tmp_path)
     identities = page.attributes("id")
     assert len(identities) == len(set(identities))
-    assert list(json.loads(page.raw["script"][0])) == ["differences-0", "scores-0", "scores-1", "scores-2"]
+    charts = [f"{name}{width}" for width in ("", "@narrow") for name in ("scaling-plot", "where-differs")]
+    assert sorted(json.loads(page.raw["script"][0])) == sorted([*charts, "differences-0", "scores-0", "scores-1", "scores-2"])
     assert build_comparison(first, second, tmp_path / "again.html").read_bytes() == (tmp_path / "comparison.html").read_bytes()
 
 
@@ -129,8 +131,10 @@ def test_an_unfinished_study_is_compared_as_far_as_it_is(first: Path, write: Cal
         intermediates=("none",),
         missing=lambda s: s["kind"] == "finetune" and s["run"]["finetune_images"] == 300,
     )
-    text = compared(first, half, tmp_path).text_of("findings")
-    assert "Not complete: 9 of 18 runs are finished" in text
+    page = compared(first, half, tmp_path)
+    text = page.text_of("findings")
+    assert "9 of 18 runs, half" in text
+    assert "Not complete: 9 of 18 runs are finished" in page.text_of("coverage")
     assert "Both have finished runs in 3 cells; 3 only in before." in text
 
 
@@ -159,3 +163,28 @@ def test_hostile_names_stay_text(first: Path, second: Path, tmp_path: Path) -> N
     page = compared(first, second, tmp_path)
     assert page.count("h1") == 1
     assert page.count("script") == 3
+
+
+def test_the_first_screen_has_the_difference_where_it_is_and_how_sure(first: Path, second: Path) -> None:
+    screen = compose_comparison(first, second).screen
+    assert screen is not None
+    assert screen.about == "finetune recipe sgd instead of adamw"
+    found = re.fullmatch(r"after lies 0\.01\d mIoU above before \(0\.0\d\d to 0\.0\d\d\), all else equal\.", screen.sentence)
+    assert found is not None, screen.sentence
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "after lies above before at every number of labels"
+    assert screen.moved is not None
+    rows = screen.moved.tables[0].rows
+    assert [row[0].text for row in rows] == ["All cells", "100 labels", "300 labels"]
+    assert screen.verdicts[0].headline == "On average after differs from before in mIoU."
+    assert [fact.text for fact in screen.strip][:2] == ["runs, before", "runs, after"]
+
+
+def test_the_first_screen_of_equal_studies_says_so(first: Path, tmp_path: Path) -> None:
+    screen = compose_comparison(first, Path(shutil.copytree(first, tmp_path / "copy"))).screen
+    assert screen is not None
+    assert screen.sentence.startswith("All 18 runs that ")
+    assert [one.headline for one in screen.verdicts] == ["Runs that both have are equal to the last digit."]
+    assert screen.moved is None
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "mIoU of both by number of labels"

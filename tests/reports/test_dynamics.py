@@ -57,7 +57,7 @@ def test_a_turn_is_where_analysis_finds_the_change_point(evidence: Evidence) -> 
 
 def test_only_what_overfits_has_an_upright(evidence: Evidence) -> None:
     figure = compose_section("dynamics", evidence).figures[0]
-    assert "the held-out loss turns up before the end by more than its noise" in figure.claim
+    assert figure.claim.endswith("pre-trainings the held-out loss turns up")
     uprights = {panel.heading: "rule" in [layer["mark"]["type"] for layer in specification(panel.chart)["layer"]] for panel in figure.panels}
     assert any(uprights.values())
     assert not any(drawn for heading, drawn in uprights.items() if "16,000" in heading)
@@ -77,7 +77,7 @@ def test_series_are_split_as_analysis_splits_them(evidence: Evidence) -> None:
     assert list(figures) == ["figure-loss-by-length", "figure-loss-by-model"]
     table = evidence.runs.loc[evidence.runs["pretrain_images"] > 0].drop_duplicates("pretrain_id")
     over = int((split_by_overfitting(table).series["label"] == "overfitting").sum())
-    assert figures["figure-loss-by-length"].claim == f"In {over} of 12 series the validation loss does not fall with every longer pre-training"
+    assert figures["figure-loss-by-length"].claim == f"In {over} of 12 series longer pre-training does not always lower the loss"
     assert over == 4  # two encoders and two seeds of 1,000 images
 
 
@@ -96,7 +96,8 @@ def test_the_scatter_by_phase_has_the_slopes_of_analysis(evidence: Evidence) -> 
     runs = evidence.runs.reset_index(drop=True)
     slopes = phase_relations(runs, split_by_overfitting(runs), y="miou").table.set_index("phase")["slope"]
     phrases = [f"{float(slopes[phase]):.2f}".replace("-", "−") for phase in ("falling", "overfitting")]
-    assert figure.claim.startswith(
+    assert figure.claim == f"Slope of mIoU on loss: {phrases[0]} where it falls, {phrases[1]} where overfitting"
+    assert figure.notes[0].startswith(
         f"Per unit of validation loss mIoU changes by {phrases[0]} in series where it falls and {phrases[1]} in those that overfit"
     )
     spec = specification(figure.panels[0].chart)

@@ -44,7 +44,7 @@ def test_the_backtest_is_the_table_of_choose_law(tmp_path: Path) -> None:
     assert own["error"].to_numpy() == pytest.approx(wanted["rolling_error"].to_numpy(), nan_ok=True)
     assert "last value" in set(own["law"])
     figure = compose_section("laws", evidence).figures[-1]
-    assert figure.claim == "For 2 of 2 series the law chosen predicts later numbers of labels better than repeating the last value"
+    assert figure.claim == "For 2 of 2 series the law predicts better than the last value"
     assert len(figure.panels) == 2
 
 

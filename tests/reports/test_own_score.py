@@ -54,3 +54,22 @@ def test_a_study_with_a_score_of_its_own_has_its_figures(depth: Path, tmp_path: 
     assert "Below the line at zero, pre-training helps." in page.text_of("pretraining")
     assert "mIoU" not in page.text_of("scores") + page.text_of("pretraining") + page.text_of("returns")
     assert "No law of both sizes" in page.text_of("surface")
+
+
+@pytest.mark.parametrize(("name", "better", "side"), [("f_measure", "higher", "Above"), ("abs_rel", "lower", "Below")])
+def test_a_score_that_nothing_documents_has_its_figures_too(write: Callable[..., Path], tmp_path: Path, name: str, better: str, side: str) -> None:
+    folder = write(tmp_path / name, pretrain_sizes=(0, 2000), finetune_sizes=(100, 300, 1000, 3000), examples=False)
+    runs = pd.read_parquet(folder / "runs.parquet").assign(gpu=1, rate=lambda table: 0.001 * table["finetune_images"])
+    runs[name] = runs["miou"] if better == "higher" else 1.0 - runs["miou"]
+    runs.drop(columns=OF_PIXELS, errors="ignore").to_parquet(folder / "runs.parquet")
+    page = Reader(build_report(folder, tmp_path / "report.html").read_text(encoding="utf-8"))
+    drawn = {one.removeprefix("figure-") for one in page.attributes("id") if one.startswith("figure-")}
+    assert {"scaling", "moved", "scores", "pretraining", "intermediate", "returns", "worth"} <= drawn
+    remark = f"No score is documented, so '{name}' is taken for it, and {better} values count as better"
+    assert remark in page.text_of("findings")
+    assert f"{side} the line at zero, pre-training helps." in page.text_of("pretraining")
+    assert "mIoU" not in page.text_of("scores") + page.text_of("findings")
+
+
+def test_a_documented_score_is_preferred_and_nothing_is_assumed(depth: Path) -> None:
+    assert read_study(depth).assumed == ""

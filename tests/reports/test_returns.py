@@ -73,7 +73,8 @@ def test_the_band_of_noise_is_drawn_beneath_and_the_title_judges_by_it(evidence:
     assert marks(specification(gain_per_doubling(steps, series_names=["2,000"], noise=0.01))) == ["rect", "rule", "rule", "point"]
     assert marks(specification(gain_per_doubling(steps, series_names=["2,000"]))) == ["rule", "rule", "point"]
     labels, images = compose_section("returns", evidence).figures
-    assert "more than the 0.005 by which two runs of one cell differ" in labels.claim
+    assert labels.claim.endswith(", above noise")
+    assert "more than the 0.005 by which two runs of one cell differ" in labels.notes[0]
     assert "0.005" in images.subtitle
 
 
@@ -108,9 +109,10 @@ def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow()
 
 
 def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:
-    claim = compose_section("worth", evidence).figures[0].claim
-    assert "more labels (95% interval" in claim
-    assert "more than any measured at 3,000 labels" in claim
+    figure = compose_section("worth", evidence).figures[0]
+    assert figure.claim.startswith("Pre-training is worth ×")
+    assert "more labels (95% interval" in figure.notes[0]
+    assert "more than any measured at 3,000 labels" in figure.notes[0]
 
 
 def test_without_scratch_there_is_no_worth_and_the_reason_is_said(tmp_path: Path) -> None:

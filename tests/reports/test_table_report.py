@@ -160,3 +160,42 @@ def test_x_and_y_are_replaced_as_words_alone(file: Path) -> None:
     question = read_question(file, x="n_labels", y="acc")
     assert named("from x = 3 on, extra y of 0.1 e^x", question) == "From n_labels = 3 on, extra acc of 0.1 e^n_labels."
     assert named("x = 1.5e+07", question) == "n_labels = 15,000,000."
+
+
+def test_the_first_screen_says_what_moved_the_score(page: Page) -> None:
+    screen = page.screen
+    assert screen is not None
+    assert screen.sentence.startswith("16 times more n_labels raised acc by 0.")
+    assert len(screen.sentence.split()) <= 25
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "Backbone vit instead of resnet raises acc at every size"
+    ends = screen.scaling.panels[0].alternative
+    assert "vit: 0.8" in ends
+    assert "at 1,600 n_labels" in ends
+    assert screen.moved is not None
+    headlines = [one.headline for one in screen.verdicts]
+    assert [one.verdict for one in screen.verdicts] == ["supported", "supported"]
+    assert headlines[1].startswith("Backbone vit instead of resnet raises acc by 0.0")
+    assert all("raises" in one or "raise " in one for one in headlines)
+    assert "cells (all other settings equal), 3 seeds" in screen.verdicts[0].detail
+    assert screen.counts == (("supported", 2), ("open", 0))
+    assert (screen.strip[0].term, screen.strip[0].text) == ("30", "rows")
+    there = {f"#{section.identity}" for section in page.sections}
+    assert {address for _, address in screen.links} <= there
+
+
+def test_a_column_that_makes_no_difference_is_told_to_be_open(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    table = results()
+    table.loc[table["backbone"] == "vit", "acc"] -= GAIN
+    table["acc"] += 0.004 * random.standard_normal(len(table))
+    table.to_csv(tmp_path / "equal.csv", index=False)
+    screen = compose_table(read_question(tmp_path / "equal.csv", x="n_labels", y="acc", by=["backbone"], seed="trial")).screen
+    assert screen is not None
+    one = next(one for one in screen.verdicts if "ackbone" in one.headline)
+    assert one.verdict == "open"
+    assert one.headline.startswith("Whether backbone ")
+    assert one.headline.endswith(" cannot be told.")
+    assert one.detail.startswith("The data allow")
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "Backbone vit instead of resnet: no difference that 3 seeds can tell"
