@@ -108,6 +108,8 @@ def _output(output: dict[str, Any]) -> str:
     if "text/html" in data:
         # one line without indentation, which Markdown hands on as it is
         return "<div class='result'>" + re.sub(r"\n\s*", "", "".join(data["text/html"])) + "</div>"
+    if "image/svg+xml" in data:
+        return "<div class='result'>" + re.sub(r"\n\s*", "", "".join(data["image/svg+xml"])) + "</div>"
     return f"```text\n{''.join(data.get('text/plain', ''))}\n```"
 
 
