@@ -67,7 +67,8 @@ def _fence(block: Block, figure: str | None) -> str:
 
 def _with_links(text: str, page: str) -> str:
     """The text with links that work on the site: a file that the site does not hold is named."""
-    source = next((place for place, name in BROUGHT.items() if name == page), f"docs/{page}")
+    stands = {name: place for place, name in BROUGHT.items()}
+    source = stands.get(page, page if page.startswith("notebooks/") else f"docs/{page}")
 
     def turned(match: re.Match[str]) -> str:
         target, hash_, anchor = match["target"].partition("#")
