@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,13 +14,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch._dynamo.testing import CompileCounter
 
 from tests.trials.conftest import MakeSpec
 from tests.trials.cut_off import folder_of, lines, run
 from trials import InputError
+from trials.models.encoders import build_encoder
+from trials.models.simmim import SimMIM
 from trials.objectives.masked_image_modelling import MaskedImageModelling
 from trials.stage_files import WEIGHTS
-from trials.training.compiling import choose_mode
+from trials.training.compiling import Compiled, choose_mode, compiled_modules
 from trials.training.execution import Execution
 from trials.training.updates import part_images
 
@@ -94,17 +98,40 @@ def test_evaluation_is_never_compiled(make_spec: MakeSpec, leaves_store: Path, t
     whole = run(spec, tmp_path / "whole", leaves_store)
     with mock.patch.object(torch, "compile", compile_):
         assert run(spec, tmp_path, leaves_store, compile="default") == whole
-    assert called == [True] * spec.steps
+    assert called == [True] * spec.steps * len(build_encoder(spec.encoder).repeated_blocks())
 
 
 def test_auto_compiles_long_stages_on_a_gpu_alone() -> None:
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    assert choose_mode("auto", device=cpu, steps=100_000)[0] == "off"
-    assert choose_mode("auto", device=cuda, steps=100)[0] == "off"
-    assert choose_mode("auto", device=cuda, steps=100_000)[0] == "default"
-    assert choose_mode("reduce-overhead", device=cpu, steps=1)[0] == "reduce-overhead"
+    image = 2.17e9  # of ViNy
+    assert choose_mode("auto", device=cpu, flops=1e18)[0] == "off"
+    # a fine-tuning of 250 steps at batch 32, and the first paper's shortest pre-training
+    assert choose_mode("auto", device=cuda, flops=250 * 32 * image) == (
+        "off",
+        "it would save about 0.2 s of the stage, less than the 35 s that compiling may take",
+    )
+    assert choose_mode("auto", device=cuda, flops=4_500_000 * image)[0] == "default"
+    assert choose_mode("reduce-overhead", device=cpu, flops=0)[0] == "reduce-overhead"
     with pytest.raises(InputError, match="compile must be one of auto, off, default, reduce-overhead, not 'fast'"):
-        choose_mode("fast", device=cpu, steps=1)  # type: ignore[arg-type]
+        choose_mode("fast", device=cpu, flops=0)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo looks at its inputs
+@pytest.mark.parametrize(("name", "shapes"), [("pico/8@32", 1), ("swinv2-pico@64", 4)])
+def test_blocks_alike_are_compiled_once(name: str, shapes: int) -> None:
+    """A ViT has one shape of block; a SwinV2 one or two a stage, as windows are shifted or not."""
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    model = SimMIM(build_encoder(name))
+    encoder, images = model.encoder, torch.zeros(1, 3, model.encoder.image_px, model.encoder.image_px)
+    assert len(compiled_modules(model)) == encoder.layers
+    before = encoder(images)
+    with mock.patch.object(torch, "compile", partial(torch.compile, backend=counter)):
+        compiled = Compiled(model, "default", "")
+    with compiled.training():
+        torch.testing.assert_close(encoder(images), before)
+    assert shapes <= counter.frame_count <= 2 * shapes
+    torch._dynamo.reset()
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

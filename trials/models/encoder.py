@@ -102,6 +102,12 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
+    def repeated_blocks(self) -> list[nn.Module]:
+        """The blocks that torch.compile compiles one by one: those alike in shape are compiled once.
+        None, as here, compiles the whole model.
+        """
+        return []
+
     def to_patches(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, N, patch_values): what a decoder predicts from each output token.
 

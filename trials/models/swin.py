@@ -86,6 +86,9 @@ class SwinV2(Encoder):
             tokens = layer(tokens)
         return self.norm(tokens).flatten(1, 2)
 
+    def repeated_blocks(self) -> list[nn.Module]:
+        return [module for module in self.features.modules() if isinstance(module, SwinTransformerBlockV2)]
+
     def forward(self, images: Tensor, *, cls: bool = False) -> Tensor:
         """(B, 3, H, W) normalised images -> (B, N, dim) tokens; there is no CLS token to ask for."""
         assert not cls, "SwinV2 has no CLS token"

@@ -116,6 +116,19 @@ class FeedForward(nn.Module):
         return self.contract(F.gelu(self.expand(self.norm(tokens))))
 
 
+class Block(nn.Module):
+    """Attention and MLP, each with its residual, (B, N, dim) -> (B, N, dim)."""
+
+    def __init__(self, size: ViTSize) -> None:
+        super().__init__()
+        self.attention = Attention(size)
+        self.feed_forward = FeedForward(size)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.attention(tokens)
+        return tokens + self.feed_forward(tokens)
+
+
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _EMBEDDING = ("embed.", "positions", "cls_token")
 
@@ -137,7 +150,7 @@ class ViT(Encoder):
         self.embed = nn.Sequential(norms[0], embed, norms[1]) if size.patch_norms else nn.Sequential(embed)
         self.cls_token = nn.Parameter(drawn(size.dim))
         self.positions = nn.Parameter(drawn(self.patches + 1, size.dim))  # position 0 is the CLS token's
-        self.blocks = nn.ModuleList(nn.ModuleDict({"attention": Attention(size), "feed_forward": FeedForward(size)}) for _ in range(size.depth))
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.norm = nn.LayerNorm(size.dim)
 
     def transform(self, tokens: Tensor) -> Tensor:
@@ -145,10 +158,11 @@ class ViT(Encoder):
         dim) -> (B, N, dim).
         """
         for block in self.blocks:
-            assert isinstance(block, nn.ModuleDict)
-            tokens = tokens + block["attention"](tokens)
-            tokens = tokens + block["feed_forward"](tokens)
+            tokens = block(tokens)
         return self.norm(tokens)
+
+    def repeated_blocks(self) -> list[nn.Module]:
+        return list(self.blocks)
 
     def forward(self, images: Tensor, *, cls: bool = True) -> Tensor:
         """(B, 3, H, W) normalised images -> (B, 1 + N, dim) tokens, CLS first; without CLS, as in
@@ -185,12 +199,9 @@ class ViT(Encoder):
         """Each block's attention between patches; CLS is not fed."""
         tokens = self.embed(patchify(images, self.patch_px)) + self.positions[1:]
         for block in self.blocks:
-            assert isinstance(block, nn.ModuleDict)
-            attention = block["attention"]
-            assert isinstance(attention, Attention)
-            yield AttentionMap(weights=attention.weights(tokens)[:, None], place_px=self.patch_px)
-            tokens = tokens + attention(tokens)
-            tokens = tokens + block["feed_forward"](tokens)
+            assert isinstance(block, Block)
+            yield AttentionMap(weights=block.attention.weights(tokens)[:, None], place_px=self.patch_px)
+            tokens = block(tokens)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of this encoder at any image side -> fit for this one: positions are resampled

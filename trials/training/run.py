@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from trials.cost.costs import stage_cost
 from trials.data.pictures import open_pictures
 from trials.errors import StageError
 from trials.objectives.objective import OBJECTIVES, Objective, Setting
@@ -60,7 +61,9 @@ class Run:
         self.newest: dict[str, float] = {}
         self.trunk: Path | None = None
         self._begin()
-        mode, reason = choose_mode(execution.compile, device=self.compute.device, steps=self.steps - self.start_step)
+        matters = execution.compile == "auto" and self.compute.device.type == "cuda"
+        flops = spec.image_passes * stage_cost(spec).train_flops_per_image if matters else 0.0
+        mode, reason = choose_mode(execution.compile, device=self.compute.device, flops=flops)
         self.compiled = Compiled(self.objective.model, mode, reason)
         against = "torch.compile captures graphs of its own" if mode == "reduce-overhead" else self.objective.reason_not_captured(spec.recipe)
         not_captured = choose_capture(
