@@ -24,6 +24,7 @@ from benchmarks.throughput.session import Session
 from trials import run_stage, stage_id
 from trials.cost.costs import stage_cost
 from trials.errors import StageError
+from trials.training.captured import CaptureMode
 from trials.training.compiling import CompileMode
 from trials.training.precision import choose_compute
 
@@ -46,6 +47,8 @@ class Job:
     root: str
     """Folder of the images."""
     compile: str = "auto"
+    """Ours only."""
+    capture: str = "auto"
     """Ours only."""
 
 
@@ -70,6 +73,7 @@ def train_ours(job: Job, workload: Workload) -> None:
             gpus=gpus,
             checkpoint_s=float("inf"),
             compile=cast(CompileMode, job.compile),
+            capture=cast(CaptureMode, job.capture),
             stop=Session(
                 batch_images=job.batch_images,
                 synchronise=synchroniser(job.device),

@@ -51,7 +51,7 @@ class Contender:
     """What it printed."""
 
     def start(self, log: Path) -> None:
-        """Until it is ready for its first step."""
+        """Start the process; `await_ready` waits until it is ready for its first step."""
         command = [sys.executable, "-m", "benchmarks.throughput.contender", as_argument(self.job, self.files)]
         environment = os.environ | {"OMP_NUM_THREADS": str(self.job.threads), "TMPDIR": str(log.parent)}  # it is killed, and cleans up nothing
         self.log = log
@@ -65,6 +65,9 @@ class Contender:
                 env=environment,
                 process_group=0,  # what loads images for it stands still with it
             )
+
+    def await_ready(self) -> None:
+        """Wait until it is ready for its first step, and stop it there."""
         self.about = self._answer()
         self._signal(signal.SIGSTOP)
 
@@ -143,16 +146,22 @@ class Contender:
 
 
 @contextlib.contextmanager
-def running(contenders: list[Contender]) -> Iterator[list[Contender]]:
-    """Those that start, one after another; the others are named with their last words. All are
-    ended on leaving.
+def running(contenders: list[Contender], *, at_once: bool = False) -> Iterator[list[Contender]]:
+    """Those that start, one after another or all at once; the others are named with their last words.
+    All are ended on leaving.
     """
     with tempfile.TemporaryDirectory() as scratch, _ended_by_signal():
         able = []
         try:
-            for number, one in enumerate(contenders):
+            logs = {id(one): Path(scratch) / f"{number}.log" for number, one in enumerate(contenders)}
+            if at_once:
+                for one in contenders:
+                    one.start(logs[id(one)])
+            for one in contenders:
                 try:
-                    one.start(Path(scratch) / f"{number}.log")
+                    if not at_once:
+                        one.start(logs[id(one)])
+                    one.await_ready()
                     able.append(one)
                 except GaveUp as words:
                     _say_gave_up(one, words)

@@ -1,0 +1,63 @@
+"""The benchmark for a GPU runs whole on a CPU with tiny sizes, and writes as it goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu import parts
+from benchmarks.gpu.__main__ import main
+from benchmarks.gpu.results import TARGETS, Results, Target
+
+
+@pytest.mark.slow
+def test_a_dry_run_measures_every_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dry-run", "--out", str(tmp_path), "--minutes", "30"]) == 0
+    values, report = json.loads((tmp_path / "results.json").read_text()), (tmp_path / "report.md").read_text()
+    assert report == capsys.readouterr().out.rstrip("\n") + "\n"
+    assert values["parity_captured"] == 0.0  # on a CPU a recorded step is an eager one
+    assert values["resumed_equal"] == 1.0
+    assert values["parity_captured_is_captured"]
+    assert set(values["together_images_per_s"]) == {"1", "2"}
+    for name in ("steps_images_per_s", "over_usual", "pico_utilisation", "stage_overhead_s", "packing_chosen", "study_s"):
+        assert name in values, name
+    assert values["study_stages"] == 5  # one pre-training, and two fine-tunings with and without it
+    for name in parts.PARTS:
+        assert f"## {name}\n" in report
+    assert report.count("| not measured |") + report.count("| met |") + report.count("| missed |") + report.count(" | - |\n") >= len(TARGETS)
+
+
+def test_a_part_that_fails_is_named_and_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(sizes: parts.Sizes, results: Results, left_s: parts.Left) -> None:
+        results.keep(half=1)
+        raise ValueError("no such kernel\nand more")
+
+    def fine(sizes: parts.Sizes, results: Results, left_s: parts.Left) -> None:
+        results.keep(viny_64=21_000.0)
+
+    monkeypatch.setattr("benchmarks.gpu.__main__.PARTS", {"broken": broken, "fine": fine})
+    assert main(["--dry-run", "--out", str(tmp_path)]) == 1
+    report = (tmp_path / "report.md").read_text()
+    assert "## broken\nfailed: ValueError: no such kernel\n" in report
+    assert "| ViNy, batch 64, one process | 21,000 images/s | at least 20,000 images/s | met |" in report
+    assert json.loads((tmp_path / "results.json").read_text()) == {"half": 1, "viny_64": 21_000.0}
+
+
+def test_parts_beyond_the_minutes_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.gpu.__main__.PARTS", {"parity": lambda *_: pytest.fail("it ran")})
+    assert main(["--dry-run", "--out", str(tmp_path), "--minutes", "0.1"]) == 0
+    assert "skipped: the minutes are over" in (tmp_path / "report.md").read_text()
+
+
+def test_without_a_gpu_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path)])
+    assert "there is no GPU here that torch can use; --dry-run shows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.5, "met"), (0.7, "met"), (0.8, "missed"), (None, "-")])
+def test_a_target_can_be_a_most(value: float | None, verdict: str) -> None:
+    assert Target("x", "a stage", "s", 0.7, least=False).line(value).endswith(f"| at most 0.7 s | {verdict} |")
