@@ -17,6 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.factorial.result import ENOUGH_SEEDS
 from analysis.formatting import p_value
 from analysis.published.load import Published
+from analysis.runs.table import of_table
 from analysis.significance.multiplicity import adjust
 
 TOPICS: Final = (pretraining, varied, returns, law, intermediate, data, interaction, small_data, proxy, overfitting)
@@ -28,6 +29,7 @@ CONDITION: Final = "conditional on these pre-trainings"
 CORRECTIONS: Final[dict[Family, Literal["holm", "bh"]]] = {"primary": "holm", "secondary": "bh"}
 
 
+@of_table
 def findings(
     study: pd.DataFrame | Published,
     *,

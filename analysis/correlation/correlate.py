@@ -18,9 +18,10 @@ from analysis.errors import AnalysisError
 from analysis.fitting.inputs import checked_level, checked_samples
 from analysis.formatting import format_setting
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 
 
+@of_table
 def correlate(
     runs: pd.DataFrame,
     *,

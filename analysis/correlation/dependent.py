@@ -18,7 +18,7 @@ from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.inputs import checked_level
 from analysis.formatting import p_value, percent
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.cluster_resampling import left_out, t_interval
 
 FEWEST_RUNS = 4
@@ -67,6 +67,7 @@ class CorrelationDifference:
     """The comparison as a sentence."""
 
 
+@of_table
 def compare_correlations(
     runs: pd.DataFrame,
     *,

@@ -18,7 +18,7 @@ from analysis.fitting.inputs import checked_level, checked_samples
 from analysis.formatting import decimals_for, format_setting, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.cluster_resampling import left_out, t_interval
 
 TRIVIAL = {"largest data": "pretrain_images", "longest training": "pretrain_steps", "largest model": "encoder_params"}
@@ -59,6 +59,7 @@ class ProxyQuality:
     """What a paper would print: accuracy, regret, and the comparison with trivial rules."""
 
 
+@of_table
 def proxy_quality(
     runs: pd.DataFrame,
     *,

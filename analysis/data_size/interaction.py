@@ -19,6 +19,7 @@ from analysis.fitting.inputs import checked_level
 from analysis.formatting import number_of, p_value, percent
 from analysis.overfitting.series import labels_of
 from analysis.runs.outcomes import outcome_of, title_of
+from analysis.runs.table import of_table
 from analysis.significance.clustered_regression import FEWEST_DEGREES, ClusteredDesign, ClusteredFit, wild_joint_p
 from analysis.significance.multiplicity import holm
 
@@ -91,6 +92,7 @@ class DataInteraction:
         return [*sentences, *self.confounded]
 
 
+@of_table
 def data_interaction(
     runs: pd.DataFrame,
     *,
@@ -207,6 +209,8 @@ def _terms(logs: dict[str, Array], intercepts: Array, curvature: bool) -> tuple[
             names.append(name)
         elif name not in ("data^2", "length^2", "params^2"):  # a square of two levels is no term at all
             left_out.append(name)
+    if not names:
+        raise AnalysisError("neither images nor length nor anything else varies within the groups: there is no slope to estimate.")
     return np.column_stack(kept[intercepts.shape[1] :]), names, left_out
 
 

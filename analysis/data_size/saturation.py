@@ -19,6 +19,7 @@ from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting, number_of, p_value, percent
 from analysis.runs.columns import column_of
 from analysis.runs.outcomes import outcome_of, title_of
+from analysis.runs.table import of_table
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -79,6 +80,7 @@ def _range(sizes: pd.Series) -> str:
     return least if least == most else f"{least} (in some cells) to {most}"
 
 
+@of_table
 def saturation(
     runs: pd.DataFrame,
     *,

@@ -18,6 +18,7 @@ from analysis.formatting import format_setting, p_value, percent
 from analysis.overfitting.split import FALLING, OverfittingSplit
 from analysis.runs.groups import groups_of_seeds
 from analysis.runs.outcomes import outcome_of, title_of
+from analysis.runs.table import of_table
 from analysis.significance.multiplicity import holm
 from analysis.significance.pairs import paired_effects
 from analysis.student import t_p_value, t_quantile
@@ -96,6 +97,7 @@ class MoreDataEffects:
         return text + (f"; {note})" if note else ")")
 
 
+@of_table
 def more_data_effects(
     runs: pd.DataFrame,
     *,

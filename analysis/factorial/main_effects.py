@@ -25,7 +25,7 @@ from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
 from analysis.runs.matching import PRETRAIN, SETTINGS
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.multiplicity import adjust
 from analysis.student import t_quantile
 
@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 WHERE: Final = "the runs table"
 
 
+@of_table
 def main_effects(
     study: pd.DataFrame | Published,
     *,

@@ -18,7 +18,7 @@ from analysis.formatting import p_value, percent, with_interval
 from analysis.overfitting.series import labels_of, setting_labels
 from analysis.overfitting.split import FALLING, OVERFITTING, OverfittingSplit
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.clustered_regression import FEWEST_DEGREES, ClusteredDesign, Combination
 
 Array = NDArray[np.float64]
@@ -83,6 +83,7 @@ class PhaseRelations:
         return "In series whose loss falls" if phase == FALLING else "In series that overfit"
 
 
+@of_table
 def phase_relations(
     runs: pd.DataFrame,
     split: OverfittingSplit,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.fitting.inputs import checked_level
 from analysis.overfitting.series import labels_of, seeds_are_series, series_columns
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -89,6 +89,7 @@ class OverfittingSplit:
         return f"noise between seeds explains (SD {self.noise_sd:.2g} on {self.noise_degrees} degrees of freedom)"
 
 
+@of_table
 def split_by_overfitting(
     runs: pd.DataFrame,
     *,

@@ -10,10 +10,11 @@ import pandas as pd
 from analysis.errors import AnalysisError
 from analysis.fitting.inputs import checked_level
 from analysis.runs.outcomes import outcome_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.student import t_quantile
 
 
+@of_table
 def summarise_cells(runs: pd.DataFrame, *, by: str | Sequence[str], outcome: str | None = None, level: float = 0.95) -> pd.DataFrame:
     """One row per combination of values of `by`: those columns, n, mean, sd, low, high, note; outcome
     in its own unit.

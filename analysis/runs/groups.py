@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.runs.table import of_table
+
 # A trunk may be the pre-training of its longest branch, so both columns hold the same kind of id.
 SHARED: tuple[tuple[str, ...], ...] = (("pretrain_id", "trunk_id"), ("intermediate_id",), ("seed",))
 
 
+@of_table
 def independent_groups(runs: pd.DataFrame) -> pd.Series:
     """Integer label of each run's independent group, from 0 in order of appearance; same index as
     `runs`, shape (n,).

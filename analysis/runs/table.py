@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from analysis.runs.received_files import MOST_TABLE_BYTES, file_inside
 _ALL = RUN_COLUMNS | STAGE_COLUMNS
 TEXT = pd.StringDtype(na_value=np.nan)
 """What pandas 3 calls `str`; pandas 2.3 has it by this name only."""
+Arguments, Result = ParamSpec("Arguments"), TypeVar("Result")
+_LARGEST = 10**308
 MOST_COLUMNS = 5000
 """Of a table from elsewhere, whose columns are looked through one by one."""
 
@@ -77,6 +80,45 @@ def require_columns(table: pd.DataFrame, needed: Sequence[str], *, where: str) -
             raise AnalysisError(f"{where} has no column '{name}' ({nearest_name(name, table.columns)}): add it, or name another.")
         if list(table.columns).count(name) > 1:
             raise AnalysisError(f"{where} has two columns '{name}': rename or remove one.")
+
+
+def of_table(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorates a public function whose first argument is a table of runs, which its caller may have
+    made: it raises AnalysisError where `check_cells` does.
+    """
+
+    @wraps(function)
+    def checked(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        first = arguments[0] if arguments else next(iter(named.values()), None)
+        if isinstance(first, pd.DataFrame):
+            check_cells(first)
+        return function(*arguments, **named)
+
+    return checked
+
+
+def check_cells(table: pd.DataFrame, *, where: str = "the table") -> None:
+    """Checks that each column has a name of its own, that cells hold no lists and no numbers beyond a
+    float, and that no documented number is text. Only columns of Python objects and text are looked
+    through.
+
+    Raises AnalysisError that names the column and the row.
+    """
+    _check_names(map(str, table.columns), where=where)
+    for name in table.columns:
+        column = table[name]
+        is_object = column.dtype == "object"
+        if not (is_object or isinstance(column.dtype, pd.StringDtype)):
+            continue
+        for position, value in enumerate(column if is_object else ()):
+            odd = not pd.api.types.is_scalar(value) or (isinstance(value, int) and abs(value) > _LARGEST)
+            if odd:
+                shown = repr(value)[:60] if not isinstance(value, int) else "a number beyond 1e+308"
+                raise AnalysisError(f"{where}, column '{str(name)[:60]}', row {position}: {shown} is neither a number nor a text: take it out.")
+        if is_object and name in _ALL and _ALL[name].dtype == "text" and len({isinstance(value, str) for value in column if not pd.isna(value)}) > 1:
+            raise AnalysisError(f"{where}, column '{name}', mixes texts with other values: make all of them texts.")
+        if name in _ALL and _ALL[name].dtype != "text":
+            _as_numbers(column, where=where, places=[f"row {position}" for position in range(len(column))])
 
 
 def numeric_column(table: pd.DataFrame, name: str, *, where: str) -> pd.Series:

@@ -14,6 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.fitting.inputs import checked_level
 from analysis.formatting import p_value, percent
 from analysis.runs.outcomes import outcome_of, title_of
+from analysis.runs.table import of_table
 from analysis.significance.growth_cells import KEYS, MeanCells, SeedCells, chosen_stage, mean_cells, seed_cells
 from analysis.significance.growth_moments import Array, directions, moment_from_seeds, moment_from_variances, solve_slope
 from analysis.significance.summaries import Spread
@@ -90,6 +91,7 @@ class EffectGrowth:
         return f"{start} changes by {self.slope:+z.2f} points{held} ({details}): it {verdict}."
 
 
+@of_table
 def effect_growth(
     table: pd.DataFrame,
     *,

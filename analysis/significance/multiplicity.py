@@ -25,7 +25,10 @@ def adjust(p: Any, method: Literal["holm", "bh"] = "holm") -> Any:
     """
     if method not in METHODS:
         raise AnalysisError(f"method '{method}' is not a correction of p-values: give 'holm' or 'bh'.")
-    corrected = np.array(p, dtype=np.float64)
+    try:
+        corrected = np.array(p, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise AnalysisError("p holds something that is not a number: give p-values alone.") from None
     there = np.flatnonzero(~np.isnan(corrected))
     if method == "bh":
         from scipy.stats import false_discovery_control

@@ -18,7 +18,7 @@ from analysis.formatting import format_setting
 from analysis.runs.groups import SHARED, connected
 from analysis.runs.matching import SETTINGS, check_value_exists, match_runs, why_none
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.multiplicity import adjust, holm
 from analysis.significance.paired_effects import PairedEffects
 from analysis.student import t_p_value, t_quantile
@@ -27,6 +27,7 @@ WHERE = "the runs table"
 STATISTICS = ("n_pairs", "n_groups", "n_seeds", "baseline_mean", "treatment_mean", "difference", "low", "high", "p")
 
 
+@of_table
 def paired_effects(
     runs: pd.DataFrame,
     *,
@@ -63,6 +64,7 @@ def paired_effects(
     )
 
 
+@of_table
 def pretraining_effects(runs: pd.DataFrame, *, outcome: str | None = None, level: float = 0.95) -> PairedEffects:
     """Effects of every amount of pre-training against none, at each number of labels.
 
@@ -86,6 +88,7 @@ def pretraining_effects(runs: pd.DataFrame, *, outcome: str | None = None, level
     )
 
 
+@of_table
 def intermediate_effects(runs: pd.DataFrame, *, outcome: str | None = None, level: float = 0.95) -> PairedEffects:
     """Effects of every intermediate objective against 'none', by pre-training images and labels.
 

@@ -31,8 +31,8 @@ def power_of(effect: float, *, sd: float, seeds: float, level: float = 0.95, des
     Power Analysis, chapter 2. Raises AnalysisError.
     """
     _checked(effect=effect, sd=sd, level=level, design=design, tests=tests)
-    if not seeds >= 2:
-        raise AnalysisError(f"seeds is {seeds:g}: a spread over seeds needs at least 2.")
+    if not 2 <= seeds <= MOST_SEEDS:
+        raise AnalysisError(f"seeds is {seeds:g}: a spread over seeds needs at least 2, and {MOST_SEEDS:,.0f} are the most.")
     return _power(abs(effect) / sd, seeds, level, design, tests)
 
 
@@ -72,8 +72,8 @@ def smallest_effect(seeds: float, *, sd: float, power: float = 0.8, level: float
     from scipy.optimize import brentq
 
     _checked(effect=0.0, sd=sd, level=level, design=design, tests=tests, power=power)
-    if not seeds >= 2:
-        raise AnalysisError(f"seeds is {seeds:g}: a spread over seeds needs at least 2.")
+    if not 2 <= seeds <= MOST_SEEDS:
+        raise AnalysisError(f"seeds is {seeds:g}: a spread over seeds needs at least 2, and {MOST_SEEDS:,.0f} are the most.")
     high = 1.0
     while _power(high, seeds, level, design, tests) < power:
         high *= 2.0

@@ -13,7 +13,7 @@ from analysis.fitting.inputs import checked_level
 from analysis.formatting import format_setting
 from analysis.runs.matching import SETTINGS, match_columns
 from analysis.runs.outcomes import outcome_of, title_of
-from analysis.runs.table import numeric_column, require_columns
+from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.cell_variances import Array, CellVariances, Variance, cell_variances
 from analysis.significance.multiplicity import adjust
 from analysis.significance.standardised import hedges_g
@@ -25,6 +25,7 @@ Spread = Literal["sd", "se"]
 CONDITION = "each cell's runs taken as independent of the other cells', so conditional on any pre-training that they share"
 
 
+@of_table
 def summary_effects(
     cells: pd.DataFrame,
     *,
@@ -76,6 +77,7 @@ def summary_effects(
     return _compared(cells, factor, baseline, treatments, sides, outcome, spread, by, level, n, variance, "")
 
 
+@of_table
 def summary_pretraining_effects(
     cells: pd.DataFrame,
     *,
@@ -107,6 +109,7 @@ def summary_pretraining_effects(
     return _compared(cells, "pretrain_images", 0, amounts, sides, outcome, spread, ("finetune_images",), level, n, variance, after)
 
 
+@of_table
 def summary_intermediate_effects(
     cells: pd.DataFrame,
     *,

@@ -135,9 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
             attempts.close()
         print(tally.row(), flush=True)
         faults += tally.faults
-    print()
-    for fault in faults:
-        print(fault)
+    print("\n".join(["", *faults]))
     return int(bool(faults))
 
 

@@ -44,13 +44,15 @@ class Refused(Exception):
 
 
 def call(main: Callable[[list[str]], int], arguments: list[str]) -> None:
-    """Call a command line. Raises Refused with what it prints where it does not end with 0."""
+    """Call a command line. Raises Refused with what it prints on stderr where it does not end with 0
+    (1 without a word says that not all is done).
+    """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(arguments)
     if status not in (0, 1, 2):
         raise AssertionError(f"exit status {status}")
-    if status != 0:
+    if status == 2 or (status == 1 and err.getvalue()):
         raise Refused(err.getvalue())
 
 
