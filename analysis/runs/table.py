@@ -24,7 +24,8 @@ from analysis.runs.received_files import MOST_TABLE_BYTES, file_inside
 _ALL = RUN_COLUMNS | STAGE_COLUMNS
 TEXT = pd.StringDtype(na_value=np.nan)
 """What pandas 3 calls `str`; pandas 2.3 has it by this name only."""
-Arguments, Result = ParamSpec("Arguments"), TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 _LARGEST = 10**308
 MOST_COLUMNS = 5000
 """Of a table from elsewhere, whose columns are looked through one by one."""
