@@ -167,7 +167,7 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
 def _numbers(values: NDArray[Any], name: str) -> NDArray[np.float64]:
     try:
         return np.array([float(value) for value in values], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wrong = next(value for value in values if not _is_number(value))
         raise AnalysisError(f"column '{name}' holds {str(wrong)[:60]!r}, which is not a number: correct it, or name another column.") from None
 
@@ -175,7 +175,7 @@ def _numbers(values: NDArray[Any], name: str) -> NDArray[np.float64]:
 def _is_number(value: Any) -> bool:
     try:
         float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 

@@ -69,15 +69,17 @@ def hostile_study(rng: random.Random, scratch: Path) -> str:
     shutil.copytree(whole_study(), folder)
     (scratch / "secret.png").write_bytes(PNG + b"secret")
     top = [path for path in folder.iterdir() if path.is_file()]
-    done = []
+    done: list[str] = []
+    changed: set[Path] = set()
     for _ in range(rng.randint(1, 3)):
         files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
         kept = [path for path in top if path in files]
         path = rng.choice(kept if kept and rng.random() < 0.7 else files)
-        if path.suffix == ".parquet" and rng.random() < 0.7:
+        if path.suffix == ".parquet" and path not in changed and rng.random() < 0.7:
             done.append(_changed_table(rng, path))
         else:
             done.append(damaged_file(rng, path, elsewhere=scratch / "secret.png"))
+        changed.add(path)
     return "; ".join(done)
 
 

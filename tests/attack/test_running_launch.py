@@ -39,7 +39,7 @@ def check_sockets(pid: int) -> None:
 
 
 def answer(port: int) -> tuple[int, str]:
-    """Status of a request without a token for the jobs; and 'metrics' if metrics come in their place."""
+    """Status of a request for the jobs without a token, and 'metrics' if those come in their place."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/jobs/", timeout=60) as page:
             return page.status, "metrics" if page.read(7) == b"# HELP " else "another page"
