@@ -18,7 +18,7 @@ from scaling.plan.shared_trunks import share_trunks
 from trials.data.sources import split_name
 from trials.data.store import SplitInfo, describe_split, stored_px, without_skipped
 from trials.errors import InputError
-from trials.models.encoders import at_image_px, build_encoder, count_parameters, encoder_image_px, parse_encoder
+from trials.models.encoders import at_image_px, build_encoder, check_depth, count_parameters, encoder_image_px, parse_encoder
 from trials.objectives.objective import OBJECTIVES, check_data
 from trials.recipes.fields import Recipe, Storage
 from trials.recipes.named import get_recipe
@@ -176,6 +176,7 @@ class _Planner:
             recipe = self.recipes[key]
             try:
                 OBJECTIVES[choice.objective].check(encoder, recipe)
+                check_depth(encoder, recipe.stochastic_depth)
             except InputError as error:
                 raise InputError(f"{self._where(f'{kind}.recipe')}: {error}") from None
         return self.recipes[key]

@@ -59,7 +59,7 @@ def test_the_stages_with_labels_hold_their_sources_numbers() -> None:
         ({"learning_rate": 0}, "learning_rate must be above 0"),
         ({"batch_images": 1.5}, "batch_images must be a whole number"),
         ({"mask_ratio": 1.2}, "mask_ratio is a share"),
-        ({"schedule": "linear"}, "schedule must be one of multi-step, cosine"),
+        ({"schedule": "exponential"}, "schedule must be one of multi-step, cosine"),
         ({"milestones": [50, 85]}, "milestones must be a list of fractions"),
         ({"decay_vectors": 1}, "decay_vectors must be true or false"),
         ({"crop_ratio_max": 0.5}, "at least 1"),

@@ -101,7 +101,7 @@ def test_an_error_in_training_is_no_failed_capture(make_spec: MakeSpec, leaves_s
 def test_mixup_and_parts_are_taken_eagerly(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
     mixed = make_spec("intermediate", mixup=0.2)
     run(mixed, tmp_path, leaves_store, capture="on")
-    assert provenance(mixed, tmp_path)["reason_not_captured"] == "MixUp draws its share on the CPU"
+    assert provenance(mixed, tmp_path)["reason_not_captured"] == "MixUp and CutMix draw on the CPU"
     parts = make_spec("pretrain")
     run(parts, tmp_path, leaves_store, capture="on", micro_batches=2)
     assert provenance(parts, tmp_path)["reason_not_captured"] == "batches are taken in parts"

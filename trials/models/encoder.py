@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from trials.errors import InputError
+from trials.models.stochastic_depth import DropBranch
 
 CHANNELS = 3
 
@@ -89,6 +90,12 @@ class Encoder(nn.Module, ABC):
         """Layer of the encoder's parameter of that name: 0 for the embedding, 1 to `layers` for the
         blocks from the input up, `layers` + 1 for what follows them.
         """
+
+    def branches(self) -> list[tuple[DropBranch, ...]]:
+        """The residual branches of each block, from the input up, for stochastic depth. Empty, as
+        here, for an encoder without.
+        """
+        return []
 
     def is_undecayed(self, name: str) -> bool:
         """Whether the parameter of that name gets no weight decay although it is a matrix. Biases,

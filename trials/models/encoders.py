@@ -87,6 +87,8 @@ class EncoderName:
     """Whether there is a CLS token that a head can read."""
     drops_tokens: bool = False
     """Whether it can be fed some of its tokens alone, as MAE does."""
+    has_branches: bool = False
+    """Whether its residual branches can be dropped, as stochastic depth does."""
 
     @property
     def canonical(self) -> str:
@@ -153,6 +155,16 @@ def build_encoder(name: str, *, positions: str = "normal") -> Encoder:
     """
     of = parse_encoder(name)
     return of.family.build(of, positions=positions)
+
+
+def check_depth(name: str, rate: float) -> None:
+    """Whether an encoder can be trained with stochastic depth of that rate; nothing is built.
+
+    Raises:
+        InputError: there is no such encoder, or none of its branches can be dropped.
+    """
+    if rate > 0 and not parse_encoder(name).has_branches:
+        raise InputError(f"stochastic_depth: {name} has no residual branches that images could drop: set it to 0 in the recipe.")
 
 
 def adapt_weights(encoder: Encoder, weights: dict[str, Tensor]) -> dict[str, Tensor]:

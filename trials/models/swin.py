@@ -5,8 +5,7 @@ Windows are a sixteenth of the image's side, 12 tokens at 192 px and 14 at 224, 
 whole feature map, which is then one window that is not shifted. Microsoft's code does so;
 torchvision pads. Parameters are those that the paper counts: 48.96, 86.89, 195.20, 655.21 and
 1060.98 million. That leaves no room for the LayerNorm after every six blocks that Liu et al.
-describe for their own H and G, and Microsoft's public code has none. Stochastic depth, 0.1 in
-Microsoft's configurations, is not built.
+describe for their own H and G, and Microsoft's public code has none.
 
 Position biases are functions of offsets measured in windows of 192 px, 12, 12, 12 and 6 tokens,
 whatever the image's side. So an encoder pre-trained at 192 px and fine-tuned at 224 is Microsoft's
@@ -26,12 +25,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
+from torchvision.models.swin_transformer import PatchMergingV2
 from torchvision.ops import Permute
 
 from trials.models.encoder import CHANNELS, AttentionMap, Encoder
+from trials.models.stochastic_depth import DropBranch
 from trials.models.swin_sizes import IMAGE_OVER_WINDOW, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
-from trials.models.window_attention import WindowAttention
+from trials.models.window_attention import Block, WindowAttention
 
 _PART = re.compile(r"features\.(\d+)\.(\d+|norm|reduction)\.")
 
@@ -55,7 +55,7 @@ class SwinV2(Encoder):
         self.norm = nn.LayerNorm(self.dim)
         self._initialise()
 
-    def _block(self, stage: int, number: int) -> SwinTransformerBlockV2:
+    def _block(self, stage: int, number: int) -> Block:
         dim, grid = self.size.channels * 2**stage, self.image_px // PATCH_PX // 2**stage
         window = min(self.image_px // IMAGE_OVER_WINDOW, grid)
         attention = partial(
@@ -66,7 +66,7 @@ class SwinV2(Encoder):
             unit=min(PRETRAINED_WINDOW, PRETRAINED_PX // PATCH_PX // 2**stage),
         )
         heads = dim // self.size.head_dim
-        return SwinTransformerBlockV2(dim, heads, [window, window], [0, 0], attn_layer=attention)
+        return Block(dim, heads, [window, window], [0, 0], attn_layer=attention)
 
     def _initialise(self) -> None:
         """As Microsoft's code: every branch's closing LayerNorm starts at 0, so that each block
@@ -77,7 +77,7 @@ class SwinV2(Encoder):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, SwinTransformerBlockV2):
+            elif isinstance(module, Block):
                 nn.init.zeros_(module.norm1.weight)
                 nn.init.zeros_(module.norm2.weight)
 
@@ -87,7 +87,7 @@ class SwinV2(Encoder):
         return self.norm(tokens).flatten(1, 2)
 
     def repeated_blocks(self) -> list[nn.Module]:
-        return [module for module in self.features.modules() if isinstance(module, SwinTransformerBlockV2)]
+        return [module for module in self.features.modules() if isinstance(module, Block)]
 
     def forward(self, images: Tensor, *, cls: bool = False) -> Tensor:
         """(B, 3, H, W) normalised images -> (B, N, dim) tokens; there is no CLS token to ask for."""
@@ -129,6 +129,10 @@ class SwinV2(Encoder):
             return 0
         stage = (int(part[1]) - 1) // 2
         return sum(self.size.depths[:stage]) + int(part[2]) + 1 if int(part[1]) % 2 else sum(self.size.depths[: stage + 1])
+
+    def branches(self) -> list[tuple[DropBranch, ...]]:
+        """Attention and feed-forward layer of each block."""
+        return [tuple(block.drops) for block in self.modules() if isinstance(block, Block)]  # type: ignore[arg-type]
 
     def is_undecayed(self, name: str) -> bool:
         """What makes up the position bias and the scale of the cosine attention (Microsoft's

@@ -39,7 +39,9 @@ class SwinV2Family(Family):
                 f"Encoder {name!r}: the image's side must be a multiple of {size.stride_px} px for SwinV2, at least {2 * size.stride_px}, "
                 f"not {image_px}."
             )
-        return EncoderName(family=self, size=size, size_name=size_name, embed_px=PATCH_PX, stride_px=size.stride_px, image_px=image_px)
+        return EncoderName(
+            family=self, size=size, size_name=size_name, embed_px=PATCH_PX, stride_px=size.stride_px, image_px=image_px, has_branches=True
+        )
 
     def spell(self, of: EncoderName, image_px: int) -> str:
         return of.size_name + (f"@{image_px}" if image_px != PRETRAINED_PX else "")

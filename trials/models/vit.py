@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from trials.errors import InputError
 from trials.models.encoder import AttentionMap, Encoder, patchify
 from trials.models.encoders import SIDE, EncoderName, Family, no_such_size, register
+from trials.models.stochastic_depth import DropBranch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +124,11 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(size)
         self.feed_forward = FeedForward(size)
+        self.drop_attention, self.drop_feed_forward = DropBranch(), DropBranch()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.attention(tokens)
-        return tokens + self.feed_forward(tokens)
+        tokens = tokens + self.drop_attention(self.attention(tokens))
+        return tokens + self.drop_feed_forward(self.feed_forward(tokens))
 
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -195,6 +197,10 @@ class ViT(Encoder):
             return int(block[1]) + 1
         return 0 if name.startswith(_EMBEDDING) else self.layers + 1
 
+    def branches(self) -> list[tuple[DropBranch, ...]]:
+        """Attention and feed-forward layer of each block."""
+        return [(block.drop_attention, block.drop_feed_forward) for block in self.blocks if isinstance(block, Block)]
+
     def attention_maps(self, images: Tensor) -> Iterator[AttentionMap]:
         """Each block's attention between patches; CLS is not fed."""
         tokens = self.embed(patchify(images, self.patch_px)) + self.positions[1:]
@@ -261,6 +267,7 @@ class ViTFamily(Family):
             image_px=image_px,
             has_cls=True,
             drops_tokens=True,
+            has_branches=True,
         )
 
     def spell(self, of: EncoderName, image_px: int) -> str:

@@ -12,13 +12,15 @@ the feature map.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.swin_transformer import ShiftedWindowAttentionV2
+from torchvision.models.swin_transformer import ShiftedWindowAttentionV2, SwinTransformerBlockV2
 
 from trials.models.full_precision import full_precision
+from trials.models.stochastic_depth import DropBranch
 
 MASKED = -100.0
 """Added to the logits of two places that only a cyclic shift has brought together, as Microsoft's
@@ -137,3 +139,16 @@ class WindowAttention(ShiftedWindowAttentionV2):
         mixed = self.proj(mixed.transpose(2, 3).flatten(3))
         grid = from_windows(mixed, self.window, self.grid)
         return grid.roll((self.shift, self.shift), dims=(1, 2)) if self.shift else grid
+
+
+class Block(SwinTransformerBlockV2):
+    """torchvision's block, whose two residual branches images can drop each on its own."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.drops = nn.ModuleList((DropBranch(), DropBranch()))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        first, second = self.drops
+        tokens = tokens + first(self.norm1(self.attn(tokens)))
+        return tokens + second(self.norm2(self.mlp(tokens)))

@@ -13,7 +13,7 @@ from trials.data.augmentation import Crops, centre_squares, input_form, whole_im
 from trials.models.encoder import Encoder
 from trials.models.heads import Classifier, check_pool
 from trials.objectives.examples import chosen_examples, write_examples
-from trials.objectives.mixing import blend, blended_cross_entropy, draw_share
+from trials.objectives.mixing import blended_cross_entropy, draw_mixing, mix
 from trials.objectives.objective import (
     WHOLE,
     Batches,
@@ -66,7 +66,7 @@ class Classification(Objective):
     @classmethod
     def reason_not_captured(cls, recipe: Recipe) -> str:
         assert isinstance(recipe, SupervisedRecipe)
-        return "MixUp draws its share on the CPU" if recipe.mixup else ""
+        return "MixUp and CutMix draw on the CPU" if recipe.mixup or recipe.cutmix else ""
 
     @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Classifier:
@@ -87,21 +87,21 @@ class Classification(Objective):
         self.check(setting.spec.encoder, self._recipe)
         self.encoder, model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=len(self.classes)))
         self.model: nn.Module = model
-        self._batches = Batches(setting)
+        self._batches = Batches(setting, of_classes=True)
         self._test_crops = scored_crops(self._heldout.sizes, self._recipe)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, positions = self._batches.take(step, part)
         labels = self._batches.pictures.labels(positions)
-        if self._recipe.mixup == 0:
+        if self._recipe.mixup == 0 and self._recipe.cutmix == 0:
             return F.cross_entropy(self.model(images), labels, label_smoothing=self._recipe.label_smoothing)
-        share = draw_share(self._recipe.mixup, seed=self._seed, step=step)
+        mixing = draw_mixing(self._recipe.mixup, self._recipe.cutmix, side=images.shape[-1], seed=self._seed, step=step)
         if part == WHOLE:
             partners, others = images.roll(1, 0), labels.roll(1, 0)
         else:
             partners, theirs = self._batches.take_partners(step, part)
             others = self._batches.pictures.labels(theirs)
-        return blended_cross_entropy(self.model(blend(images, partners, share)), labels, others, share, self._recipe.label_smoothing)
+        return blended_cross_entropy(self.model(mix(images, partners, mixing)), labels, others, mixing.share, self._recipe.label_smoothing)
 
     @torch.no_grad()
     def heldout_logits(self) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,33 @@
-"""MixUp (Zhang et al. 2018, arXiv 1710.09412): each image of a batch is blended with another, and
-so are their labels.
+"""MixUp (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899): each
+image of a batch is blended with another, or has a rectangle of it, and so are their labels.
+
+Where a recipe has both, each batch takes one of them, with equal probability, as timm's Mixup does
+with `switch_prob` 0.5.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
 from trials.training.seeding import derive_seed
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixing:
+    """How the images of one batch are mixed with their partners."""
+
+    share: float
+    """Of each image's own label; 1 mixes nothing."""
+    box: Box | None = None
+    """CutMix: top, bottom, left and right in pixels of what comes from the partner; else the whole
+    image is a weighted mean.
+    """
 
 
 def draw_share(alpha: float, *, seed: int, step: int) -> float:
@@ -19,6 +38,33 @@ def draw_share(alpha: float, *, seed: int, step: int) -> float:
     the same on every device.
     """
     return float(np.random.default_rng(derive_seed(seed, "mixup", step)).beta(alpha, alpha)) if alpha > 0 else 1.0
+
+
+def draw_mixing(mixup: float, cutmix: float, *, side: int, seed: int, step: int) -> Mixing:
+    """The mixing of the batch at `step`, of images of that side.
+
+    Args:
+        mixup, cutmix: alpha of each one's Beta(alpha, alpha); 0 leaves it out.
+    """
+    random = np.random.default_rng(derive_seed(seed, "cutmix", step)) if cutmix > 0 else None
+    if random is None or (mixup > 0 and random.random() < 0.5):
+        return Mixing(share=draw_share(mixup, seed=seed, step=step))
+    cut = int(side * np.sqrt(1 - random.beta(cutmix, cutmix)))
+    row, column = (int(place) for place in random.integers(side, size=2))
+    top, left = max(row - cut // 2, 0), max(column - cut // 2, 0)
+    bottom, right = min(row + (cut + 1) // 2, side), min(column + (cut + 1) // 2, side)
+    # a rectangle that reaches over the edge is smaller, and the share of the label follows it
+    return Mixing(share=1 - (bottom - top) * (right - left) / side**2, box=(top, bottom, left, right))
+
+
+def mix(images: Tensor, partners: Tensor, mixing: Mixing) -> Tensor:
+    """(B, 3, H, W) images and those they are mixed with -> the mixed images."""
+    if mixing.box is None:
+        return blend(images, partners, mixing.share)
+    top, bottom, left, right = mixing.box
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = partners[:, :, top:bottom, left:right]
+    return mixed
 
 
 def blend(images: Tensor, partners: Tensor, share: float) -> Tensor:

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.data.augmentation import Crops, draw_crops, input_form, largest_crop
+from trials.data.distortions import Distortions
 from trials.data.pictures import Pictures
 from trials.data.sources import get_source, no_masks
 from trials.errors import InputError
 from trials.models.encoder import Encoder
-from trials.models.encoders import adapt_weights, build_encoder
+from trials.models.encoders import adapt_weights, build_encoder, check_depth
+from trials.models.stochastic_depth import StochasticDepth
 from trials.objectives.scores import Measure
 from trials.recipes.fields import Recipe
 from trials.registry import Registry, modules_in
@@ -198,6 +200,9 @@ class Setting:
     inputs: StepInputs = field(init=False)
     """Where a loss takes what depends on the step from: random draws and positions."""
 
+    depth: list[StochasticDepth] = field(init=False, default_factory=list)
+    """What draws which residual branches images drop; empty where the recipe drops none."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", StepInputs(seed=self.spec.seed, device=self.compute.device))
 
@@ -219,6 +224,10 @@ class Setting:
             kind = "pretrain" if self.spec.kind == "trunk" else self.spec.kind
             torch.manual_seed(derive_seed(self.spec.seed, f"init-{kind}"))
             model = wrap(encoder)
+        rate = self.spec.recipe.stochastic_depth
+        if rate > 0:
+            check_depth(self.spec.encoder, rate)
+            self.depth.append(StochasticDepth(encoder.branches(), rate))
         return encoder, model.to(self.compute.device)
 
 
@@ -227,8 +236,15 @@ class Batches:
     function of the step.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, of_classes: bool = False) -> None:
+        """
+        Args:
+            setting: the stage.
+            of_classes: whether targets are one class an image: see `Distortions`.
+        """
         self._recipe = setting.spec.recipe
+        self._distortions = Distortions(self._recipe, setting.inputs, of_classes=of_classes)
+        self._depth = setting.depth
         self._seed, self._step_inputs = setting.spec.seed, setting.inputs
         self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=self._seed)
         self._inputs = input_form(self._recipe)
@@ -252,7 +268,12 @@ class Batches:
         """(B, 3, S, S) inputs, the crops that they are of, and the (B,) positions of a part of the
         batch at `step`.
         """
-        return self._take(step, self.rows(part))
+        rows = self.rows(part)
+        taken = self._take(step, rows)
+        if self._depth:
+            shown = slice(rows.start, rows.start + len(taken[0]))
+            self._depth[0].draw(self._recipe.batch_images, shown, self._step_inputs.generator("stochastic-depth", step))
+        return taken
 
     def take_partners(self, step: int, part: Part = WHOLE) -> tuple[Tensor, Tensor]:
         """(B, 3, S, S) crops and (B,) positions of what the images of a part are blended with: the
@@ -268,7 +289,8 @@ class Batches:
     def _take(self, step: int, rows: slice | Tensor) -> tuple[Tensor, Crops, Tensor]:
         crops = Crops(self._step_inputs.tensor("crops", self._draw_crops, step), self._largest)[rows]
         positions = self.positions(step)[rows]
-        return self._inputs(self.pictures.images(positions, crops)), crops, positions
+        pixels = self._distortions.pixels(self.pictures.images(positions, crops), step, rows)
+        return self._distortions.erased(self._inputs(pixels), step, rows), crops, positions
 
     def _draw_crops(self, step: int) -> Tensor:
         """The crops of the whole batch at `step`, on the CPU: images have sizes of their own, and the

@@ -55,7 +55,7 @@ class Recipe:
     batch_images: int = field(default=64, metadata=about("images per update", unit="images", highest=100_000, excluded=(0,)))
     beta_1: float = field(default=0.9, metadata=about("AdamW's decay of the mean gradient", unit="share", excluded=(1,)))
     beta_2: float = field(default=0.999, metadata=about("AdamW's decay of the mean squared gradient", unit="share", excluded=(1,)))
-    schedule: Literal["multi-step", "cosine", "step", "wsd"] = field(
+    schedule: Literal["multi-step", "cosine", "linear", "step", "wsd"] = field(
         default="multi-step",
         metadata=about(
             "how the rate changes; step and wsd keep it, then reduce it in the last share `decay` of the steps: at once by the factor gamma, or "
@@ -68,7 +68,7 @@ class Recipe:
         default=0.125,
         metadata=about("step and wsd: share of the steps in the last phase; 1/8 in Xie et al. (arXiv 2206.04664)", unit="share", added_to=KINDS),
     )
-    warmup: float = field(default=0.0, metadata=about("cosine: share of the steps with a linearly rising rate", unit="share"))
+    warmup: float = field(default=0.0, metadata=about("cosine and linear: share of the steps with a linearly rising rate", unit="share"))
     warmup_length: str = field(
         default="",
         metadata=about(
@@ -77,6 +77,10 @@ class Recipe:
             added_to=KINDS,
         ),
     )
+    warmup_rate: float = field(
+        default=0.0, metadata=about("rate that a warm-up starts from; 0 starts at the first of equal steps above 0", added_to=KINDS)
+    )
+    final_rate: float = field(default=0.0, metadata=about("cosine and linear: rate at the end", added_to=KINDS))
     clip_norm: float = field(default=0.0, metadata=about("gradients are scaled down to this norm; 0 leaves them as they are"))
     decay_vectors: bool = field(
         default=True, metadata=about("whether weight decay also applies to biases, norms, positions and tokens, as in plain AdamW")
@@ -106,6 +110,34 @@ class Recipe:
         default="normal",
         metadata=about("initial position embeddings of a new ViT; no effect on a stage with a parent or on SwinV2"),
     )
+    brightness: float = field(
+        default=0.0,
+        metadata=about(
+            "brightness is changed by a factor within 1 plus or minus this, drawn for each image (torchvision's ColorJitter)", added_to=KINDS
+        ),
+    )
+    saturation: float = field(default=0.0, metadata=about("as brightness, for the strength of colours", added_to=KINDS))
+    hue: float = field(
+        default=0.0, metadata=about("colours are turned by up to this share of the colour circle either way", highest=0.5, added_to=KINDS)
+    )
+    stochastic_depth: float = field(
+        default=0.0,
+        metadata=about(
+            "share of the images that drop a residual branch of the last block, rising linearly from 0 at the first (Huang et al. 2016)",
+            unit="share",
+            excluded=(1,),
+            added_to=KINDS,
+        ),
+    )
+    average: float = field(
+        default=0.0,
+        metadata=about(
+            "decay of an exponential moving average of the weights, which is then measured and handed on; 0 averages nothing",
+            unit="share",
+            excluded=(1,),
+            added_to=KINDS,
+        ),
+    )
     precision: Literal["auto", "fp32", "bf16"] = field(
         default="auto", metadata=about("auto is bf16 autocast where the device computes in it, else fp32; the provenance records which")
     )
@@ -127,6 +159,25 @@ class SupervisedRecipe(Recipe):
     mixup: float = field(
         default=0.0,
         metadata=about("classification: alpha of MixUp's Beta(alpha, alpha) (Zhang et al. 2018); 0 mixes nothing", added_to=KINDS),
+    )
+    cutmix: float = field(
+        default=0.0,
+        metadata=about(
+            "classification: alpha of CutMix's Beta(alpha, alpha) (Yun et al. 2019); with MixUp too, each batch takes one of them", added_to=KINDS
+        ),
+    )
+    rand_augment: float = field(
+        default=0.0,
+        metadata=about(
+            "classification: magnitude of RandAugment (Cubuk et al. 2020) as timm's rand-m9-mstd0.5-inc1 has it: two operations, each with "
+            "probability 1/2; 0 does none",
+            highest=10,
+            added_to=KINDS,
+        ),
+    )
+    erasing: float = field(
+        default=0.0,
+        metadata=about("classification: probability that a rectangle becomes noise (Zhong et al. 2020)", unit="share", added_to=KINDS),
     )
     layer_decay: float = field(
         default=1.0,
@@ -234,6 +285,7 @@ TRUNK_VALUES: dict[str, Any] = {
     "gamma": Recipe.gamma,
     "milestones": Recipe.milestones,
     "warmup": Recipe.warmup,
+    "final_rate": Recipe.final_rate,
 }
 """The fields that no trunk reads, with the value that they have in every trunk's recipe: trainings
 that differ in nothing else share their trunk.

@@ -21,20 +21,36 @@ def multi_step(step: int, *, steps: int, milestones: Sequence[float], gamma: flo
     return gamma**passed
 
 
-def cosine(step: int, *, steps: int, warmup: float, final: float = 0.0) -> float:
+def cosine(step: int, *, steps: int, warmup: float, final: float = 0.0, start: float = 0.0) -> float:
     """Linear warm-up over the first `warmup` share of the steps, then half a cosine from 1 down to
     `final`.
     """
     warmup_steps = math.ceil(round(warmup * steps, 9))
     if step < warmup_steps:
-        return (step + 1) / (warmup_steps + 1)
+        return rise(step, warmup_steps=warmup_steps, start=start)
     done = (step - warmup_steps) / max(1, steps - warmup_steps)
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def rise(step: int, *, warmup_steps: int) -> float:
-    """Linear warm-up over that many steps, then 1."""
-    return (step + 1) / (warmup_steps + 1) if step < warmup_steps else 1.0
+def linear(step: int, *, steps: int, warmup: float, final: float = 0.0, start: float = 0.0) -> float:
+    """Linear warm-up over the first `warmup` share of the steps, then a straight line from 1 down
+    to `final`, which would be reached at `steps`.
+    """
+    warmup_steps = math.ceil(round(warmup * steps, 9))
+    if step < warmup_steps:
+        return rise(step, warmup_steps=warmup_steps, start=start)
+    return final + (1 - final) * (steps - step) / max(1, steps - warmup_steps)
+
+
+def rise(step: int, *, warmup_steps: int, start: float = 0.0) -> float:
+    """Linear warm-up over that many steps, then 1.
+
+    It begins at `start`, as timm's schedulers do; where that is 0, with the first of equal steps,
+    since an update at a rate of 0 would do nothing.
+    """
+    if step >= warmup_steps:
+        return 1.0
+    return start + (1 - start) * step / warmup_steps if start > 0 else (step + 1) / (warmup_steps + 1)
 
 
 def decay_start(steps: int, decay: float) -> int:
@@ -87,14 +103,16 @@ def learning_rate(spec: StageSpec, step: int) -> float:
 
 
 def _factor(spec: StageSpec, recipe: Recipe, step: int) -> float:
-    if recipe.schedule == "cosine":
-        return cosine(step, steps=spec.steps, warmup=recipe.warmup)
-    if recipe.schedule == "multi-step":
-        return multi_step(step, steps=spec.steps, milestones=recipe.milestones, gamma=recipe.gamma)
+    start, final = recipe.warmup_rate / recipe.learning_rate, recipe.final_rate / recipe.learning_rate
+    if recipe.schedule in ("cosine", "linear"):
+        down = cosine if recipe.schedule == "cosine" else linear
+        return down(step, steps=spec.steps, warmup=recipe.warmup, start=start, final=final)
     warmup_steps = 0
     if recipe.warmup_length:
         warmup_steps = parse_length(recipe.warmup_length).steps(subset_images=spec.data.train_images, batch_images=recipe.batch_images)
-    risen = rise(step, warmup_steps=warmup_steps)
+    risen = rise(step, warmup_steps=warmup_steps, start=start)
+    if recipe.schedule == "multi-step":
+        return risen * multi_step(step, steps=spec.steps, milestones=recipe.milestones, gamma=recipe.gamma)
     if spec.kind == "trunk":
         return risen
     if recipe.schedule == "step":

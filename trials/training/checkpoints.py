@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ from trials.stage_files import MOST_WEIGHTS_BYTES, STATE, atomic, read_checked, 
 
 FOLDER = "checkpoint"
 _NAME = re.compile(r"state-(\d+)-([0-9a-f]{16})\.safetensors")
-_MODEL, _OPTIMISER, _RUN = "model.", "optimiser.", "run."
+_MODEL, _OPTIMISER, _AVERAGE, _RUN = "model.", "optimiser.", "average.", "run."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class TrainingState:
     """Step of the last line in metrics.jsonl."""
     train_s: float
     """Seconds of training so far, over all attempts."""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """The average of the weights; empty where none is kept."""
 
     def restore(self, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Load this state into model and optimiser. The optimiser's settings stay as they are."""
@@ -59,6 +61,7 @@ def encode_state(state: TrainingState) -> bytes:
     tensors = {_MODEL + name: tensor for name, tensor in state.model.items()}
     for place, values in state.optimiser.items():
         tensors |= {f"{_OPTIMISER}{place}.{name}": value for name, value in values.items()}
+    tensors |= {_AVERAGE + name: tensor for name, tensor in state.average.items()}
     tensors[f"{_RUN}losses"] = state.losses
     tensors[f"{_RUN}steps"] = torch.tensor([state.step, state.line_step])
     tensors[f"{_RUN}train_s"] = torch.tensor(state.train_s, dtype=torch.float64)
@@ -85,6 +88,7 @@ def decode_state(data: bytes) -> TrainingState:
         losses=tensors[f"{_RUN}losses"],
         line_step=line_step,
         train_s=float(tensors[f"{_RUN}train_s"]),
+        average={name.removeprefix(_AVERAGE): tensor for name, tensor in tensors.items() if name.startswith(_AVERAGE)},
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from trials.provenance import describe_software, now
 from trials.recipes.schedules import learning_rate, tail_start
 from trials.spec import StageSpec
 from trials.stage_files import MetricsFile, load_parent_weights, read_json, save_weights, sweep, write_json
+from trials.training.averaging import AveragedWeights
 from trials.training.captured import choose_capture
 from trials.training.checkpoints import TrainingState, drop_checkpoints, list_checkpoints, load_checkpoint, save_checkpoint, save_trunk_state
 from trials.training.compiling import Compiled, choose_mode
@@ -51,6 +54,7 @@ class Run:
         setting = Setting(spec=spec, compute=self.compute, train=train, heldout=heldout, parent_weights=parent)
         self.objective: Objective = OBJECTIVES.find(spec.objective)(setting)
         self.optimiser = build_optimiser(self.objective.model, spec.recipe)
+        self.average = AveragedWeights(self.objective.model, spec.recipe.average) if spec.recipe.average > 0 else None
         self.steps = spec.steps
         self.log_every = math.ceil(self.steps / LOG_POINTS)
         points = max(1, spec.eval_points)
@@ -85,6 +89,7 @@ class Run:
             log=log,
             inputs=setting.inputs,
             reason_not_captured=not_captured,
+            average=self.average,
         )
         log(
             f"stage {folder.name}: {self.steps} steps of {spec.recipe.batch_images} images from step {self.start_step}"
@@ -110,6 +115,8 @@ class Run:
             return
         try:
             state.restore(self.objective.model, self.optimiser)
+            if self.average is not None:
+                self.average.restore(state.average)
             self.losses.restore(state.losses)
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
             where = self.trunk or self.folder / "checkpoint"
@@ -134,7 +141,8 @@ class Run:
         finally:
             metrics.close()
         if spec.kind != "trunk":
-            results |= self.objective.finish(self.folder)
+            with self._measured_weights():
+                results |= self.objective.finish(self.folder)
         results[self.objective.loss_name] = self.losses.mean(tail_start(self.steps), self.steps)
         # a class that neither truth nor prediction holds has no IoU; the table then has an empty
         # cell
@@ -145,7 +153,8 @@ class Run:
         if spec.kind == "trunk":
             digests = {"state_sha256": save_trunk_state(self.folder, self._state(self.steps, train_s=0.0))}
         else:
-            digests = {"weights_sha256": save_weights(self.folder, self.objective.model.state_dict())}
+            with self._measured_weights():
+                digests = {"weights_sha256": save_weights(self.folder, self.objective.model.state_dict())}
         self.compute.synchronise()
         elapsed = time.monotonic() - started
         passes = (self.steps - self.start_step) * spec.recipe.batch_images
@@ -213,7 +222,15 @@ class Run:
                 checkpointed = time.monotonic()
         if metrics is None:
             return {}
-        return scores or self.objective.evaluate()  # a stage cut off after its last checkpoint at the very end
+        return scores or self._evaluate()  # a stage cut off after its last checkpoint at the very end
+
+    def _measured_weights(self) -> AbstractContextManager[None]:
+        """A context in which the model has the weights that are measured and handed on."""
+        return contextlib.nullcontext() if self.average is None else self.average.in_place()
+
+    def _evaluate(self) -> dict[str, float]:
+        with self._measured_weights():
+            return self.objective.evaluate()
 
     def _asked_to_stop(self, step: int) -> bool:
         if self.group.size == 1:
@@ -240,7 +257,7 @@ class Run:
             values[self.objective.loss_name] = self.losses.mean(self.line_step, done)
             values["images_per_s"] = self._progress(done, time.monotonic() - started)["images_per_s"]
             self.newest = {self.objective.loss_name: values[self.objective.loss_name]}
-        scores = self.objective.evaluate() if done in self.eval_steps else {}
+        scores = self._evaluate() if done in self.eval_steps else {}
         for name, score in scores.items():
             if not math.isfinite(score):
                 rate = learning_rate(self.spec, max(0, done - 1))
@@ -266,4 +283,5 @@ class Run:
             losses=self.losses.first(done),
             line_step=self.line_step,
             train_s=train_s,
+            average={} if self.average is None else self.average.state(),
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trials.errors import InputError, StageError
 from trials.objectives.objective import Objective
 from trials.recipes.fields import Recipe
+from trials.training.averaging import AveragedWeights
 from trials.training.captured import CapturedStep
 from trials.training.compiling import Compiled
 from trials.training.parallel import Group
@@ -36,15 +37,18 @@ class Updates:
         log: Callable[[str], None],
         inputs: StepInputs | None = None,
         reason_not_captured: str = "it was not asked for",
+        average: AveragedWeights | None = None,
     ) -> None:
         """
         Args:
             inputs: of the objective; needed where steps are captured.
             reason_not_captured: empty to capture the step.
+            average: what follows the weights after each update, if anything does.
         """
         self._objective, self._optimiser, self._recipe = objective, optimiser, recipe
         self._compute, self._group, self._compiled, self._log = compute, group, compiled, log
         self._parameters = list(objective.model.parameters())
+        self._average = average
         self._proven = False  # whether what is compiled has run once
         self._rates = Rates(optimiser)
         self._captured: CapturedStep | None = None
@@ -95,9 +99,14 @@ class Updates:
         """The update of a whole batch in one process, without a choice in between."""
         self._optimiser.zero_grad(set_to_none=True)
         loss = self._share(step)
+        self._step()
+        return loss
+
+    def _step(self) -> None:
         self._clip()
         self._optimiser.step()
-        return loss
+        if self._average is not None:
+            self._average.update()
 
     def _clip(self) -> None:
         if self._recipe.clip_norm > 0:
@@ -108,8 +117,7 @@ class Updates:
         while loss is None:
             loss = self._backward(step)
         loss = self._group.add_up(self._parameters, loss)
-        self._clip()
-        self._optimiser.step()
+        self._step()
         self._optimiser.zero_grad(set_to_none=True)
         return loss
 
