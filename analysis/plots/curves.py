@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from analysis.forecasting.choice import LawChoice
 
 WIDTH, HEIGHT = 480, 300
+LABEL_HEIGHT = 15
+"""Pixels between the names of two lines."""
 LOG_RATIO = 8.0
 """An axis is logarithmic where its largest value is this many times its smallest."""
 BEYOND = 4.0
@@ -74,8 +76,10 @@ def curve_chart(fits: Mapping[str, Fit | LawChoice], *, points: int = 120) -> al
     layers.append(dots.encode(x=x, y=alt.Y("y:Q", title=y_title, scale=y_scale, axis=y_axis), color=colour, tooltip=tips))
     if len(labels) > 1:
         ends = law.loc[law.groupby("series", sort=False)["x"].idxmax()]
+        drawn = np.concatenate([measured["y"], *(law[name].dropna() for name in ("mean", "low", "high"))])
+        ends = ends.assign(place=_apart(ends["mean"].to_numpy(dtype=float), drawn, logarithmic=y_scale.to_dict().get("type") == "log"))
         text = alt.Chart(ends).mark_text(align="left", dx=6, fontSize=12)
-        layers.append(text.encode(x=x, y=alt.Y("mean:Q", title=y_title, scale=y_scale, axis=y_axis), text="series:N", color=colour))
+        layers.append(text.encode(x=x, y=alt.Y("place:Q", title=y_title, scale=y_scale, axis=y_axis), text="series:N", color=colour))
     return alt.LayerChart(layer=layers, width=WIDTH, height=HEIGHT, view=alt.ViewBackground(stroke=None))
 
 
@@ -106,6 +110,27 @@ def _law(fit: Fit | LawChoice, label: str, points: int) -> pd.DataFrame:
 
     columns = {name: getattr(predicted, name) for name in ("x", "mean", "low", "high", "extrapolated")}
     return pd.DataFrame({"series": label} | columns)
+
+
+def _apart(values: NDArray[np.float64], drawn: NDArray[np.float64], *, logarithmic: bool) -> NDArray[np.float64]:
+    """The values moved apart, so that a label of LABEL_HEIGHT pixels at each covers no other.
+
+    `drawn` are all values on the axis, which spans HEIGHT pixels.
+    """
+    if logarithmic and min(values.min(), drawn.min()) <= 0:
+        return values
+    places, ends = (np.log(values), np.log(drawn)) if logarithmic else (values, drawn)
+    gap = LABEL_HEIGHT / HEIGHT * (ends.max() - ends.min())
+    order = np.argsort(places, kind="stable")
+    apart = places[order]
+    for _ in range(1000):  # neighbours give way half each, until none is too near
+        lack = np.clip(gap - np.diff(apart), 0.0, None) / 2
+        if lack.max(initial=0.0) < 0.01 * gap:
+            break
+        apart = apart - np.append(lack, 0.0) + np.append(0.0, lack)
+    found = np.empty_like(apart)
+    found[order] = apart
+    return np.exp(found) if logarithmic else found
 
 
 def _joined(law: pd.DataFrame) -> pd.DataFrame:

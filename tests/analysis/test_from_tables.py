@@ -253,3 +253,16 @@ def test_labels_of_sizes_get_one_hue_with_more_darker() -> None:
     spec = fit(table, x="n", y="err", by="images").plot().to_dict()
     scale = next(layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "scale" in layer["encoding"].get("color", {}))
     assert scale == {"domain": ["1,000", "10,000"], "range": ["#246eb7", "#003c73"]}
+
+
+def test_names_of_near_lines_do_not_cover_one_another() -> None:
+    table = pd.DataFrame([(name, n, 0.2 + a * n**-0.5) for name, a in (("a", 3.0), ("b", 3.01), ("c", 3.02), ("d", 5.0)) for n in SIZES])
+    spec = fit(table, x="1", y="2", by="0").plot().to_dict()
+    text = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "text")
+    rows = pd.DataFrame(spec["datasets"][text["data"]["name"]]).set_index("series")
+    drawn = pd.concat([pd.DataFrame(data) for data in spec["datasets"].values()])
+    span = drawn[["y", "mean", "low", "high"]].max().max() - drawn[["y", "mean", "low", "high"]].min().min()
+    pixels = np.diff(rows["place"].to_numpy()) * spec["height"] / span
+    assert pixels.min() > 13
+    assert rows.loc["d", "mean"] == pytest.approx(rows.loc["d", "place"], abs=0.1)
+    assert abs(rows.loc["b", "place"] - rows.loc["b", "mean"]) < 0.01
