@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,9 @@ def checked_curve(fit: Any, what: str = "fit") -> tuple[str, ...]:
     """
     if not isinstance(fit, Fit):
         other = "a surface: fix all inputs but one and fit a curve with analysis.fit" if isinstance(fit, SurfaceFit) else f"a {type(fit).__name__}"
-        raise AnalysisError(f"{what} is {other}; this needs what analysis.fit returns.")
+        if isinstance(fit, Mapping) and fit and all(isinstance(one, Fit) for one in fit.values()):
+            raise AnalysisError(f"{what} holds the fits of several groups: take one, such as fits['{next(iter(fit))}'].")
+        raise AnalysisError(f"{what} is {other}; this needs what analysis.fit returns, such as fit(table, x='n_labels', y='acc').")
     if fit.law_object.baseline:
         raise AnalysisError(f"{what} has the law '{fit.law}', which is flat: no decision about x follows from it; fit another law.")
     return cautions_of(fit, what)

@@ -241,7 +241,8 @@ def test_wrong_fits_and_settings_are_refused_in_a_sentence() -> None:
         (lambda: exchange_rate(a, falling, 400.0), "y rises with x in with_fit and falls in without_fit: give both the same measure"),
         (lambda: exchange_rate(a, other_level, 400.0), r"with_fit have level 0\.95 and those of without_fit 0\.9: fit both with one level"),
         (lambda: exchange_rate(a, b, -1.0), "at_x is -1: give an x above zero"),
-        (lambda: exchange_rate(a, "b", 1.0), "without_fit is a str; this needs what analysis.fit returns"),  # type: ignore[arg-type]
+        (lambda: exchange_rate(a, "b", 1.0), r"without_fit is a str; this needs what analysis.fit returns, such as fit\(table"),  # type: ignore[arg-type]
+        (lambda: exchange_rate(a, {"b": a}, 1.0), r"without_fit holds the fits of several groups: take one, such as fits\['b'\]"),  # type: ignore[arg-type]
         (lambda: exchange_rate(a, b, 400.0, paired=True), "paired=True needs both curves fitted with cluster="),
         (lambda: exchange_rate(five, six, 400.0, paired=True), "same clusters in both curves, in the same order, and they have 6 and 5|5 and 6"),
         (lambda: speed_up(a, b), "give exactly one of at_y"),
