@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,19 @@ def _fitted(part: pd.DataFrame, options: argparse.Namespace) -> tuple[Result, in
     if options.law == "auto" and len(options.x) == 1:
         if options.fixed or options.bootstrap is not None:
             raise AnalysisError("--fixed and --bootstrap belong to one law: name it with --law.")
-        return choose_law(numbers[options.x[0]].to_numpy(), y, **settings), left_out
+        return choose_law(numbers[options.x[0]].to_numpy(), y, **settings).named(options.x[0], options.y), left_out
     settings |= {"fixed": _pins(options.fixed), "loss": options.loss, "seed": options.seed}
     if options.bootstrap is not None:
         settings["bootstrap"] = options.bootstrap
     if len(options.x) == 1:
-        return fit(numbers[options.x[0]].to_numpy(), y, law=options.law, **settings), left_out
+        return replace(fit(numbers[options.x[0]].to_numpy(), y, law=options.law, **settings), **_names(options)), left_out
     law = "chinchilla" if options.law == "auto" else options.law
-    return fit_surface(numbers[options.x].to_numpy(), y, law=law, **settings), left_out
+    return replace(fit_surface(numbers[options.x].to_numpy(), y, law=law, **settings), **_names(options)), left_out
+
+
+def _names(options: argparse.Namespace) -> dict[str, str]:
+    """What the columns are called, for sentences."""
+    return {"x_name": ", ".join(options.x), "y_name": options.y}
 
 
 def _groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

@@ -38,6 +38,12 @@ def test_the_tables_of_the_pages_are_those_that_their_command_writes(name: str) 
     pd.testing.assert_frame_equal(TABLES[name](), pd.read_csv(ASSETS / name))
 
 
+def test_the_grid_of_the_experimenter_is_that_of_the_quickstart() -> None:
+    (shown,) = (block.body for block in blocks_of(TEXTS["docs/experimenter.md"]) if block.language == "yaml")
+    grid = (ROOT / "grids" / "quickstart.yaml").read_text(encoding="utf-8")
+    assert shown == "".join(line for line in grid.splitlines(keepends=True) if not line.startswith("#"))
+
+
 PAGE = """
 ```python
 x = 2
