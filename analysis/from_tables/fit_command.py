@@ -114,14 +114,9 @@ def _fitted(part: pd.DataFrame, options: argparse.Namespace) -> tuple[Result, in
     if options.bootstrap is not None:
         settings["bootstrap"] = options.bootstrap
     if len(options.x) == 1:
-        return replace(fit(numbers[options.x[0]].to_numpy(), y, law=options.law, **settings), **_names(options)), left_out
+        return replace(fit(numbers[options.x[0]].to_numpy(), y, law=options.law, **settings), x_name=", ".join(options.x), y_name=options.y), left_out
     law = "chinchilla" if options.law == "auto" else options.law
-    return replace(fit_surface(numbers[options.x].to_numpy(), y, law=law, **settings), **_names(options)), left_out
-
-
-def _names(options: argparse.Namespace) -> dict[str, str]:
-    """What the columns are called, for sentences."""
-    return {"x_name": ", ".join(options.x), "y_name": options.y}
+    return replace(fit_surface(numbers[options.x].to_numpy(), y, law=law, **settings), x_name=", ".join(options.x), y_name=options.y), left_out
 
 
 def _groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
