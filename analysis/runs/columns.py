@@ -183,6 +183,16 @@ RUN_COLUMNS: Final[dict[str, Column]] = _by_name(
         "top-5 accuracy",
         "share of test images whose class is among the five with the highest logits, 0 to 1; where there are more than five classes",
     ),
+    _score(
+        "mean_class_accuracy",
+        "mean class accuracy",
+        "mean over the classes of the test set of the share of their images classified rightly, 0 to 1; for long-tailed data",
+    ),
+    _score(
+        "knn_accuracy",
+        "k-NN accuracy",
+        "share of test images whose class most of the 20 nearest training images have, by pooled frozen features, 0 to 1; linear probes only",
+    ),
     _score("pixel_accuracy", "pixel accuracy", "share of test pixels classified rightly, 0 to 1"),
     _score("miou", "mIoU", "mean intersection over union of the classes, from one confusion matrix over the whole test set, 0 to 1"),
     _score(

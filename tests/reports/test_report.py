@@ -222,7 +222,7 @@ def test_runs_without_a_score_that_is_known_have_no_figure_of_one(write: Callabl
     scores = [column.name for column in documented_scores(runs)]
     runs.drop(columns=[*scores, "test_loss"], errors="ignore").to_parquet(study / "runs.parquet")
     page = read(study, tmp_path)
-    known = "miou, accuracy, miou_ucl, pixel_accuracy, top5_accuracy, iou_foreground, iou_background, iou_border"
+    known = "miou, accuracy, miou_ucl, pixel_accuracy, top5_accuracy, mean_class_accuracy, knn_accuracy, iou_foreground, iou_background, iou_border"
     assert f"The runs have no score ({known}), which the figures of a study are about" in page.text_of("findings")
     assert "No claim could be tested" in page.text_of("findings")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -24,6 +25,8 @@ COUNTS = {
     ("imagenet", "train"): 1_281_167,
     ("intel-scenes", "train"): 14_034,
     ("oxford-iiit-pet-pooled", "train"): 6_349,
+    ("oxford-iiit-pet-half-a", "train"): 3_200,
+    ("oxford-iiit-pet-half-b", "train"): 3_149,
 }
 
 
@@ -104,3 +107,29 @@ def test_the_second_paper_is_planned_whole(full_data: None, tmp_path: Path) -> N
     assert {spec.encoder: spec.steps for spec in finetunes} == {
         f"swinv2-{size}@224": math.ceil(epochs * 1_281_167 / 2048) for size, epochs in (("s", 100), ("b", 100), ("l", 100), ("h", 50), ("g", 50))
     }
+
+
+def plan_of(name: str, data: Path) -> Any:
+    return make_plan(load_grid(next(path for path in GRIDS if path.stem == name)), data)
+
+
+def test_the_geometry_of_patches_is_planned_with_controls_on_other_images(full_data: None, tmp_path: Path) -> None:
+    found = plan_of("patch_geometry", tmp_path)
+    middle = {(stage.spec.data.source, stage.spec.objective) for stage in found.stages.values() if stage.spec.kind == "intermediate"}
+    assert middle == {
+        ("intel-scenes", "classification"),
+        ("oxford-iiit-pet-half-a", "classification"),
+        ("oxford-iiit-pet-half-a", "spatial"),
+    }
+    assert {stage.spec.data.source for stage in found.stages.values() if stage.spec.kind == "finetune"} == {"oxford-iiit-pet-half-b"}
+    assert len(found.runs) == (1 + 3) * 3
+
+
+def test_the_tables_of_decoders_and_samplings_are_planned_whole(full_data: None, tmp_path: Path) -> None:
+    decoders, samplings = (plan_of(f"data_scaling_{name}", tmp_path) for name in ("decoders", "sampling"))
+    recipes = [stage.spec.recipe for stage in decoders.stages.values() if stage.spec.kind == "pretrain"]
+    assert sorted(recipe.decoder for recipe in recipes) == ["linear", "transformer", "two-layer"]
+    subsets = [stage.spec.data for stage in samplings.stages.values() if stage.spec.kind == "pretrain"]
+    assert sorted(data.sampling for data in subsets) == ["classes", "uniform"]
+    assert {data.train_images for data in subsets} == {128_117}
+    assert (len(decoders.runs), len(samplings.runs)) == (3, 2)

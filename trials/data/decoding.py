@@ -19,6 +19,7 @@ Everything else (truncated, empty, foreign, too large) is `Broken`.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import warnings
@@ -64,7 +65,7 @@ class Picture:
     image: Image.Image
     """RGB."""
     mask: np.ndarray | None = None
-    """(height, width) uint8 of 0 object, 1 background, 2 border, or None where the data have none."""
+    """(height, width) uint8 class numbers, 255 where none counts, or None where the data have none."""
     conversions: tuple[str, ...] = ()
     """What had to be done to it, by kind."""
     file: Path | None = None
@@ -84,13 +85,13 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def read_picture(path: Path, trimap: Path | None = None) -> Picture:
-    """Decode an image and, where there is one, its trimap.
+def read_picture(path: Path | bytes, trimap: Path | None = None) -> Picture:
+    """Decode an image, from a file or from the bytes of one, and, where there is one, its trimap.
 
     Raises:
         Broken: either cannot be used.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         size, conversions = image.size, []
         plain = isinstance(image, JpegImageFile) and image.mode == "RGB"
         if isinstance(image, JpegImageFile) and size[0] * size[1] > WHOLE_PIXELS:
@@ -104,13 +105,13 @@ def read_picture(path: Path, trimap: Path | None = None) -> Picture:
         if _quietly(lambda: image.getexif().get(ORIENTATION, 1), 1) not in (0, 1):
             conversions.append("EXIF orientation not applied")
     mask = None if trimap is None else _read_trimap(trimap, size)
-    same = plain and rgb.size == size and path.stat().st_size <= JPEG_FILE_BYTES
-    return Picture(image=rgb, mask=mask, conversions=tuple(conversions), file=path if same else None)
+    file = path if isinstance(path, Path) and plain and rgb.size == size and path.stat().st_size <= JPEG_FILE_BYTES else None
+    return Picture(image=rgb, mask=mask, conversions=tuple(conversions), file=file)
 
 
 def _read_trimap(path: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with _opened(path) as image:
+        with opened(path) as image:
             if image.size != size:
                 raise Broken(f"is {image.width} x {image.height} px, but its image is {size[0]} x {size[1]}")
             values = np.asarray(image)
@@ -122,12 +123,14 @@ def _read_trimap(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image, opened and within bounds; whatever goes wrong inside is one `Broken`."""
+def opened(path: Path | bytes) -> Iterator[Image.Image]:
+    """The image in a file, or in the bytes of one, opened and within bounds; whatever goes wrong
+    inside is one `Broken`.
+    """
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited on for ever
+        if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe would be waited on for ever
             raise Broken("is no file")
-        with open(path, "rb") as handle, contextlib.ExitStack() as stack:
+        with io.BytesIO(path) if isinstance(path, bytes) else open(path, "rb") as handle, contextlib.ExitStack() as stack:
             image = stack.enter_context(_identified(handle))
             if min(image.size) < 1:
                 raise Broken("has no pixels")
@@ -143,7 +146,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _identified(handle: BinaryIO) -> Image.Image:
-    held = os.fstat(handle.fileno()).st_size
+    held = handle.seek(0, os.SEEK_END)
+    handle.seek(0)
     if held == 0:
         raise Broken("is empty")
     if held > FILE_BYTES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trials.data.decoding import Picture
+from trials.data.mask_classes import TRIMAP
 from trials.errors import InputError
 from trials.received_files import is_plain_name
 
@@ -31,6 +33,10 @@ class Listing:
     read: Callable[[int], Picture]
     empty_classes: tuple[str, ...] = ()
     """Class folders that hold no image."""
+    mask_classes: tuple[str, ...] = TRIMAP
+    """Names of the classes of masks, where the source has masks; none where these images lack them."""
+    split_by: str = ""
+    """How the images were split into training and held-out ones, where their folders do not say."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,6 +63,33 @@ def fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
         digest.update(f"{path.relative_to(root).as_posix()}\0{size}\n".encode("utf-8", "surrogateescape"))
     if paths and not found:
         paths[0].stat()
+    return digest.hexdigest()[:16]
+
+
+MOST_SAMPLED = 100_000
+"""Files whose contents are looked at; of more, as many are chosen evenly spaced."""
+_BLOCK_BYTES = 4096
+
+
+def content_fingerprint(paths: Sequence[Path], root: Path, extra: str = "") -> str:
+    """16 hex digits that change with the names, the sizes and the contents of the files.
+
+    Of each file the first, the middle and the last 4 KB are read, so another file of the same size
+    is noticed, as is a file of at most 12 KB that was changed anywhere.
+    """
+    digest = hashlib.sha256(fingerprint(paths, root, extra).encode())
+    every = -(-len(paths) // MOST_SAMPLED) or 1
+    for path in paths[::every]:
+        try:
+            if not path.is_file():  # a pipe would be waited on for ever
+                continue
+            with open(path, "rb") as handle:
+                size = handle.seek(0, os.SEEK_END)
+                for start in (0, max(0, (size - _BLOCK_BYTES) // 2), max(0, size - _BLOCK_BYTES)):
+                    handle.seek(start)
+                    digest.update(handle.read(_BLOCK_BYTES))
+        except OSError:  # which decoding it will say
+            continue
     return digest.hexdigest()[:16]
 
 

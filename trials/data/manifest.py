@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from trials.data.mask_classes import MOST_CLASSES, TRIMAP
 from trials.errors import InputError
 from trials.recipes.fields import Storage
 
@@ -47,6 +48,8 @@ class Manifest:
     fingerprint: str
     sha256: str
     """Of each image followed by its mask, in order, then of the arrays that say where each lies."""
+    mask_classes: tuple[str, ...] = TRIMAP
+    """Names of the classes of masks."""
 
     @property
     def image_file(self) -> str:
@@ -120,6 +123,7 @@ def read_manifest(folder: Path, again: str) -> Manifest:
         has_masks=values["has_masks"],
         fingerprint=values["fingerprint"],
         sha256=values["sha256"],
+        mask_classes=tuple(values.get("mask_classes", TRIMAP)),
     )
 
 
@@ -140,6 +144,9 @@ def _wrong(values: Any) -> str:
         "fingerprint": isinstance(values.get("fingerprint"), str),
         "sha256": isinstance(values.get("sha256"), str) and re.fullmatch("[0-9a-f]{64}", values["sha256"]) is not None,
     }
+    if "mask_classes" in values:  # a store of trimaps has none
+        names = values["mask_classes"]
+        checks["mask_classes"] = isinstance(names, list) and 1 <= len(names) <= MOST_CLASSES and all(isinstance(name, str) for name in names)
     for key, fine in checks.items():
         if not fine:
             return f"{key} is missing" if key not in values else f"{key} cannot be what it says"

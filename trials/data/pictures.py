@@ -33,6 +33,7 @@ class Pictures:
     def __init__(self, store: ImageStore, indices: np.ndarray, compute: Compute, image_px: int) -> None:
         self._store, self._indices, self._device = store, indices, compute.device
         self.classes, self.image_px = store.classes, image_px
+        self.has_masks, self.mask_classes = store.masks is not None, store.mask_classes
         self.sizes = torch.from_numpy(store.sizes[indices])
         """(N, 2) heights and widths in pixels, as stored."""
         self._resident: dict[int, Flat] = {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from trials.data.listing import Listing
+from trials.data.mask_classes import TRIMAP
 from trials.errors import InputError, nearest
 from trials.received_files import is_plain_name
 from trials.registry import Registry
@@ -30,11 +31,13 @@ class Source(ABC):
     name: str
     """What a grid calls it."""
     carries: tuple[Carried, ...]
-    """What comes with each image: 'images', and 'labels' (a class) or 'masks' (a trimap)."""
+    """What comes with each image: 'images', and 'labels' (a class) or 'masks' (a class a pixel)."""
+    mask_classes: tuple[str, ...] = TRIMAP
+    """Names of the classes of its masks, unless a listing names others."""
 
     @property
     def has_masks(self) -> bool:
-        """Whether each image comes with a trimap."""
+        """Whether each image comes, or may come, with a mask."""
         return "masks" in self.carries
 
     @property
@@ -87,7 +90,14 @@ class FolderSource(Source):
 SOURCES: Registry[Source] = Registry(
     "data source",
     group="scaling_laws.sources",
-    modules=("trials.data.class_folders", "trials.data.pets", "trials.data.cifar10", "trials.data.leaves"),
+    modules=(
+        "trials.data.class_folders",
+        "trials.data.pets",
+        "trials.data.cifar10",
+        "trials.data.own_folders",
+        "trials.data.parquet_images",
+        "trials.data.leaves",
+    ),
 )
 """Every data source by name."""
 

@@ -52,6 +52,7 @@ from trials.data.manifest import (
     read_starts,
     write_array,
 )
+from trials.data.mask_classes import TRIMAP
 from trials.data.packed import Encoded, Images, open_packed
 from trials.data.sources import get_source, list_split
 from trials.errors import InputError
@@ -70,6 +71,8 @@ class SplitInfo:
     classes: int
     has_masks: bool
     fingerprint: str
+    mask_classes: tuple[str, ...] = TRIMAP
+    """Names of the classes of masks, if it has masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,8 @@ class ImageStore:
     classes: tuple[str, ...]
     """A name for each number that a label can have."""
     fingerprint: str
+    mask_classes: tuple[str, ...] = TRIMAP
+    """A name for each number that a mask can have besides 255, which counts for no class."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -111,9 +116,21 @@ def describe_split(source: str, data: Path, split: str) -> SplitInfo:
     """Count, classes and fingerprint of a split, from its listing alone."""
     found = get_source(source)
     if isinstance(found, GeneratedSource):
-        return SplitInfo(images=None, classes=len(found.classes), has_masks=found.has_masks, fingerprint=found.fingerprint(split))
+        return SplitInfo(
+            images=None,
+            classes=len(found.classes),
+            has_masks=found.has_masks,
+            fingerprint=found.fingerprint(split),
+            mask_classes=found.mask_classes,
+        )
     listing = list_split(source, data, split)
-    return SplitInfo(images=len(listing), classes=len(listing.classes), has_masks=found.has_masks, fingerprint=listing.fingerprint)
+    return SplitInfo(
+        images=len(listing),
+        classes=len(listing.classes),
+        has_masks=found.has_masks and bool(listing.mask_classes),
+        fingerprint=listing.fingerprint,
+        mask_classes=listing.mask_classes,
+    )
 
 
 def without_skipped(info: SplitInfo, root: Path, source: str, split: str, store_px: int, storage: Storage = "pixels") -> SplitInfo:
@@ -202,6 +219,7 @@ def open_store(
             masks=open_packed(folder / "masks.u8", sizes, ()) if manifest.has_masks else None,
             classes=manifest.class_names(),
             fingerprint=manifest.fingerprint,
+            mask_classes=manifest.mask_classes,
         )
     except OSError as error:
         raise InputError(f"The image store {folder} cannot be read ({error}): delete that folder and {again}.") from error
@@ -267,7 +285,7 @@ def write_store(
             outdated = building.with_name(building.name + "-outdated")
             try:
                 report = DecodeReport(listing_fingerprint=info.fingerprint, listed=images)
-                _fill(building, store_px, storage, info.has_masks, classes, decoded(report), report)
+                _fill(building, store_px, storage, info, classes, decoded(report), report)
                 if folder.exists():  # moved aside, not emptied: a stage that has it open reads on
                     folder.rename(outdated)
                 building.rename(folder)
@@ -280,14 +298,14 @@ def write_store(
 
 
 def _fill(
-    folder: Path, store_px: int, storage: Storage, has_masks: bool, classes: tuple[str, ...], decoded: Iterator[Stored], report: DecodeReport
+    folder: Path, store_px: int, storage: Storage, info: SplitInfo, classes: tuple[str, ...], decoded: Iterator[Stored], report: DecodeReport
 ) -> None:
     labels, sizes = np.empty(report.listed, dtype=np.int64), np.empty((report.listed, 2), dtype=np.int64)
     starts = np.zeros(report.listed + 1, dtype=np.int64)
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
         image_file = stack.enter_context(open(folder / IMAGE_FILES[storage], "wb"))
-        mask_file = stack.enter_context(open(folder / "masks.u8", "wb")) if has_masks else None
+        mask_file = stack.enter_context(open(folder / "masks.u8", "wb")) if info.has_masks else None
         count = 0
         for image, label, mask in decoded:
             data = image.data if isinstance(image, JpegFile) else image.tobytes()
@@ -318,8 +336,10 @@ def _fill(
         "image_bytes": int(starts[-1]),
         "classes": list(classes),
         "images_per_class": np.bincount(labels, minlength=len(classes)).tolist(),
-        "has_masks": has_masks,
+        "has_masks": info.has_masks,
         "fingerprint": report.fingerprint,
         "sha256": digest.hexdigest(),
     }
+    if info.has_masks and info.mask_classes != TRIMAP:
+        manifest["mask_classes"] = list(info.mask_classes)
     (folder / FILE).write_text(json.dumps(manifest, indent=1) + "\n")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from trials.data.augmentation import whole_images
+from trials.data.mask_classes import TRIMAP
 from trials.data.pictures import HELDOUT_SEED, evenly_spaced
 from trials.data.resampling import crop_on_cpu
 from trials.data.sources import get_source
@@ -77,6 +78,8 @@ def choose_heldout(specs: Sequence[StageSpec], root: Path, *, image_px: int, ima
     probe_train, no_probe = None, ""
     if kind != "finetune" or store.masks is None:
         no_probe = f"The {NOUNS[kind]} data {data.source} have no masks that a probe could learn, so there is no patch probe."
+    elif store.mask_classes != TRIMAP:
+        no_probe = f"The patch probe is made for trimaps, and the masks of {data.source} have other classes, so there is no patch probe."
     else:
         pool = _open(root, data, data.train_split, data.train_fingerprint)
         left = np.flatnonzero(~seen.among(pool, data.source, data.train_split, np.arange(len(pool))))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trials.data.augmentation import normalise
+from trials.data.mask_classes import TRIMAP
 from trials.data.pictures import evenly_spaced
 from trials.diagnostics.attention import Reach, encode, uniform_reach_px
 from trials.diagnostics.encoder_of_stage import root_of, trained_encoder, untrained_encoder
@@ -22,7 +23,6 @@ from trials.diagnostics.similarity import central_patch, heat_map, linear_cka, o
 from trials.errors import InputError, StageError
 from trials.models.encoder import Encoder
 from trials.objectives.examples import write_examples
-from trials.objectives.segmentation import CLASSES
 from trials.received_files import check_stage_ids
 from trials.spec import StageSpec
 from trials.stage_files import read_json, read_result, refuse_links, write_json
@@ -148,11 +148,11 @@ class Diagnosis:
         images = normalise(torch.from_numpy(np.array(heldout.probe_train.images)).to(self._device))
         seen, _ = encode(encoder.to(self._device), images)
         classes = [self._classes(part, encoder.stride_px) for part in (heldout.probe_train, heldout.test)]
-        return probe(seen, classes[0], tokens, classes[1], classes=CLASSES)
+        return probe(seen, classes[0], tokens, classes[1], classes=len(TRIMAP))
 
     def _classes(self, labelled: Labelled, patch_px: int) -> Tensor:
         assert labelled.masks is not None, "a probe needs masks"
-        return majority_classes(torch.from_numpy(np.array(labelled.masks)), patch_px, CLASSES).to(self._device)
+        return majority_classes(torch.from_numpy(np.array(labelled.masks)), patch_px, len(TRIMAP)).to(self._device)
 
     def _write_heat_maps(self, folder: Path, tokens: Tensor, untrained: Tensor, heldout: Heldout) -> None:
         query = central_patch(tokens.shape[1])

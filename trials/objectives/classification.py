@@ -56,6 +56,9 @@ class Classification(Objective):
             *TEST_SCORES,
             share_score("accuracy", "top-1 accuracy", "share of test images whose class is the one with the highest logit", live=True),
             share_score("top5_accuracy", "top-5 accuracy", "share of test images whose class is among the five with the highest logits"),
+            share_score(
+                "mean_class_accuracy", "mean class accuracy", "mean over the classes of the test set of the share of their images classified rightly"
+            ),
         )
 
     @classmethod
@@ -129,6 +132,7 @@ class Classification(Objective):
             "test_images": len(labels),
             "test_loss": float(F.cross_entropy(logits, labels, reduction="sum").double()) / len(labels),
             "accuracy": top_accuracy(logits, labels, 1),
+            "mean_class_accuracy": mean_class_accuracy(logits, labels),
         }
         return scores | ({"top5_accuracy": top_accuracy(logits, labels, TOP)} if len(self.classes) > TOP else {})
 
@@ -160,6 +164,16 @@ def scored_crops(sizes: Tensor, recipe: SupervisedRecipe) -> Crops:
     if recipe.test_crop == "whole":
         return whole_images(sizes)
     return centre_squares(sizes, 7 / 8 if recipe.test_crop == "centre" else 1.0)
+
+
+def mean_class_accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Mean of each class's own accuracy over the classes that occur, so that a rare class counts as
+    much as a frequent one; (N, classes) and (N,).
+    """
+    right = (logits.argmax(dim=1) == labels).double()
+    images = torch.bincount(labels, minlength=logits.shape[1])
+    hits = torch.zeros_like(images, dtype=torch.float64).index_add_(0, labels, right)
+    return float((hits / images)[images > 0].mean())
 
 
 def top_accuracy(logits: Tensor, labels: Tensor, most: int) -> float:

@@ -9,12 +9,30 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from trials.data.mask_classes import IGNORED, TRIMAP
 from trials.data.pictures import evenly_spaced
 from trials.stage_files import atomic, write_json
 
 EXAMPLES = 6
 # object, background, border: from the colour-blind-safe set of Okabe and Ito
 TRIMAP_COLOURS = np.array([[230, 159, 0], [40, 60, 90], [240, 240, 240]], dtype=np.uint8)
+
+
+def mask_colours(classes: tuple[str, ...]) -> np.ndarray:
+    """(256, 3) uint8: a colour for each class number of a mask, and for pixels that do not count.
+
+    Trimaps have three of their own; other classes have the colour map of PASCAL VOC, in which a
+    colour's bits are those of the class number, from the highest.
+    """
+    number = np.arange(1, 257)
+    colours = np.zeros((256, 3), dtype=np.int64)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((number >> (3 * bit + channel)) & 1) << (7 - bit)
+    if classes == TRIMAP:
+        colours[: len(TRIMAP)] = TRIMAP_COLOURS
+    colours[IGNORED] = 128
+    return colours.astype(np.uint8)
 
 
 def write_examples(folder: Path, *, columns: list[str], rows: list[list[np.ndarray]], items: list[dict[str, Any]], into: str = "examples") -> None:

@@ -304,7 +304,7 @@ def require_data(objective: type[Objective], setting: Setting) -> None:
     """Raises InputError for a source that does not carry what the objective needs."""
     source = setting.spec.data.source
     try:
-        check_data(objective, source, has_masks=get_source(source).has_masks, classes=len(setting.train.classes))
+        check_data(objective, source, has_masks=get_source(source).has_masks and setting.train.has_masks, classes=len(setting.train.classes))
     except InputError as error:
         raise InputError(f"{setting.spec.kind}: {error}") from None
 

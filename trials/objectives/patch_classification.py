@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.data.augmentation import input_form
+from trials.data.mask_classes import IGNORED, TRIMAP
 from trials.data.pictures import Pictures, evenly_spaced
 from trials.models.encoder import Encoder
-from trials.objectives.examples import EXAMPLES, TRIMAP_COLOURS, write_examples
+from trials.objectives.examples import EXAMPLES, mask_colours, write_examples
 from trials.objectives.objective import (
     WHOLE,
     Batches,
@@ -34,15 +35,13 @@ from trials.objectives.objective import (
 from trials.objectives.scores import HELDOUT_ACCURACY, TRAIN_LOSS, Measure
 from trials.recipes.fields import Recipe, SupervisedRecipe
 
-CLASSES = 3  # object, background, border
 
-
-def patch_majority(masks: Tensor, patch_px: int, classes: int = CLASSES) -> Tensor:
+def patch_majority(masks: Tensor, patch_px: int, classes: int = len(TRIMAP)) -> Tensor:
     """(B, S, S) class indices -> (B, patches) the most common class of each patch; a tie goes to
-    the lower class, as in the released code.
+    the lower class, as in the released code. `IGNORED` where no pixel of a patch counts.
     """
-    votes = [F.avg_pool2d((masks == c).float()[:, None], patch_px) for c in range(classes)]
-    return torch.cat(votes, dim=1).argmax(dim=1).flatten(1)
+    votes = torch.cat([F.avg_pool2d((masks == c).float()[:, None], patch_px) for c in range(classes)], dim=1)
+    return votes.argmax(dim=1).masked_fill(votes.sum(dim=1) == 0, IGNORED).flatten(1)
 
 
 class PatchClassifier(nn.Module):
@@ -69,7 +68,7 @@ class SpatialSupervision(Objective):
     needs = ("masks",)
     purpose = "spatial supervision"
     loss_score = TRAIN_LOSS
-    example_classes = CLASSES
+    example_classes = len(TRIMAP)
 
     @classmethod
     def scores(cls, kind: Kind) -> tuple[Measure, ...]:
@@ -97,18 +96,24 @@ class SpatialSupervision(Objective):
         self._recipe = setting.spec.recipe
         self._compute, self._heldout = setting.compute, setting.heldout
         self._inputs = input_form(self._recipe)
-        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=CLASSES))
+        self._classes, self._trimaps = len(setting.train.mask_classes), setting.train.mask_classes == TRIMAP
+        self._colours = mask_colours(setting.train.mask_classes)
+        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=self._classes))
         self._patch_px = self.encoder.stride_px
         self._batches = Batches(setting)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, crops, positions = self._batches.take(step, part)
-        classes = patch_majority(self._batches.pictures.masks(positions, crops), self._patch_px)
-        return F.cross_entropy(self.model(images).transpose(1, 2), classes, label_smoothing=self._recipe.label_smoothing)
+        classes = patch_majority(self._batches.pictures.masks(positions, crops), self._patch_px, self._classes)
+        logits, smoothing = self.model(images).transpose(1, 2), self._recipe.label_smoothing
+        if self._trimaps:  # in which every pixel counts
+            return F.cross_entropy(logits, classes, label_smoothing=smoothing)
+        return F.cross_entropy(logits, classes, label_smoothing=smoothing, ignore_index=IGNORED, reduction="none").mean()
 
     def evaluate(self) -> dict[str, float]:
         truth = self._truth(self._heldout)
-        return {"val_accuracy": float((self._predict(torch.arange(len(truth))) == truth).double().mean())}
+        named = self._predict(torch.arange(len(truth)))
+        return {"val_accuracy": float((named == truth)[truth != IGNORED].double().mean())}
 
     @torch.no_grad()
     def finish(self, folder: Path) -> dict[str, float | int]:
@@ -116,16 +121,17 @@ class SpatialSupervision(Objective):
         most common at each place in training.
         """
         truth, seen = self._truth(self._heldout), self._truth(self._batches.pictures)
-        at_place = F.one_hot(seen, CLASSES).sum(dim=0).argmax(dim=-1)
+        at_place = torch.stack([(seen == c).sum(dim=0) for c in range(self._classes)]).argmax(dim=0)
+        counted = truth != IGNORED
         self._write_examples(folder, truth)
         return {
-            "majority_accuracy": int(torch.bincount(truth.flatten(), minlength=CLASSES).max()) / truth.numel(),
-            "place_accuracy": float((truth == at_place).double().mean()),
+            "majority_accuracy": int(torch.bincount(truth[counted], minlength=self._classes).max()) / int(counted.sum()),
+            "place_accuracy": float((truth == at_place)[counted].double().mean()),
         }
 
     def _truth(self, pictures: Pictures) -> Tensor:
         """(N, patches) majority classes of uncropped images, on the CPU."""
-        return torch.cat([patch_majority(pictures.masks(p), self._patch_px).cpu() for p in batched_positions(len(pictures))])
+        return torch.cat([patch_majority(pictures.masks(p), self._patch_px, self._classes).cpu() for p in batched_positions(len(pictures))])
 
     @torch.no_grad()
     def _predict(self, positions: Tensor) -> Tensor:
@@ -152,4 +158,4 @@ class SpatialSupervision(Objective):
     def _tile(self, classes: Tensor) -> np.ndarray:
         """(patches,) classes as a picture of the image's size."""
         side = math.isqrt(len(classes))
-        return TRIMAP_COLOURS[classes.view(side, side).numpy()].repeat(self._patch_px, axis=0).repeat(self._patch_px, axis=1)
+        return self._colours[classes.view(side, side).numpy()].repeat(self._patch_px, axis=0).repeat(self._patch_px, axis=1)

@@ -1,5 +1,5 @@
-"""The fine-tuning stage: trimap segmentation with a linear head per patch, scored on one fixed test
-set.
+"""The fine-tuning stage: segmentation into the classes of the masks, with a linear head per patch,
+scored on one fixed test set.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.data.augmentation import input_form
+from trials.data.mask_classes import IGNORED, TRIMAP
+from trials.errors import InputError, StageError
 from trials.models.encoder import Encoder
 from trials.models.heads import Segmenter
-from trials.objectives.examples import TRIMAP_COLOURS, chosen_examples, write_examples
+from trials.objectives.examples import chosen_examples, mask_colours, write_examples
 from trials.objectives.objective import (
     WHOLE,
     Batches,
@@ -28,14 +30,16 @@ from trials.objectives.objective import (
     require_data,
 )
 from trials.objectives.scores import TEST_SCORES, TRAIN_LOSS, Measure, share_score
-from trials.objectives.segmentation_scores import class_ious, confusion_per_image, miou, miou_ucl_per_image, pixel_accuracy
+from trials.objectives.segmentation_scores import class_ious, confusion_per_image, mean_ious, miou, miou_ucl_per_image, pixel_accuracy
 from trials.recipes.fields import FinetuneRecipe, Recipe
+from trials.stage_files import write_json
 
-CLASSES = 3  # object, background, border
+CLASSES_FILE = "class_ious.json"
+"""The IoU of each class on the test set, by name."""
 
 
 @register
-class TrimapSegmentation(Objective):
+class Segmentation(Objective):
     """Per-pixel cross-entropy on freshly cropped images; test images are neither cropped nor
     flipped.
     """
@@ -45,7 +49,7 @@ class TrimapSegmentation(Objective):
     needs = ("masks",)
     purpose = "segmentation"
     loss_score = TRAIN_LOSS
-    example_classes = CLASSES
+    example_classes = len(TRIMAP)
 
     @classmethod
     def scores(cls, kind: Kind) -> tuple[Measure, ...]:
@@ -81,13 +85,23 @@ class TrimapSegmentation(Objective):
         self._recipe = setting.spec.recipe
         self._compute, self._test = setting.compute, setting.heldout
         self._inputs = input_form(self._recipe)
-        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=CLASSES))
+        self.classes = setting.train.mask_classes
+        if self.classes != setting.heldout.mask_classes:
+            raise InputError(
+                f"The masks of {setting.spec.data.source} have other classes in training than in testing: name them in classes.yaml, beside the "
+                "folders of images and masks."
+            )
+        self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=len(self.classes)))
         self._batches = Batches(setting)
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, crops, positions = self._batches.take(step, part)
         classes = self._batches.pictures.masks(positions, crops).long()
-        return F.cross_entropy(self._logits(images), classes, label_smoothing=self._recipe.label_smoothing)
+        logits, smoothing = self._logits(images), self._recipe.label_smoothing
+        if self.classes == TRIMAP:  # in which every pixel counts
+            return F.cross_entropy(logits, classes, label_smoothing=smoothing)
+        # over all pixels, so that parts of a batch add up whatever each ignores
+        return F.cross_entropy(logits, classes, label_smoothing=smoothing, ignore_index=IGNORED, reduction="none").mean()
 
     def _logits(self, inputs: Tensor) -> Tensor:
         logits = self.model(inputs)
@@ -101,39 +115,39 @@ class TrimapSegmentation(Objective):
             truth = self._test.masks(positions).long()
             with self._compute.autocast():
                 logits = self._logits(self._inputs(self._test.images(positions)))
-            loss += float(F.cross_entropy(logits, truth, reduction="sum").double())
+            loss += float(F.cross_entropy(logits, truth, reduction="sum", ignore_index=IGNORED).double())
             prediction = logits.argmax(dim=1)
-            confusions.append(confusion_per_image(truth, prediction, CLASSES).cpu())
+            confusions.append(confusion_per_image(truth, prediction, len(self.classes)).cpu())
             predictions.append(prediction.to(torch.uint8).cpu())
         self.model.train()
         counts = torch.cat(confusions).numpy()
         total = counts.sum(axis=0)
         per_image = miou_ucl_per_image(counts)
         self._write_examples(folder, torch.cat(predictions), counts, per_image)
-        foreground, background, border = class_ious(total)
+        if not total.sum():
+            raise StageError("No pixel of the test masks counts for a class, so there is nothing to score: see the ignored values in classes.yaml.")
+        ious = class_ious(total)
+        write_json(folder / CLASSES_FILE, {name: None if np.isnan(iou) else float(iou) for name, iou in zip(self.classes, ious, strict=True)})
+        of_trimap = zip(("iou_foreground", "iou_background", "iou_border"), ious, strict=False) if self.classes == TRIMAP else ()
         return {
             "test_images": len(self._test),
             "test_loss": loss / int(total.sum()),
             "pixel_accuracy": pixel_accuracy(total),
             "miou": miou(total),
             "miou_ucl": float(per_image.mean()),
-            "iou_foreground": float(foreground),
-            "iou_background": float(background),
-            "iou_border": float(border),
-        }
+        } | {name: float(iou) for name, iou in of_trimap}
 
     def _write_examples(self, folder: Path, predictions: Tensor, counts: np.ndarray, per_image: np.ndarray) -> None:
         """Evenly spaced images, then the best, median and worst of the whole test set."""
         # by the mean over the classes that an image has: miou_ucl counts an absent class as 0, so
         # its worst image may be a perfect one
-        scores = np.nanmean(class_ious(counts), axis=-1)
+        scores = mean_ious(counts)
         chosen = chosen_examples(scores)
         positions = torch.tensor([p for p, _ in chosen])
         images = self._test.images(positions).cpu().numpy()
         truth = self._test.masks(positions).cpu().numpy()
-        rows = [
-            [image, TRIMAP_COLOURS[mask], TRIMAP_COLOURS[predictions[p].numpy()]] for image, mask, (p, _) in zip(images, truth, chosen, strict=True)
-        ]
+        colours = mask_colours(self.classes)
+        rows = [[image, colours[mask], colours[predictions[p].numpy()]] for image, mask, (p, _) in zip(images, truth, chosen, strict=True)]
         items = [
             {"caption": f"test image {p}", "miou": round(float(scores[p]), 4), "miou_ucl": round(float(per_image[p]), 4)} | rank for p, rank in chosen
         ]

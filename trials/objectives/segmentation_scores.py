@@ -6,15 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trials.data.mask_classes import IGNORED
+
 
 def confusion_per_image(truth: Tensor, prediction: Tensor, classes: int) -> Tensor:
     """(B, H, W) class indices of truth and prediction -> (B, classes, classes) counts, rows truth,
-    columns prediction.
+    columns prediction. Pixels whose truth is `IGNORED` do not count.
     """
     batch = len(truth)
     pair = truth.long() * classes + prediction.long()
     pair += torch.arange(batch, device=truth.device).view(-1, 1, 1) * classes**2
-    return torch.bincount(pair.flatten(), minlength=batch * classes**2).view(batch, classes, classes)
+    return torch.bincount(pair[truth != IGNORED], minlength=batch * classes**2).view(batch, classes, classes)
 
 
 def class_ious(confusion: np.ndarray) -> np.ndarray:
@@ -24,6 +26,14 @@ def class_ious(confusion: np.ndarray) -> np.ndarray:
     hit = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     union = confusion.sum(-1) + confusion.sum(-2) - hit
     return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+
+
+def mean_ious(confusions: np.ndarray) -> np.ndarray:
+    """(images, classes, classes) -> (images,): the mean IoU of the classes that an image has; 0 where
+    no pixel of it counts.
+    """
+    ious = class_ious(confusions)
+    return np.nansum(ious, axis=-1) / np.maximum(np.isfinite(ious).sum(axis=-1), 1)
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
