@@ -26,6 +26,18 @@ BROUGHT = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md",
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Puts pages that `nav` does not name at its end, under More."""
+    config.nav = with_all_pages(config.nav or [], {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")})
+    return config
+
+
+def with_all_pages(nav: list[Any], pages: set[str]) -> list[Any]:
+    """The navigation, with those of the pages that it does not name in a last part."""
+    missing = sorted(pages - set(re.findall(r"[\w/.-]+\.md", json.dumps(nav))))
+    return [*nav, {"More": missing}] if missing else nav
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that stand outside docs/."""
     for source, name in BROUGHT.items():
@@ -123,4 +135,4 @@ def on_post_build(config: MkDocsConfig) -> None:
             raise SystemExit(f"{os.path.relpath(path, config.site_dir)} asks another machine for {asked[0]}.")
 
 
-__all__ = ["FENCE", "on_files", "on_page_markdown", "on_post_build", "page_of_notebook"]
+__all__ = ["FENCE", "on_config", "on_files", "on_page_markdown", "on_post_build", "page_of_notebook"]
