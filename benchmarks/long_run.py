@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.processes import descendants, is_worker, title
+from benchmarks.faults.processes import descendants, title
 from benchmarks.scheduling import GRID, METRICS, STAGES_A_SEED
 
 STAGE_S = 0.005
@@ -70,7 +70,7 @@ class Samples:
         from scaling.study.stage_state import stage_states
 
         family = descendants(os.getpid())
-        workers = [pid for pid in family if is_worker(pid)]
+        workers = [pid for pid in family if title(pid).startswith("ray::") and not any(part in title(pid) for part in ("Agent", "IDLE"))]
         largest = max(workers, key=_mb, default=0)
         own = {name: next((pid for pid in family if title(pid).split(" ")[0].endswith(name)), 0) for name in ("gcs_server", "/raylet")}
         began_s = time.monotonic()

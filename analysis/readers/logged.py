@@ -62,8 +62,10 @@ def table_of(runs: Sequence[LoggedRun], rows: Rows, *, where: str) -> pd.DataFra
 
 
 def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings as one level, names joined by dots."""
+    """Nested settings as one level, names joined by dots; none of what a file holds in their place."""
     found: dict[str, Any] = {}
+    if not isinstance(settings, Mapping):
+        return found
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{before}{name}.")
@@ -124,7 +126,7 @@ def steps_merged(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     by_step: dict[Any, dict[str, Any]] = {}
     alone = []
     for entry in entries:
-        if "step" in entry:
+        if isinstance(entry.get("step"), int | float):
             by_step.setdefault(entry["step"], {}).update(entry)
         else:
             alone.append(dict(entry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -90,7 +91,7 @@ def _from_folder(folder: Path) -> list[LoggedRun]:
         for file in _files(of_run / "metrics"):
             for line in text_of(file).splitlines():
                 parts = line.split()
-                if len(parts) >= 2:
+                with contextlib.suppress(ValueError, IndexError):  # a line that is half written
                     entries.append({"step": int(parts[2]) if len(parts) > 2 else 0, _key(file, of_run / "metrics"): float(parts[1])})
         settings = {_key(file, of_run / "params"): text_of(file).strip() for file in _files(of_run / "params")}
         tag = of_run / "tags" / "mlflow.runName"

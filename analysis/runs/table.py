@@ -248,8 +248,13 @@ def _normal_form(table: pd.DataFrame, own: Mapping[str, str], *, where: str, pla
 
 
 def _as_text(column: pd.Series) -> pd.Series:
-    text = column.astype("object").map(lambda value: None if _is_missing(value) else str(value))
+    text = column.astype("object").map(lambda value: None if _is_missing(value) else _storable(str(value)))
     return text.astype(TEXT)
+
+
+def _storable(text: str) -> str:
+    """The text, with '?' for halves of surrogate pairs, which JSON can hold and no table."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _is_missing(value: Any) -> bool:

@@ -19,9 +19,9 @@ from tests.scaling.conftest import GRID
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = ("127.0.0.1", "::1")
-OPEN_TO_THE_NETWORK = ("gcs_server", "raylet", "ray::", "scaling.launch", "/dashboard/")
+OPEN_TO_THE_NETWORK = ("gcs_server", "raylet", "ray::", "scaling.launch", "/dashboard/", "/autoscaler/")
 """What docs/security.md says of Ray: control store, raylet, agents, workers, the launch itself, and
-the metrics of the dashboard.
+the metrics of the dashboard and of the autoscaler.
 """
 
 
