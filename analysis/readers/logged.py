@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,7 +127,7 @@ def steps_merged(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     by_step: dict[Any, dict[str, Any]] = {}
     alone = []
     for entry in entries:
-        if isinstance(entry.get("step"), int | float):
+        if isinstance(entry.get("step"), Real):
             by_step.setdefault(entry["step"], {}).update(entry)
         else:
             alone.append(dict(entry))
