@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from trials.errors import StageError
@@ -138,7 +139,11 @@ def load_parent_weights(folder: Path) -> dict[str, torch.Tensor]:
     fault = weights_fault(folder)
     if fault is not None:
         raise StageError(fault)
-    return load(read_checked(folder / WEIGHTS, folder, "weights_sha256"))
+    data = read_checked(folder / WEIGHTS, folder, "weights_sha256")
+    try:
+        return load(data)
+    except SafetensorError as error:  # the checksum is in the folder itself, so both may be forged
+        raise StageError(f"{folder / WEIGHTS} holds no weights ({str(error)[:150]}): {train_anew(folder)}.") from error
 
 
 def refuse_links(folder: Path) -> None:

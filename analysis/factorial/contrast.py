@@ -210,7 +210,10 @@ def row_weights(points: Points, design: Array, wanted: int, keep: NDArray[np.boo
     seeds = np.unique(points.seed[rows])
     columns = [design[rows], *[(points.seed[rows] == seed).astype(float)[:, None] for seed in seeds[1:]]]
     within = _centred(np.hstack(columns), points.block[rows])
-    inverse = np.linalg.pinv(within, rcond=1e-10)
+    try:
+        inverse = np.linalg.pinv(within, rcond=1e-10)
+    except np.linalg.LinAlgError:  # levels beyond what can be squared
+        return None
     wanted_row = inverse[wanted] @ within
     wanted_row[wanted] -= 1.0
     if np.abs(wanted_row).max() > 1e-6:

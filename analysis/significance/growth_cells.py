@@ -53,7 +53,7 @@ class MeanCells:
 def chosen_stage(table: pd.DataFrame, intermediate: str | None) -> str:
     """The stage to study: the only one there, unless named. Raises AnalysisError."""
     require_columns(table, NEEDED, where="the table")
-    stages = sorted(one for one in table["intermediate"].dropna().unique().tolist() if one != "none")
+    stages = sorted({str(one) for one in table["intermediate"].dropna().tolist() if one != "none"})
     if intermediate is None and len(stages) == 1:
         return str(stages[0])
     if intermediate not in stages:

@@ -29,6 +29,8 @@ def adjust(p: Any, method: Literal["holm", "bh"] = "holm") -> Any:
         corrected = np.array(p, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         raise AnalysisError("p holds something that is not a number: give p-values alone.") from None
+    if corrected.ndim != 1:
+        raise AnalysisError(f"p has shape {corrected.shape}: give p-values in one dimension.")
     there = np.flatnonzero(~np.isnan(corrected))
     if method == "bh":
         from scipy.stats import false_discovery_control

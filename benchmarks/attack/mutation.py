@@ -35,7 +35,7 @@ def changed_value(rng: random.Random, value: Any, odd: tuple[Any, ...] = ODD) ->
     for _ in range(rng.randint(1, 3)):
         there = list(places(value))
         if not there or rng.random() < 0.02:
-            value = rng.choice(odd)
+            value = copy.deepcopy(rng.choice(odd))
             continue
         *above, last = rng.choice(there)
         inner = value
@@ -43,13 +43,13 @@ def changed_value(rng: random.Random, value: Any, odd: tuple[Any, ...] = ODD) ->
             inner = inner[key]
         action = rng.choice(["replace", "replace", "replace", "remove", "repeat", "rename"])
         if action == "replace":
-            inner[last] = rng.choice(odd)
+            inner[last] = copy.deepcopy(rng.choice(odd))
         elif action == "remove":
             del inner[last]
         elif isinstance(inner, list):
-            inner.insert(rng.randint(0, len(inner)), inner[last])
+            inner.insert(rng.randint(0, len(inner)), copy.deepcopy(inner[last]))
         else:
-            inner[str(rng.choice(["", "id", "x", "../x"]))] = inner.pop(last) if action == "rename" else inner[last]
+            inner[str(rng.choice(["", "id", "x", "../x"]))] = inner.pop(last) if action == "rename" else copy.deepcopy(inner[last])
     return value
 
 

@@ -38,7 +38,7 @@ def store(data: Path) -> Path:
 def test_a_link_that_leads_to_itself_is_one_broken_image_and_not_a_broken_data_set(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / "imagenet/train/n000/loop.png").symlink_to("loop.png")
     (data / "imagenet/train/n000/long.png").symlink_to("x" * 300)
-    command = ["imagenet", "--from", str(data), "--size", "16"]
+    command = ["imagenet", "--from", str(data), "--store-px", "16"]
     assert main(command) == 2
     said = capsys.readouterr().err.strip()
     assert said.startswith("2 of 10 images of imagenet cannot be decoded: ")
@@ -50,7 +50,7 @@ def test_a_link_that_leads_to_itself_is_one_broken_image_and_not_a_broken_data_s
 def test_a_data_set_of_nothing_but_looping_links_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = put(tmp_path, {})
     (folder / "loop.png").symlink_to("loop.png")
-    assert main(["imagenet", "--from", str(tmp_path), "--size", "16", "--broken", "skip"]) == 2
+    assert main(["imagenet", "--from", str(tmp_path), "--store-px", "16", "--broken", "skip"]) == 2
     said = capsys.readouterr().err.strip()
     assert "are incomplete" in said
     assert len(said.splitlines()) == 1
@@ -150,3 +150,11 @@ def test_a_damaged_record_costs_one_comparison(store: Path, other_process: None,
     (store / VERIFIED).write_text(junk)
     opened(store)
     assert "sample" in json.loads((store / VERIFIED).read_text())
+
+
+@pytest.mark.parametrize("name", ["images.u8", "labels.npy", "labels.sha256", "decode_report.json", VERIFIED])
+def test_a_pipe_in_a_store_is_refused_and_not_waited_on(store: Path, name: str) -> None:
+    (store / name).unlink(missing_ok=True)
+    os.mkfifo(store / name)
+    with pytest.raises(InputError, match=f"cannot be read .*{name} is no file"):
+        opened(store)

@@ -12,6 +12,7 @@ checksum protects from damage and not from its maker.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -44,6 +45,17 @@ _known: set[str] = set()
 def write_labels_sum(folder: Path) -> None:
     """Beside labels.npy, once it is written."""
     (folder / LABELS_SUM).write_text(f"{_sha256(folder / 'labels.npy')}  labels.npy\n")
+
+
+def check_regular(folder: Path) -> None:
+    """Check that a store holds files alone, or links to files: a pipe would be waited on for ever.
+
+    Raises:
+        OSError: something else is there.
+    """
+    odd = next((path for path in folder.iterdir() if path.exists() and not path.is_file()), None)
+    if odd is not None:
+        raise OSError(errno.EINVAL, f"{odd.name} is no file")
 
 
 def verify(folder: Path, manifest: Manifest, again: str, *, anew: bool = False) -> None:

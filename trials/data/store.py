@@ -35,7 +35,7 @@ from typing import Literal
 
 import numpy as np
 
-from trials.data.checksum import verify, write_labels_sum
+from trials.data.checksum import check_regular, verify, write_labels_sum
 from trials.data.decode_report import FILE as REPORT
 from trials.data.decode_report import DecodeReport, read_decode_report, shown_images
 from trials.data.generated import GeneratedSource
@@ -199,6 +199,7 @@ def open_store(
     again += "" if storage == "pixels" else f" --storage {storage}"
     manifest = read_manifest(folder, again)
     try:
+        check_regular(folder)
         for name, expected in manifest.sizes().items():
             actual = (folder / name).stat().st_size if (folder / name).exists() else 0
             if actual != expected:
