@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import p_value, percent
+from analysis.formatting import number_of, p_value, percent
+from analysis.shown import Shown
+
+if TYPE_CHECKING:
+    import altair as alt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Correlation:
-    """Correlations of two columns of the runs table. Make one with `analysis.correlate`."""
+class Correlation(Shown):
+    """Correlations of two columns of the runs table. Make one with `analysis.correlate`. `print`
+    shows its first lines, a notebook its chart and its table.
+    """
 
     x: str
     """First column."""
@@ -57,6 +65,41 @@ class Correlation:
     """
     sentence: str
     """The pooled Pearson correlation as a sentence, with a warning where signs differ."""
+
+    def summary(self) -> str:
+        """The sentence, then Pearson's r within each group, then the other two methods over all."""
+        lines = [self.sentence]
+        for row in self.table[self.table["group"] != "all"].to_dict("records"):
+            if row["method"] == "pearson" and np.isfinite(row["r"]):
+                lines.append(f"  within {row['group']}: r = {_r_of(row, self.level)}")
+        for row in self.table[self.table["group"] == "all"].to_dict("records"):
+            if row["method"] != "pearson" and np.isfinite(row["r"]):
+                lines.append(f"  {str(row['method']).capitalize()} over all: {_r_of(row, self.level)}")
+        return "\n".join(lines)
+
+    def plot(self) -> alt.LayerChart:
+        """The runs, y over x, coloured by group, as an Altair chart that composes with `+` and `|`."""
+        from analysis.plots.scatter import scatter_chart
+
+        return scatter_chart(self.points, self.x, self.y, self.within)
+
+    def shown_table(self) -> pd.DataFrame:
+        """Pearson's r over all and within each group: group, r, low, high, p, n."""
+        return self.table.loc[self.table["method"] == "pearson", ["group", "r", "low", "high", "p", "n"]]
+
+    def __repr__(self) -> str:
+        return f"<Correlation of {self.x} with {self.y}, {self.n_runs} runs>"
+
+    @property
+    def n_runs(self) -> int:
+        """Runs it was computed from."""
+        return len(self.points)
+
+
+def _r_of(row: Mapping[Hashable, Any], level: float) -> str:
+    """'-0.31 (95% interval -0.60 to +0.05, 24 runs)'."""
+    inside = f"{percent(level)} interval {row['low']:+z.2f} to {row['high']:+z.2f}, " if np.isfinite(row["low"]) else ""
+    return f"{row['r']:+z.2f} ({inside}{number_of(int(row['n']), 'run')})"
 
 
 def opposite_groups(table: pd.DataFrame) -> tuple[list[str], list[str]]:

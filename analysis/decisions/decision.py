@@ -5,21 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from analysis.formatting import digits, percent
+from analysis.runs.columns import RUN_COLUMNS
+from analysis.shown import Shown
+
+if TYPE_CHECKING:
+    import altair as alt
 
 Interval = tuple[float, float]
 NOT_WRITTEN = {"json": False}  # metadata of a field that to_json leaves out: a fit, which has a to_json of its own
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
-    """An answer with its interval, its cautions and a sentence."""
+class Decision(Shown):
+    """An answer with its interval, its cautions and a sentence. `print` shows its first lines, a
+    notebook its chart and its numbers.
+    """
 
     KIND: ClassVar[str] = "decision"
 
@@ -38,6 +46,18 @@ class Decision:
         """The sentence, and each caution on a line of its own."""
         return "\n".join([self.sentence(), *(f"  caution: {caution}" for caution in self.cautions)])
 
+    def plot(self) -> alt.LayerChart:
+        """The decision as an Altair chart, which composes with `+` and `|`."""
+        from analysis.plots.decisions import decision_chart
+
+        return decision_chart(self)
+
+    def shown_table(self) -> pd.DataFrame:
+        """Its table, or a row for each number."""
+        from analysis.plots.decisions import decision_table
+
+        return decision_table(self)
+
     def to_json(self) -> str:
         """All fields as standard JSON, with the sentence. An infinite or missing number is written
         as null: the `status` and `reason_no_interval` beside it say which of the two it is.
@@ -46,6 +66,19 @@ class Decision:
         return json.dumps(
             {"kind": self.KIND, "sentence": self.sentence(), **{name: _plain(value) for name, value in fields.items()}}, allow_nan=False
         )
+
+
+def with_names(text: str, x_name: str, y_name: str) -> str:
+    """A sentence about x and y with the names that a table gives them: 'x = 400' becomes 'n_labels =
+    400'. A documented column has its title. Without names the sentence stays as it is.
+    """
+    names = {"x": _title(x_name), "y": _title(y_name)}
+    return re.sub(r"(?<![\w'-])([xy])(?![\w'^(-])", lambda found: names[found[1]], text)
+
+
+def _title(name: str) -> str:
+    documented = RUN_COLUMNS.get(name)
+    return documented.title if documented is not None else name
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, with_digits
+from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, with_digits, with_names
 from analysis.decisions.law_error import Version
 from analysis.decisions.same_y import (
     CORRECTED,
@@ -72,6 +72,8 @@ class ExchangeRate(Decision):
     """With and without the advantage."""
     paired: bool = False
     """Whether the curves were paired by cluster, such as the seeds that both share."""
+    names: tuple[str, str] = ("with it", "without it")
+    """What sentences and charts call the two curves."""
 
     @property
     def extra_interval(self) -> Interval | None:
@@ -94,15 +96,18 @@ class ExchangeRate(Decision):
         """The exchange rate as a sentence, with what qualifies it: first of all whether it is
         identified.
         """
-        return _qualified(self._told(), self.not_identified, self.cautions)
+        text = with_names(self._told(), self.curves[0].x_name, self.curves[0].y_name)
+        return _qualified(text, self.not_identified, self.cautions)
 
     def _told(self) -> str:
-        begin = f"x = {digits(self.x)} with it gives y = {digits(self.y)}"
+        (ahead, behind), default = self.names, self.names == ("with it", "without it")
+        with_it, without_it = ("with it", "without it") if default else (f"with '{ahead}'", f"with '{behind}'")
+        begin = f"x = {digits(self.x)} {with_it} gives y = {digits(self.y)}"
         if self.status == "never":
             least = "" if self.interval is None else f" (with {percent(self.level)} confidence x = {digits(self.interval[0])} at the least)"
-            return f"{begin}, which no x without it gives, for that curve levels off before{least}."
+            return f"{begin}, which no x {without_it} gives, for that curve levels off before{least}."
         if self.status == "below":
-            return f"{begin}, worse than the curve without it at any x: it harms."
+            return f"{begin}, worse than the curve {without_it} at any x: it harms."
         without = with_digits(self.matched_x, self.interval, level=self.level, reason=self.reason_no_interval)
         sided = (
             ""
@@ -110,7 +115,7 @@ class ExchangeRate(Decision):
             else ", which does not exclude that it is worth nothing"
         )
         where = " This rests on a law beyond what was measured." if self.extrapolated else ""
-        return f"{begin}, as x = {without} does without it: worth {digits(self.extra)} extra, a factor of {digits(self.ratio)}{sided}.{where}"
+        return f"{begin}, as x = {without} does {without_it}: worth {digits(self.extra)} extra, a factor of {digits(self.ratio)}{sided}.{where}"
 
     def plot_data(self, *, points: int = 25) -> pd.DataFrame:
         """Columns x, y, matched_x, low, high, extra, ratio, status, extrapolated over the measured
@@ -157,6 +162,8 @@ class SpeedUp(Decision):
     """Arm a and arm b."""
     paired: bool = False
     """Whether the arms were paired by cluster, such as the seeds that both share."""
+    names: tuple[str, str] = ("arm a", "arm b")
+    """What sentences and charts call the two arms."""
 
     @property
     def not_identified(self) -> str:
@@ -165,10 +172,12 @@ class SpeedUp(Decision):
 
     def sentence(self) -> str:
         """The speed-up as a sentence, first of all whether it is identified; then its cautions."""
-        return _qualified(self._told(), self.not_identified, self.cautions)
+        text = with_names(self._told(), self.curves[0].x_name, self.curves[0].y_name)
+        return _qualified(text, self.not_identified, self.cautions)
 
     def _told(self) -> str:
-        start = f"y = {digits(self.y)} takes x = {digits(self.x_a)} in arm a and {digits(self.x_b)} in arm b"
+        a, b = (f"in {name}" if name in ("arm a", "arm b") else f"with '{name}'" for name in self.names)
+        start = f"y = {digits(self.y)} takes x = {digits(self.x_a)} {a} and {digits(self.x_b)} {b}"
         if self.status == "neither":
             return f"y = {digits(self.y)} is reached by neither arm: both level off before it."
         ratio = with_digits(self.ratio, self.interval, level=self.level, reason=self.reason_no_interval, never="without limit")
@@ -247,7 +256,7 @@ def speed_up(
     Raises AnalysisError as `exchange_rate`, and unless exactly one of at_y and at_x is given.
     """
     if (at_y is None) == (at_x is None):
-        raise AnalysisError("give exactly one of at_y (the y that both arms are to reach) and at_x (the x of arm a).")
+        raise AnalysisError("give exactly one of at_y (the y that both arms are to reach) and at_x (the x of arm a), as in speed_up(a, b, at_y=0.8).")
     cautions, sign = _compared(arm_a, arm_b, better, ("arm_a", "arm_b"))
     together = checked_pairing(arm_a, arm_b, paired)
     shared = {"level": arm_a.level, "cautions": cautions, "better": "higher" if sign > 0 else "lower", "curves": (arm_a, arm_b), "paired": together}

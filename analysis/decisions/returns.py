@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.decisions.crossing import below_for_good
-from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, interval_or_none, with_digits
+from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, interval_or_none, with_digits, with_names
 from analysis.decisions.validation import Better, checked_curve, direction, positive, why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
@@ -100,7 +100,7 @@ class DiminishingReturns(Decision):
         if self.noise.status != "already" and self.noise.extrapolated:
             last = with_digits(self.last_gain, self.last_gain_interval, level=self.level, reason=self.noise.reason_no_interval)
             parts.insert(1, f"The last doubling measured, to x = {digits(self.x_range[1])}, gains {last}.")
-        return " ".join(parts)
+        return with_names(" ".join(parts), self.curve.x_name, self.curve.y_name)
 
     def plot_data(self, *, points: int = 100, beyond: float = 4.0) -> pd.DataFrame:
         """Columns x, gain (of a doubling, positive for better), low, high, threshold (one run's

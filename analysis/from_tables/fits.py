@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -58,11 +59,13 @@ class Fits(Mapping[str, Kind], Shown, Generic[Kind]):
 
     def exchange_rate(self, better: str, worse: str, at_x: float, **settings: Any) -> ExchangeRate:
         """What the advantage of one group over another is worth in x: see `analysis.exchange_rate`."""
-        return exchange_rate(self._curve(better), self._curve(worse), at_x, **settings)
+        found = exchange_rate(self._curve(better), self._curve(worse), at_x, **settings)
+        return replace(found, names=(str(better), str(worse)))
 
     def speed_up(self, better: str, worse: str, *, at_y: float | None = None, at_x: float | None = None, **settings: Any) -> SpeedUp:
         """How many times more x one group needs than another: see `analysis.speed_up`."""
-        return speed_up(self._curve(better), self._curve(worse), at_y=at_y, at_x=at_x, **settings)
+        found = speed_up(self._curve(better), self._curve(worse), at_y=at_y, at_x=at_x, **settings)
+        return replace(found, names=(str(better), str(worse)))
 
     def ranking(self, at_x: float) -> pd.DataFrame:
         """The groups by their law at x, best first: rank, group, mean, low, high, extrapolated.

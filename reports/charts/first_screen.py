@@ -13,6 +13,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from analysis.plots.labels import apart as apart
 from reports.theme import CONFIG, GROUND, INK, NOISE, RAMP, RULE, SCRATCH, SOFT, layered, positive, with_columns
 
 SIGNED: Final = "datum.value === 0 ? '0' : format(datum.value, '+~g')"
@@ -118,32 +119,6 @@ def _end_labels(ends: pd.DataFrame, look: dict[str, Any], colours: dict[str, str
 def ink(colour: str) -> str:
     """The colour of a line as one that words stand out in: the lightest two steps do not."""
     return SOFT if colour == SCRATCH else RAMP[2] if colour in RAMP[:2] else colour
-
-
-def apart(wanted: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
-    """Places as near as may be to those wanted, at least `gap` from each other, between `low` and
-    `high` where all have room.
-    """
-    order = np.argsort(wanted, kind="stable")
-    placed = [float(wanted[place]) for place in order]
-    for _ in range(200):
-        moved = False
-        for first in range(len(placed) - 1):
-            short = gap - (placed[first + 1] - placed[first])
-            if short > 1e-6:
-                placed[first] -= short / 2
-                placed[first + 1] += short / 2
-                moved = True
-        for place, value in enumerate(placed):
-            kept = min(max(value, low + gap * place), max(high - gap * (len(placed) - 1 - place), low + gap * place))
-            moved = moved or abs(kept - value) > 1e-6
-            placed[place] = kept
-        if not moved:
-            break
-    result = [0.0] * len(placed)
-    for place, value in zip(order, placed, strict=True):
-        result[int(place)] = value
-    return result
 
 
 def moved_score(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import Any
-
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import GREY, PALETTE, FigureError, finish, padded_domain, with_columns
+from reports.theme import GREY, INK, PALETTE, FigureError, finish, padded_domain, with_columns
 
 SURVIVES = "p < 0.05 after Holm"
 FAILS = "p ≥ 0.05 after Holm"
@@ -26,9 +23,12 @@ LOOKS = {
 }
 """Stroke, fill and shape of each state."""
 ALPHA = 0.05
-LETTERS_A_LINE = 28
-ROW_HEIGHT = 24
-LINE_HEIGHT = 13
+ROW_HEIGHT = 38
+"""Of the label and the interval under it."""
+LABEL_RISE = 15
+"""How far a label stands above its interval."""
+MOST_OPEN = 12
+"""Rows of a forest that stands open on a page; a longer one is folded."""
 
 
 def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[float, float] | None = None) -> alt.LayerChart:
@@ -71,13 +71,8 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
         ),
     )
     order = list(rows["label"])
-    lines = [label.count("\n") + 1 for label in order]
-    # The tick labels are wrapped here, because Vega cuts what is too long and does not break it; it
-    # puts their first line at the tick.
-    shift = -LINE_HEIGHT * (float(np.median(lines)) - 1) / 2
-    broken: dict[str, Any] = {"labelExpr": "split(datum.label, '\\n')", "labelLimit": 0, "labelLineHeight": LINE_HEIGHT, "labelOffset": shift}
-    axis = alt.Axis(title=None, labelFontSize=11, ticks=False, **broken)
-    y = alt.Y("label:N", sort=order, axis=axis)
+    # A label stands over its interval and has the whole width, so that a long one does not wrap.
+    y = alt.Y("label:N", sort=order, axis=None)
     x_scale = alt.Scale(nice=False, domain=list(edges))
     x_axis = alt.Axis(tickCount=4, labelOverlap="greedy")
     present = [state for state in STATES if state in set(rows["state"])]
@@ -100,6 +95,8 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
         alt.Tooltip("p:Q", format=".3g"),
         alt.Tooltip("p_holm:Q", format=".3g", title="p after Holm"),
     ]
+    text = alt.Chart(rows).mark_text(align="left", baseline="middle", fontSize=12, dy=-LABEL_RISE, limit=alt.ExprRef("width"))
+    layers.append(text.encode(x=alt.value(0), y=y, text="label:N", color=alt.value(INK), tooltip=tooltip))
     dots = alt.Chart(rows).mark_point(size=60, opacity=1, strokeWidth=2)
     layers.append(
         dots.encode(
@@ -111,17 +108,15 @@ def forest(tests: pd.DataFrame, *, x_title: str = "estimate", x_domain: tuple[fl
             tooltip=tooltip,
         )
     )
-    return finish(layers, labels=present, height=40 + len(order) * (ROW_HEIGHT + LINE_HEIGHT * (max(lines) - 1)))
+    return finish(layers, labels=present, height=ROW_HEIGHT * len(order) + 12)
 
 
 def _unique_labels(labels: list[str]) -> list[str]:
-    """Breaks labels into lines and numbers repeated ones, since two tests with one label would
-    share a row.
-    """
+    """Numbers repeated labels, since two tests with one label would share a row."""
     seen: dict[str, int] = {}
     unique = []
     for label in labels:
         seen[label] = seen.get(label, 0) + 1
         again = f" ({seen[label]})" if seen[label] > 1 else ""
-        unique.append("\n".join(textwrap.wrap(f"{label}{again}", LETTERS_A_LINE)) or " ")
+        unique.append(f"{label}{again}" or " ")
     return unique

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import PairedEffects, summarise_cells
 from analysis.formatting import percent
-from reports.charts.forest import ALPHA, forest
+from reports.charts.forest import ALPHA, MOST_OPEN, forest
 from reports.charts.scores import score_by_labels
 from reports.comparison.effects import Differences, forest_rows, matching_sentence
 from reports.comparison.pair import Pair
@@ -96,7 +96,15 @@ def difference_section(pair: Pair, differences: Differences) -> Section:
         f"{percent(effects.level)} interval over independent groups of runs, not corrected. The first row is all cells together. "
         f"{'Right' if pair.score.better == 'higher' else 'Left'} of zero, {pair.names[1]} is better.",
         description=description,
-        panels=(Panel(identity="differences-0", chart=forest(drawn, x_title=f"difference in {score}", x_domain=domain), alternative=description),),
+        panels=(
+            Panel(
+                identity="differences-0",
+                chart=forest(drawn, x_title=f"difference in {score}", x_domain=domain),
+                alternative=description,
+                heading=f"{count(len(drawn) - 1)} cells, one a row",
+                folded=len(drawn) > MOST_OPEN,
+            ),
+        ),
         notes=tuple(notes),
         tables=(
             make_table(rows[columns], caption="Differences (the points and bars)", file_name="differences.csv"),

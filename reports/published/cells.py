@@ -81,7 +81,7 @@ def _effects(name: str, found: CellStatistics) -> Section:
     for number, (reading, part) in enumerate(effects.groupby("reading", sort=False)):
         chart = paired_effect(part, none, series_names=found.series_names, y_domain=domain)
         description = f"{sentence(str(reading)).rstrip('.')}: {_counted(part)}."
-        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=description, heading=str(reading)))
+        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=description, heading=str(reading), choice=str(reading)))
     first = effects.loc[effects["reading"] == effects["reading"].iloc[0]]
     low, high = first.loc[first["difference"].idxmin()], first.loc[first["difference"].idxmax()]
     where = [f"{signed(row['difference'])} ({series_phrase(str(row['series']))}, {count(row['finetune_images'])} labels)" for row in (low, high)]
@@ -93,7 +93,7 @@ def _effects(name: str, found: CellStatistics) -> Section:
         identity=f"figure-{name}",
         claim=f"{stage} changes mIoU by {signed(low['difference'])} to {signed(high['difference'])}",
         subtitle=f"Each point is the difference of a cell's mean to that of {baseline}. Bars: {percent(LEVEL)} intervals of each difference "
-        "alone, spreads of so few runs drawn towards the common one; one panel for each reading of the spread. Above the line at zero, the "
+        "alone, spreads of so few runs drawn towards the common one; the switch chooses the reading of the spread. Above the line at zero, the "
         "stage helps. Sizes are evenly spaced.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.formatting import percent
-from reports.charts.forest import ALPHA, forest
+from reports.charts.forest import ALPHA, MOST_OPEN, forest
 from reports.findings import Answer, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
@@ -24,8 +24,6 @@ MEANINGS = {
     "reading": "what had to be assumed about the data",
 }
 
-MOST_OPEN = 12
-"""Rows of a forest plot that stands open."""
 MOST_DRAWN = 60
 """Rows of one panel of the forest plot."""
 
