@@ -76,9 +76,13 @@ def with_names(text: str, x_name: str, y_name: str) -> str:
     return re.sub(r"(?<![\w'-])([xy])(?![\w'^(-])", lambda found: names[found[1]], text)
 
 
+SHORT = {"finetune_images": "labels"}
+"""Titles that read ill within a sentence, in other words."""
+
+
 def _title(name: str) -> str:
     documented = RUN_COLUMNS.get(name)
-    return documented.title if documented is not None else name
+    return SHORT.get(name) or (documented.title if documented is not None else name)
 
 
 def _plain(value: Any) -> Any:

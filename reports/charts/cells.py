@@ -10,7 +10,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import GREY, finish, positive, size_axis, styles, value_scale, with_columns
+from reports.charts.line_names import names_at_ends, names_fit
+from reports.theme import CHART_HEIGHT, GREY, finish, positive, size_axis, styles, value_scale, with_columns
 
 READINGS = ("spread read as SD", "spread read as SE")
 WIDTHS = (5.0, 1.5)
@@ -54,7 +55,10 @@ def cell_score_by_labels(
         axis=size_axis("labelled images in fine-tuning", cells["finetune_images"]),
     )
     y_scale = value_scale(y_domain)
-    colour = alt.Color("series:N", scale=colours, title=series_title)
+    lines = pd.concat([curves[["series", "finetune_images", "mean"]], cells[["series", "finetune_images", "mean"]]], ignore_index=True)
+    named = y_domain is not None and names_fit(series_names, lines, "series")
+    legend = None if named else alt.Legend()
+    colour = alt.Color("series:N", scale=colours, title=series_title, legend=legend)
     low = alt.Y("low:Q", scale=y_scale, title=y_title)
     mean = alt.Y("mean:Q", scale=y_scale, title=y_title)
 
@@ -76,7 +80,13 @@ def cell_score_by_labels(
         alt.Tooltip("mean:Q", format=".4f", title=y_title),
     ]
     dots = alt.Chart(cells.drop_duplicates(["series", "finetune_images"])).mark_point(filled=True, size=60, opacity=1)
-    layers.append(dots.encode(x=x, y=mean, color=colour, shape=alt.Shape("series:N", scale=shapes, title=series_title), tooltip=tooltip))
+    layers.append(
+        dots.encode(x=x, y=mean, color=colour, shape=alt.Shape("series:N", scale=shapes, title=series_title, legend=legend), tooltip=tooltip)
+    )
+    if named and y_domain is not None:
+        layers += names_at_ends(
+            lines, series="series", x="finetune_images", y="mean", series_names=series_names, y_domain=y_domain, height=CHART_HEIGHT, unit="images"
+        )
     return finish(layers, labels=series_names)
 
 

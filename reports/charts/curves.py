@@ -8,7 +8,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import finish, styles, value_scale, which_run, with_columns
+from reports.charts.line_names import names_at_ends, names_fit
+from reports.theme import CHART_HEIGHT, finish, styles, value_scale, which_run, with_columns
 
 LOG_FROM = 5.0
 """Ratio of the largest size to the smallest from which the axis is logarithmic."""
@@ -58,8 +59,11 @@ def curves_by_size(
     )
     x = alt.X("x:Q", scale=scale, axis=axis)
     y_scale = value_scale(y_domain)
-    colour = alt.Color("group:N", scale=colours, sort=list(groups), title=group_title, legend=alt.Legend() if len(groups) > 1 else None)
-    shape = alt.Shape("group:N", scale=shapes, sort=list(groups), title=group_title, legend=alt.Legend() if len(groups) > 1 else None)
+    lines = pd.concat([one[["group", "x", "mean"]] for one in (curves, means) if len(one)] or [curves[["group", "x", "mean"]]], ignore_index=True)
+    named = y_domain is not None and set(lines["group"]) == set(groups) and names_fit(groups, lines, "group")
+    legend = alt.Legend() if len(groups) > 1 and not named else None
+    colour = alt.Color("group:N", scale=colours, sort=list(groups), title=group_title, legend=legend)
+    shape = alt.Shape("group:N", scale=shapes, sort=list(groups), title=group_title, legend=legend)
     layers = []
     for table, opacity in ((curves, 0.15),):
         bands = table.dropna(subset=["low", "high"])
@@ -85,4 +89,6 @@ def curves_by_size(
     ]
     dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
     layers.append(dots.encode(x=x, y=alt.Y("y:Q", scale=y_scale, title=y_title), color=colour, shape=shape, tooltip=tooltip))
+    if named and y_domain is not None:
+        layers += names_at_ends(lines, series="group", x="x", y="mean", series_names=groups, y_domain=y_domain, height=CHART_HEIGHT)
     return finish(layers, labels=groups)

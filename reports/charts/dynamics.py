@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from reports.charts.line_names import names_at_ends, names_fit
 from reports.theme import GREY, PALETTE, finish, positive, styles, value_scale, with_columns
 
 TRAINING, HELD_OUT = "training images", "held-out images"
@@ -83,7 +84,9 @@ def learning_curves(
     colours, shapes = styles(series_names, present)
     x = _passes(None)
     y = alt.Y("mean:Q", scale=value_scale(y_domain), title=y_title)
-    colour = alt.Color("series:N", scale=colours, title=series_title)
+    named = y_domain is not None and names_fit(present, curves, "series")
+    legend = None if named else alt.Legend()
+    colour = alt.Color("series:N", scale=colours, title=series_title, legend=legend)
     layers = [_band(curves, x, colour, y_domain, y_title)]
     if zero_line:
         rule = alt.Chart(pd.DataFrame({"mean": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
@@ -96,8 +99,12 @@ def learning_curves(
     sizes = order.groupby("series", sort=False)["mean"].transform("size").to_numpy()
     marked = order.loc[(steps % np.maximum(sizes // 6, 1) == 0) | (steps == sizes - 1)]
     dots = alt.Chart(marked).mark_point(filled=True, size=50, opacity=1, clip=True)
-    shape = alt.Shape("series:N", scale=shapes, title=series_title)
+    shape = alt.Shape("series:N", scale=shapes, title=series_title, legend=legend)
     layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=[alt.Tooltip("series:N", title=series_title), *_tooltip(y_title)]))
+    if named and y_domain is not None:
+        layers += names_at_ends(
+            curves, series="series", x="image_passes", y="mean", series_names=series_names, y_domain=y_domain, height=220, unit="images"
+        )
     return finish(layers, labels=present, height=220)
 
 

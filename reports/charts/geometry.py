@@ -10,7 +10,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import GREY, finish, styles, with_columns
+from reports.charts.line_names import names_at_ends, names_fit
+from reports.theme import GREY, finish, padded_domain, styles, with_columns
 
 SMALL = 220
 ROW = 40
@@ -40,11 +41,13 @@ def similarity_by_distance(
     points = with_columns(points, name, columns=["encoder", "distance", "similarity", *ends], finite=["distance", "similarity"])
     colours, shapes = styles(encoders, set(points["encoder"]))
     x = alt.X("distance:O", title="Manhattan distance of two patches", axis=alt.Axis(labelAngle=0, grid=False))
-    y_scale = alt.Scale(zero=True) if y_domain is None else alt.Scale(domain=list(y_domain))
+    y_domain = padded_domain(points["similarity"], [0.0]) if y_domain is None else y_domain
+    y_scale = alt.Scale(domain=list(y_domain), nice=False)
     y = alt.Y("similarity:Q", title="mean cosine similarity", scale=y_scale)
     order = [encoder for encoder in encoders if encoder in set(points["encoder"])]
-    colour = alt.Color("encoder:N", scale=colours, title=title, sort=order)
-    shape = alt.Shape("encoder:N", scale=shapes, title=title, sort=order)
+    legend = None if names_fit(encoders, points, "encoder") else alt.Legend()
+    colour = alt.Color("encoder:N", scale=colours, title=title, sort=order, legend=legend)
+    shape = alt.Shape("encoder:N", scale=shapes, title=title, sort=order, legend=legend)
     tooltip = [alt.Tooltip("encoder:N", title=title or "encoder"), alt.Tooltip("distance:O"), alt.Tooltip("similarity:Q", format=".3f")]
     layers = []
     if ends:
@@ -56,7 +59,10 @@ def similarity_by_distance(
             layers.append(band.encode(x=x, y=low, y2="high:Q", color=colour))
     layers.append(alt.Chart(points).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour))
     dots = alt.Chart(points).mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
-    return finish([*layers, dots], labels=encoders, height=SMALL)
+    names: list[alt.Chart] = []
+    if legend is None:
+        names = names_at_ends(points, series="encoder", x="distance", y="similarity", series_names=encoders, y_domain=y_domain, height=SMALL)
+    return finish([*layers, dots, *names], labels=encoders, height=SMALL)
 
 
 def value_by_encoder(
@@ -130,11 +136,16 @@ def attention_by_layer(points: pd.DataFrame, *, encoders: Sequence[str], uniform
     colours, shapes = styles(encoders, set(points["encoder"]))
     order = [encoder for encoder in encoders if encoder in set(points["encoder"])]
     x = alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, grid=False, labelOverlap=True))
-    y = alt.Y("distance:Q", title="mean attention distance, px", scale=alt.Scale(zero=True))
-    colour = alt.Color("encoder:N", scale=colours, title=title, sort=order)
-    shape = alt.Shape("encoder:N", scale=shapes, title=title, sort=order)
+    y_domain = (0.0, 1.05 * max(float(points["distance"].max()), uniform))
+    y = alt.Y("distance:Q", title="mean attention distance, px", scale=alt.Scale(domain=list(y_domain), nice=False))
+    legend = None if names_fit(encoders, points, "encoder") else alt.Legend()
+    colour = alt.Color("encoder:N", scale=colours, title=title, sort=order, legend=legend)
+    shape = alt.Shape("encoder:N", scale=shapes, title=title, sort=order, legend=legend)
     tooltip = [alt.Tooltip("encoder:N", title=title or "encoder"), alt.Tooltip("layer:O"), alt.Tooltip("distance:Q", format=".1f")]
     rule = alt.Chart(line).mark_rule(strokeWidth=2, strokeDash=[5, 4], color=GREY).encode(y=alt.Y("uniform:Q"))
     lines = alt.Chart(points).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour)
     dots = alt.Chart(points).mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
-    return finish([rule, lines, dots], labels=encoders, height=SMALL)
+    names: list[alt.Chart] = []
+    if legend is None:
+        names = names_at_ends(points, series="encoder", x="layer", y="distance", series_names=encoders, y_domain=y_domain, height=SMALL)
+    return finish([rule, lines, dots, *names], labels=encoders, height=SMALL)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, value_scale, with_columns
+from reports.charts.line_names import names_at_ends, names_fit
+from reports.theme import finish, padded_domain, positive, size_axis, styles, value_scale, with_columns
 
 LOSS_TITLE = "validation MIM loss"
 FALLS, RISES = "loss falls at every step", "overfitting"
@@ -39,16 +40,21 @@ def score_by_images(
     axis.format = ".2~s"
     x = alt.X("pretrain_images:Q", scale=scale, axis=axis)
     y = alt.Y("score:Q", scale=value_scale(y_domain), title=y_title)
-    colour = alt.Color("length:N", scale=colours, sort=list(lengths), title="length")
+    named = y_domain is not None and names_fit(lengths, points, "length")
+    legend = None if named else alt.Legend()
+    colour = alt.Color("length:N", scale=colours, sort=list(lengths), title="length", legend=legend)
     line = alt.Chart(points).mark_line(strokeWidth=1.5).encode(x=x, y=y, color=colour)
     tooltip = [
         alt.Tooltip("pretrain_images:Q", format=",", title="pre-training images"),
         alt.Tooltip("length:N"),
         alt.Tooltip("score:Q", format=".4f", title=y_title),
     ]
-    shape = alt.Shape("length:N", scale=shapes, sort=list(lengths), title="length")
+    shape = alt.Shape("length:N", scale=shapes, sort=list(lengths), title="length", legend=legend)
     dots = alt.Chart(points).mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
-    return finish([line, dots], labels=lengths, height=220)
+    names: list[alt.Chart] = []
+    if named and y_domain is not None:
+        names = names_at_ends(points, series="length", x="pretrain_images", y="score", series_names=lengths, y_domain=y_domain, height=220)
+    return finish([line, dots, *names], labels=lengths, height=220)
 
 
 def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Range | None = None) -> alt.LayerChart:
@@ -74,11 +80,13 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     scale = alt.Scale(type="log", nice=False, domain=[steps.min() * 0.85, steps.max() * 1.18])
     x = alt.X("steps:Q", scale=scale, axis=size_axis("pre-training steps", steps))
     y = alt.Y("val_mim_loss:Q", scale=value_scale(y_domain), title=LOSS_TITLE)
-    colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
+    named = y_domain is not None and names_fit(sizes, points, "size")
+    legend = None if named else alt.Legend()
+    colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images", legend=legend)
     phases = [phase for phase in (FALLS, RISES) if phase in set(points["phase"])]
     dash = alt.StrokeDash("phase:N", scale=alt.Scale(domain=phases, range=[DASHES[phase] for phase in phases]), legend=None)
     line = alt.Chart(points).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash, detail="line:N")
-    shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images")
+    shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images", legend=legend)
     tooltip = [
         alt.Tooltip("size:N", title="pre-training images"),
         alt.Tooltip("steps:Q", format=","),
@@ -89,6 +97,8 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     for phase in phases:
         dots = alt.Chart(points.loc[points["phase"] == phase]).mark_point(filled=phase == FALLS, size=60, opacity=1, strokeWidth=2)
         layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip))
+    if named and y_domain is not None:
+        layers += names_at_ends(points, series="size", x="steps", y="val_mim_loss", series_names=sizes, y_domain=y_domain, height=240, unit="images")
     return finish(layers, labels=sizes, height=240)
 
 
@@ -117,9 +127,11 @@ def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[
     axis = size_axis("parameters of the encoder", params)
     axis.format = ".2~s"
     x = alt.X("params:Q", scale=scale, axis=axis)
-    y = alt.Y("val_mim_loss:Q", scale=value_scale(None), title=LOSS_TITLE)
-    colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images")
-    shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images")
+    y_domain = padded_domain(points["val_mim_loss"], means["val_mim_loss"])
+    y = alt.Y("val_mim_loss:Q", scale=value_scale(y_domain), title=LOSS_TITLE)
+    legend = None if names_fit(sizes, means, "size") else alt.Legend()
+    colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images", legend=legend)
+    shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images", legend=legend)
     tooltip = [
         alt.Tooltip("size:N", title="pre-training images"),
         alt.Tooltip("params:Q", format=",", title="parameters"),
@@ -132,6 +144,8 @@ def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[
         if len(part):
             dots = alt.Chart(part).mark_point(filled=phase == FALLS, size=60, opacity=1, strokeWidth=2)
             layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip))
+    if legend is None:
+        layers += names_at_ends(means, series="size", x="params", y="val_mim_loss", series_names=sizes, y_domain=y_domain, height=240, unit="images")
     return finish(layers, labels=sizes, height=240)
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.charts.first_screen import apart, ink
-from reports.theme import CHART_HEIGHT, NO_PRETRAINING, SOFT, finish, positive, size_axis, styles, value_scale, which_run, with_columns
-
-MOST_NAMES: Final = 8
-"""Names that have room at the ends of lines."""
+from reports.charts.line_names import MOST_NAMES, names_at_ends
+from reports.theme import CHART_HEIGHT, finish, positive, size_axis, styles, value_scale, which_run, with_columns
 
 
 def score_by_labels(
@@ -108,22 +104,11 @@ def _beside(points: pd.DataFrame, series_names: Sequence[str]) -> pd.Series:
 
 
 def _names(lines: pd.DataFrame, points: pd.DataFrame, series_names: Sequence[str], y_domain: tuple[float, float]) -> list[alt.Chart]:
-    """The name of each series where its line ends, moved apart where two would overlap."""
-    ends: list[dict[str, Any]] = []
-    steps = styles(series_names)[0].to_dict()["range"]
-    for place, name in enumerate(series_names):
-        own = lines.loc[lines["series"] == name]
-        own = own if len(own) else points.loc[points["series"] == name]
-        if len(own):
-            last = float(own.sort_values("finetune_images", kind="stable")["mean"].iloc[-1])
-            text = "from scratch" if name == NO_PRETRAINING else f"{name} images" if name.replace(",", "").isdigit() else name
-            colour = str(steps[place])
-            ends.append({"text": text, "colour": SOFT if name == NO_PRETRAINING else ink(colour), "value": last})
-    if not ends:
+    """The name of each series where its line ends; of one without a line at its last point."""
+    rest = points.loc[~points["series"].isin(set(lines["series"])), ["series", "finetune_images", "mean"]]
+    every = pd.concat([one for one in (lines[["series", "finetune_images", "mean"]], rest) if len(one)] or [rest], ignore_index=True)
+    if every.empty:
         return []
-    height = float(CHART_HEIGHT)
-    wanted = [height * (y_domain[1] - min(max(float(one["value"]), y_domain[0]), y_domain[1])) / (y_domain[1] - y_domain[0]) for one in ends]
-    placed = pd.DataFrame(ends).assign(pixel=apart(wanted, gap=15, low=6, high=height - 6))
-    mark = alt.Chart(placed).mark_text(align="left", baseline="middle", dx=7, fontSize=12, fontWeight=600)
-    pixel = alt.Y("pixel:Q", scale=None, axis=None)
-    return [mark.encode(x=alt.value("width"), y=pixel, text="text:N", color=alt.Color("colour:N", scale=None))]
+    return names_at_ends(
+        every, series="series", x="finetune_images", y="mean", series_names=series_names, y_domain=y_domain, height=float(CHART_HEIGHT), unit="images"
+    )

@@ -198,4 +198,4 @@ def _runs(published: Published) -> Section:
     shown = ["encoder", "encoder_params", "pretrain_images", "pretrain_length", LOSS, published.outcome]
     caption = "Runs as published, accuracy in shares of 1; the CSV has every column"
     table = make_table(published.table, caption=caption, file_name="runs.csv", shown=shown)
-    return Section(identity="runs", heading="All runs", tables=(table,))
+    return Section(identity="runs", heading="All runs", tables=(table,), folded=True, summary=f"{count(len(published.table))} runs as published")

@@ -92,18 +92,19 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
         description = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
         made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, series_names=shown), alternative=description, heading=panel))
     cut = len(shown) < len(series_names) or len(drawn) < len(panels)
-    progress = claim.partition(": ")[2] or claim
+    done, whole = int((states["state"] == "done").sum()), len(states)
     less = (
         f" {len(shown)} of {len(series_names)} series and {len(drawn)} of {len(panels)} panels are drawn, spread evenly; the table has all."
         if cut
         else ""
     )
     return Figure(
-        claim=(progress[:1].upper() + progress[1:]).rstrip("."),
+        claim=f"All {count(whole)} runs are finished" if done == whole else f"{count(done)} of {count(whole)} runs are finished",
         subtitle="Each tile is a cell: how many of its runs are done, of those planned; coloured and signed by its worst run "
         f"(✓ done, … missing, ‖ blocked, ✗ failed).{less}",
         description=" ".join(panel.alternative for panel in made),
         panels=tuple(made),
+        notes=() if claim.startswith("Complete") else (claim,),
     )
 
 
