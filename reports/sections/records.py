@@ -15,6 +15,7 @@ from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.report_data import read_provenance
 from reports.series import ordered_panels, ordered_series, separating_settings, spread_out
+from reports.theme import count
 
 MOST_SERIES, MOST_PANELS = 24, 6
 ALWAYS_SHOWN = ("pretrain_images", "intermediate", "finetune_images", "seed")
