@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from analysis import AnalysisError, diminishing_returns, suggest_runs
 from analysis.decisions.decision import with_names
 from analysis.student import t_quantile
 from reports.evidence import Evidence, SeriesLaw
-from reports.page import Section
+from reports.page import Section, make_table
 from reports.registry import SectionKind, register
 from reports.series import series_phrase
 from reports.theme import NO_PRETRAINING, count
@@ -25,10 +26,16 @@ ENOUGH_SEEDS: Final = 5
 
 def with_next_runs(evidence: Evidence, section: Section) -> Section | None:
     """The section with a paragraph for each decision; None where there is none to take."""
-    said = [*unfinished(evidence), *seeds(evidence)]
+    said, tables = [*unfinished(evidence), *seeds(evidence)], []
     for law in chosen_laws(evidence):
-        said += decisions(law, evidence)
-    return replace(section, paragraphs=tuple(said)) if said else None
+        sentences, candidates = decisions(law, evidence)
+        said += sentences
+        tables += [candidates.assign(law=series_phrase(law.series))] if candidates is not None else []
+    if not tables:
+        return None
+    whole = pd.concat(tables, ignore_index=True)[["law", "labels", "half_width_now", "half_width_after", "extrapolated"]]
+    table = make_table(whole, caption="One more run, by its number of labels, and the half-width of the forecast", file_name="next_runs.csv")
+    return replace(section, paragraphs=tuple(said), tables=(table,))
 
 
 def unfinished(evidence: Evidence) -> list[str]:
@@ -63,9 +70,9 @@ def chosen_laws(evidence: Evidence) -> list[SeriesLaw]:
     return scratch + others[-1:]
 
 
-def decisions(law: SeriesLaw, evidence: Evidence) -> list[str]:
+def decisions(law: SeriesLaw, evidence: Evidence) -> tuple[list[str], pd.DataFrame | None]:
     """Where another doubling of labels stops paying by a law, and the labels at which runs would
-    make its forecast most precise.
+    make its forecast most precise, in sentences; and a row for each candidate.
     """
     assert law.fit is not None
     who, score = series_phrase(law.series), evidence.score.title
@@ -80,9 +87,10 @@ def decisions(law: SeriesLaw, evidence: Evidence) -> list[str]:
     try:
         found = suggest_runs(law.fit, sizes, ("predict", far), 1.0, runs=RUNS)
     except AnalysisError as error:
-        return [*said, sentence(f"{who}: no next runs can be named, for {error}")]
+        return [*said, sentence(f"{who}: no next runs can be named, for {error}")], None
+    candidates = found.table.rename(columns={str(found.table.columns[0]): "labels"})
     if found.chosen.empty:
-        return said
+        return said, candidates
     places = found.chosen.iloc[:, 0].astype(float).value_counts(sort=False)
     where = joined([f"{number} with {count(float(place))} labels" for place, number in zip(places.index, places, strict=True)])
     after = float(found.chosen["half_width_after"].iloc[-1])
@@ -92,7 +100,7 @@ def decisions(law: SeriesLaw, evidence: Evidence) -> list[str]:
             f"±{found.half_width_now:.3g} to ±{after:.3g}, if the law holds there and all runs cost the same"
         )
     )
-    return said
+    return said, candidates
 
 
 def _lowered(text: str) -> str:
