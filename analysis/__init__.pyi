@@ -21,6 +21,7 @@ from .decisions import combine_additive as combine_additive
 from .decisions import compute_optimal_exponent as compute_optimal_exponent
 from .decisions import diminishing_returns as diminishing_returns
 from .decisions import exchange_rate as exchange_rate
+from .decisions import run_in_rounds as run_in_rounds
 from .decisions import speed_up as speed_up
 from .decisions import suggest_runs as suggest_runs
 from .errors import AnalysisError as AnalysisError
@@ -32,7 +33,9 @@ from .fitting.losses import LOSSES as LOSSES
 from .fitting.prediction import Prediction as Prediction
 from .fitting.surface import SurfaceFit as SurfaceFit
 from .forecasting.choice import LawChoice as LawChoice
+from .forecasting.surface_choice import SurfaceChoice as SurfaceChoice
 from .from_tables.fit import choose_law as choose_law
+from .from_tables.fit import choose_surface as choose_surface
 from .from_tables.fit import fit as fit
 from .from_tables.fit import fit_surface as fit_surface
 from .from_tables.fits import Fits as Fits

@@ -14,5 +14,6 @@ from .response import combine_additive as combine_additive
 from .returns import DiminishingReturns as DiminishingReturns
 from .returns import StoppingPoint as StoppingPoint
 from .returns import diminishing_returns as diminishing_returns
+from .rounds import run_in_rounds as run_in_rounds
 from .suggest import SuggestedRuns as SuggestedRuns
 from .suggest import suggest_runs as suggest_runs

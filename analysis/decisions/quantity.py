@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,22 @@ def checked_quantity(fit: FittedLaw, wanted: Wanted) -> Quantity:
     )
 
 
+def checked_quantities(fit: FittedLaw, wanted: Wanted | Sequence[Wanted]) -> tuple[Quantity, ...]:
+    """All quantities asked for: one, a list of them, or ('predict', places) with several places.
+    Raises AnalysisError.
+    """
+    if isinstance(wanted, list):
+        if not wanted:
+            raise AnalysisError("the list of quantities is empty: give at least one, such as ('predict', x).")
+        return tuple(one for each in wanted for one in checked_quantities(fit, each))
+    if not isinstance(wanted, str):
+        kind, argument = _pair(wanted)
+        places = np.asarray(argument, dtype=object)
+        if kind in ("predict", "marginal", "inverse") and places.ndim == (2 if isinstance(fit, SurfaceFit) else 1) and len(places) > 1:
+            return tuple(checked_quantity(fit, (kind, place)) for place in argument)  # type: ignore[union-attr]
+    return (checked_quantity(fit, wanted),)
+
+
 def _pair(wanted: Any) -> tuple[str, ArrayLike]:
     try:
         kind, argument = wanted
@@ -95,7 +111,10 @@ def _parameter(fit: FittedLaw, name: str) -> Quantity:
 def _place(fit: FittedLaw, argument: ArrayLike) -> Array:
     """One place to evaluate the fit at: shape (1,), or (1, inputs) for a surface."""
     if isinstance(fit, SurfaceFit):
-        return checked_inputs(fit.law_object, np.atleast_2d(np.asarray(argument, dtype=np.float64)))[:1]
+        places = checked_inputs(fit.law_object, np.atleast_2d(np.asarray(argument, dtype=np.float64)))
+        if len(places) != 1:
+            raise AnalysisError(f"the quantity asks for {len(places)} places: ask for one at a time.")
+        return places
     where = positive_x(argument)
     if len(where) != 1:
         raise AnalysisError(f"the quantity asks for {len(where)} x: ask for one at a time.")

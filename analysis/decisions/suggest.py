@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,14 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.decisions.decision import Decision
 from analysis.decisions.information import Information, information_of, rows_at
-from analysis.decisions.quantity import Wanted, checked_quantity
-from analysis.decisions.validation import checked_curve, positive, undetermined, why_no_spread
+from analysis.decisions.quantity import Quantity, Wanted, checked_quantities
+from analysis.decisions.validation import checked_curve, positive, real, undetermined, why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
 from analysis.fitting.inputs import numbers
 from analysis.fitting.prediction import positive_x
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface import SurfaceFit, checked_inputs
+from analysis.forecasting.surface_choice import SurfaceChoice
 from analysis.formatting import digits, percent
 from analysis.student import t_quantile
 
@@ -80,14 +81,17 @@ class SuggestedRuns(Decision):
 
 
 def suggest_runs(
-    fit: Fit | SurfaceFit,
+    fit: Fit | SurfaceFit | SurfaceChoice | Sequence[Fit | SurfaceFit],
     candidates: ArrayLike,
-    quantity: Wanted,
+    quantity: Wanted | Sequence[Wanted],
     cost: float | ArrayLike | Callable[[Array], ArrayLike],
     *,
     runs: int = 1,
     gpu_hours: float | None = None,
     weight: float = 1.0,
+    cost_exponent: float = 1.0,
+    once: bool = False,
+    law_weights: Sequence[float] | None = None,
 ) -> SuggestedRuns:
     """Which of the candidate cells to run next, so that `quantity` becomes most precise per
     GPU-hour.
@@ -95,48 +99,53 @@ def suggest_runs(
     `candidates`: x, shape (m,), or inputs of a surface, shape (m, inputs). `quantity`: a
     parameter's name, 'exponent' (b of a curve, the compute-optimal exponent of a surface),
     ('predict', x), ('marginal', x) for the gain of one doubling, or ('inverse', y) for the x at
-    which a curve reaches y. `cost`: GPU-hours of one run, a number for all, one per candidate, or a
-    function of the candidates. `runs` are chosen one after another, a candidate as often as it
-    pays, by how much each lowers the variance per GPU-hour, within `gpu_hours` together where
-    given. `weight` of one new run relative to the mean weight of the fit's points: 1/3 where those
-    are means of 3 runs.
+    which a curve reaches y; a list of these, or several x at once, for all of them together: then
+    the mean of their variances counts, each relative to what it is now. `cost`: GPU-hours of one
+    run, a number for all, one per candidate, or a function of the candidates. `runs` are chosen one
+    after another, a candidate as often as it pays or `once` at most, by how much each lowers the
+    variance per GPU-hour^`cost_exponent`, within `gpu_hours` together where given: an exponent below
+    1 makes fewer and larger runs. `weight` of one new run relative to the mean weight of the fit's
+    points: 1/3 where those are means of 3 runs.
 
-    c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), one run at a time: variance of the
-    quantity by the delta method from J'WJ with the run's row added; noise as the fit found it,
-    extrapolation error left out. So it assumes that the law is correctly specified, and tends to the
-    ends of the range. A run is counted as independent of all others;
-    Student's t gains a degree of freedom by each.
+    `fit` may also be several fits of the same points by different laws, or what `choose_surface`
+    returns: then gains are averaged over the laws, by `law_weights`, so that a run counts that
+    tells much whichever law is right.
+
+    c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), V-optimal for several places, one run at
+    a time: variance of the quantity by the delta method from J'WJ with the run's row added; noise
+    as the fit found it, extrapolation error left out. So each law is assumed to be correctly
+    specified, and the design tends to the ends of the range. A run is counted as independent of all
+    others; Student's t gains a degree of freedom by each. `run_in_rounds` makes runs, refits and
+    suggests again.
 
     Raises AnalysisError for a quantity or candidates that the fit does not know, costs that are not
     positive, and a fit whose points leave a direction open.
     """
-    cautions, where, names = _checked(fit, candidates)
-    target = checked_quantity(fit, quantity)
+    fits, shares = _fits(fit, law_weights)
+    cautions, where, names = _checked(fits[0], candidates)
+    for other in fits[1:]:
+        cautions = tuple(dict.fromkeys((*cautions, *_checked(other, candidates)[0])))
+    targets = [checked_quantities(one, quantity) for one in fits]
     hours = _hours(cost, where)
     heavy = positive("weight", weight, "give the weight of one new run relative to the mean of those fitted, above zero")
+    power = real("cost_exponent", cost_exponent, "give the power of the GPU-hours that a gain is divided by, such as 1 or 0.5")
     allowed = np.inf if gpu_hours is None else positive("gpu_hours", gpu_hours, "give the GPU-hours to spend, above zero")
     if isinstance(runs, bool) or not isinstance(runs, int | np.integer) or not 1 <= runs <= 10_000:
         raise AnalysisError(f"runs is {runs!r}: give how many runs to choose, 1 to 10,000.")
-    information = information_of(fit, target)
-    rows = rows_at(fit, where)
-    unsound = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(unsound):
-        raise AnalysisError(f"candidate {unsound[0]} lies where the law has no value: leave it out.")
-    clustered = fit.replicate_kind == "jackknife"
-    if not information.variance > 0 or not information.standard_error > 0:
-        raise AnalysisError(
-            f"{target.description} does not move with the fit's parameters, or lies on a bound, so that no run can tell more: ask for another."
-        )
-    now = information.standard_error * t_quantile(fit.level, fit.degrees_of_freedom)
-    start = information.variance
+    views = [_view(one, share, wanted, where) for one, share, wanted in zip(fits, shares, targets, strict=True) if share > 0]
+    first = fits[0]
+    clustered = first.replicate_kind == "jackknife"
+    freedom = first.degrees_of_freedom
 
-    def half_width(variance: Array | float, added: int) -> Array:
-        freedom = fit.degrees_of_freedom + (0 if clustered else added)
-        return np.asarray(information.standard_error * np.sqrt(np.maximum(variance, 0.0) / start) * t_quantile(fit.level, freedom))
+    def half_width(ratio: Array | float, added: int) -> Array:
+        quantile = t_quantile(first.level, freedom + (0 if clustered else added))
+        return np.asarray(error * np.sqrt(np.maximum(ratio, 0.0)) * quantile)
 
-    after = half_width(information.variances_with(rows, heavy), 1)
+    error = float(np.sqrt(sum(view.share * np.mean([one.standard_error**2 for one in view.targets]) for view in views)))
+    now = error * t_quantile(first.level, freedom)
+    after = half_width(_ratios_with(views, heavy), 1)
     frame = pd.DataFrame(where[:, None] if where.ndim == 1 else where, columns=list(names))
-    outside = _outside(fit, where)
+    outside = _outside(first, where)
     table = frame.assign(
         cost_gpu_hours=hours,
         half_width_now=now,
@@ -144,47 +153,115 @@ def suggest_runs(
         reduction=1.0 - after / now,
         reduction_per_gpu_hour=(1.0 - after / now) / hours,
     )
-    table = table.assign(extrapolated=outside).sort_values("reduction_per_gpu_hour", ascending=False, kind="stable", ignore_index=True)
-    order, variances = _greedy(information, rows, hours, heavy, runs, allowed)
+    worth = np.argsort(-(1.0 - after / now) / hours**power, kind="stable")
+    table = table.assign(extrapolated=outside).iloc[worth].reset_index(drop=True)
+    order, ratios = _greedy(views, hours, heavy, runs, allowed, power=power, once=once)
     chosen = frame.iloc[order].reset_index(drop=True)
     chosen = chosen.assign(
         cost_gpu_hours=hours[order],
-        half_width_after=[float(half_width(variance, place + 1)) for place, variance in enumerate(variances)],
+        half_width_after=[float(half_width(ratio, place + 1)) for place, ratio in enumerate(ratios)],
         total_gpu_hours=np.cumsum(hours[order]),
         extrapolated=outside[order],
     )
-    cautions = (*cautions, *_lopsided(fit, quantity))
-    source = f"{fit.replicate_kind} spread" if fit.replicates is not None else "covariance"
+    cautions = (*cautions, *_lopsided(first, quantity))
+    source = f"{first.replicate_kind} spread" if first.replicates is not None else "covariance"
     if clustered:
         cautions = (*cautions, "the fit's points come in clusters, and a new run is counted as if it were independent: give each a seed of its own")
+    averaged = f", averaged over {len(views)} laws" if len(views) > 1 else ""
     return SuggestedRuns(
-        level=fit.level,
+        level=first.level,
         cautions=cautions,
-        quantity=target.description,
-        unit=target.unit,
+        quantity=_described(targets[0]),
+        unit=targets[0][0].unit,
         half_width_now=now,
         table=table.assign(rank=np.arange(1, len(table) + 1)),
         chosen=chosen,
-        method=f"delta method: the half-width now by the fit's {source}, reduced by the information of the added runs",
+        method=f"delta method: the half-width now by the fit's {source}, reduced by the information of the added runs{averaged}",
     )
 
 
-def _greedy(information: Information, rows: Array, hours: Array, weight: float, runs: int, allowed: float) -> tuple[list[int], list[float]]:
-    """Candidates in the order in which they are taken, and the variance after each."""
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """The targets and candidates as one law sees them."""
+
+    share: float
+    targets: tuple[Information, ...]
+    starts: tuple[float, ...]
+    """Variance of each target before any run."""
+    rows: Array
+    """Derivatives at the candidates, shape (m, p)."""
+
+    def ratio(self) -> float:
+        """Mean variance of the targets relative to that before any run."""
+        return float(np.mean([one.variance / start for one, start in zip(self.targets, self.starts, strict=True)]))
+
+    def ratios_with(self, weight: float) -> Array:
+        """The same after one more run at each candidate, shape (m,)."""
+        return np.mean([one.variances_with(self.rows, weight) / start for one, start in zip(self.targets, self.starts, strict=True)], axis=0)
+
+    def with_run(self, place: int, weight: float) -> _View:
+        return replace(self, targets=tuple(one.with_run(self.rows[place], weight) for one in self.targets))
+
+
+def _fits(given: Any, law_weights: Sequence[float] | None) -> tuple[list[Fit | SurfaceFit], list[float]]:
+    """The fits and their shares, adding up to 1. Raises AnalysisError."""
+    if isinstance(given, SurfaceChoice):
+        fits, shares = given.fits_of_laws()
+        if not fits:
+            raise AnalysisError("none of the laws of this choice has a fit with intervals, so the value of further runs is not known: measure more.")
+        return list(fits), shares
+    fits = list(given) if isinstance(given, list | tuple) else [given]
+    if not fits:
+        raise AnalysisError("fit is an empty list: give at least one fit.")
+    shares = [1.0] * len(fits) if law_weights is None else [real("law_weights", one, "give one number per fit") for one in law_weights]
+    if len(shares) != len(fits) or min(shares) < 0 or sum(shares) <= 0:
+        raise AnalysisError(f"law_weights has {len(shares)} numbers for {len(fits)} fits: give one for each, zero or above, not all zero.")
+    return fits, [one / sum(shares) for one in shares]
+
+
+def _view(fit: Fit | SurfaceFit, share: float, targets: tuple[Quantity, ...], where: Array) -> _View:
+    """Raises AnalysisError where the law has no value at a candidate, or nothing moves a target."""
+    informations = tuple(information_of(fit, one) for one in targets)
+    rows = rows_at(fit, where)
+    unsound = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(unsound):
+        raise AnalysisError(f"candidate {unsound[0]} lies where the law has no value: leave it out.")
+    for one, target in zip(informations, targets, strict=True):
+        if not one.variance > 0 or not one.standard_error > 0:
+            raise AnalysisError(
+                f"{target.description} does not move with the fit's parameters, or lies on a bound, so that no run can tell more: ask for another."
+            )
+    return _View(share=share, targets=informations, starts=tuple(one.variance for one in informations), rows=rows)
+
+
+def _ratios_with(views: list[_View], weight: float) -> Array:
+    return np.asarray(sum(view.share * view.ratios_with(weight) for view in views))
+
+
+def _described(targets: tuple[Quantity, ...]) -> str:
+    names = [one.description for one in targets]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if len(names) > 3 else ", ".join(names)
+
+
+def _greedy(views: list[_View], hours: Array, weight: float, runs: int, allowed: float, *, power: float, once: bool) -> tuple[list[int], list[float]]:
+    """Candidates in the order in which they are taken, and the mean relative variance after each."""
     order: list[int] = []
-    variances: list[float] = []
+    ratios: list[float] = []
     left = allowed
+    open_to = np.ones(len(hours), dtype=bool)
     for _ in range(runs):
-        gained = (information.variance - information.variances_with(rows, weight)) / hours
-        gained = np.where(hours <= left * (1 + 1e-12), gained, -np.inf)
+        ratio = sum(view.share * view.ratio() for view in views)
+        gained = (ratio - _ratios_with(views, weight)) / hours**power
+        gained = np.where(open_to & (hours <= left * (1 + 1e-12)), gained, -np.inf)
         best = int(np.argmax(gained))
         if not gained[best] > 0:
             break
-        information = information.with_run(rows[best], weight)
+        views = [view.with_run(best, weight) for view in views]
         left -= float(hours[best])
+        open_to[best] = not once
         order.append(best)
-        variances.append(information.variance)
-    return order, variances
+        ratios.append(float(sum(view.share * view.ratio() for view in views)))
+    return order, ratios
 
 
 def _checked(fit: Any, candidates: ArrayLike) -> tuple[tuple[str, ...], Array, tuple[str, ...]]:
@@ -205,7 +282,7 @@ def _checked(fit: Any, candidates: ArrayLike) -> tuple[tuple[str, ...], Array, t
     return cautions, where, ("x",)
 
 
-def _lopsided(fit: FittedLaw, quantity: Wanted) -> tuple[str, ...]:
+def _lopsided(fit: FittedLaw, quantity: Wanted | Sequence[Wanted]) -> tuple[str, ...]:
     """A caution where the parameter's own interval shows that the delta method is rough."""
     interval = fit.intervals.get(quantity) if isinstance(quantity, str) else None
     if interval is None:

@@ -36,6 +36,8 @@ def cautions_of(fit: FittedLaw, what: str = "fit") -> tuple[str, ...]:
     unusable = not all(np.isfinite(value) for value in fit.params.values()) or undetermined(fit)
     if unusable and (fit.status == "not identified" or not why_no_spread(fit)):
         raise AnalysisError(f"{what} is {fit.status}: {fit.status_detail}. Measure at more x, or pin a parameter, before deciding on it.")
+    if fit.status == "does not fit":
+        return (f"the law '{fit.law}' does not fit its points: {fit.status_detail}",)
     return (f"{what} is '{fit.status}': {fit.status_detail}",)
 
 

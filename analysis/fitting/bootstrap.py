@@ -74,18 +74,24 @@ def _refitted(solution: Solution, weights: Array) -> Array:
     return u[converged & np.all(np.isfinite(u), axis=1)]
 
 
-def percentile_ends(values: Array, level: float, units: int) -> tuple[float, float]:
-    """Expanded percentile interval: the shares are those of Student's t on units - 1 degrees of
-    freedom, times sqrt(units / (units - 1)), which makes a bootstrap of few units wide enough for a
-    mean (Hesterberg 2015, arXiv:1411.5279, section 4.4).
+def percentile_ends(values: Array, estimate: float, level: float, freedom: int, *, logged: bool) -> tuple[float, float]:
+    """Percentile interval of a parameter whose refits are `values`, stretched about the estimate.
+
+    Percentiles of a bootstrap are those of normal errors whose variance is known. They are
+    stretched to Student's t on `freedom` degrees of freedom (after Hesterberg 2015,
+    arXiv:1411.5279, section 4.4); on logs where `logged`.
     """
-    from scipy.special import ndtr
+    from scipy.special import ndtr, ndtri
 
     from analysis.student import t_quantile
 
-    share = float(ndtr(-np.sqrt(units / (units - 1.0)) * t_quantile(level, units - 1)))
-    low, high = np.quantile(values, [share, 1.0 - share])
-    return float(low), float(high)
+    normal = float(ndtri(0.5 + level / 2.0))
+    stretch = t_quantile(level, freedom) / normal
+    logged = logged and estimate > 0 and bool(np.all(values > 0))
+    middle, spread = (np.log(estimate), np.log(values)) if logged else (estimate, values)
+    with np.errstate(over="ignore"):
+        low, high = middle + (np.quantile(spread, [float(ndtr(-normal)), float(ndtr(normal))]) - middle) * stretch
+        return (float(np.exp(low)), float(np.exp(high))) if logged else (float(low), float(high))
 
 
 def _distinct(present: NDArray[np.bool_], keys: NDArray[np.int64]) -> NDArray[np.int64]:

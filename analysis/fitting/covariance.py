@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.fitting.problem import Problem
-from analysis.fitting.solving import Solution
+from analysis.fitting.solving import Solution, robust_sd
 
 Array = NDArray[np.float64]
 
+NEARBY = 0.7  # robust standard deviations within which residuals are counted where delta is smaller
 RANK = 1e-7  # singular value, relative to the largest, below which the data do not determine a direction
 
 
@@ -63,8 +64,7 @@ def noise_of(solution: Solution) -> Noise | None:
     weights, residual = problem.weights[used], solution.residual[used]
     slope = problem.loss.slope(residual)
     squares = float(np.sum(weights * slope**2)) / freedom
-    inside = float(np.sum(weights * problem.loss.inside(residual)) / np.sum(weights))
-    inside = max(inside, 1.0 / len(residual))
+    inside = _share_inside(solution, weights, residual)
     floor = (1e-15 * _size(solution)) ** 2  # rounding: noise-free points leave no exact zero
     return Noise(
         degrees_of_freedom=freedom,
@@ -72,6 +72,23 @@ def noise_of(solution: Solution) -> Noise | None:
         variance=max(squares / inside**2, floor),
         sd=float(np.sqrt(np.sum(weights * residual**2) / freedom)),
     )
+
+
+def _share_inside(solution: Solution, weights: Array, residual: Array) -> float:
+    """Weighted share of residuals within delta, which is E psi'.
+
+    Where delta is far below the noise, a fit passes through about as many points as it has
+    parameters, as one by least absolute values does, and these say nothing about the noise. The
+    share is then that within NEARBY robust standard deviations, less those points, times delta over
+    that distance.
+    """
+    loss, free = solution.problem.loss, len(solution.problem.free)
+    share = float(np.sum(weights * loss.inside(residual)) / np.sum(weights))
+    within = NEARBY * robust_sd(solution)
+    if np.isfinite(loss.delta) and within > loss.delta and len(residual) > free:
+        near = float(np.sum(weights * (np.abs(residual) <= within)) / np.sum(weights)) * len(residual)
+        share = min(share, max(near - free, 1.0) / (len(residual) - free) * loss.delta / within)
+    return max(share, 1.0 / len(residual) * min(1.0, loss.delta / within if within > 0 else 1.0))
 
 
 def covariance_of(solution: Solution, variance: float, problem: Problem | None = None, u: Array | None = None) -> Covariance:

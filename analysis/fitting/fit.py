@@ -18,6 +18,7 @@ from analysis.fitting.inputs import (
     checked_bounds,
     checked_clusters,
     checked_level,
+    checked_metric,
     checked_pins,
     checked_points,
     checked_range,
@@ -31,6 +32,7 @@ from analysis.fitting.lack_of_fit import lack_of_fit
 from analysis.fitting.losses import find_loss
 from analysis.fitting.own_law import is_own, resolved
 from analysis.fitting.problem import Problem, make_problem
+from analysis.fitting.recency import recency_of
 from analysis.fitting.solving import Solution, with_linear_solved
 from analysis.laws import LAWS, Law, find_law
 
@@ -42,13 +44,14 @@ OwnLaw = Law | Callable[..., Any]
 class Settings:
     """The settings that `fit` and `fit_surface` share, as the caller gave them."""
 
-    weights: ArrayLike | None
+    weights: ArrayLike | str | None
     sigma: ArrayLike | None
     loss: str
     delta: float | None
     fixed: Mapping[str, float] | None
     bounds: Mapping[str, tuple[float | None, float | None]] | None
     y_range: tuple[float | None, float | None] | None
+    metric: str | None
     cluster: ArrayLike | None
     bootstrap: int
     start: Mapping[str, float] | None
@@ -61,13 +64,14 @@ def fit(
     y: ArrayLike,
     *,
     law: str | OwnLaw = "power",
-    weights: ArrayLike | None = None,
+    weights: ArrayLike | str | None = None,
     sigma: ArrayLike | None = None,
     loss: str = "log_huber",
     delta: float | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     y_range: tuple[float | None, float | None] | None = None,
+    metric: str | None = None,
     cluster: ArrayLike | None = None,
     bootstrap: int = 0,
     start: Mapping[str, float] | None = None,
@@ -80,10 +84,16 @@ def fit(
     your own, whose parameters are named by its signature; or an `analysis.Law`. `loss` is one of
     `analysis.LOSSES`: by default Huber's on relative errors, whose `delta` is 2.5 robust standard
     deviations unless given (no point counts as an outlier with fewer than 6 degrees of freedom).
-    `weights` multiply the loss of each point; `sigma`, standard errors of y up to a common factor,
-    is what its residual is measured in (relative to y for a logarithmic loss), outliers included.
-    `fixed` pins parameters, {"E": 0.1}; `bounds` confines them, {"b": (0.2, 0.5)}, None leaving a
-    side open; `y_range`, (0, 1) for an accuracy, confines the asymptote of y. No start is needed;
+    `weights` multiply the loss of each point, "equal" for all alike; where neither they nor
+    `sigma`, `fixed` or `bounds` are given, points count ~ x^k with the k of 0, 1 and 2 by which
+    fits to the first parts of the curve predict the rest best: 0 unless another is clearly better,
+    and with fewer than 6 distinct x more than free parameters. `sigma`, standard errors of y up to
+    a common factor, is what its residual is measured in (relative to y for a logarithmic loss),
+    outliers included. `fixed` pins parameters, {"E": 0.1}; `bounds` confines them, {"b": (0.2,
+    0.5)}, None leaving a side open; `y_range`, (0, 1) for an accuracy, confines the asymptote of y,
+    and so does `metric` by name: 'loss', 'error', 'accuracy', 'percent', or 'any' for a y without
+    ends. Unless told otherwise, a y that is above zero at every point keeps its asymptote at zero
+    or above. The result's `defaults` say which of these were used. No start is needed;
     `start` replaces the search over starts (linear parameters are solved, so only the others
     count). For a function of your own, starts are also its defaults, and the search goes on around
     them.
@@ -108,6 +118,7 @@ def fit(
         fixed=fixed,
         bounds=bounds,
         y_range=y_range,
+        metric=metric,
         cluster=cluster,
         bootstrap=bootstrap,
         start=start,
@@ -127,8 +138,11 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
     checked_samples(settings.bootstrap, settings.seed)
     find_loss(loss, settings.delta)
     checked_y_for(y, loss)
-    ends = checked_range(settings.y_range, y)
-    mass = checked_weights(settings.weights, len(y))
+    given_range = checked_metric(settings.metric, settings.y_range)
+    ends = checked_range(given_range, y)
+    mass = np.ones(len(y)) if isinstance(settings.weights, str) else checked_weights(settings.weights, len(y))
+    if isinstance(settings.weights, str) and settings.weights != "equal":
+        raise AnalysisError(f"weights is '{settings.weights}': give one number per point, or 'equal' for points that count alike.")
     chosen = resolved(law, known, x, y, mass, fixed=settings.fixed, bounds=settings.bounds, start=start)
     kind = find_loss(loss, chosen.delta if settings.delta is None and loss == "log_huber" else settings.delta)
     units = checked_sigma(settings.sigma, y, logarithmic=kind.logarithmic)
@@ -137,15 +151,28 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
         mass = mass / np.mean(mass[mass > 0])
     labels = None if settings.cluster is None else checked_clusters(settings.cluster, len(y))
     pinned = checked_pins(chosen, settings.fixed or {})
-    within = checked_bounds(chosen, settings.bounds or {}, settings.y_range, pinned)
+    within = checked_bounds(chosen, settings.bounds or {}, given_range, pinned)
+    defaults: tuple[str, ...] = ()
+    asymptote = chosen.asymptote
+    kept_above = given_range is None and settings.metric is None and asymptote not in (None, *pinned, *within) and bool(np.all(y[mass > 0] > 0))
+    if kept_above and not chosen.baseline:
+        within |= {str(asymptote): (0.0, np.inf)}
+        defaults = (f"{asymptote} is kept at 0 or above, as for a loss or an error (metric='any' lifts this)",)
     problem = make_problem(chosen, x, y, mass, kind, pinned, within, units)
     check_enough(problem)
+    told = settings.weights is not None or settings.sigma is not None or settings.fixed or settings.bounds
+    if not told and (power := recency_of(problem)):
+        mass = checked_weights((x / x.max()) ** power, len(y))
+        problem = make_problem(chosen, x, y, mass, kind, pinned, within, units)
+        defaults += (
+            f"points weigh as {'x' if power == 1 else f'x^{power}'}: so fits to earlier points predict later ones best (weights='equal' lifts this)",
+        )
     searched_from_start = start is not None and (isinstance(law, str | Law))
     begin = with_linear_solved(problem, checked_start(chosen, start or {}, problem.free)) if searched_from_start else None
     solution, spread = infer(problem, level=level, labels=labels, samples=settings.bootstrap, seed=settings.seed, start=begin)
     fields = fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends)
     named = None if settings.cluster is None else tuple(str(one) for one in np.ravel(np.asarray(settings.cluster, dtype=object)))
-    return solution, fields | {"own_law": chosen if is_own(chosen, known) else None, "cluster": named}
+    return solution, fields | {"own_law": chosen if is_own(chosen, known) else None, "cluster": named, "defaults": defaults}
 
 
 def check_enough(problem: Problem) -> None:

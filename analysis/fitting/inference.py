@@ -25,6 +25,7 @@ Status = Literal["converged", "at bound", "not identified"]
 FEWEST_CLUSTERS = 3
 EVER_BETTER = "the search finds ever better fits, so none of them can be called the best"
 OPEN = 3.0  # how near an interval's end may come to the edge of the search, as a factor, for the interval to count as open
+EXACT = 1e-24  # mean loss of points that lie on the law to rounding
 AGAIN = 3  # times a profile may find a better optimum and start over
 
 
@@ -99,6 +100,12 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
     loose = [name for name in searched if _is_open(problem, name, spread.intervals.get(name))]
     if loose:
         return "not identified", f"every {_listed(tuple(loose))} fits the points about equally well at the {percent(level)} level"
+    spare = int(np.sum(used)) - len(free)
+    if spare <= 1 and not law.baseline:
+        left = "no degrees of freedom" if spare <= 0 else "1 degree of freedom"
+        return "not identified", f"{_counted(int(np.sum(used)), len(free))} leave {left} to judge the fit by"
+    if law.asymptote in stuck and solution.objective <= EXACT * max(1.0, size if not problem.loss.logarithmic else 1.0) ** 2 * len(problem.y):
+        stuck = {name: side for name, side in stuck.items() if name != law.asymptote}  # an asymptote of exactly zero
     if stuck:
         name, side = next(iter(stuck.items()))
         index = law.names.index(name)
@@ -196,16 +203,23 @@ def bootstrapped(solution: Solution, level: float, labels: NDArray[np.int64] | N
         return no_spread(problem, drawn)
     used = problem.weights > 0
     units = int(np.sum(used)) if labels is None else len(np.unique(labels[used]))
-    found = problem.original(drawn.u)
+    freedom = units - (len(problem.free) if labels is None else 1)
+    if freedom <= 0:
+        return no_spread(problem, _no_freedom(problem))
+    found, params = problem.original(drawn.u), solution.params
     intervals: dict[str, Interval | None] = {
-        name: percentile_ends(found[name], level, units) if name in problem.free else None for name in problem.law.names
+        name: percentile_ends(found[name], params[name], level, freedom, logged=logged) if name in problem.free else None
+        for name, logged in zip(problem.law.names, problem.logged, strict=True)
     }
+    for name, (least, most) in problem.bounds.items():
+        if (ends := intervals.get(name)) is not None:
+            intervals[name] = max(ends[0], least), min(ends[1], most)
     what = "points" if labels is None else "clusters"
     return Spread(
         intervals=intervals,
-        method=f"bootstrap of {units} {what}, {len(drawn.u)} samples, expanded percentiles; Student t on {units - 1} for predictions",
+        method=f"bootstrap of {units} {what}, {len(drawn.u)} samples, percentiles stretched to Student t on {freedom} degrees of freedom",
         correlation=_named(problem.free, np.cov(drawn.u[:, problem.free_mask].T).reshape(len(problem.free), -1)),
-        degrees_of_freedom=units - 1,
+        degrees_of_freedom=freedom,
         replicates={name: tuple(float(value) for value in values) for name, values in found.items()},
         replicate_kind="bootstrap",
         unseen=covariance_of(solution, 1.0).unseen,
@@ -248,6 +262,10 @@ def _no_freedom(problem: Problem) -> str:
         return "one point at the largest x, so its spread is not known"
     noun = "point" if used == 1 else "points"
     return f"{used} {noun} for {len(problem.free)} free parameters leave no degrees of freedom to estimate the noise"
+
+
+def _counted(points: int, free: int) -> str:
+    return f"{points} {'point' if points == 1 else 'points'} for {free} free parameter{'' if free == 1 else 's'}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ Each check raises AnalysisError with a sentence that says where, what, and what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,14 @@ from analysis.laws.law import Law
 
 Array = NDArray[np.float64]
 
+METRICS: Final[dict[str, tuple[float | None, float | None] | None]] = {
+    "loss": (0.0, None),
+    "error": (0.0, 1.0),
+    "accuracy": (0.0, 1.0),
+    "percent": (0.0, 100.0),
+    "any": None,
+}
+"""Ranges of y by the name of the metric."""
 LARGEST = {"x": 1e30, "X": 1e30, "y": 1e100}  # x to the power 10 then still is a double
 
 
@@ -167,6 +175,19 @@ def checked_range(y_range: tuple[float | None, float | None] | None, y: Array) -
     if len(outside):
         raise AnalysisError(f"y holds {y[outside[0]]:g}, outside the y_range {low:g} to {high:g}: correct the range or the points.")
     return low, high
+
+
+def checked_metric(metric: str | None, y_range: tuple[float | None, float | None] | None) -> tuple[float | None, float | None] | None:
+    """The range of a metric named by `metric`, or the range given. Raises AnalysisError for both, and
+    for an unknown name.
+    """
+    if metric is None:
+        return y_range
+    if metric not in METRICS:
+        raise AnalysisError(f"metric is {metric!r} ({nearest_name(str(metric), METRICS)}): choose one of {', '.join(METRICS)}, or give a y_range.")
+    if y_range is not None:
+        raise AnalysisError("metric and y_range both say where y ends: give one of them.")
+    return METRICS[metric]
 
 
 def checked_pins(law: Law, fixed: Mapping[str, float]) -> dict[str, float]:

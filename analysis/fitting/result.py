@@ -17,6 +17,7 @@ from analysis.fitting.extrapolation_error import ExtrapolationErrorModel
 from analysis.fitting.lack_of_fit import LackOfFit
 from analysis.fitting.losses import LOSSES, Loss
 from analysis.fitting.problem import Problem
+from analysis.fitting.surface_check import SurfaceCheck
 from analysis.formatting import p_value, with_interval
 from analysis.laws import LAWS, SURFACES, Law
 from analysis.laws.own_function import restored, stored_form
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
-Status = Literal["converged", "at bound", "not identified"]
+Status = Literal["converged", "at bound", "not identified", "does not fit"]
 Interval = tuple[float, float]
 FORMAT = 3  # of the JSON text; raised when a field changes its meaning or name
 SIGNIFICANT = 0.05  # p of the lack-of-fit test below which the summary says that the law does not fit
@@ -53,7 +54,7 @@ class FittedLaw(Shown):
     """Confidence level of all intervals."""
     status: Status
     """'converged'; 'at bound' (a parameter lies on the edge of its range); 'not identified' (the
-    data cannot tell the parameters).
+    data cannot tell the parameters); 'does not fit' (a surface that its own points contradict).
     """
     status_detail: str
     """A sentence about the status, which names the parameter; empty where there is nothing to add."""
@@ -111,6 +112,8 @@ class FittedLaw(Shown):
     """
     cluster: tuple[str, ...] | None = None
     """The points' clusters, in the order given; None where points count as independent."""
+    defaults: tuple[str, ...] = ()
+    """What was done where the caller said nothing: weights by recency, a floor at zero or above."""
     own_law: Law | None = field(default=None, compare=False, repr=False)
     """The caller's own law; None for one of the laws known by name."""
     x_name: str = "x"
@@ -186,7 +189,7 @@ class FittedLaw(Shown):
             lines.append(f"  lack of fit: F = {self.lack_of_fit.statistic:.3g}, {p_value(self.lack_of_fit.p)}: {verdict}")
         if self.extrapolation_error is not None:
             lines.append(f"  {self.extrapolation_error.sentence()}")
-        return lines
+        return [*lines, *(f"  by default: {one}" for one in self.defaults)]
 
     def shown_table(self) -> pd.DataFrame:
         """The parameters: name, value, low, high."""
@@ -227,6 +230,9 @@ class FittedLaw(Shown):
         names = {field.name for field in dataclasses.fields(cls)}
         if isinstance(fields, dict):
             fields.setdefault("cluster", None)  # files of 0.2.0 and before have none
+            fields.setdefault("defaults", [])
+            if "check" in names:
+                fields.setdefault("check", {"fits": True, "p": None, "runs_p": None, "bias": None, "region": ""})
         if isinstance(fields, dict) and fields.get("format") == 2:
             fields = _from_format_2(fields)
         if isinstance(fields, dict):  # fits written before names were kept
@@ -240,10 +246,12 @@ class FittedLaw(Shown):
         }
         fields["params"] = {name: _end(value, math.inf) for name, value in fields["params"].items()}
         fields["objective"] = _end(fields["objective"], math.inf)
-        for name in ("x", "y", "y_range", "weights", "pinned", "scale", "covariance_names", "covariance_root", "cluster"):
+        for name in ("x", "y", "y_range", "weights", "pinned", "scale", "covariance_names", "covariance_root", "cluster", "defaults"):
             fields[name] = _tuples(fields[name])
         if fields["replicates"] is not None:
             fields["replicates"] = {name: tuple(_end(value, math.nan) for value in values) for name, values in fields["replicates"].items()}
+        if "check" in names:
+            fields["check"] = SurfaceCheck(**fields["check"])
         test = fields["lack_of_fit"]
         fields["lack_of_fit"] = LackOfFit(**test | {"degrees_of_freedom": tuple(test["degrees_of_freedom"])})
         if fields["extrapolation_error"] is not None:
@@ -292,8 +300,9 @@ class FittedLaw(Shown):
         mean = np.asarray(sum(weight * self._values(where) for weight, where in terms))
         if self.replicates is not None:
             replicated = np.asarray(sum(weight * self._values(where, self.replicates) for weight, where in terms))
-            spread = jackknife_sd(replicated, mean) if self.replicate_kind == "jackknife" else _spread(replicated)
-            return mean, spread
+            if self.replicate_kind == "jackknife":
+                return mean, jackknife_sd(replicated, mean)
+            return mean, _spread(replicated)
         if self.covariance_root is None:
             return mean, np.full(mean.shape, np.nan)
         if not self.covariance_names:  # every free parameter lies on a bound

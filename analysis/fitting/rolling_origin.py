@@ -30,11 +30,12 @@ class ManyFits:
     """The law at every point of the problem, those of weight zero included, shape (weightings, n)."""
 
 
-def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | None = None) -> ManyFits:
+def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | None = None, *, steps: tuple[int, int] = (SHORT, LONG)) -> ManyFits:
     """Fit under each row of `weights`, shape (m, n), each from starts of its own; points of weight
     zero are predicted.
 
-    `prior` is (centre, precision) of the coordinates, (p,) or (m, p) each, as `minimise` takes it.
+    `prior` is (centre, precision) of the coordinates, (p,) or (m, p) each, as `minimise` takes it;
+    `steps` are those of all starts, and of the best two.
     """
     low, high = problem.box
     count = len(weights)
@@ -68,9 +69,9 @@ def solve_many(problem: Problem, weights: Array, prior: tuple[Array, Array] | No
         return found.u.reshape(count, each, -1), found.objective.reshape(count, each)
 
     rows = np.arange(count)[:, None]
-    u, objective = go(u, STARTS, SHORT)
+    u, objective = go(u, STARTS, steps[0])
     best = np.argsort(objective, axis=1, kind="stable")[:, :FINALISTS]
-    u, objective = go(u[rows, best].reshape(count * FINALISTS, -1), FINALISTS, LONG)
+    u, objective = go(u[rows, best].reshape(count * FINALISTS, -1), FINALISTS, steps[1])
     u = u[np.arange(count), np.argmin(objective, axis=1)]
     with np.errstate(all="ignore"):
         return ManyFits(u=u, fitted=problem.function(u))

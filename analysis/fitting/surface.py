@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,6 +14,8 @@ from analysis.fitting.fit import OwnLaw, Settings, fitted
 from analysis.fitting.inputs import check_size, numbers
 from analysis.fitting.prediction import Kind, Prediction, checked_kind
 from analysis.fitting.result import FittedLaw
+from analysis.fitting.surface_check import SurfaceCheck, check_surface
+from analysis.formatting import p_value
 from analysis.laws import SURFACES, Law, find_law
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 SAMPLES = 400
+RICHER = {"shared_exponent": ("chinchilla", "skaling"), "chinchilla": ("skaling",)}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -31,6 +34,9 @@ class SurfaceFit(FittedLaw):
     """A fitted surface. Make one with `analysis.fit_surface`; read `status` before any number."""
 
     KIND: ClassVar[str] = "surface"
+
+    check: SurfaceCheck
+    """Whether the law fits these points, judged without repeated measurements."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -114,13 +120,14 @@ def fit_surface(
     y: ArrayLike,
     *,
     law: str | OwnLaw = "chinchilla",
-    weights: ArrayLike | None = None,
+    weights: ArrayLike | str | None = None,
     sigma: ArrayLike | None = None,
     loss: str = "log_huber",
     delta: float | None = None,
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float | None, float | None]] | None = None,
     y_range: tuple[float | None, float | None] | None = None,
+    metric: str | None = None,
     cluster: ArrayLike | None = None,
     bootstrap: int = SAMPLES,
     start: Mapping[str, float] | None = None,
@@ -135,7 +142,8 @@ def fit_surface(
     fine-tuning images. The loss is Huber's on relative errors; `delta`, unless given, is 1e-3 over
     N and D, as Hoffmann et al. 2022 (arXiv:2203.15556), eq. 3, and that of `fit` otherwise. The
     other settings are those of `fit`. Intervals come from `bootstrap` samples of the points, or of
-    whole `cluster`s; bootstrap=0 gives profile likelihood, or the jackknife over clusters.
+    whole `cluster`s; bootstrap=0 gives profile likelihood, or the jackknife over clusters. The status
+    'does not fit' says that the residuals bend with the inputs, where, and which law fits.
 
     Raises AnalysisError for points or settings that no law can be fitted to, saying which.
     """
@@ -157,14 +165,36 @@ def fit_surface(
         fixed=fixed,
         bounds=bounds,
         y_range=y_range,
+        metric=metric,
         cluster=cluster,
         bootstrap=bootstrap,
         start=start,
         level=level,
         seed=seed,
     )
-    _, fields = fitted(law, SURFACES, where, values, settings)
-    return SurfaceFit(**fields, extrapolation_error=None)
+    solution, fields = fitted(law, SURFACES, where, values, settings)
+    check = check_surface(solution)
+    if not check.fits and fields["status"] in ("converged", "at bound"):
+        before = f"; {fields['status']}: {fields['status_detail']}" if fields["status_detail"] else ""
+        fields |= {"status": "does not fit", "status_detail": f"{_misfit(check)}{_advice(law, where, values, settings)}{before}"}
+    return SurfaceFit(**fields, extrapolation_error=None, check=check)
+
+
+def _misfit(check: SurfaceCheck) -> str:
+    """What the residuals say, as a sentence."""
+    beyond = f"; fits to smaller budgets miss the larger ones by {abs(check.bias):.2g} on average" if check.bias is not None else ""
+    return f"the points lie {check.region} (F test against quadratic terms, {p_value(check.p or 0.0)}{beyond})"
+
+
+def _advice(law: str | OwnLaw, X: Array, y: Array, settings: Settings) -> str:
+    """Names a richer law of the same inputs that fits, if there is one."""
+    if not isinstance(law, str) or find_law(law, SURFACES).name not in RICHER or settings.fixed or settings.bounds:
+        return ""
+    for name in RICHER[find_law(law, SURFACES).name]:
+        solution, _ = fitted(name, SURFACES, X, y, replace(settings, bootstrap=0, start=None))
+        if check_surface(solution).fits:
+            return f": '{name}' fits these points, so use law='{name}' or choose_surface(X, y)"
+    return ": no law of this library fits all points, so compare laws with choose_surface(X, y), which can leave the smallest budgets out"
 
 
 def checked_inputs(law: OwnLaw, X: ArrayLike) -> Array:

@@ -63,6 +63,10 @@ class LawChoice(Shown):
     """That law, fitted to all points."""
     averaged: bool
     """Whether `predict` forecasts by the average of the candidates; else by `fit`."""
+    levelled: bool
+    """Whether nothing beats the last value and the average hardly moves beyond the largest x: then
+    the forecast stays at the average's value there.
+    """
     level: float
     """Confidence level of all intervals."""
     laws: tuple[dict[str, Any], ...]
@@ -146,13 +150,13 @@ class LawChoice(Shown):
             return self.fit.predict(x, kind)
         checked_kind(kind)
         where = positive_x(x)
+        weights = np.array([one.weight for one in self.candidates])
         with np.errstate(all="ignore"):
-            values = np.array([self._law(one.law).function(where, **one.params) for one in self.candidates])
-            if self.logarithmic:
-                values = np.log(np.maximum(values, 1e-300))
-            weights = np.array([one.weight for one in self.candidates])
+            values = self._each(where)
             middle = weights @ values
             split = weights @ (values - middle) ** 2
+            if self.levelled:
+                middle = weights @ self._each(np.minimum(where, self.x_max))
             far = np.maximum(np.maximum(np.log(where / self.x_max), np.log(self.x_min / where)), 0.0)
             variance = SPLIT * split + GROWTH * self.extrapolation_error.per_efold**2 * far**2 * (1.0 + far)
             noise = np.nan if self.noise_sd is None else self.noise_sd
@@ -190,8 +194,14 @@ class LawChoice(Shown):
             lines.append(f"  {row['law']:<22} {many:<12}  {error:<20} {100.0 * row['weight']:.0f}% of the average{chosen}")
         lines.append(self.fit.summary())
         forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law '{self.law}' alone"
+        forecast = "the average's value at the largest x, since nothing beats the last value" if self.levelled else forecast
         lines.append(f"forecasts are by {forecast}; {self.extrapolation_error.sentence()}")
         return "\n".join(lines)
+
+    def _each(self, where: Array) -> Array:
+        """Each candidate at x, shape (candidates, m), on the scale of the errors."""
+        values = np.array([self._law(one.law).function(where, **one.params) for one in self.candidates])
+        return np.log(np.maximum(values, 1e-300)) if self.logarithmic else values
 
     def _law(self, name: str) -> Law:
         return self.own_laws[name] if name in self.own_laws else find_law(name)
@@ -217,6 +227,8 @@ class LawChoice(Shown):
         names = {one.name for one in dataclasses.fields(cls)}
         if isinstance(fields, dict) and fields.get("format") == 1:
             fields = _from_format_1(fields)
+        if isinstance(fields, dict):
+            fields.setdefault("levelled", False)  # files of 0.2.0 and before have none
         known = isinstance(fields, dict) and fields.pop("format", None) == FORMAT and fields.pop("kind", None) == "choice"
         if not known or set(fields) != names:
             raise AnalysisError("this text is not a choice of laws of this version: write it again with to_json().")

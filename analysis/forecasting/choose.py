@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 
 WEIGHTINGS = (0, 1, 2)
 BASELINE = next(law.name for law in LAWS.values() if law.baseline)
+AHEAD = 4.0  # times the largest x
 SIMPLEST = "power"  # stands where nothing could be predicted from earlier points, and among equals
 
 
@@ -80,7 +81,12 @@ def choose_law(
     # the gap to a ceiling may follow a law that y itself cannot: it takes part in the average, and
     # is not chosen as the law of y
     barred = {law for law, _ in found.candidates if mirror is not None and laws[law].asymptote is None and laws[law].law_of_y is None}
-    rows, chosen = _rows(curve, found, laws, most=len(np.unique(curve_x)) - 1, barred=barred)
+    most = len(np.unique(curve_x)) - 1
+    rows, chosen = _rows(curve, found, laws, most=most, barred=barred)
+    level_after = chosen == BASELINE and average_laws
+    if level_after and _moves(curve, found, laws):  # a law that is named is the law that forecasts
+        rows, chosen = _rows(curve, found, laws, most=most, barred=barred | {BASELINE})
+        level_after = False
     weighting = _weighting(found, chosen)
     settings: dict[str, Any] = {"loss": "log_huber" if positive else "huber", "level": level, "cluster": cluster, "sigma": sigma}
     counted = (mass > 0) * (points_x / points_x.max()) ** weighting * (1.0 if weights is None else checked_weights(weights, len(points_x)))
@@ -93,6 +99,7 @@ def choose_law(
         law=fitted.law,
         fit=fitted,
         averaged=average_laws,
+        levelled=level_after,
         level=level,
         laws=rows,
         candidates=tuple(
@@ -183,6 +190,17 @@ def _behind(errors: Array, best: Array) -> tuple[float, float]:
     ratio = 0.5 * np.log((errors + tiny) / (best + tiny))
     spread = float(np.std(ratio, ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else np.nan
     return float(np.mean(ratio)), spread
+
+
+def _moves(curve: Curve, found: Average, laws: Mapping[str, Law]) -> bool:
+    """Whether the average goes on to move, over AHEAD times the largest x, by more than half the
+    noise of one point.
+    """
+    x = curve.x[-1] * np.array([1.0, AHEAD])
+    with np.errstate(all="ignore"):
+        values = np.array([laws[law].function(x, **params) for (law, _), params in zip(found.candidates, found.params, strict=True)])
+        middle = found.weights @ (np.log(np.maximum(values, 1e-300)) if curve.logarithmic else values)
+    return bool(abs(middle[1] - middle[0]) > 0.5 * curve.noise_sd)
 
 
 def _weighting(found: Average, law: str) -> int:

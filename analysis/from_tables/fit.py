@@ -16,6 +16,8 @@ from analysis.fitting.surface import SurfaceFit
 from analysis.fitting.surface import fit_surface as fit_surface_points
 from analysis.forecasting.choice import LawChoice
 from analysis.forecasting.choose import choose_law as choose_law_of_points
+from analysis.forecasting.choose_surface import choose_surface as choose_surface_of_points
+from analysis.forecasting.surface_choice import SurfaceChoice
 from analysis.from_tables.points import Given, given_points, naming
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class FitSettings(TypedDict, total=False):
     fixed: Mapping[str, float] | None
     bounds: Mapping[str, tuple[float | None, float | None]] | None
     y_range: tuple[float | None, float | None] | None
+    metric: str | None
     bootstrap: int
     start: Mapping[str, float] | None
     level: float
@@ -94,24 +97,27 @@ def fit(
         y: values of shape (n,), or the name of a column.
         x: values of shape (n,), above zero, in any unit; or the name of a column.
         by: the name of a column, several, or labels of shape (n,): the result is then a `Fits`.
-        weights: multiply the loss of each point; values or a column.
+        weights: multiply the loss of each point; values or a column, or 'equal'. Unless given, they
+            are chosen by how well earlier points predict later ones.
         sigma: standard errors of y up to a common factor; values or a column.
         cluster: labels of points that are not independent, such as runs of one seed; values or a
             column.
         settings: `law` (a name in `analysis.LAWS`, a function f(x, a, b) of your own, or a `Law`),
             `level` of the intervals, `bootstrap` samples, `fixed` and `bounds` of parameters,
-            `y_range` of the metric, `loss`, `delta`, `start`, `seed`: as
+            `y_range` of the metric or its name `metric`, `loss`, `delta`, `start`, `seed`: as
             `analysis.fitting.fit.fit` describes them.
 
     Names of columns and Series follow into sentences, tables and axes. Rows of a table in which a
     column that is used is empty are left out. Raises AnalysisError for points or settings that no
     law can be fitted to, saying which, and a column that is not there, naming the nearest.
     """
-    given = given_points(data, x, y, by=by, weights=weights, sigma=sigma, cluster=cluster)
+    columns, equal = _weights(weights, data)
+    given = given_points(data, x, y, by=by, weights=columns, sigma=sigma, cluster=cluster)
 
     def one(points: Given) -> Fit:
+        others = points.others | equal
         with naming(points):
-            return replace(fit_points(points.x, points.y, **points.others, **settings), x_name=points.x_name, y_name=points.y_name)
+            return replace(fit_points(points.x, points.y, **others, **settings), x_name=points.x_name, y_name=points.y_name)
 
     return one(given) if by is None else _each(given, one, by)
 
@@ -193,10 +199,55 @@ def fit_surface(
     """
     if isinstance(x, str):
         raise AnalysisError(f"x is '{x}': a surface has several inputs, so name their columns, x=[\"{x}\", ...]; for one use fit.")
-    given = given_points(data, X if x is None else x, y, inputs="X" if x is None else "x", weights=weights, sigma=sigma, cluster=cluster)
+    columns, equal = _weights(weights, data)
+    given = given_points(data, X if x is None else x, y, inputs="X" if x is None else "x", weights=columns, sigma=sigma, cluster=cluster)
+    others = given.others | equal
     with naming(given):
-        fitted = fit_surface_points(given.x, given.y, **given.others, **settings)
+        fitted = fit_surface_points(given.x, given.y, **others, **settings)
     return replace(fitted, x_name=given.x_name, y_name=given.y_name)
+
+
+class SurfaceChoiceSettings(TypedDict, total=False):
+    """Settings of a choice of surfaces; `analysis.forecasting.choose_surface` says what each does."""
+
+    candidates: Sequence[str | OwnLaw] | None
+    window: float | None
+    y_range: tuple[float | None, float | None] | None
+    metric: str | None
+    average_laws: bool
+    level: float
+
+
+def choose_surface(
+    data: Any = None,
+    y: Any = None,
+    *,
+    x: Sequence[str] | None = None,
+    X: ArrayLike | None = None,
+    weights: ArrayLike | str | None = None,
+    **settings: Unpack[SurfaceChoiceSettings],
+) -> SurfaceChoice:
+    """Chooses a surface by how it predicts larger budgets from smaller ones, and forecasts by the
+    average of the candidates.
+
+        choose_surface(X, y)                                               # arrays
+        choose_surface(table, x=["params", "tokens"], y="loss")            # columns of a table
+
+    Takes data as `fit_surface` does; `settings` are `candidates`, `window`, `y_range`, `metric`,
+    `average_laws` and `level`, as `analysis.forecasting.choose_surface.choose_surface` describes
+    them. Raises AnalysisError as it does.
+    """
+    if isinstance(x, str):
+        raise AnalysisError(f"x is '{x}': a surface has several inputs, so name their columns, x=[\"{x}\", ...]; for one use choose_law.")
+    given = given_points(data, X if x is None else x, y, inputs="X" if x is None else "x", weights=weights)
+    with naming(given):
+        return choose_surface_of_points(given.x, given.y, **given.others, **settings).named(given.x_name, given.y_name)
+
+
+def _weights(weights: ArrayLike | str | None, data: Any) -> tuple[ArrayLike | str | None, dict[str, Any]]:
+    """Weights as values or a column, and the setting 'equal' where that is no column's name."""
+    equal = isinstance(weights, str) and weights == "equal" and "equal" not in getattr(data, "columns", data if isinstance(data, Mapping) else ())
+    return (None, {"weights": "equal"}) if equal else (weights, {})
 
 
 def _each(given: Given, one: Callable[[Given], Kind], by: Any) -> Fits[Kind]:

@@ -150,5 +150,44 @@ def test_wrong_questions_are_refused_in_a_sentence(
 def test_a_pinned_parameter_and_a_fit_without_spread_have_nothing_to_gain() -> None:
     with pytest.raises(AnalysisError, match="b is pinned, so no run makes it more precise"):
         suggest_runs(fit(BASE, np.array(curve().y), fixed={"b": 0.3}), CELLS, "exponent", 1.0)
-    with pytest.raises(AnalysisError, match="the fit has no spread to shrink"):
+    with pytest.raises(AnalysisError, match="3 points for 3 free parameters leave no degrees of freedom"):
         suggest_runs(fit(BASE[:3], 1.0 + 8.0 * BASE[:3] ** -0.3), CELLS, "E", 1.0)
+
+
+def test_several_targets_count_together_and_none_is_dropped() -> None:
+    ends = suggest_runs(curve(), CELLS, [("predict", 20.0), ("predict", 1e6)], 1.0, runs=6)
+    assert ends.chosen["x"].min() < 200.0
+    assert ends.chosen["x"].max() > 2e4
+    assert ends.quantity == "y at x = 20.0, y at x = 1,000,000"
+    both = suggest_runs(curve(), CELLS, ("predict", [20.0, 1e6]), 1.0, runs=6)
+    assert both.chosen.equals(ends.chosen)
+    one = suggest_runs(curve(), CELLS, ("predict", 1e6), 1.0, runs=6)
+    assert not one.chosen.equals(ends.chosen)
+    X = np.array([(n, d) for n in np.geomspace(1e7, 1e9, 4) for d in np.geomspace(1e9, 1e11, 4)])
+    y = (1.69 + 406.4 * X[:, 0] ** -0.34 + 410.7 * X[:, 1] ** -0.28) * (1.0 + 0.005 * np.random.default_rng(0).standard_normal(16))
+    surface = fit_surface(X, y, loss="log_squared", bootstrap=0)
+    wide = suggest_runs(surface, X, ("predict", [[1e10, 1e9], [1e7, 1e12]]), 1.0, runs=4)
+    assert wide.quantity == "y at N = 1e+10, D = 1e+09, y at N = 1e+07, D = 1e+12"
+    assert {1e7, 1e9} <= set(wide.chosen["N"]) or {1e9, 1e11} <= set(wide.chosen["D"])
+
+
+def test_each_candidate_is_taken_once_and_dear_runs_by_an_exponent_of_their_cost() -> None:
+    again = suggest_runs(curve(), CELLS, "E", HOURS, runs=8)
+    once = suggest_runs(curve(), CELLS, "E", HOURS, runs=8, once=True)
+    assert again.chosen["x"].duplicated().any()
+    assert not once.chosen["x"].duplicated().any()
+    cheap = suggest_runs(curve(), CELLS, "E", HOURS, runs=8, gpu_hours=30.0)
+    dear = suggest_runs(curve(), CELLS, "E", HOURS, runs=8, gpu_hours=30.0, cost_exponent=0.0)
+    assert dear.chosen["cost_gpu_hours"].mean() > cheap.chosen["cost_gpu_hours"].mean()
+    assert dear.chosen["total_gpu_hours"].iloc[-1] <= 30.0
+
+
+def test_gains_are_averaged_over_laws_in_doubt() -> None:
+    laws = [fit(BASE, np.array(curve().y), law=law, loss="log_squared", weights="equal") for law in ("power", "logarithmic")]
+    alone = [suggest_runs(one, CELLS, ("predict", 1e6), 1.0).table.set_index("x")["half_width_after"] for one in laws]
+    mixed = suggest_runs(laws, CELLS, ("predict", 1e6), 1.0, law_weights=[1.0, 0.0]).table.set_index("x")["half_width_after"]
+    assert mixed.to_numpy() == pytest.approx(alone[0].loc[mixed.index].to_numpy())
+    both = suggest_runs(laws, CELLS, ("predict", 1e6), 1.0)
+    assert "averaged over 2 laws" in both.method
+    with pytest.raises(AnalysisError, match="law_weights has 1 numbers for 2 fits"):
+        suggest_runs(laws, CELLS, "exponent", 1.0, law_weights=[1.0])

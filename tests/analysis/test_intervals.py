@@ -31,7 +31,7 @@ def test_the_ends_of_a_profile_interval_lie_on_the_likelihood_threshold(law: str
     from scipy.stats import t
 
     x, y = noisy(1) if law == "power" else sigmoid(0)
-    result = fit(x, y, law=law, loss=loss, level=0.9)
+    result = fit(x, y, law=law, loss=loss, level=0.9, weights="equal")
     freedom = len(x) - len(result.params)
     threshold = result.objective * (1 + t.ppf(0.95, freedom) ** 2 / freedom)
     ends = [(name, end) for name, interval in result.intervals.items() if interval is not None for end in interval]
