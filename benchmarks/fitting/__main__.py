@@ -27,6 +27,9 @@ are seen once, to score. Expected:
 - import: a small fraction of `import pandas`; neither torch nor Ray
 - extrapolation: choose_law below the last value repeated, 0.0085
 - lcdb: choose_law ranks before every single law at 20, 40 and 80%
+- defaults: fit(x, y) below the last value on each set
+- surfaces: choose_surface below each law on average, its intervals 85 to 95%
+- rounds: R2 of 0.60, 0.88 and 0.93 at 1, 5 and 10% of the budget
 - prediction_intervals: choose_law 85 to 95% on each set; the delta method alone 45 to 65%
 """
 
@@ -47,8 +50,11 @@ SECTIONS = {
     "recovery": "Exact recovery of noise-free points",
     "import": "Import",
     "extrapolation": "Extrapolation of language curves",
+    "defaults": "The default fit beside the last value",
     "lcdb": "Extrapolation of LCDB's learning curves",
     "prediction_intervals": "Intervals for new runs, real curves, nominal 90%",
+    "surfaces": "Surfaces beyond the budgets seen",
+    "rounds": "Runs chosen in rounds",
 }
 MODULES = {"import": "importing"}
 

@@ -16,9 +16,9 @@ def run(options: Options) -> None:
     curves = language_curves(options)
     rows = []
     for method in methods(options):
-        for weighting in ("equal", "x") if method != "last_value" else ("equal",):
+        for weighting in ("default", "equal", "x") if method not in ("last_value", CHOICE) else ("default",):
             for curve in curves:
-                settings = {} if weighting == "equal" else {"weights": curve.x}
+                settings = {"default": {}, "equal": {"weights": "equal"}, "x": {"weights": curve.x}}[weighting]
                 rows.append({"method": method, "weights": weighting, "domain": curve.group, "rmsle": score(curve, method, **settings)})
     scores = pd.DataFrame(rows)
     domains = list(dict.fromkeys(curve.group for curve in curves))
@@ -29,7 +29,7 @@ def run(options: Options) -> None:
             [method, weighting, *(f"{mean:.4f}" for mean in (*means, one.rmsle.mean())), f"{one.rmsle.median():.4f}", int(np.isinf(one.rmsle).sum())]
         )
     show(["law", "weights", *domains, f"all {len(curves)}", "median", "curves it cannot predict"], table)
-    chosen = scores[(scores.method == CHOICE) & (scores.weights == "equal")].rmsle
+    chosen = scores[(scores.method == CHOICE) & (scores.weights == "default")].rmsle
     if len(chosen):
         what = f"{CHOICE} {chosen.mean():.4f}"
         verdict(what, f"below the best of the reference's table, {BEST_KNOWN}", chosen.mean() < BEST_KNOWN, judged=not options.quick)

@@ -20,8 +20,8 @@ def run(options: Options) -> None:
     rows = []
     for curve in lcdb_curves(options, count, SHARES):
         for method in methods(options):
-            for weighting in ("equal", "standard error"):
-                settings = {} if weighting == "equal" else {"sigma": curve.error}
+            for weighting in ("default", "standard error"):
+                settings = {} if weighting == "default" else {"sigma": curve.error}
                 rows.append({"curve": curve.name, "seen": curve.group, "method": f"{method}, {weighting}", "rmsle": score(curve, method, **settings)})
     scores = pd.DataFrame(rows)
     scores["rank"] = scores.groupby(["curve", "seen"]).rmsle.rank()
@@ -37,7 +37,7 @@ def run(options: Options) -> None:
     print(f"\n{count} curves, seed {options.seed}; rank 1 is best of {len(ranks)}")
     show(["law, weights", *(f"rank at {one}" for one in seen), *(f"median RMSLE at {one}" for one in seen), "cannot predict"], table)
     if CHOICE in methods(options):
-        own = [f"{CHOICE}, equal", f"{CHOICE}, standard error"]
+        own = [f"{CHOICE}, default", f"{CHOICE}, standard error"]
         best = {one: ranks[one].drop(own).min() for one in seen}
         ranked = ", ".join(f"{ranks.loc[own[0], one]:.1f} at {one} where the best law has {best[one]:.1f}" for one in seen)
         met = all(ranks.loc[own[0], one] <= best[one] for one in seen)
