@@ -273,7 +273,10 @@ def _checked(fit: Any, candidates: ArrayLike) -> tuple[tuple[str, ...], Array, t
     reason = why_no_spread(fit)
     if reason or undetermined(fit):
         raise AnalysisError(f"the fit has no spread to shrink ({reason or fit.status_detail}): pin a parameter or measure at more x first.")
-    cautions = () if fit.status == "converged" else (f"the fit is '{fit.status}' ({fit.status_detail}), so the predicted half-widths are rough",)
+    rough = "so the predicted half-widths are rough"
+    cautions = () if fit.status == "converged" else (f"the fit is '{fit.status}' ({fit.status_detail}), {rough}",)
+    if fit.status == "does not fit":
+        cautions = (f"the law '{fit.law}' does not fit its points ({fit.status_detail}), {rough}",)
     if isinstance(fit, SurfaceFit):
         return cautions, checked_inputs(fit.law_object, np.atleast_2d(numbers("candidates", candidates))), fit.inputs
     where = positive_x(candidates)

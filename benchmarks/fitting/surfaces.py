@@ -74,7 +74,7 @@ def _hoffmann(options: Options) -> Iterator[Split]:
 
 
 def run(options: Options) -> None:
-    """Print RMSLE beyond the budgets seen, coverage, and the share of fits that say they do not fit."""
+    """Print RMSLE beyond the budgets seen, coverage, and how many fits say that they do not fit."""
     splits = list(_simulated(options.simulations or options.count(SIMULATED, 1), options.seed))
     try:
         splits = [*_hoffmann(options), *splits]
