@@ -87,11 +87,12 @@ def fit(
     `weights` multiply the loss of each point, "equal" for all alike; where neither they nor
     `sigma`, `fixed` or `bounds` are given, points count ~ x^k with the k of 0, 1 and 2 by which
     fits to the first parts of the curve predict the rest best: 0 unless another is clearly better,
-    and with fewer than 6 distinct x more than free parameters. `sigma`, standard errors of y up to
-    a common factor, is what its residual is measured in (relative to y for a logarithmic loss),
-    outliers included. `fixed` pins parameters, {"E": 0.1}; `bounds` confines them, {"b": (0.2,
-    0.5)}, None leaving a side open; `y_range`, (0, 1) for an accuracy, confines the asymptote of y,
-    and so does `metric` by name: 'loss', 'error', 'accuracy', 'percent', or 'any' for a y without
+    with fewer than 6 distinct x more than free parameters, and for a law of your own. `sigma`,
+    standard errors of y up to a common factor, is what its residual is measured in (relative to y
+    for a logarithmic loss), outliers included. `fixed` pins parameters, {"E": 0.1}; `bounds`
+    confines them, {"b": (0.2, 0.5)}, None leaving a side open; `y_range`, (0, 1) for an accuracy,
+    confines the asymptote of y, and so does `metric` by name: 'loss', 'error', 'accuracy',
+    'percent', or 'any' for a y without
     ends. Unless told otherwise, a y that is above zero at every point keeps its asymptote at zero
     or above. The result's `defaults` say which of these were used. No start is needed;
     `start` replaces the search over starts (linear parameters are solved, so only the others
@@ -160,7 +161,7 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
         defaults = (f"{asymptote} is kept at 0 or above, as for a loss or an error (metric='any' lifts this)",)
     problem = make_problem(chosen, x, y, mass, kind, pinned, within, units)
     check_enough(problem)
-    told = settings.weights is not None or settings.sigma is not None or settings.fixed or settings.bounds
+    told = settings.weights is not None or settings.sigma is not None or settings.fixed or settings.bounds or is_own(chosen, known)
     if not told and (power := recency_of(problem)):
         mass = checked_weights((x / x.max()) ** power, len(y))
         problem = make_problem(chosen, x, y, mass, kind, pinned, within, units)
