@@ -197,7 +197,8 @@ class _View:
 
     def ratios_with(self, weight: float) -> Array:
         """The same after one more run at each candidate, shape (m,)."""
-        return np.mean([one.variances_with(self.rows, weight) / start for one, start in zip(self.targets, self.starts, strict=True)], axis=0)
+        ratios = [one.variances_with(self.rows, weight) / start for one, start in zip(self.targets, self.starts, strict=True)]
+        return np.asarray(np.mean(ratios, axis=0))
 
     def with_run(self, place: int, weight: float) -> _View:
         return replace(self, targets=tuple(one.with_run(self.rows[place], weight) for one in self.targets))

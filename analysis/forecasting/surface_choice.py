@@ -184,7 +184,8 @@ class SurfaceChoice(Shown):
         """
         X, y, weights = np.array(self.fit.x, dtype=float), np.array(self.fit.y), np.array(self.all_weights)
         budget = log_budget(X[weights > 0], self.inputs)
-        fits, shares = [], []
+        fits: list[SurfaceFit] = []
+        shares: list[float] = []
         for row in self.laws:
             if row["weight"] < least:
                 continue

@@ -89,7 +89,8 @@ def rolling_surfaces(
     for name, law in laws.items():
         bounds = {law.asymptote: asymptote} if law.asymptote is not None else {}
         problem = make_problem(law, X, y, mass, loss, {}, bounds)
-        rows, kept = [], []
+        rows: list[Array] = []
+        kept: list[float] = []
         for window in windows:
             weights = np.array([_part(mass, round(window * end), end) for end in (*ends, n)])
             if min((weights > 0).sum(axis=1)) >= len(law.names) + SPARE or (window == 0.0 and n >= len(law.names)):
@@ -131,7 +132,7 @@ def _weighed(
         origin_weights = np.exp(RECENCY * (budget[np.array(ends) - 1] - budget[-1]))
         origin_weights /= origin_weights.sum()
         errors = np.array([[_mean_square(t[end:] - one[row, end:], mass[end:]) for row, end in enumerate(ends)] for one in at])
-        bias = np.array([origin_weights @ [np.median(t[end:] - one[row, end:]) for row, end in enumerate(ends)] for one in at])
+        bias = np.array([origin_weights @ np.array([np.median(t[end:] - one[row, end:]) for row, end in enumerate(ends)]) for one in at])
     costs = np.array(
         [
             ((float(origin_weights @ error) if ends else 0.0) + floor) * (1.0 + 2.0 * len(laws[name].names) / (n * (1.0 - window)))
