@@ -13,7 +13,7 @@ from tests.trials.cut_off import Killed, killed_in_step, run
 from trials import build_encoder
 from trials.models.stochastic_depth import StochasticDepth
 from trials.models.swin import SwinV2
-from trials.models.window_attention import Block
+from trials.models.window_attention import WindowBlock
 
 
 @pytest.mark.parametrize("name", ["swinv2-pico@64", "pico/8@32"])
@@ -35,11 +35,11 @@ def test_swins_block_is_torchvisions_to_the_bit() -> None:
     torch.manual_seed(0)
     encoder = build_encoder("swinv2-pico@64")
     assert isinstance(encoder, SwinV2)
-    block = next(module for module in encoder.modules() if isinstance(module, Block))
+    block = next(module for module in encoder.modules() if isinstance(module, WindowBlock))
     torch.nn.init.normal_(block.norm1.weight)
     torch.nn.init.normal_(block.norm2.weight)
     tokens = torch.randn(2, 16, 16, 16)
-    assert torch.equal(block(tokens), super(Block, block).forward(tokens))
+    assert torch.equal(block(tokens), super(WindowBlock, block).forward(tokens))
 
 
 def test_rates_rise_as_timms_do() -> None:

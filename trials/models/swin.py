@@ -31,7 +31,7 @@ from torchvision.ops import Permute
 from trials.models.encoder import CHANNELS, AttentionMap, Encoder
 from trials.models.stochastic_depth import DropBranch
 from trials.models.swin_sizes import IMAGE_OVER_WINDOW, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
-from trials.models.window_attention import Block, WindowAttention
+from trials.models.window_attention import WindowAttention, WindowBlock
 
 _PART = re.compile(r"features\.(\d+)\.(\d+|norm|reduction)\.")
 
@@ -55,7 +55,7 @@ class SwinV2(Encoder):
         self.norm = nn.LayerNorm(self.dim)
         self._initialise()
 
-    def _block(self, stage: int, number: int) -> Block:
+    def _block(self, stage: int, number: int) -> WindowBlock:
         dim, grid = self.size.channels * 2**stage, self.image_px // PATCH_PX // 2**stage
         window = min(self.image_px // IMAGE_OVER_WINDOW, grid)
         attention = partial(
@@ -66,7 +66,7 @@ class SwinV2(Encoder):
             unit=min(PRETRAINED_WINDOW, PRETRAINED_PX // PATCH_PX // 2**stage),
         )
         heads = dim // self.size.head_dim
-        return Block(dim, heads, [window, window], [0, 0], attn_layer=attention)
+        return WindowBlock(dim, heads, [window, window], [0, 0], attn_layer=attention)
 
     def _initialise(self) -> None:
         """As Microsoft's code: every branch's closing LayerNorm starts at 0, so that each block
@@ -77,7 +77,7 @@ class SwinV2(Encoder):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, Block):
+            elif isinstance(module, WindowBlock):
                 nn.init.zeros_(module.norm1.weight)
                 nn.init.zeros_(module.norm2.weight)
 
@@ -87,7 +87,7 @@ class SwinV2(Encoder):
         return self.norm(tokens).flatten(1, 2)
 
     def repeated_blocks(self) -> list[nn.Module]:
-        return [module for module in self.features.modules() if isinstance(module, Block)]
+        return [module for module in self.features.modules() if isinstance(module, WindowBlock)]
 
     def forward(self, images: Tensor, *, cls: bool = False) -> Tensor:
         """(B, 3, H, W) normalised images -> (B, N, dim) tokens; there is no CLS token to ask for."""
@@ -132,7 +132,7 @@ class SwinV2(Encoder):
 
     def branches(self) -> list[tuple[DropBranch, ...]]:
         """Attention and feed-forward layer of each block."""
-        return [tuple(block.drops) for block in self.modules() if isinstance(block, Block)]  # type: ignore[arg-type]
+        return [tuple(block.drops) for block in self.modules() if isinstance(block, WindowBlock)]  # type: ignore[arg-type]
 
     def is_undecayed(self, name: str) -> bool:
         """What makes up the position bias and the scale of the cosine attention (Microsoft's

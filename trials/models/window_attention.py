@@ -141,7 +141,7 @@ class WindowAttention(ShiftedWindowAttentionV2):
         return grid.roll((self.shift, self.shift), dims=(1, 2)) if self.shift else grid
 
 
-class Block(SwinTransformerBlockV2):
+class WindowBlock(SwinTransformerBlockV2):
     """torchvision's block, whose two residual branches images can drop each on its own."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
