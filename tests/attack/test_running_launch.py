@@ -24,7 +24,7 @@ the metrics of the dashboard and of the autoscaler.
 
 
 def check_sockets(pid: int) -> None:
-    """The dashboard listens on this machine; what is open to the network is what the documents list."""
+    """The dashboard listens here, and what is open to the network is what the documents list."""
     sockets = listening([pid, *descendants(pid)])
     assert sockets
     others = [title(owner) for address, _, owner in sockets if address not in LOOPBACK]
