@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_it_is_short_and_holds_the_two_commands() -> None:
     assert len(README.splitlines()) < 120
     assert re.search(r"^pip install -q uv && uv run [^\n]*python -m scaling\.launch grids/quickstart\.yaml$", README, flags=re.MULTILINE)
-    assert re.search(r"^pip install -q uv && uv run [^\n]*pytest$", README, flags=re.MULTILINE)
+    assert re.search(r"^pip install -q uv && uv run [^\n]*pytest -n 2 --dist loadfile$", README, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", [Path("README.md"), *sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))], ids=str)
