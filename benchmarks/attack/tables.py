@@ -48,6 +48,7 @@ FUNCTIONS: dict[str, Function] = {
     "change_point": lambda table, rng: analysis.change_point(_values(table, rng), _values(table, rng)),
     "checks": lambda table, rng: analysis.checks(_effects(table), 0),
     "choose_law": lambda table, rng: analysis.choose_law(table, x=SIZE, y="miou"),
+    "choose_surface": lambda table, rng: analysis.choose_surface(table, x=["pretrain_images", SIZE], y="miou"),
     "combine_additive": lambda table, rng: analysis.combine_additive({SIZE: _fit(table)}, {SIZE: _number(rng)}),
     "compare_correlations": lambda table, rng: analysis.compare_correlations(table),
     "compute_optimal_exponent": lambda table, rng: analysis.compute_optimal_exponent(
