@@ -19,6 +19,7 @@ from trials.errors import InputError
 from trials.prepare import prepare_split
 from trials.recipes.fields import Storage
 
+FILE_SHORT_PX = 512
 LINE_S = 10.0  # without a terminal: between two lines that say how far it is
 
 
@@ -59,11 +60,11 @@ def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> Non
 
 
 def _bytes_per_image(source: str, store_px: int, storage: Storage) -> int:
-    """About, before the images are seen: photographs are taken to have sides of 4 to 3, and JPEG to
-    take 0.6 bytes a pixel.
+    """About, before the images are seen: files are taken to be photographs with sides of 4 to 3 and
+    short sides of at most 512 px, and JPEG to take 0.6 bytes a pixel.
     """
     found = get_source(source)
-    pixels = store_px**2 * (1 if found.generated else 4 / 3)
+    pixels = store_px**2 if found.generated else min(store_px, FILE_SHORT_PX) ** 2 * 4 / 3
     return round(pixels * ((3 if storage == "pixels" else 0.6) + (1 if found.has_masks else 0)))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trials.recipes.checks import recipe_from_dict
-from trials.recipes.fields import NEUTRAL, Recipe, Storage
+from trials.recipes.fields import NEUTRAL, Recipe, Storage, SupervisedRecipe
 from trials.recipes.named import RECIPE_VERSION
 
 FORMAT = 1
@@ -76,7 +76,11 @@ class StageSpec:
     @property
     def image_passes(self) -> int:
         """Images shown, counting repeats."""
-        return self.steps * self.recipe.batch_images
+        batch, images = self.recipe.batch_images, self.data.train_images
+        if isinstance(self.recipe, SupervisedRecipe) and self.recipe.short_last_batch:
+            passes, steps = divmod(self.steps, -(-images // batch))
+            return passes * images + min(steps * batch, images)
+        return self.steps * batch
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, with the versions that decide what they mean."""

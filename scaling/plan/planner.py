@@ -4,6 +4,7 @@ data.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +16,13 @@ from scaling.grid.axes import USUAL_OBJECTIVE, Choice, GridCell
 from scaling.grid.settings import Grid, StageGrid
 from scaling.plan.plan import Plan, Stage
 from scaling.plan.shared_trunks import share_trunks
+from trials.data.pictures import FIXED_SUBSET_SEED
 from trials.data.sources import split_name
 from trials.data.store import SplitInfo, describe_split, stored_px, without_skipped
 from trials.errors import InputError
 from trials.models.encoders import at_image_px, build_encoder, check_depth, count_parameters, encoder_image_px, parse_encoder
 from trials.objectives.objective import OBJECTIVES, check_data
-from trials.recipes.fields import Recipe, Storage
+from trials.recipes.fields import FinetuneRecipe, Recipe, Storage, SupervisedRecipe
 from trials.recipes.named import get_recipe
 from trials.spec import DataSpec, StageSpec, digest, stage_id
 
@@ -158,7 +160,11 @@ class _Planner:
             encoder=encoder,
             data=self._data(kind, settings, encoder, choice, recipe, own_seed),
             recipe=recipe,
-            steps=choice.length.steps(subset_images=choice.images, batch_images=recipe.batch_images),
+            steps=choice.length.steps(
+                subset_images=choice.images,
+                batch_images=recipe.batch_images,
+                short_last_batch=isinstance(recipe, SupervisedRecipe) and recipe.short_last_batch,
+            ),
             eval_points=settings.eval_points,
             seed=own_seed,
             parent=parent,
@@ -182,6 +188,8 @@ class _Planner:
         return self.recipes[key]
 
     def _data(self, kind: str, settings: StageGrid, encoder: str, choice: Choice, recipe: Recipe, seed: int) -> DataSpec:
+        if isinstance(recipe, SupervisedRecipe) and recipe.subset_seed == "fixed":
+            seed = FIXED_SUBSET_SEED  # a generated source has images of its own for each seed
         train, heldout = (split_name(choice.source, kind, part, seed=seed) for part in ("train", "heldout"))
         # several sources may be zipped with sizes, so then each size that is met is checked
         each_size = 0 if len(settings.sources) == 1 else choice.images
@@ -190,7 +198,7 @@ class _Planner:
         key = (f"{kind} {choice.objective}", choice.source, train, id(settings), each_size, store_px, recipe.storage)
         if key not in self.splits:  # one listing serves all stages of a kind
             infos = tuple(self._describe(kind, choice.source, split, store_px, recipe.storage) for split in (train, heldout))
-            self._check_fits(kind, settings, choice, infos[0], infos[1])
+            self._check_fits(kind, settings, choice, recipe, infos[0], infos[1])
             self.splits[key] = infos[0], infos[1]
         train_info, heldout_info = self.splits[key]
         heldout_images = settings.heldout_images or heldout_info.images or HELDOUT_IMAGES
@@ -222,12 +230,15 @@ class _Planner:
         except InputError as error:
             raise InputError(f"{self._where(f'{kind}.source')}: {error}") from None
 
-    def _check_fits(self, kind: str, settings: StageGrid, choice: Choice, train: SplitInfo, heldout: SplitInfo) -> None:
+    def _check_fits(self, kind: str, settings: StageGrid, choice: Choice, recipe: Recipe, train: SplitInfo, heldout: SplitInfo) -> None:
         source = choice.source
         largest, heldout_key = (
             max(settings.images) if len(settings.sources) == 1 else choice.images,
             "test_images" if kind == "finetune" else "heldout_images",
         )
+        if train.images is not None and heldout.images is not None and isinstance(recipe, FinetuneRecipe) and recipe.split != "fixed":
+            # both parts are one, and what does not train is tested on
+            train = dataclasses.replace(train, images=train.images + heldout.images - (settings.heldout_images or heldout.images))
         if train.images is not None and largest > train.images:
             raise InputError(
                 f"{self._where(f'{kind}.images')}: {kind} asks for {largest:,} images, but {source} holds {train.images:,} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -19,6 +20,8 @@ from trials.data.store import SplitInfo
 
 GRIDS = sorted(Path(__file__).resolve().parents[2].joinpath("grids").glob("*.yaml"))
 COUNTS = {
+    ("oxford-iiit-pet", "train"): 3_680,
+    ("oxford-iiit-pet", "heldout"): 3_669,
     ("imagenet:imagenet-22k", "train"): 14_197_122,
     ("imagenet", "heldout"): 50_000,
     ("imagenet:imagenet-22k", "heldout"): 50_000,
@@ -79,12 +82,24 @@ def test_the_first_paper_is_planned_whole(full_data: None, tmp_path: Path) -> No
     assert len(cells) == 42
     assert len(paper) == 42 * 3
     kinds = [stage.spec.kind for stage in found.stages.values()]
-    # 3 sizes x 3 seeds with epochs; with steps the 100k ones are the same stages, so 6 more
-    assert kinds.count("pretrain") == 9 + 6
+    # 3 sizes x 3 seeds with epochs; with steps the 100k ones are the same stages, so 6 more; 9 by
+    # the released code
+    assert kinds.count("pretrain") == 9 + 6 + 9
     assert {run["pretrain_steps"] for run in paper if run["pretrain_images"] == 100_000} == {156_250}
     assert {run["pretrain_steps"] for run in found.runs if run["arm"] == "fixed_steps"} == {156_250}
     pooled = [stage.spec for stage in found.stages.values() if stage.spec.kind == "intermediate" and stage.spec.recipe.pool == "mean"]
     assert len(pooled) == 9
+    by_arm = {
+        arm: [run for run in found.runs if arm in run["arm"].split(", ")] for arm in ("released", "fixed_label_steps", "spatial", "classes_of_pets")
+    }
+    assert len(by_arm["released"]) == 42 * 3
+    assert {run["finetune_steps"] for run in by_arm["fixed_label_steps"]} == {1563}
+    specs = {name: stage.spec for name, stage in found.stages.items()}
+    between = {arm: {specs[run["intermediate_id"]] for run in by_arm[arm] if run["intermediate_id"]} for arm in ("spatial", "classes_of_pets")}
+    alike = [{dataclasses.replace(spec, objective="").data for spec in one} for one in between.values()]
+    assert alike[0] == alike[1]  # the two kinds of supervision see the same images
+    tested = {specs[run["run_id"]].data.source for arm in between for run in by_arm[arm]}
+    assert tested == {"oxford-iiit-pet-half-a"}
 
 
 def test_the_second_paper_is_planned_whole(full_data: None, tmp_path: Path) -> None:

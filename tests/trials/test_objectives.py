@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from tests.trials.conftest import MakeSpec, changed
 from trials import InputError, run_stage, stage_id
-from trials.data.augmentation import input_form, normalise
+from trials.data.augmentation import InputForm, normalise
 from trials.data.pictures import open_pictures
 from trials.diagnostics.probe import majority_classes
 from trials.objectives.classification import Classification, top_accuracy
@@ -195,9 +195,9 @@ def test_the_compatibility_recipe_trains_and_tests_as_the_released_code_does(mak
     recipe: Any = get_recipe("finetune", "ucl-code", {"batch_images": 8, "precision": "fp32"})
     stage: Any = objective_of(changed(make_spec("finetune"), recipe=recipe), leaves_store)
     images = stage._batches.pictures.images(stage._batches.positions(2))
-    inputs = input_form(recipe)(images)
+    inputs = InputForm(recipe)(images)
     torch.testing.assert_close(inputs, images.permute(0, 3, 1, 2) / 255)
-    assert input_form(get_recipe("finetune", "compact")) is normalise
+    assert torch.equal(InputForm(get_recipe("finetune", "compact"))(images), normalise(images))
     flipped = dataclasses.replace(recipe, flip=0.0)
     stage = objective_of(changed(make_spec("finetune"), recipe=flipped), leaves_store)
     truth = stage._batches.pictures.masks(stage._batches.positions(2)).long()

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trials.recipes.fields import FinetuneRecipe, Recipe
+from trials.recipes.fields import FinetuneRecipe, Recipe, SupervisedRecipe
 
 TRIES = 10
 """Of torchvision's RandomResizedCrop, before it takes a central crop."""
@@ -42,17 +43,49 @@ def unit_pixels(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(255)
 
 
-def input_form(recipe: Recipe) -> Callable[[Tensor], Tensor]:
-    """How a stage of that recipe turns (B, H, W, 3) uint8 into inputs: normalised, unless the
-    recipe says otherwise.
-    """
-    return unit_pixels if isinstance(recipe, FinetuneRecipe) and not recipe.normalise_inputs else normalise
-
-
 def normalise(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 with ImageNet's statistics."""
-    mean, std = _statistics(images.device)
-    return images.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+    return _standardise(unit_pixels(images))
+
+
+def _standardise(pixels: Tensor) -> Tensor:
+    mean, std = _statistics(pixels.device)
+    return pixels.sub_(mean).div_(std)
+
+
+class InputForm:
+    """How a stage of a recipe turns pixels into inputs: contrast changed where the recipe asks for
+    it, then normalised unless it says otherwise.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._normalised = not isinstance(recipe, FinetuneRecipe) or recipe.normalise_inputs
+
+    def __call__(self, images: Tensor, contrast: Tensor | None = None) -> Tensor:
+        """(B, H, W, 3) uint8 -> (B, 3, H, W) float32.
+
+        Args:
+            contrast: (B,) factors; None changes nothing.
+        """
+        pixels = unit_pixels(images)
+        if contrast is not None:
+            pixels = change_contrast(pixels, contrast.to(pixels.device, non_blocking=True))
+        return _standardise(pixels) if self._normalised else pixels
+
+
+def change_contrast(pixels: Tensor, factors: Tensor) -> Tensor:
+    """(B, 3, H, W) in 0 to 1 and (B,) factors -> each image's distance from its mean grey times its
+    factor, clipped: torchvision's `adjust_contrast`.
+    """
+    red, green, blue = pixels.unbind(dim=1)
+    grey = (0.2989 * red + 0.587 * green + 0.114 * blue).mean(dim=(1, 2))
+    by = factors.to(pixels.dtype).view(-1, 1, 1, 1)
+    return (by * pixels + (1 - by) * grey.view(-1, 1, 1, 1)).clamp_(0, 1)
+
+
+def takes_nearest(recipe: Recipe) -> bool:
+    """Whether a recipe resizes images by taking single pixels."""
+    return isinstance(recipe, SupervisedRecipe) and recipe.resize == "nearest"
 
 
 def denormalise(images: Tensor) -> Tensor:
@@ -131,21 +164,33 @@ def draw_crops(sizes: Tensor, recipe: Recipe, generator: torch.Generator) -> Cro
         generator: on the CPU; what it gives does not depend on the sizes.
     """
     count = len(sizes)
-    draws = torch.rand(2 * TRIES + 3, count, generator=generator, dtype=torch.float64)
+    draws = torch.rand(2 * TRIES + 3, count, generator=generator, dtype=torch.float64).numpy()  # numpy: small arrays take less time
     flips = draws[-1] < recipe.flip
+    size = sizes.numpy()
+    values = np.zeros((count, 5), dtype=np.int64)
+    values[:, 4] = flips
     if recipe.crop_scale_min == 1 and recipe.crop_ratio_max == 1:
-        return Crops(torch.cat([whole_images(sizes).boxes, flips.long()[:, None]], dim=1))
-    size = sizes.double()
-    area = size.prod(dim=1) * (recipe.crop_scale_min + (1 - recipe.crop_scale_min) * draws[:TRIES])
-    ratio = torch.exp((2 * draws[TRIES : 2 * TRIES] - 1) * math.log(recipe.crop_ratio_max))
-    tried = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], dim=-1).round()  # (tries, B, 2) heights and widths
-    fits = ((tried > 0) & (tried <= size)).all(dim=-1)
-    chosen = tried.gather(0, fits.byte().argmax(dim=0).view(1, count, 1).expand(-1, -1, 2))[0]
-    central = _central(size, recipe.crop_ratio_max)
-    found = fits.any(dim=0)[:, None]
-    taken = torch.where(found, chosen, central)
-    place = torch.where(found, (draws[-3:-1].T * (size - taken + 1)).floor(), torch.div(size - taken, 2, rounding_mode="floor"))
-    return Crops(torch.cat([place, taken, flips[:, None]], dim=1).long())
+        values[:, 2:4] = size
+        return Crops(torch.from_numpy(values))
+    area = size.prod(axis=1) * (recipe.crop_scale_min + (1 - recipe.crop_scale_min) * draws[:TRIES])
+    root = np.exp((draws[TRIES : 2 * TRIES] - 0.5) * math.log(recipe.crop_ratio_max))  # of the aspect ratio
+    side = np.sqrt(area)
+    tried = np.rint(np.stack([side / root, side * root], axis=-1))  # (tries, B, 2) heights and widths
+    fits = ((tried > 0) & (tried <= size)).all(axis=-1)
+    chosen = tried[fits.argmax(axis=0), np.arange(count)]
+    central, found = _central(size, recipe.crop_ratio_max), fits.any(axis=0)[:, None]
+    taken = np.where(found, chosen, central)
+    values[:, :2] = np.where(found, np.floor(draws[-3:-1].T * (size - taken + 1)), (size - taken) // 2)
+    values[:, 2:4] = taken
+    return Crops(torch.from_numpy(values))
+
+
+def _central(size: np.ndarray, ratio_max: float) -> np.ndarray:
+    """(B, 2) heights and widths of the largest crops whose ratio is allowed; at least 1 px, where
+    torchvision would round a strip of 1 px to nothing.
+    """
+    central: np.ndarray = np.minimum(size, np.maximum(1, np.rint(size[:, ::-1] * ratio_max)))
+    return central
 
 
 def largest_crop(sizes: Tensor, recipe: Recipe) -> tuple[int, int]:
@@ -160,11 +205,17 @@ def largest_crop(sizes: Tensor, recipe: Recipe) -> tuple[int, int]:
     return int(height.max()), int(width.max())
 
 
-def _central(size: Tensor, ratio_max: float) -> Tensor:
-    """(B, 2) heights and widths of the largest crops whose ratio is allowed."""
-    height, width = size.unbind(dim=1)
-    narrow, wide = width / height < 1 / ratio_max, width / height > ratio_max
-    # at least 1 px, where torchvision would round a strip of 1 px to nothing
-    return torch.stack(
-        [torch.where(narrow, (width * ratio_max).round(), height), torch.where(wide, (height * ratio_max).round(), width)], dim=1
-    ).clamp(min=1)
+def draw_transforms(
+    sizes: Tensor, recipe: Recipe, generator_of: Callable[[str, int], torch.Generator], purpose: str, counter: int
+) -> tuple[Tensor, Tensor]:
+    """(B, 2) heights and widths -> the values of `Crops`, and (B,) float64 factors of contrast.
+
+    Args:
+        generator_of: called as (purpose, counter), for a generator on the CPU.
+    """
+    crops = draw_crops(sizes, recipe, generator_of(purpose, counter))
+    reach = recipe.contrast if isinstance(recipe, SupervisedRecipe) else 0.0
+    if reach == 0:
+        return crops.values, torch.ones(len(sizes), dtype=torch.float64)
+    drawn = torch.rand(len(sizes), generator=generator_of(f"{purpose}-contrast", counter), dtype=torch.float64)
+    return crops.values, 1 + reach * (2 * drawn - 1)

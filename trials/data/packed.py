@@ -57,6 +57,9 @@ class Images(Sequence[np.ndarray]):
         """The array of an image, which must not be written to."""
         raise NotImplementedError
 
+    slow = False
+    """Whether reading an image takes long enough to begin before it is needed."""
+
     def prefetch(self, indices: Iterable[int]) -> None:
         """Begin to read images that will be asked for next, where that takes time."""
 
@@ -70,18 +73,37 @@ class Packed(Images):
             pixels: flat uint8.
         """
         super().__init__(sizes, last)
-        self._pixels = pixels
+        self._pixels = np.asarray(pixels)  # slices of a memory map itself take longer to make
         areas = sizes.astype(np.int64).prod(axis=1) * math.prod(last)
         self._starts = np.concatenate([[0], np.cumsum(areas)])
 
     def read(self, index: int) -> np.ndarray:  # noqa: D102  (as above)
-        start, stop = self._starts[index], self._starts[index + 1]
-        height, width = self.sizes[index]
-        return self._pixels[start:stop].reshape(int(height), int(width), *self.last)
+        height, width = self.sizes[index].tolist()
+        return self._pixels[self._starts[index] : self._starts[index + 1]].reshape(height, width, *self.last)
+
+
+class Joined(Images):
+    """Two sequences of images one after the other."""
+
+    def __init__(self, first: Images, second: Images) -> None:
+        super().__init__(np.concatenate([first.sizes, second.sizes]), first.last)
+        self._first, self._second = first, second
+        self.slow = first.slow or second.slow
+
+    def read(self, index: int) -> np.ndarray:  # noqa: D102
+        before = len(self._first)
+        return self._first.read(index) if index < before else self._second.read(index - before)
+
+    def prefetch(self, indices: Iterable[int]) -> None:  # noqa: D102
+        every, before = list(indices), len(self._first)
+        self._first.prefetch(one for one in every if one < before)
+        self._second.prefetch(one - before for one in every if one >= before)
 
 
 class Encoded(Images):
     """JPEG files one after another, decoded by several threads as they are read."""
+
+    slow = True
 
     def __init__(self, data: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> None:
         """

@@ -12,15 +12,19 @@ from trials.data.augmentation import Crops, whole_images
 from trials.data.packed import Images
 from trials.data.resampling import Flat, crop_on_cpu, crop_on_device
 from trials.data.sources import get_source
-from trials.data.store import ImageStore, open_store
+from trials.data.store import ImageStore, joined_stores, open_store
 from trials.data.subsets import subset
 from trials.errors import InputError
+from trials.recipes.fields import FinetuneRecipe, Recipe, SupervisedRecipe
 from trials.spec import DataSpec
 from trials.training.precision import Compute
 
 # Held-out sets are drawn with a seed of their own, so that they are the same for every seed and
 # size of a study.
 HELDOUT_SEED = 0
+FIXED_SUBSET_SEED = 0
+"""By which labelled images are drawn where a recipe has all seeds share them."""
+RELEASED_SPLIT_SEED = 42
 
 
 class Pictures:
@@ -68,19 +72,27 @@ class Pictures:
         """
         return self._cropped(self._store.images, positions, crops, nearest)
 
-    def masks(self, positions: Tensor, crops: Crops | None = None) -> Tensor:
-        """(B,) positions -> (B, S, S) uint8 class indices, of the same parts as `images` takes."""
+    def masks(self, positions: Tensor, crops: Crops | None = None, *, nearest: bool = False) -> Tensor:
+        """(B,) positions -> (B, S, S) uint8 class indices, of the same parts as `images` takes.
+
+        Args:
+            nearest: as in `images`; masks always have the nearest pixel, then at the same places.
+        """
         assert self._store.masks is not None, "these images carry no masks"
-        return self._cropped(self._store.masks, positions, crops, True)
+        return self._cropped(self._store.masks, positions, crops, nearest)
 
     def labels(self, positions: Tensor) -> Tensor:
         """(B,) positions -> (B,) int64 classes."""
         return self._labels[self._there(positions)]
 
+    @property
+    def slow(self) -> bool:
+        """Whether images must be decoded each time that they are taken."""
+        return self._store.images.slow and not self._resident
+
     def prefetch(self, positions: Tensor) -> None:
-        """Begin to decode images that the next batch will ask for, where they are encoded."""
-        if not self._resident:
-            self._store.images.prefetch(self._indices[positions.numpy()].tolist())
+        """Begin to decode images that the next batch will ask for."""
+        self._store.images.prefetch(self._indices[positions.numpy()].tolist())
 
     def _cropped(self, images: Images, positions: Tensor, crops: Crops | None, nearest: bool) -> Tensor:
         crops = whole_images(self.sizes[positions]) if crops is None else crops
@@ -121,25 +133,45 @@ def evenly_spaced(total: int, count: int) -> Tensor:
     return torch.linspace(0, total - 1, min(count, total)).round().long()
 
 
-def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute) -> tuple[Pictures, Pictures]:
+def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute, recipe: Recipe | None = None) -> tuple[Pictures, Pictures]:
     """The training subset and the held-out set of a stage.
+
+    Args:
+        recipe: says whether all seeds have one subset, and whether the test images follow it.
 
     Raises:
         InputError: a store is missing, or holds other data than the plan was made for.
     """
-    result = []
-    for split, fingerprint, images, subset_seed, sampling in (
-        (spec.train_split, spec.train_fingerprint, spec.train_images, seed, spec.sampling),
-        (spec.heldout_split, spec.heldout_fingerprint, spec.heldout_images, HELDOUT_SEED, "proportional"),
-    ):
-        store = open_store(root, spec.source, split, spec.stored_px, spec.storage)
-        if store.fingerprint != fingerprint:
+    stores = []
+    for split, fingerprint in ((spec.train_split, spec.train_fingerprint), (spec.heldout_split, spec.heldout_fingerprint)):
+        stores.append(open_store(root, spec.source, split, spec.stored_px, spec.storage))
+        if stores[-1].fingerprint != fingerprint:
             raise InputError(
                 f"The store of {spec.source} {split} was made from other files than the plan: delete {root} and launch again to make it anew."
             )
+    if isinstance(recipe, FinetuneRecipe) and recipe.split == "ucl-code":
+        both = joined_stores(*stores)
+        order = released_order(len(both))
+        parts = order[: spec.train_images], order[spec.train_images :][: spec.heldout_images]
+        return tuple(Pictures(both, part, compute, spec.image_px) for part in parts)  # type: ignore[return-value]
+    if isinstance(recipe, SupervisedRecipe) and recipe.subset_seed == "fixed":
+        seed = FIXED_SUBSET_SEED
+    result = []
+    for store, images, subset_seed, sampling in (
+        (stores[0], spec.train_images, seed, spec.sampling),
+        (stores[1], spec.heldout_images, HELDOUT_SEED, "proportional"),
+    ):
         # a generated split may hold more than was asked for; its prefix is what any launch would
         # have made
         count = images if get_source(spec.source).generated else len(store)
         indices = subset(store.labels[:count], images=images, seed=subset_seed, sampling=sampling)
         result.append(Pictures(store, indices, compute, spec.image_px))
     return result[0], result[1]
+
+
+def released_order(images: int) -> np.ndarray:
+    """The order in which Bridge, Sun et al.'s code splits all images of the data set: the first train,
+    the next test, so the test set changes with the number of labels (main_finetune.py of
+    itshuey/masked-image-modelling: `random_split` by a generator of seed 42).
+    """
+    return torch.randperm(images, generator=torch.Generator().manual_seed(RELEASED_SPLIT_SEED)).numpy()

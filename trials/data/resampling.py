@@ -3,12 +3,14 @@ the cut-out part does it, on uint8.
 
 On the CPU torch's own kernel does it image by image. On a GPU all images of a batch are resampled
 by two batched products with the same triangle weights; the two differ by one grey level at most.
-Masks take the nearest pixel.
+Masks take the nearest pixel; so do images where a recipe asks for it, which with their masks are
+then sampled at torch's places for mode 'nearest'.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +29,16 @@ def crop_on_cpu(images: Images, indices: np.ndarray, crops: Crops, side: int, *,
     """(B,) numbers of images with their crops -> (B, side, side, 3) uint8, or (B, side, side) of
     masks.
     """
-    images.prefetch(indices.tolist())
+    if images.slow:
+        images.prefetch(indices.tolist())
     last = images.last
     out = torch.empty((len(indices), side, side, *last), dtype=torch.uint8)
     result = out.numpy()
     places = zip(indices.tolist(), crops.boxes.tolist(), crops.flips.tolist(), strict=True)
     for row, (index, (top, left, height, width), flip) in enumerate(places):
-        part = images[index][top : top + height, left : left + width]
+        part = images.read(index)[top : top + height, left : left + width]
         if nearest or not last:
-            part = part[np.ix_(_nearest(height, side), _nearest(width, side))]
+            part = part[np.ix_(*(nearest_pixels(np.arange(side), length, side, corner=nearest) for length in (height, width)))]
         elif (height, width) != (side, side):
             part = _antialiased(part, side)
         result[row] = part[:, ::-1] if flip else part
@@ -48,9 +51,11 @@ def _antialiased(part: np.ndarray, side: int) -> np.ndarray:
     return resized
 
 
-def _nearest(length: int, side: int) -> np.ndarray:
-    """(side,) the pixels, of `length`, nearest to the centres of `side` equal parts."""
-    return ((2 * np.arange(side) + 1) * length) // (2 * side)
+def nearest_pixels(places: Any, length: Any, side: int, *, corner: bool) -> Any:
+    """The pixel, of `length`, at each of `places` among `side` equal parts: at its centre, as Pillow
+    takes it, or at its first corner, as torch's mode 'nearest' does on tensors; arrays or tensors.
+    """
+    return places * length // side if corner else (2 * places + 1) * length // (2 * side)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +92,8 @@ def crop_on_device(flat: Flat, crops: Crops, side: int, *, nearest: bool = False
     flips = there.flips
     top, left, tall, wide = there.boxes.unbind(dim=1)
     if nearest or flat.pixels.ndim == 1:
-        places = 2 * torch.arange(side, device=device) + 1
-        rows_of, columns_of = ((places * one[:, None]).div(2 * side, rounding_mode="floor") for one in (tall, wide))
+        places = torch.arange(side, device=device)
+        rows_of, columns_of = (nearest_pixels(places, one[:, None], side, corner=nearest) for one in (tall, wide))
         out = _gathered(flat, rows_of + top[:, None], columns_of + left[:, None])
     else:
         # beyond a crop's edges its last row or column is read, with a weight of 0

@@ -53,7 +53,7 @@ from trials.data.manifest import (
     write_array,
 )
 from trials.data.mask_classes import TRIMAP
-from trials.data.packed import Encoded, Images, open_packed
+from trials.data.packed import Encoded, Images, Joined, open_packed
 from trials.data.sources import get_source, list_split
 from trials.errors import InputError
 from trials.recipes.fields import Storage
@@ -228,6 +228,19 @@ def open_store(
 
 def _encoded(folder: Path, manifest: Manifest, starts: np.ndarray, sizes: np.ndarray) -> Encoded:
     return Encoded(np.memmap(folder / manifest.image_file, np.uint8, "r"), starts, sizes)
+
+
+def joined_stores(first: ImageStore, second: ImageStore) -> ImageStore:
+    """The images of two splits of one source, one after the other."""
+    masks = None if first.masks is None or second.masks is None else Joined(first.masks, second.masks)
+    return ImageStore(
+        images=Joined(first.images, second.images),
+        labels=np.concatenate([first.labels, second.labels]),
+        masks=masks,
+        classes=max(first.classes, second.classes, key=len),
+        mask_classes=first.mask_classes,
+        fingerprint=f"{first.fingerprint}+{second.fingerprint}",
+    )
 
 
 @contextlib.contextmanager

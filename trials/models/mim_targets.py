@@ -2,8 +2,9 @@
 arXiv 2206.04664; `norm_targets` of its code).
 
 Each channel of each pixel is shifted and scaled by mean and unbiased variance of the part of a 47 x
-47 window around it that lies within the image. All in float32, whatever the model computes in: the
-variance is a difference of two sums.
+47 window around it that lies within the image. The sums are in float64, whatever the model computes
+in: the variance is a difference of two of them, and in float32 it has no right digit where a window
+is nearly flat.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ def window_statistics(images: Tensor, window_px: int = WINDOW_PX) -> tuple[Tenso
     same shape.
     """
     with full_precision(images.device):
-        images = images.float()
+        images = images.double()
         height, width = (_inside(side, window_px, images.device) for side in images.shape[2:])
         count = height[:, None] * width
         mean = _window_sum(images, window_px) / count
         square = _window_sum(images.square(), window_px) / count
         variance = ((square - mean.square()) * (count / (count - 1))).clamp(min=0)
-        return mean, (variance + EPSILON).sqrt()
+        return mean.float(), (variance + EPSILON).sqrt().float()
 
 
 def normalise_by_window(images: Tensor, window_px: int = WINDOW_PX) -> Tensor:
@@ -41,7 +42,7 @@ def normalise_by_window(images: Tensor, window_px: int = WINDOW_PX) -> Tensor:
 def _inside(side: int, window_px: int, device: torch.device) -> Tensor:
     """(side,) how many places of a window around each lie within a line of that length."""
     place, reach = torch.arange(side, device=device), window_px // 2
-    return ((place + reach).clamp(max=side - 1) - (place - reach).clamp(min=0) + 1).float()
+    return ((place + reach).clamp(max=side - 1) - (place - reach).clamp(min=0) + 1).double()
 
 
 def _window_sum(images: Tensor, window_px: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import Crops, centre_squares, input_form, whole_images
+from trials.data.augmentation import Crops, InputForm, centre_squares, takes_nearest, whole_images
 from trials.models.encoder import Encoder
 from trials.models.heads import Classifier, check_pool
 from trials.objectives.examples import chosen_examples, write_examples
@@ -84,7 +84,7 @@ class Classification(Objective):
         assert isinstance(setting.spec.recipe, SupervisedRecipe)
         self._recipe, self._seed, self._kind = setting.spec.recipe, setting.spec.seed, setting.spec.kind
         self._compute, self._heldout = setting.compute, setting.heldout
-        self._inputs = input_form(self._recipe)
+        self._inputs = InputForm(self._recipe)
         self.classes = setting.train.classes
         require_data(type(self), setting)
         self.check(setting.spec.encoder, self._recipe)
@@ -112,8 +112,9 @@ class Classification(Objective):
         self.model.eval()
         logits, labels = [], []
         for positions in batched_positions(len(self._heldout)):
+            images = self._heldout.images(positions, self._test_crops[positions], nearest=takes_nearest(self._recipe))
             with self._compute.autocast():
-                logits.append(self.model(self._inputs(self._heldout.images(positions, self._test_crops[positions]))))
+                logits.append(self.model(self._inputs(images)))
             labels.append(self._heldout.labels(positions))
         self.model.train()
         return torch.cat(logits), torch.cat(labels)

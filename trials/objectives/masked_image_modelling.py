@@ -96,7 +96,7 @@ class MaskedImageModelling(Objective):
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, _ = self._batches.take(step, part)
         masks = self.model.draw_masks(self._recipe.batch_images, self._recipe, self._inputs.generator("mask", step))
-        return cast(Tensor, self.model(images, masks[self._batches.rows(part)]))
+        return cast(Tensor, self.model(images, masks[self._batches.rows(part)][: len(images)]))
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

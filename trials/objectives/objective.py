@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar, cast
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import Crops, draw_crops, input_form, largest_crop
+from trials.data.augmentation import Crops, InputForm, draw_transforms, largest_crop, takes_nearest
 from trials.data.distortions import Distortions
 from trials.data.pictures import Pictures
 from trials.data.sources import get_source, no_masks
@@ -21,7 +22,7 @@ from trials.models.encoder import Encoder
 from trials.models.encoders import adapt_weights, build_encoder, check_depth
 from trials.models.stochastic_depth import StochasticDepth
 from trials.objectives.scores import Measure
-from trials.recipes.fields import Recipe
+from trials.recipes.fields import Recipe, SupervisedRecipe
 from trials.registry import Registry, modules_in
 from trials.spec import StageSpec
 from trials.training.precision import Compute
@@ -232,8 +233,8 @@ class Setting:
 
 
 class Batches:
-    """Training batches of a stage: the order of images, each cropped and flipped afresh; a pure
-    function of the step.
+    """Training batches of a stage: the order of images, each cropped and flipped afresh, or as drawn
+    once where the recipe freezes transforms; a pure function of the step.
     """
 
     def __init__(self, setting: Setting, *, of_classes: bool = False) -> None:
@@ -246,10 +247,16 @@ class Batches:
         self._distortions = Distortions(self._recipe, setting.inputs, of_classes=of_classes)
         self._depth = setting.depth
         self._seed, self._step_inputs = setting.spec.seed, setting.inputs
-        self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=self._seed)
-        self._inputs = input_form(self._recipe)
+        supervised = self._recipe if isinstance(self._recipe, SupervisedRecipe) else None
+        short = supervised is not None and supervised.short_last_batch
+        self._order = EpochOrder(images=len(setting.train), batch_images=self._recipe.batch_images, seed=self._seed, short_last_batch=short)
+        self._inputs = InputForm(self._recipe)
+        self._contrasts = supervised is not None and supervised.contrast > 0
         self.pictures = setting.train
         self._largest = largest_crop(setting.train.sizes, self._recipe)
+        self._frozen: tuple[Tensor, Tensor] | None = None
+        if supervised is not None and supervised.transforms == "frozen":
+            self._frozen = draw_transforms(setting.train.sizes, self._recipe, partial(generator, self._seed), "frozen", 0)
 
     def positions(self, step: int) -> Tensor:
         """(batch_images,) positions within the training subset, on the CPU or, where inputs are
@@ -288,16 +295,28 @@ class Batches:
 
     def _take(self, step: int, rows: slice | Tensor) -> tuple[Tensor, Crops, Tensor]:
         crops = Crops(self._step_inputs.tensor("crops", self._draw_crops, step), self._largest)[rows]
+        contrast = self._step_inputs.tensor("contrast", self._draw_contrast, step)[rows] if self._contrasts else None
         positions = self.positions(step)[rows]
-        pixels = self._distortions.pixels(self.pictures.images(positions, crops), step, rows)
-        return self._distortions.erased(self._inputs(pixels), step, rows), crops, positions
+        images = self.pictures.images(positions, crops, nearest=takes_nearest(self._recipe))
+        if self.pictures.slow:
+            self.pictures.prefetch(self._order.batch(step + 1)[rows])
+        pixels = self._distortions.pixels(images, step, rows)
+        return self._distortions.erased(self._inputs(pixels, contrast), step, rows), crops, positions
 
     def _draw_crops(self, step: int) -> Tensor:
         """The crops of the whole batch at `step`, on the CPU: images have sizes of their own, and the
         draws are then the same on every device.
         """
-        sizes = self.pictures.sizes[self._order.batch(step)]
-        return draw_crops(sizes, self._recipe, generator(self._seed, "augment", step)).values
+        return self._draw(step)[0]
+
+    def _draw_contrast(self, step: int) -> Tensor:
+        return self._draw(step)[1]
+
+    def _draw(self, step: int) -> tuple[Tensor, Tensor]:
+        positions = self._order.batch(step)
+        if self._frozen is not None:
+            return self._frozen[0][positions], self._frozen[1][positions]
+        return draw_transforms(self.pictures.sizes[positions], self._recipe, partial(generator, self._seed), "augment", step)
 
 
 def require_data(objective: type[Objective], setting: Setting) -> None:

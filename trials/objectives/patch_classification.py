@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import input_form
+from trials.data.augmentation import InputForm, takes_nearest
 from trials.data.mask_classes import IGNORED, TRIMAP
 from trials.data.pictures import Pictures, evenly_spaced
 from trials.models.encoder import Encoder
@@ -95,7 +95,7 @@ class SpatialSupervision(Objective):
         require_data(type(self), setting)
         self._recipe = setting.spec.recipe
         self._compute, self._heldout = setting.compute, setting.heldout
-        self._inputs = input_form(self._recipe)
+        self._inputs = InputForm(self._recipe)
         self._classes, self._trimaps = len(setting.train.mask_classes), setting.train.mask_classes == TRIMAP
         self._colours = mask_colours(setting.train.mask_classes)
         self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=self._classes))
@@ -104,7 +104,8 @@ class SpatialSupervision(Objective):
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, crops, positions = self._batches.take(step, part)
-        classes = patch_majority(self._batches.pictures.masks(positions, crops), self._patch_px, self._classes)
+        masks = self._batches.pictures.masks(positions, crops, nearest=takes_nearest(self._recipe))
+        classes = patch_majority(masks, self._patch_px, self._classes)
         logits, smoothing = self.model(images).transpose(1, 2), self._recipe.label_smoothing
         if self._trimaps:  # in which every pixel counts
             return F.cross_entropy(logits, classes, label_smoothing=smoothing)

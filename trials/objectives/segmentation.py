@@ -4,6 +4,7 @@ scored on one fixed test set.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trials.data.augmentation import input_form
+from trials.data.augmentation import Crops, InputForm, draw_transforms, takes_nearest, whole_images
 from trials.data.mask_classes import IGNORED, TRIMAP
 from trials.errors import InputError, StageError
 from trials.models.encoder import Encoder
@@ -33,6 +34,7 @@ from trials.objectives.scores import TEST_SCORES, TRAIN_LOSS, Measure, share_sco
 from trials.objectives.segmentation_scores import class_ious, confusion_per_image, mean_ious, miou, miou_ucl_per_image, pixel_accuracy
 from trials.recipes.fields import FinetuneRecipe, Recipe
 from trials.stage_files import write_json
+from trials.training.seeding import generator
 
 CLASSES_FILE = "class_ious.json"
 """The IoU of each class on the test set, by name."""
@@ -84,7 +86,8 @@ class Segmentation(Objective):
         require_data(type(self), setting)
         self._recipe = setting.spec.recipe
         self._compute, self._test = setting.compute, setting.heldout
-        self._inputs = input_form(self._recipe)
+        self._inputs, self._nearest = InputForm(self._recipe), takes_nearest(self._recipe)
+        self._test_crops, self._test_contrast = self._test_transforms(setting.spec.seed)
         self.classes = setting.train.mask_classes
         if self.classes != setting.heldout.mask_classes:
             raise InputError(
@@ -96,12 +99,21 @@ class Segmentation(Objective):
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, crops, positions = self._batches.take(step, part)
-        classes = self._batches.pictures.masks(positions, crops).long()
+        classes = self._batches.pictures.masks(positions, crops, nearest=self._nearest).long()
         logits, smoothing = self._logits(images), self._recipe.label_smoothing
         if self.classes == TRIMAP:  # in which every pixel counts
             return F.cross_entropy(logits, classes, label_smoothing=smoothing)
         # over all pixels, so that parts of a batch add up whatever each ignores
         return F.cross_entropy(logits, classes, label_smoothing=smoothing, ignore_index=IGNORED, reduction="none").mean()
+
+    def _test_transforms(self, seed: int) -> tuple[Crops, Tensor]:
+        """What is taken of each test image: the whole of it, unless the recipe transforms test images
+        as it does training images; drawn once.
+        """
+        if not self._recipe.test_transforms:
+            return whole_images(self._test.sizes), torch.ones(len(self._test), dtype=torch.float64)
+        crops, contrast = draw_transforms(self._test.sizes, self._recipe, partial(generator, seed), "test-transforms", 0)
+        return Crops(crops), contrast
 
     def _logits(self, inputs: Tensor) -> Tensor:
         logits = self.model(inputs)
@@ -112,9 +124,11 @@ class Segmentation(Objective):
         self.model.eval()
         confusions, predictions, loss = [], [], 0.0
         for positions in batched_positions(len(self._test)):
-            truth = self._test.masks(positions).long()
+            crops = self._test_crops[positions]
+            truth = self._test.masks(positions, crops, nearest=self._nearest).long()
+            inputs = self._inputs(self._test.images(positions, crops, nearest=self._nearest), self._test_contrast[positions])
             with self._compute.autocast():
-                logits = self._logits(self._inputs(self._test.images(positions)))
+                logits = self._logits(inputs)
             loss += float(F.cross_entropy(logits, truth, reduction="sum", ignore_index=IGNORED).double())
             prediction = logits.argmax(dim=1)
             confusions.append(confusion_per_image(truth, prediction, len(self.classes)).cpu())
@@ -144,8 +158,9 @@ class Segmentation(Objective):
         scores = mean_ious(counts)
         chosen = chosen_examples(scores)
         positions = torch.tensor([p for p, _ in chosen])
-        images = self._test.images(positions).cpu().numpy()
-        truth = self._test.masks(positions).cpu().numpy()
+        crops = self._test_crops[positions]
+        images = self._test.images(positions, crops, nearest=self._nearest).cpu().numpy()
+        truth = self._test.masks(positions, crops, nearest=self._nearest).cpu().numpy()
         colours = mask_colours(self.classes)
         rows = [[image, colours[mask], colours[predictions[p].numpy()]] for image, mask, (p, _) in zip(images, truth, chosen, strict=True)]
         items = [

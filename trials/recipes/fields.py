@@ -69,6 +69,14 @@ class Recipe:
         metadata=about("step and wsd: share of the steps in the last phase; 1/8 in Xie et al. (arXiv 2206.04664)", unit="share", added_to=KINDS),
     )
     warmup: float = field(default=0.0, metadata=about("cosine and linear: share of the steps with a linearly rising rate", unit="share"))
+    warmup_in_cosine: bool = field(
+        default=False,
+        metadata=about(
+            "cosine: whether the warm-up is the cosine's first part, as in SimMIM's code, so that the rate jumps below its peak after it; "
+            "else the cosine begins at the peak, as in Swin-Transformer's code",
+            added_to=KINDS,
+        ),
+    )
     warmup_length: str = field(
         default="",
         metadata=about(
@@ -84,6 +92,14 @@ class Recipe:
     clip_norm: float = field(default=0.0, metadata=about("gradients are scaled down to this norm; 0 leaves them as they are"))
     decay_vectors: bool = field(
         default=True, metadata=about("whether weight decay also applies to biases, norms, positions and tokens, as in plain AdamW")
+    )
+    decay_position_bias: bool = field(
+        default=False,
+        metadata=about(
+            "SwinV2: whether weight decay applies to the layers of the position bias and to the scale of the attention; the authors exempt them, "
+            "but in pre-training their code does not",
+            added_to=KINDS,
+        ),
     )
     crop_scale_min: float = field(
         default=0.67,
@@ -179,12 +195,52 @@ class SupervisedRecipe(Recipe):
         default=0.0,
         metadata=about("classification: probability that a rectangle becomes noise (Zhong et al. 2020)", unit="share", added_to=KINDS),
     )
+    contrast: float = field(
+        default=0.0,
+        metadata=about(
+            "contrast is changed by a factor within 1 plus or minus this, drawn for each image (torchvision's ColorJitter)",
+            unit="share",
+            added_to=KINDS,
+        ),
+    )
+    resize: Literal["antialiased", "nearest"] = field(
+        default="antialiased",
+        metadata=about("how images are brought to the stage's side; nearest takes single pixels, as Bridge, Sun et al.'s code", added_to=KINDS),
+    )
+    transforms: Literal["fresh", "frozen"] = field(
+        default="fresh",
+        metadata=about(
+            "whether crop, flip and contrast are drawn each time an image is shown, or once for each, as Bridge, Sun et al.'s code does",
+            added_to=KINDS,
+        ),
+    )
+    short_last_batch: bool = field(
+        default=False,
+        metadata=about(
+            "whether each pass ends with a shorter batch, as a PyTorch DataLoader's; else the last batch goes on with the next pass", added_to=KINDS
+        ),
+    )
+    subset_seed: Literal["run", "fixed"] = field(
+        default="run",
+        metadata=about(
+            "whether each seed draws labelled images of its own, so that the spread over seeds holds theirs, or all seeds have the same ones, "
+            "as in Bridge, Sun et al.",
+            added_to=KINDS,
+        ),
+    )
     layer_decay: float = field(
         default=1.0,
         metadata=about(
             "rate of each layer over that of the layer above it (BEiT, Bao et al. 2022); 1 is the same rate everywhere",
             highest=1,
             excluded=(0,),
+            added_to=KINDS,
+        ),
+    )
+    layer_decay_by_size: bool = field(
+        default=False,
+        metadata=about(
+            "whether SwinV2 has a layer decay of .8 (S), .75 (B), .7 (L), .65 (H) or .6 (g); other encoders have `layer_decay`",
             added_to=KINDS,
         ),
     )
@@ -253,6 +309,20 @@ class FinetuneRecipe(SupervisedRecipe):
         default="per-pixel",
         metadata=about(
             "segmentation: cross-entropy at each pixel, or that of Bridge, Sun et al.'s code, which takes log-softmax over pixels before it",
+            added_to=KINDS,
+        ),
+    )
+    test_transforms: bool = field(
+        default=False,
+        metadata=about(
+            "segmentation: whether test images are flipped and their contrast changed too, as Bridge, Sun et al.'s code does", added_to=KINDS
+        ),
+    )
+    split: Literal["fixed", "ucl-code"] = field(
+        default="fixed",
+        metadata=about(
+            "test images: the source's held-out ones for any number of labels, or, of both parts in one fixed order (torch's randperm of seed 42), "
+            "those that follow the labelled ones, as in Bridge, Sun et al.'s code",
             added_to=KINDS,
         ),
     )

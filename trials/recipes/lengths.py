@@ -23,14 +23,17 @@ class Length:
     value: float
     unit: str
 
-    def steps(self, *, subset_images: int, batch_images: int) -> int:
+    def steps(self, *, subset_images: int, batch_images: int, short_last_batch: bool = False) -> int:
         """Optimiser steps, at least 1: batches of `batch_images` needed to show what the length
         asks for, rounded up.
 
-        Only `epochs` depends on the subset: 10 epochs of 4,000 images are 40,000 image passes.
+        Only `epochs` depends on the subset: 10 epochs of 4,000 images are 40,000 image passes. With
+        `short_last_batch` each of them ends with a batch of what is left, and so takes whole steps.
         """
         if self.unit == "steps":
             return max(1, math.ceil(self.value))
+        if self.unit == "epochs" and short_last_batch:
+            return max(1, math.ceil(round(self.value * math.ceil(subset_images / batch_images), 9)))
         passes = self.value * subset_images if self.unit == "epochs" else self.value
         # a length such as 0.1 epochs of 30 images is 3.0000000000000004 passes in floating point
         return max(1, math.ceil(round(passes / batch_images, 9)))

@@ -31,7 +31,7 @@ from trials.training.optimiser import build_optimiser
 from trials.training.parallel import Group
 from trials.training.precision import Compute, choose_compute
 from trials.training.trunks import check_trunk_schedule, state_to_begin_with
-from trials.training.updates import Updates
+from trials.training.updates import Updates, has_short_batches
 
 LOG_POINTS = 50  # lines of metrics.jsonl a stage, about
 REPORT_S = 1.0
@@ -50,7 +50,7 @@ class Run:
         self.compute: Compute = choose_compute(spec.recipe.precision, gpus=execution.gpus)
         self.compute.choose_float32_products()
         parent = None if spec.parent is None else load_parent_weights(folder.parent / spec.parent)
-        train, heldout = open_pictures(spec.data, store, seed=spec.seed, compute=self.compute)
+        train, heldout = open_pictures(spec.data, store, seed=spec.seed, compute=self.compute, recipe=spec.recipe)
         setting = Setting(spec=spec, compute=self.compute, train=train, heldout=heldout, parent_weights=parent)
         self.objective: Objective = OBJECTIVES.find(spec.objective)(setting)
         self.optimiser = build_optimiser(self.objective.model, spec.recipe)
@@ -70,6 +70,8 @@ class Run:
         mode, reason = choose_mode(execution.compile, device=self.compute.device, flops=flops)
         self.compiled = Compiled(self.objective.model, mode, reason)
         against = "torch.compile captures graphs of its own" if mode == "reduce-overhead" else self.objective.reason_not_captured(spec.recipe)
+        if not against and has_short_batches(spec.recipe):
+            against = "the last batch of each pass is shorter"
         not_captured = choose_capture(
             execution.capture,
             device=self.compute.device,

@@ -30,13 +30,15 @@ class EpochOrder:
     cut into batches.
 
     A batch may reach over the end of an epoch into the next, so every image is shown equally often
-    (to within one) at any step, whatever the batch size, and batches are never short.
+    (to within one) at any step, whatever the batch size, and batches are never short. With
+    `short_last_batch` the last batch of an epoch holds what is left of it.
     """
 
-    def __init__(self, *, images: int, batch_images: int, seed: int) -> None:
+    def __init__(self, *, images: int, batch_images: int, seed: int, short_last_batch: bool = False) -> None:
         self.images = images
         self.batch_images = batch_images
         self.seed = seed
+        self.short_last_batch = short_last_batch
         self._epochs: dict[int, torch.Tensor] = {}
 
     def _epoch(self, epoch: int) -> torch.Tensor:
@@ -48,8 +50,11 @@ class EpochOrder:
 
     def batch(self, step: int) -> torch.Tensor:
         """Positions within the subset of the batch at `step` (0-based), shape (batch_images,),
-        int64.
+        int64; fewer in a short batch.
         """
+        if self.short_last_batch:
+            epoch, place = divmod(step, -(-self.images // self.batch_images))
+            return self._epoch(epoch)[place * self.batch_images : (place + 1) * self.batch_images]
         start, stop = step * self.batch_images, (step + 1) * self.batch_images
         parts = []
         while start < stop:

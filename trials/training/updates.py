@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trials.errors import InputError, StageError
 from trials.objectives.objective import Objective
-from trials.recipes.fields import Recipe
+from trials.recipes.fields import Recipe, SupervisedRecipe
 from trials.training.averaging import AveragedWeights
 from trials.training.captured import CapturedStep
 from trials.training.compiling import Compiled
@@ -54,6 +54,8 @@ class Updates:
         self._captured: CapturedStep | None = None
         self.reason_not_captured = reason_not_captured
         self.micro_batches = micro_batches
+        if group.size * micro_batches > 1 and has_short_batches(recipe):
+            raise InputError("A recipe with short_last_batch takes batches whole: use one process and one micro-batch, or set it to false.")
         if group.size * micro_batches > recipe.batch_images:
             raise InputError(
                 f"A batch of {recipe.batch_images} images cannot be shared by {group.size} processes in {micro_batches} micro-batches each: "
@@ -133,7 +135,12 @@ class Updates:
             parts = 2 * self.micro_batches
             # processes must agree on the parts, and one that runs out of memory cannot ask the
             # others
-            if self._group.size > 1 or parts > self._recipe.batch_images or self._compiled.mode == "reduce-overhead":
+            if (
+                self._group.size > 1
+                or parts > self._recipe.batch_images
+                or has_short_batches(self._recipe)
+                or self._compiled.mode == "reduce-overhead"
+            ):
                 raise
             self._log(f"step {step}: the GPU ran out of memory, so batches are taken in {parts} parts from here on")
             self.micro_batches = parts
@@ -164,6 +171,11 @@ class Updates:
             loss.backward()
             total += loss.detach()
         return total
+
+
+def has_short_batches(recipe: Recipe) -> bool:
+    """Whether batches of a recipe differ in their number of images."""
+    return isinstance(recipe, SupervisedRecipe) and recipe.short_last_batch
 
 
 def part_images(images: int, index: int, count: int) -> int:
