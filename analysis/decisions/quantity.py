@@ -89,7 +89,7 @@ def checked_quantities(fit: FittedLaw, wanted: Wanted | Sequence[Wanted]) -> tup
         places = np.asarray(argument, dtype=object)
         if kind in ("predict", "marginal", "inverse") and places.ndim == (2 if isinstance(fit, SurfaceFit) else 1) and len(places) > 1:
             return tuple(checked_quantity(fit, (kind, place)) for place in argument)  # type: ignore[union-attr]
-    return (checked_quantity(fit, wanted),)
+    return (checked_quantity(fit, wanted),)  # type: ignore[arg-type]  # mypy does not see that a list is gone
 
 
 def _pair(wanted: Any) -> tuple[str, ArrayLike]:

@@ -207,10 +207,10 @@ class _View:
 def _fits(given: Any, law_weights: Sequence[float] | None) -> tuple[list[Fit | SurfaceFit], list[float]]:
     """The fits and their shares, adding up to 1. Raises AnalysisError."""
     if isinstance(given, SurfaceChoice):
-        fits, shares = given.fits_of_laws()
-        if not fits:
+        of_laws, shares = given.fits_of_laws()
+        if not of_laws:
             raise AnalysisError("none of the laws of this choice has a fit with intervals, so the value of further runs is not known: measure more.")
-        return list(fits), shares
+        return list(of_laws), shares
     fits = list(given) if isinstance(given, list | tuple) else [given]
     if not fits:
         raise AnalysisError("fit is an empty list: give at least one fit.")

@@ -164,7 +164,7 @@ class SurfaceChoice(Shown):
         logs = np.log(both[:, positive])
         low, high = logs[: len(measured)].min(axis=0), logs[: len(measured)].max(axis=0)
         outside = np.maximum(np.maximum(logs[len(measured) :] - high, low - logs[len(measured) :]), 0.0)
-        return np.maximum(beyond, outside.max(axis=1))
+        return np.asarray(np.maximum(beyond, outside.max(axis=1)))
 
     def _each(self, where: Array) -> Array:
         """Each candidate at X, shape (candidates, m), on the scale of the errors."""

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     import altair as alt
 
     from analysis.fitting.surface import SurfaceFit
+    from analysis.forecasting.surface_choice import SurfaceChoice
 
 SIDE = 340
 
 
-def agreement_chart(surface: SurfaceFit) -> alt.LayerChart:
+def agreement_chart(surface: SurfaceFit | SurfaceChoice) -> alt.LayerChart:
     """Measured y over the surface's y, and the line on which they agree; 340 x 340 pixels."""
     import altair as alt
     import pandas as pd
