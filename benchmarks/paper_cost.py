@@ -56,6 +56,14 @@ LISTED = {  # images of each split, as its publishers count them
     ("oxford-iiit-pet-pooled", "train"): 6_349,
     ("oxford-iiit-pet-pooled", "heldout"): 1_000,
 }
+OTHER_ARMS = {  # splits that other arms of the grid read, which are planned with it; the halves are about so large
+    ("oxford-iiit-pet", "train"): 3_680,
+    ("oxford-iiit-pet", "heldout"): 3_669,
+    ("oxford-iiit-pet-half-a", "train"): 3_200,
+    ("oxford-iiit-pet-half-a", "heldout"): 1_000,
+    ("oxford-iiit-pet-half-b", "train"): 3_149,
+    ("oxford-iiit-pet-half-b", "heldout"): 1_000,
+}
 PAPER_IMAGES_PER_S = 1_400
 """Of pre-training on an RTX 4080: about 4 hours for 200,000 images and 100 epochs."""
 TARGET_H = 1.0
@@ -84,7 +92,7 @@ def planned() -> Plan:
 
     def described(source: str, data: Path, split: str) -> SplitInfo:
         part = "heldout" if split.endswith("heldout") or split == "heldout" else "train"
-        return SplitInfo(images=LISTED[source, part], classes=6, has_masks="pet" in source, fingerprint=f"{source} {split}")
+        return SplitInfo(images=(LISTED | OTHER_ARMS)[source, part], classes=6, has_masks="pet" in source, fingerprint=f"{source} {split}")
 
     with mock.patch.object(planner, "describe_split", described):
         return make_plan(load_grid(GRID), Path())
