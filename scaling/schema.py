@@ -37,7 +37,7 @@ def grid_schema() -> dict[str, Any]:
     stage = {kind: _stage(kind, images) for kind in KINDS}
     keys = {
         "study": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "names the study and its folder runs/<study>"},
-        "encoder": _axis({"type": "string", "pattern": encoder_pattern()}, "size/patch@image side in pixels, such as viny/16@128"),
+        "encoder": _axis(_encoder(), "size/patch@image side in pixels, such as viny/16@128; timm:NAME@SIDE; {name: ..., pretrained: FILE}"),
         **{kind: {"$ref": f"#/$defs/{kind}"} for kind in KINDS},
         "zip": {
             "description": "axes that advance together instead of being crossed",
@@ -120,6 +120,12 @@ def _stage(kind: str, images: dict[str, Any]) -> dict[str, Any]:
 def _recipe(kind: str) -> dict[str, Any]:
     fields = {name: field_schema(of, about) for name, (of, about) in recipe_fields(kind).items()}
     return _object({"name": {"enum": list(RECIPES[kind])}, "label": {"type": "string", "pattern": "^[A-Za-z0-9_.+=-]{1,60}$"}, **fields})
+
+
+def _encoder() -> dict[str, Any]:
+    name = {"type": "string", "pattern": encoder_pattern()}
+    started = _object({"name": name, "pretrained": {"type": "string", "description": "safetensors file, from the grid's folder"}})
+    return {"anyOf": [name, started | {"required": ["name", "pretrained"]}]}
 
 
 def _axis(one: dict[str, Any], description: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,13 @@ from trials.recipes.fields import NEUTRAL, Recipe, Storage, SupervisedRecipe
 from trials.recipes.named import RECIPE_VERSION
 
 FORMAT = 1
+
+
+def without_place(encoder: str) -> str:
+    """An encoder's name with the digest of the weights that it starts from and not the place of
+    their file: `timm:resnet18@96+weights.safetensors#0123456789ab` -> `timm:resnet18@96+0123456789ab`.
+    """
+    return re.sub(r"\+[^#\n]+#([0-9a-f]{12})$", r"+\1", encoder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +113,7 @@ def stage_id(spec: StageSpec) -> str:
     # how often a score is looked at along the way, and where the first steps were trained, move
     # none of the stage's results
     decisive = {key: value for key, value in vars(spec).items() if key not in ("eval_points", "trunk")}
+    decisive |= {"encoder": without_place(spec.encoder)}
     # a field that came later has a value that is what was done before there was the field; it must
     # not make other stages of those
     neutral = NEUTRAL[spec.kind]

@@ -157,13 +157,21 @@ class _Reader:
         return {str(name) for group in (given if isinstance(given, list) else []) for name in (group if isinstance(group, list) else [group])}
 
     def _encoders(self) -> tuple[str, ...]:
-        names = [str(name) for name in self._axis("encoder", self.values["encoder"])]
+        names = [self._encoder_name(one) for one in self._axis("encoder", self.values["encoder"])]
         for name in names:
             try:
                 parse_encoder(name)
             except InputError as error:
                 raise self.fail("encoder", str(error)) from None
         return tuple(names)
+
+    def _encoder_name(self, value: Any) -> str:
+        """Read an encoder: a name, or `{name: ..., pretrained: FILE}` relative to the grid."""
+        if not isinstance(value, dict):
+            return str(value)
+        if set(value) != {"name", "pretrained"}:
+            raise self.fail("encoder", f"an encoder is a name, or {{name: ..., pretrained: FILE}}, not {str(value)[:80]}.")
+        return f"{value['name']}+{(Path(self.located.path).parent / str(value['pretrained'])).resolve()}"
 
     def _whole(self, path: str, value: Any, *, least: int, most: int = LARGEST) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

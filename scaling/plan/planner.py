@@ -24,7 +24,7 @@ from trials.models.encoders import at_image_px, build_encoder, check_depth, coun
 from trials.objectives.objective import OBJECTIVES, check_data
 from trials.recipes.fields import FinetuneRecipe, Recipe, Storage, SupervisedRecipe
 from trials.recipes.named import get_recipe
-from trials.spec import DataSpec, StageSpec, digest, stage_id
+from trials.spec import DataSpec, StageSpec, digest, stage_id, without_place
 
 HELDOUT_IMAGES = 512  # for the held-out MIM loss, unless the grid says otherwise
 ORDER = {"trunk": 0, "pretrain": 1, "intermediate": 2, "finetune": 3}
@@ -115,7 +115,7 @@ class _Planner:
             parent = intermediate_id
         finetune, run_id = self._stage("finetune", grid.finetune, encoder, one.finetune, seed, parent)
         settings: dict[str, Any] = {
-            "encoder": encoder,
+            "encoder": without_place(encoder),
             "encoder_params": _encoder_params(encoder),
             "pretrain_source": one.pretrain.source if one.pretrain else None,
             "pretrain_images": one.pretrain.images if one.pretrain else 0,

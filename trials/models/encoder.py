@@ -91,6 +91,13 @@ class Encoder(nn.Module, ABC):
         blocks from the input up, `layers` + 1 for what follows them.
         """
 
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised images -> (B, C, h, w) maps, from the finest to the coarsest. One
+        map of the output tokens, as here, for an encoder of one resolution.
+        """
+        tokens = self(images, cls=False)
+        return [tokens.transpose(1, 2).unflatten(2, (self.grid_side, self.grid_side))]
+
     def branches(self) -> list[tuple[DropBranch, ...]]:
         """The residual branches of each block, from the input up, for stochastic depth. Empty, as
         here, for an encoder without.

@@ -58,7 +58,11 @@ class Family(ABC):
         """
 
 
-ENCODERS: Registry[Family] = Registry("encoder family", group="scaling_laws.encoders", modules=("trials.models.vit", "trials.models.swin_family"))
+ENCODERS: Registry[Family] = Registry(
+    "encoder family",
+    group="scaling_laws.encoders",
+    modules=tuple(f"trials.models.{name}" for name in ("vit", "swin_family", "timm_family", "torchvision_family")),
+)
 """Every encoder family by name."""
 
 

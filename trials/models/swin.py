@@ -130,6 +130,17 @@ class SwinV2(Encoder):
         stage = (int(part[1]) - 1) // 2
         return sum(self.size.depths[:stage]) + int(part[2]) + 1 if int(part[1]) % 2 else sum(self.size.depths[: stage + 1])
 
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """The output of each stage, at strides of 4, 8, 16 and 32 px; the last with its norm."""
+        tokens, maps = self.features[0](images), []
+        layers = list(self.features)[1:]
+        for place, layer in enumerate(layers):
+            tokens = layer(tokens)
+            if not isinstance(layer, PatchMergingV2):
+                last = self.norm(tokens) if place == len(layers) - 1 else tokens
+                maps.append(last.permute(0, 3, 1, 2))
+        return maps
+
     def branches(self) -> list[tuple[DropBranch, ...]]:
         """Attention and feed-forward layer of each block."""
         return [tuple(block.drops) for block in self.modules() if isinstance(block, WindowBlock)]  # type: ignore[arg-type]
