@@ -80,21 +80,21 @@ def test_torchvisions_models_give_their_own_features(name: str) -> None:
 
 @pytest.mark.parametrize("name", OF_TIMM)
 def test_the_rate_of_each_layer_is_that_of_timm(name: str) -> None:
+    """Of timm's model with its head, which is a layer above the last norm."""
     model = Classifier(build_encoder(name), classes=5, pool="mean")
-    ours = {
-        id(parameter): (group["lr_scale"], group["weight_decay"])
-        for group in build_optimiser(model, get_recipe("finetune", "simmim-vit")).param_groups
+    groups = build_optimiser(model, get_recipe("finetune", "simmim-vit")).param_groups
+    ours = {id(parameter): (group["lr_scale"], group["weight_decay"]) for group in groups for parameter in group["params"]}
+    short = name.removeprefix("timm:").partition("@")[0]
+    theirs = timm.create_model(short, num_classes=5, **({} if "res" in short or "next" in short else {"img_size": int(name[-2:])}))
+    listed = getattr(theirs, "no_weight_decay", set)()
+    names = {id(parameter): key for key, parameter in theirs.named_parameters()}
+    expected = {
+        names[id(parameter)]: (group["lr_scale"], group["weight_decay"])
+        for group in param_groups_layer_decay(theirs, weight_decay=0.05, no_weight_decay_list=listed, layer_decay=0.65)
         for parameter in group["params"]
     }
-    encoder = model.encoder
-    assert isinstance(encoder, LibraryEncoder)
-    listed = getattr(encoder.model, "no_weight_decay", set)()
-    expected = param_groups_layer_decay(encoder.model, weight_decay=0.05, no_weight_decay_list=listed, layer_decay=0.65)
-    # without its head timm's ResNet ends a layer earlier
-    shift = 1.0 if max(group["lr_scale"] for group in expected) < 1 or "resnet" not in name else 0.65
-    for group in expected:
-        for parameter in group["params"]:
-            assert ours[id(parameter)] == pytest.approx((group["lr_scale"] * shift, group["weight_decay"]))
+    for key, parameter in model.encoder.named_parameters():
+        assert ours[id(parameter)] == pytest.approx(expected[key.removeprefix("model.")]), key
     assert ours[id(model.head.weight)][0] == 1.0
 
 
