@@ -77,7 +77,7 @@ class LibraryEncoder(Encoder):
         side = self.image_px // self.embed_px
         if self._parts.embedding is None:
             colour = mask_token.to(images.dtype).view(1, CHANNELS, 1, 1)
-            return self(torch.where(hidden.view(-1, 1, side, side), colour, images))
+            return torch.as_tensor(self(torch.where(hidden.view(-1, 1, side, side), colour, images)))
 
         def replace(_module: nn.Module, _inputs: Any, embedded: Tensor) -> Tensor:
             token = mask_token.to(embedded.dtype)
@@ -87,7 +87,7 @@ class LibraryEncoder(Encoder):
 
         hook = self._parts.embedding.register_forward_hook(replace)
         try:
-            return self(images)
+            return torch.as_tensor(self(images))
         finally:
             hook.remove()
 
