@@ -159,7 +159,7 @@ class TimmEncoder(LibraryEncoder):
         here, there = getattr(self.model, "pos_embed", None), weights.get("pos_embed")
         if here is None or there is None or there.shape == here.shape:
             return weights
-        from timm.layers import resample_abs_pos_embed
+        from timm.layers.pos_embed import resample_abs_pos_embed
 
         model: Any = self.model
         prefix = 0 if getattr(model, "no_embed_class", False) else self.prefix_tokens
@@ -173,7 +173,7 @@ def layer_map(model: nn.Module) -> dict[str, int]:
     """
     from timm.models._manipulate import group_with_matcher
 
-    named = [*model.named_parameters(), ("", None)]
+    named = iter([*model.named_parameters(), ("", None)])
     matcher: Any = model.group_matcher(coarse=False)  # type: ignore[operator]
     return dict(group_with_matcher(named, matcher, reverse=True))
 
