@@ -104,7 +104,7 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
     if spare <= 1 and not law.baseline:
         left = "no degrees of freedom" if spare <= 0 else "1 degree of freedom"
         return "not identified", f"{_counted(int(np.sum(used)), len(free))} leave {left} to judge the fit by"
-    if law.asymptote in stuck and solution.objective <= EXACT * max(1.0, size if not problem.loss.logarithmic else 1.0) ** 2 * len(problem.y):
+    if law.asymptote in stuck and solution.objective <= EXACT * (1.0 if problem.loss.logarithmic else size) ** 2 * len(problem.y):
         stuck = {name: side for name, side in stuck.items() if name != law.asymptote}  # an asymptote of exactly zero
     if stuck:
         name, side = next(iter(stuck.items()))

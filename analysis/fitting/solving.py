@@ -44,7 +44,12 @@ class Solution:
     def at_bound(self) -> dict[str, str]:
         """'lower' or 'upper' for each free parameter that ended on the edge of its range."""
         low, high = self.problem.box
-        near = 1e-6 * (1.0 + np.abs(self.u))
+        # an asymptote is as large as y: near is a share of that, so that it does not depend on y's unit
+        units = np.ones(len(self.u))
+        names = self.problem.law.names
+        if self.problem.law.asymptote in names and not self.problem.logged[place := names.index(self.problem.law.asymptote)]:
+            units[place] = float(np.max(np.abs(self.problem.y))) / self.problem.sizes[place]
+        near = 1e-6 * (units + np.abs(self.u))
         return {
             name: "lower" if self.u[index] <= low[index] + near[index] else "upper"
             for index, name in enumerate(self.problem.law.names)
