@@ -37,7 +37,6 @@ from trials.data.sources import KINDS, PARTS, SOURCES, get_source, list_split, l
 from trials.data.store import JpegFile, OnBroken, Stored, describe_split, open_store, store_folder, store_is_ready, stored_px, write_store
 from trials.errors import InputError
 from trials.recipes.fields import Storage
-from trials.stage_files import write_json
 
 Progress = Callable[[str, int, int], None]
 MOST_PX = 8192
@@ -130,6 +129,8 @@ def prepare_split(
         made = write_store(root, source, split, store_px, storage, info=info, images=count, classes=classes, decoded=decode, broken=broken)
     refused.unlink(missing_ok=True)  # of an earlier attempt
     if not found.generated and (listed := list_split(source, data, split)).split_by:
+        from trials.stage_files import write_json  # imports torch, which --help need not wait for
+
         write_json(folder.with_name(f"{split}-files.json"), {"split_by": listed.split_by, "files": [shown(name) for name in listed.names]})
     return made
 

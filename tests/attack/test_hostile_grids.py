@@ -145,6 +145,6 @@ def test_more_images_than_the_disk_holds_are_refused_before_any_is_made(
     given = [str(tmp_path / "grid.yaml"), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *arguments]
     assert main(given) == 2
     said = capsys.readouterr().err
-    assert "most of it 1,000,000,000,000 images of leaves finetune-heldout at 32 px (4.1 PB), but the disk of" in said
+    assert "most of it 1,000,000,000,000 images of leaves finetune-heldout at 37 px (5.48 PB), but the disk of" in said
     assert len(said.splitlines()) == 1
     assert not list((tmp_path / "data").rglob("*.npy"))
