@@ -145,7 +145,8 @@ def surface(study: ClaimTable, law: str = LAW) -> SurfaceFit:
     error = study.errors(rows[study.outcome].to_numpy(dtype=float))
     groups = _groups(rows) if study.kind == "runs" else None
     inputs = rows[["pretrain_images", "finetune_images"]].to_numpy(dtype=float)
-    # the floor is free: it lies beyond all data, and held at zero it would leave the exponent without an interval
+    # the floor is free: it lies beyond all data, and at zero it would leave the exponent without an
+    # interval
     return fit_surface(inputs, error, law=law, level=study.level, cluster=groups, bootstrap=BOOTSTRAP, metric="any")
 
 

@@ -44,7 +44,7 @@ class Solution:
     def at_bound(self) -> dict[str, str]:
         """'lower' or 'upper' for each free parameter that ended on the edge of its range."""
         low, high = self.problem.box
-        # an asymptote is as large as y: near is a share of that, so that it does not depend on y's unit
+        # near is a share of y for an asymptote, so that it does not depend on y's unit
         units = np.ones(len(self.u))
         names = self.problem.law.names
         if self.problem.law.asymptote in names and not self.problem.logged[place := names.index(self.problem.law.asymptote)]:

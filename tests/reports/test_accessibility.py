@@ -36,7 +36,9 @@ FAINT = """() => {
     return (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05) < 4.5;
   }).map((item) => `${item.tagName}.${item.className}: ${item.textContent.slice(0, 40)}`);
 }"""
-INTERACTIVE = """() => [...document.querySelectorAll("a[href], summary, button, input:checked, [tabindex]")].filter((item) => item.checkVisibility()).length"""
+INTERACTIVE = (
+    """() => [...document.querySelectorAll("a[href], summary, button, input:checked, [tabindex]")].filter((item) => item.checkVisibility()).length"""
+)
 FOCUSED = """() => {
   const item = document.activeElement;
   if (item === document.body) return null;

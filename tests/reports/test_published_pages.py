@@ -88,8 +88,13 @@ def test_every_finding_stands_on_the_page_with_whoever_claims_it(page: Reader, f
 
 
 def test_the_first_screen_says_what_analysis_says(page: Reader, published: Published, found: Findings) -> None:
-    """The sentence is that of the main effects, and a verdict's two lines are those of its finding."""
+    """The sentence is that of the main effects, and a verdict's two lines are those of its finding; the
+    first that counts cells says what a cell is.
+    """
     top = page.text_of("findings")
+    gloss = " (all other settings equal)"
+    assert top.count(gloss) == 1
+    top = top.replace(gloss, "")
     assert sentence_of(main_effects(published)) in page.text
     for one in ranked(found)[:3]:
         card = card_of(one)
