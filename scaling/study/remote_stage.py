@@ -42,7 +42,7 @@ def scratch_folder(uri: str) -> Path:
     """
     own = Path(tempfile.gettempdir()) / f"scaling-{getpass.getuser()}"  # a name that others can foresee
     with contextlib.suppress(FileExistsError):
-        own.mkdir(mode=0o700)
+        own.mkdir(mode=0o700, parents=True)
     status = own.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise InputError(f"{own} is not a folder that only you can write, so others could change what is kept there: delete it, or set TMPDIR.")

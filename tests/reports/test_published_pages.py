@@ -88,7 +88,7 @@ def test_every_finding_stands_on_the_page_with_whoever_claims_it(page: Reader, f
 
 
 def test_the_first_screen_says_what_analysis_says(page: Reader, published: Published, found: Findings) -> None:
-    """The sentence is that of the main effects, and a verdict's two lines are those of its finding; the
+    """The sentence is that of the main effects; a verdict has the two lines of its finding, and the
     first that counts cells says what a cell is.
     """
     top = page.text_of("findings")

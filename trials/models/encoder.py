@@ -104,6 +104,13 @@ class Encoder(nn.Module, ABC):
         """
         return []
 
+    @property
+    def usual_layer_decay(self) -> float | None:
+        """The layer decay that a model of this size is fine-tuned with by its authors; None, as here,
+        where they name none.
+        """
+        return None
+
     def is_undecayed(self, name: str) -> bool:
         """Whether the parameter of that name gets no weight decay although it is a matrix. Biases,
         norms, `positions` and `..._token` get none anyway.

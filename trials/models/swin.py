@@ -30,7 +30,7 @@ from torchvision.ops import Permute
 
 from trials.models.encoder import CHANNELS, AttentionMap, Encoder
 from trials.models.stochastic_depth import DropBranch
-from trials.models.swin_sizes import IMAGE_OVER_WINDOW, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
+from trials.models.swin_sizes import IMAGE_OVER_WINDOW, LAYER_DECAYS, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
 from trials.models.window_attention import WindowAttention, WindowBlock
 
 _PART = re.compile(r"features\.(\d+)\.(\d+|norm|reduction)\.")
@@ -144,6 +144,10 @@ class SwinV2(Encoder):
     def branches(self) -> list[tuple[DropBranch, ...]]:
         """Attention and feed-forward layer of each block."""
         return [tuple(block.drops) for block in self.modules() if isinstance(block, WindowBlock)]  # type: ignore[arg-type]
+
+    @property
+    def usual_layer_decay(self) -> float | None:
+        return LAYER_DECAYS.get(self.size.channels)
 
     def is_undecayed(self, name: str) -> bool:
         """What makes up the position bias and the scale of the cosine attention (Microsoft's

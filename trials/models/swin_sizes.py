@@ -36,3 +36,9 @@ SWIN_SIZES: dict[str, SwinSize] = {
     "h": SwinSize(channels=352),
     "g": SwinSize(channels=448),
 }
+
+LAYER_DECAYS = {96: 0.8, 128: 0.75, 192: 0.7, 352: 0.65, 448: 0.6}
+"""By the channels of SwinV2-S, B, L (Xie et al., arXiv 2206.04664, for iNaturalist), H and g, for
+which the paper says no more than that larger models have a lower one: these two are this project's
+choice.
+"""

@@ -14,15 +14,9 @@ from collections.abc import Iterable
 from torch import nn
 
 from trials.models.encoder import Encoder
-from trials.models.swin import SwinV2
 from trials.recipes.fields import Recipe, SupervisedRecipe
 
 PREFIX = "encoder."
-SWIN_DECAYS = {96: 0.8, 128: 0.75, 192: 0.7, 352: 0.65, 448: 0.6}
-"""By the channels of SwinV2-S, B, L (Xie et al., arXiv 2206.04664, for iNaturalist), H and g, for
-which the paper says no more than that larger models have a lower one: these two are this project's
-choice.
-"""
 
 
 def layer_decay(model: nn.Module, recipe: Recipe) -> float:
@@ -30,9 +24,8 @@ def layer_decay(model: nn.Module, recipe: Recipe) -> float:
     if not isinstance(recipe, SupervisedRecipe):
         return 1.0
     encoder = getattr(model, "encoder", None)
-    if recipe.layer_decay_by_size and isinstance(encoder, SwinV2):
-        return SWIN_DECAYS[encoder.size.channels]
-    return recipe.layer_decay
+    own = encoder.usual_layer_decay if recipe.layer_decay_by_size and isinstance(encoder, Encoder) else None
+    return recipe.layer_decay if own is None else own
 
 
 def layers_of(model: nn.Module, names: Iterable[str]) -> tuple[list[int], int]:
