@@ -92,6 +92,7 @@ def shared(tmp_path: Path) -> tuple[Path, Expected]:
     store.mkdir(parents=True)
     (store / "manifest.json").write_text("{}")
     folder = tmp_path / "study"
+    folder.mkdir(parents=True, exist_ok=True)
     token = put_token(folder)
     return folder, expected_here(folder, token=token, stores=[store])
 
