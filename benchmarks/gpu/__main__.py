@@ -29,8 +29,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu.parts import PARTS, Sizes
+from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.results import Results
+from benchmarks.gpu.sizes import Sizes
 
 RESERVE_S = 15.0
 """Seconds kept for the summary."""

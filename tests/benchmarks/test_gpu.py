@@ -10,6 +10,7 @@ import pytest
 from benchmarks.gpu import parts
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.results import TARGETS, Results, Target
+from benchmarks.gpu.sizes import Sizes
 
 
 @pytest.mark.slow
@@ -30,11 +31,11 @@ def test_a_dry_run_measures_every_part(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_part_that_fails_is_named_and_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def broken(sizes: parts.Sizes, results: Results, left_s: parts.Left) -> None:
+    def broken(sizes: Sizes, results: Results, left_s: parts.Left) -> None:
         results.keep(half=1)
         raise ValueError("no such kernel\nand more")
 
-    def fine(sizes: parts.Sizes, results: Results, left_s: parts.Left) -> None:
+    def fine(sizes: Sizes, results: Results, left_s: parts.Left) -> None:
         results.keep(viny_64=21_000.0)
 
     monkeypatch.setattr("benchmarks.gpu.__main__.PARTS", {"broken": broken, "fine": fine})
