@@ -118,7 +118,7 @@ def _counts(tests: pd.DataFrame) -> list[str]:
         phrases.append(f"{count((alone < ALPHA).sum())} of {count(len(alone))} that were not corrected have p < {ALPHA:g}")
     without = len(tests) - len(tested) - len(alone)
     if without:
-        phrases.append(f"{count(without)} estimates have no test")
+        phrases.append(f"{count(without)} {'estimate has' if without == 1 else 'estimates have'} no test")
     return phrases
 
 

@@ -43,7 +43,9 @@ def test_what_an_advantage_is_worth(file: Path, capsys: pytest.CaptureFixture[st
     assert exchanged["ratio"] == pytest.approx(fits.exchange_rate("vit", "swin", 400).ratio)
     assert exchanged["ratio"] == pytest.approx((4 / 3) ** 2.5, rel=0.1)
     said = answered(["speed-up", str(file), *CURVE, *PAIR, "--cluster", "seed", "--at-y", "0.4"], capsys)
-    assert said == speed_up(fits["vit"], fits["swin"], at_y=0.4).summary()
+    assert said == fits.speed_up("vit", "swin", at_y=0.4).summary()
+    assert "with 'vit' and 1,770 with 'swin'" in said
+    assert fits.speed_up("vit", "swin", at_y=0.4).ratio == speed_up(fits["vit"], fits["swin"], at_y=0.4).ratio
 
 
 def test_which_runs_to_add(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
