@@ -297,7 +297,7 @@ def study(sizes: Sizes, results: Results, left_s: Left) -> None:
     with busy_share(sizes.gpus > 0) as shares:
         done = subprocess.run(command, capture_output=True, text=True, timeout=max(60.0, left_s()))
     elapsed = time.perf_counter() - started
-    count = len(list((stages / "runs").glob("*/stages/*/result.json")))
+    count = len(list((stages / "runs").glob("stages/*/result.json")))
     results.say(f"{count} stages in {elapsed:.0f} s, exit status {done.returncode}")
     results.keep(study_s=elapsed, study_stages=count)
     if shares:

@@ -82,7 +82,7 @@ class Sizes:
             batches=(8,),
             ways=("eager", "captured"),
             images=32,
-            processes=(1, 2),
+            processes=(1,),
             packed=(1,),
             repeats=1,
             seconds=0.2,
