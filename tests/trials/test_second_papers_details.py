@@ -26,26 +26,26 @@ from trials.training.optimiser import build_optimiser
 @pytest.mark.parametrize(("name", "prefix"), [("simmim-vit", False), ("simmim-swinv2", True)])
 def test_the_cosine_of_each_repository_at_every_step(name: str, prefix: bool, make_spec: MakeSpec) -> None:
     """timm's CosineLRScheduler, as lr_scheduler.py of microsoft/SimMIM calls it, and that of
-    microsoft/Swin-Transformer with `warmup_prefix` and as many steps fewer. Theirs warms up from a
-    rate of nearly 0 at step 0, ours from the first of warmup + 1 equal parts.
+    microsoft/Swin-Transformer with `warmup_prefix` and as many steps fewer: from 1e-6 up to 5e-3 and
+    down to 1e-6 again.
     """
     steps, warm = 500, 100
     spec = changed(make_spec("finetune", steps=steps), recipe=RECIPES["finetune"][name])
     for step in range(warm, steps):
         done = (step - warm) / (steps - warm) if prefix else step / steps
-        theirs = 0.5 * 5e-3 * (1 + math.cos(math.pi * done))
+        theirs = 1e-6 + 0.5 * (5e-3 - 1e-6) * (1 + math.cos(math.pi * done))
         assert learning_rate(spec, step) == pytest.approx(theirs, rel=1e-12)
     for step in range(warm):
-        assert abs(learning_rate(spec, step) - 5e-3 * step / warm) <= 5e-3 / warm
+        assert learning_rate(spec, step) == pytest.approx(1e-6 + (5e-3 - 1e-6) * step / warm, rel=1e-12)
     after = learning_rate(spec, warm) / 5e-3
     assert after == pytest.approx(1.0 if prefix else 0.9045, abs=1e-4)
 
 
 def test_the_step_schedule_of_pretraining_at_every_step(make_spec: MakeSpec) -> None:
-    """Warm-up over 6,250 steps, then the base rate until 7/8 of the steps, then a tenth."""
+    """Warm-up from 2e-6 over 6,250 steps, then the base rate until 7/8 of the steps, then a tenth."""
     spec = changed(make_spec("pretrain", steps=20_000, train_images=128_117), recipe=RECIPES["pretrain"]["simmim-swinv2"])
     rates = np.array([learning_rate(spec, step) for step in range(20_000)])
-    assert np.abs(rates[:6_250] - 4e-4 * np.arange(6_250) / 6_250).max() <= 4e-4 / 6_250
+    assert rates[:6_250] == pytest.approx(2e-6 + (4e-4 - 2e-6) * np.arange(6_250) / 6_250, rel=1e-12)
     assert (rates[6_250:17_500] == 4e-4).all()
     assert rates[17_500:] == pytest.approx(4e-5)
 

@@ -118,7 +118,7 @@ def parse_encoder(name: str) -> EncoderName:
 def no_such_size(name: str, size: str, sizes: Sequence[str]) -> InputError:
     """The error for an encoder's name with an unknown size: the nearest size, and all there are."""
     hint = nearest(size, sizes)
-    known = f"{hint if hint.startswith('did you mean') else ''} {_all_sizes().capitalize()}".strip()
+    known = f"{hint if hint.startswith('did you mean') else ''} S{_all_sizes()[1:]}".strip()
     return InputError(f"Encoder {name!r}: there is no size {size!r}; {known}")
 
 
