@@ -1,1 +1,1 @@
-"""Everything that only a GPU can show, in one command: see `__main__.py`."""
+"""Benchmark of what needs a GPU, in one command: see `__main__.py`."""

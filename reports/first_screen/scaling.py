@@ -29,6 +29,8 @@ LONGEST: Final = 22
 """Letters at the end of a line; on a phone half of it."""
 MOST_SHADES: Final = 6
 MOST_DOTS: Final = 2000
+DOT_STEP: Final = 0.016
+"""From the dots of one line to those of the next, as a share of the measured range: 7 px of 460."""
 SCRATCH_NAME: Final = "from scratch"
 SIZES: Final = (
     ("finetune_images", "labelled images for fine-tuning", "labels"),
@@ -279,7 +281,9 @@ def _curve(name: str, fitted: Fit) -> pd.DataFrame:
 
 
 def _dodged(kept: pd.DataFrame, order: list[str], shade: str) -> pd.DataFrame:
-    """The dots with `place`: those of one size side by side, scratch and then shade by shade."""
+    """The dots with `place`: those of one size side by side, scratch and then shade by shade, so near
+    that they are seen to belong to the line at their size.
+    """
     sizes = np.log(np.sort(kept["x"].unique()))
     room = 0.42 * float(np.diff(sizes).min()) if len(sizes) > 1 else 0.1
     room = min(room, 0.12 * float(sizes[-1] - sizes[0])) if len(sizes) > 1 else room
@@ -288,6 +292,7 @@ def _dodged(kept: pd.DataFrame, order: list[str], shade: str) -> pd.DataFrame:
     if not shade:  # by group, where no shade tells the dots apart
         key, there = kept["group"], list(dict.fromkeys(kept["group"]))
         there = [name for name in there if name == SCRATCH_NAME] + [name for name in there if name != SCRATCH_NAME]
+    room = min(room, DOT_STEP * float(sizes[-1] - sizes[0]) * (len(there) - 1)) if len(sizes) > 1 else room
     number = key.map({name: place for place, name in enumerate(there)}).fillna(0).to_numpy(dtype=float)
     shift = (number - (len(there) - 1) / 2) * room / max(1, len(there) - 1) if len(there) > 1 else np.zeros(len(kept))
     return kept.assign(place=kept["x"] * np.exp(shift))

@@ -90,7 +90,7 @@ def test_crops_have_torchvisions_distribution(size: tuple[int, int], scale: tupl
 
 
 def test_crops_that_end_in_the_central_one_are_as_frequent_as_torchvisions() -> None:
-    """Of an image 2.2 times as wide as high few tries fit: the fallback itself is counted."""
+    """At an aspect ratio of 2.2 most tries fail, so the fallback crop is tested as well."""
     size, count = (50, 110), 20_000
     torch.manual_seed(0)
     theirs = np.array([RandomResizedCrop.get_params(torch.empty(3, *size), [0.55, 1.0], [3 / 4, 4 / 3]) for _ in range(count)])

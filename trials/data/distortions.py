@@ -43,7 +43,7 @@ LAYERS = 2
 LEVEL_DEVIATION = 0.5
 MOST_LEVEL = 10.0
 FILL = (124.0, 116.0, 104.0)
-"""Outside the image: ImageNet's mean colour, as timm fills it."""
+"""Fill value of pixels from outside the image: ImageNet's mean colour, as in timm."""
 _GREY = (19595, 38470, 7471)  # Pillow's weights of red, green and blue, over 65536
 
 
