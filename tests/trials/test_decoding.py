@@ -15,8 +15,7 @@ from PIL import Image
 
 from tests.trials.odd_images import bomb, encoded, ramp, rotated, sixteen_bit, usable
 from trials.data import decoding
-from trials.data.decoding import Broken, quiet_pillow, read_picture
-from trials.prepare import fit_short
+from trials.data.decoding import Broken, fit_short, quiet_pillow, read_picture
 
 
 def read(folder: Path, data: bytes, name: str = "image.png") -> decoding.Picture:

@@ -129,7 +129,7 @@ def test_it_is_pre_trained_and_fine_tuned_on(store: Path, make_spec: MakeSpec, t
 def test_the_schema_and_messages_name_them() -> None:
     schema = json.dumps(grid_schema()["$defs"]["pretrain"])
     assert '"gradients", "grey"' in schema
-    assert no_masks("grey", "segmentation").endswith("leaves, gradients.")
+    assert no_masks("grey", "segmentation").endswith("leaves, leaves-objects, gradients.")
     assert get_source("grey").carries == ("images", "labels")
 
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from trials import InputError, open_store
+from trials.data.decoding import fit_short
 from trials.data.packed import Encoded
 from trials.data.sources import get_source, list_split, locate
 from trials.data.store import store_folder
-from trials.prepare import fit_short, main, prepare_split
+from trials.prepare import main, prepare_split
 
 
 def make_class_folders(root: Path, *, classes: int = 3, each: int = 4, side: int = 20) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trials.data.leaves import PATTERNS
+from trials.data.pictures import open_pictures
+from trials.data.store import open_store
 from trials.data.subsets import SAMPLINGS, subset, subset_order
+from trials.prepare import prepare_split
+from trials.spec import DataSpec
+from trials.training.precision import choose_compute
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60).map(np.array)
 
@@ -49,3 +59,26 @@ def test_the_other_samplings_draw_what_they_always_drew() -> None:
     labels = np.repeat(np.arange(4), [3, 5, 2, 6])
     assert subset(labels, images=7, seed=1, sampling="uniform").tolist() == [1, 2, 3, 8, 9, 10, 12]
     assert subset(labels, images=7, seed=1, sampling="proportional").tolist() == [2, 3, 5, 8, 11, 13, 15]
+
+
+def test_whole_classes_of_a_generated_stream_are_a_quarter_of_its_classes(tmp_path: Path) -> None:
+    for split, images in (("pretrain-train-0", 4 * 16), ("pretrain-heldout", 8)):
+        prepare_split("leaves", tmp_path, tmp_path / "store", split, 16, images=images)
+    data = DataSpec(
+        source="leaves",
+        image_px=16,
+        train_split="pretrain-train-0",
+        train_fingerprint=open_store(tmp_path / "store", "leaves", "pretrain-train-0", 16).fingerprint,
+        train_images=16,
+        sampling="classes",
+        heldout_split="pretrain-heldout",
+        heldout_fingerprint=open_store(tmp_path / "store", "leaves", "pretrain-heldout", 16).fingerprint,
+        heldout_images=8,
+    )
+    compute = choose_compute("fp32", gpus=0)
+    of = {}
+    for sampling in ("classes", "uniform"):
+        train, _ = open_pictures(replace(data, sampling=sampling), tmp_path / "store", seed=0, compute=compute)
+        of[sampling] = train.labels(torch.arange(16)).numpy()
+    assert np.bincount(of["uniform"], minlength=len(PATTERNS)).tolist() == [2] * 8
+    assert sorted(np.bincount(of["classes"], minlength=len(PATTERNS)).tolist()) == [0] * 6 + [8, 8]

@@ -7,7 +7,7 @@ describe is done on the device (`trials.data.resampling`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -151,7 +151,7 @@ def centre_squares(sizes: Tensor, share: float = 1.0) -> Crops:
     return Crops(F.pad(boxes, (0, 1)))
 
 
-def draw_crops(sizes: Tensor, recipe: Recipe, generator: torch.Generator) -> Crops:
+def draw_crops(sizes: Tensor, recipe: Recipe, *generators: torch.Generator) -> Crops:
     """Crops as torchvision's RandomResizedCrop draws them, and flips.
 
     The area is uniform in [crop_scale_min, 1] of the image's, the aspect ratio log-uniform in
@@ -161,10 +161,13 @@ def draw_crops(sizes: Tensor, recipe: Recipe, generator: torch.Generator) -> Cro
 
     Args:
         sizes: (B, 2) int64 heights and widths.
-        generator: on the CPU; what it gives does not depend on the sizes.
+        generators: on the CPU; what they give does not depend on the sizes. Each draws for an equal
+            share of the images, in order.
     """
     count = len(sizes)
-    draws = torch.rand(2 * TRIES + 3, count, generator=generator, dtype=torch.float64).numpy()  # numpy: small arrays take less time
+    each = count // len(generators)
+    # numpy: small arrays take less time
+    draws = np.concatenate([torch.rand(2 * TRIES + 3, each, generator=one, dtype=torch.float64).numpy() for one in generators], axis=1)
     flips = draws[-1] < recipe.flip
     size = sizes.numpy()
     values = np.zeros((count, 5), dtype=np.int64)
@@ -206,16 +209,18 @@ def largest_crop(sizes: Tensor, recipe: Recipe) -> tuple[int, int]:
 
 
 def draw_transforms(
-    sizes: Tensor, recipe: Recipe, generator_of: Callable[[str, int], torch.Generator], purpose: str, counter: int
+    sizes: Tensor, recipe: Recipe, generator_of: Callable[[str, int], torch.Generator], purpose: str, counters: Sequence[int] = (0,)
 ) -> tuple[Tensor, Tensor]:
     """(B, 2) heights and widths -> the values of `Crops`, and (B,) float64 factors of contrast.
 
     Args:
         generator_of: called as (purpose, counter), for a generator on the CPU.
+        counters: each draws for an equal share of the images, in order.
     """
-    crops = draw_crops(sizes, recipe, generator_of(purpose, counter))
+    crops = draw_crops(sizes, recipe, *(generator_of(purpose, counter) for counter in counters))
     reach = recipe.contrast if isinstance(recipe, SupervisedRecipe) else 0.0
     if reach == 0:
         return crops.values, torch.ones(len(sizes), dtype=torch.float64)
-    drawn = torch.rand(len(sizes), generator=generator_of(f"{purpose}-contrast", counter), dtype=torch.float64)
+    each = len(sizes) // len(counters)
+    drawn = torch.cat([torch.rand(each, generator=generator_of(f"{purpose}-contrast", counter), dtype=torch.float64) for counter in counters])
     return crops.values, 1 + reach * (2 * drawn - 1)

@@ -165,7 +165,7 @@ def _lengths(folder: Path, manifest: Manifest) -> Iterator[tuple[int, int]]:
     """Bytes of each image and of its mask."""
     sizes, starts = read_image_sizes(folder, manifest), read_starts(folder, manifest) if manifest.storage == "jpeg" else None
     areas = np.empty(0, dtype=np.int64) if sizes is None else sizes.prod(axis=1)
-    lengths = 3 * areas if starts is None else np.diff(starts)
+    lengths = (0 if manifest.storage == "files" else 3) * areas if starts is None else np.diff(starts)
     yield from zip(lengths.tolist(), areas.tolist(), strict=True)
 
 

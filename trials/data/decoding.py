@@ -32,6 +32,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from trials.data.instances import Instances
+
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 """What is looked for in a file, whatever its name: some others that Pillow reads start programs
 (EPS) or decode in C with complaints of their own.
@@ -66,6 +68,8 @@ class Picture:
     """RGB."""
     mask: np.ndarray | None = None
     """(height, width) uint8 class numbers, 255 where none counts, or None where the data have none."""
+    instances: Instances | None = None
+    """Its objects, or None where the data have none."""
     conversions: tuple[str, ...] = ()
     """What had to be done to it, by kind."""
     file: Path | None = None
@@ -222,3 +226,20 @@ def _quietly(ask: Callable[[], Any], otherwise: Any) -> Any:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def fit_short(image: Image.Image, mask: np.ndarray | None, store_px: int) -> tuple[Image.Image, np.ndarray | None]:
+    """An image with its short side brought down to `store_px`, and its mask (nearest); a smaller
+    image as it is.
+
+    By Lanczos's filter, for crops are resampled again: of a photograph's fine detail (Laplacian rms)
+    at areas of .67 to 1 it then keeps 96%, where a bicubic filter keeps 88%
+    (`python -m benchmarks.crops`).
+    """
+    short = min(image.size)
+    if short <= store_px:
+        return image, mask
+    width, height = (max(store_px, round(side * store_px / short)) for side in image.size)
+    if mask is not None:
+        mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST), dtype=np.uint8)
+    return image.resize((width, height), Image.Resampling.LANCZOS), mask

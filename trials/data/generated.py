@@ -9,14 +9,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from trials.data.instances import Instances
 from trials.data.sources import Source
 from trials.registry import load_plugin, loaded_plugins
 
-Drawn = tuple[np.ndarray, int, np.ndarray | None]
-"""An image (S, S, 3) uint8, its class, and its mask (S, S) uint8 if the source carries masks."""
+
+class Drawn(NamedTuple):
+    """One image, with what its source carries."""
+
+    image: np.ndarray
+    """(S, S, 3) uint8."""
+    label: int
+    mask: np.ndarray | None = None
+    """(S, S) uint8 class numbers."""
+    instances: Instances | None = None
+
 
 CHUNK_IMAGES = 100
 MOST_PROCESSES = 8
@@ -70,7 +81,7 @@ class GeneratedSource(Source):
 
 
 def _draw(source: GeneratedSource, split: str, side: int, indices: range) -> list[Drawn]:
-    return [source.draw(split, index, side) for index in indices]
+    return [Drawn(*source.draw(split, index, side)) for index in indices]  # a plug-in may return a plain tuple
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trials.data.generated import GeneratedSource
+from trials.data.generated import Drawn, GeneratedSource
 from trials.data.sources import register
 
 VERSION = 1  # raised when the same index would give another picture
@@ -28,8 +28,8 @@ PATTERNS = ("ramp", "stripes", "checks", "rings", "dots", "waves", "mosaic", "cl
 
 TRIMAP = ("object", "background", "border")
 
-_LEAVES = 70  # enough that about a tenth of the backdrop stays visible
-_RADIUS_MIN, _RADIUS_MAX = 0.05, 0.4  # shares of the image side; density falls as radius^-3, which is scale invariance
+LEAVES = 70  # enough that about a tenth of the backdrop stays visible
+RADII = 0.05, 0.4  # shares of the image side; density falls as radius^-3, which is scale invariance
 _BORDER = 0.03  # half width of the border class, a share of the image side; gives it about the share it has in Oxford-IIIT Pets
 
 # Mean colour and principal axes of ImageNet's RGB values (Krizhevsky et al. 2012, section 4.1):
@@ -83,11 +83,12 @@ def _paint(image: np.ndarray, box: tuple[slice, slice], cover: np.ndarray, colou
     image[box] += cover[..., None] * (colour - image[box])
 
 
-def _colours(random: np.random.Generator, count: int) -> np.ndarray:
+def mean_colours(random: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 3) colours with the mean and the covariance of natural images."""
     return _MEAN + (random.standard_normal((count, 3)).astype(np.float32) * _SPREAD) @ _AXES.T
 
 
-def _draw_leaves(image: np.ndarray, covered: np.ndarray, axis: np.ndarray, random: np.random.Generator, radii: np.ndarray) -> None:
+def draw_leaves(image: np.ndarray, covered: np.ndarray, axis: np.ndarray, random: np.random.Generator, radii: np.ndarray) -> None:
     """Paint superellipses back to front; `covered` (S, S) is raised to how much the leaves hide of
     what was there.
     """
@@ -96,7 +97,7 @@ def _draw_leaves(image: np.ndarray, covered: np.ndarray, axis: np.ndarray, rando
     turn = random.random(count) * np.pi
     squash = 1 - 0.6 * random.random(count)
     roundness = random.choice([1.0, 2.0, 2.0, 8.0], count)  # diamond, ellipse, rectangle
-    base, accent = _colours(random, count), _colours(random, count)
+    base, accent = mean_colours(random, count), mean_colours(random, count)
     kinds = random.integers(0, len(PATTERNS), count)
     periods = 0.06 + 0.14 * random.random(count)
     strength = (0.15 * random.random(count)).astype(np.float32)
@@ -120,7 +121,7 @@ def _draw_leaves(image: np.ndarray, covered: np.ndarray, axis: np.ndarray, rando
         covered[box] = np.maximum(covered[box], cover)
 
 
-def _power_law_radii(random: np.random.Generator, count: int, low: float, high: float) -> np.ndarray:
+def power_law_radii(random: np.random.Generator, count: int, low: float, high: float) -> np.ndarray:
     """Radii with density proportional to r^-3 between low and high, by inverting the distribution
     function.
     """
@@ -128,23 +129,17 @@ def _power_law_radii(random: np.random.Generator, count: int, low: float, high: 
     return (low**-2 - share * (low**-2 - high**-2)) ** -0.5
 
 
-def leaf_image(stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.ndarray]:
-    """One picture.
+def draw_blob(image: np.ndarray, axis: np.ndarray, random: np.random.Generator, label: int, centre: np.ndarray, radius: float) -> np.ndarray:
+    """Paint an object: a star-shaped blob, its radius a sum of harmonics of the angle.
+
+    Args:
+        image: (S, S, 3), painted on. axis: (S,) places of its pixels.
+        label: index into PATTERNS. centre, radius: shares of the image side.
 
     Returns:
-        image (side, side, 3) uint8; class, an index into PATTERNS; trimap (side, side) uint8, an
-        index into TRIMAP.
+        (S, S) distance from its outline, a share of the image side, below 0 inside.
     """
-    digest = hashlib.blake2b(f"leaves/{VERSION}/{stream}/{index}".encode(), digest_size=16).digest()
-    random = np.random.default_rng(int.from_bytes(digest, "little"))
-    axis = ((np.arange(side) + 0.5) / side).astype(np.float32)
-    image = np.broadcast_to(_colours(random, 1), (side, side, 3)).copy()
-    ignored = np.zeros((side, side), dtype=np.float32)
-    _draw_leaves(image, ignored, axis, random, _power_law_radii(random, _LEAVES, _RADIUS_MIN, _RADIUS_MAX))
-
-    # the object: a star-shaped blob, its radius a sum of harmonics of the angle
-    label = index % len(PATTERNS)  # so that any prefix of a stream holds equally many of each class
-    centre, radius = 0.32 + 0.36 * random.random(2), 0.18 + 0.16 * random.random()
+    side = len(axis)
     y, x = axis[:, None] - np.float32(centre[0]), axis[None, :] - np.float32(centre[1])
     angle, outline = np.arctan2(y, x), np.ones((side, side), dtype=np.float32)
     for harmonic in range(2, 6):
@@ -157,15 +152,35 @@ def leaf_image(stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.
         np.float32(np.cos(turn)) * y - np.float32(np.sin(turn)) * x,
     )
     texture = _pattern(label, u, v, 0.09 + 0.05 * random.random(), random.random(2)).astype(np.float32)
-    base, accent = _colours(random, 2)
+    base, accent = mean_colours(random, 2)
     accent = base + (accent - base) + np.float32(np.copysign(0.25, (accent - base).sum()))  # always a visible contrast
     colour = base + (0.5 + 0.5 * texture)[..., None] * (accent - base)
     _paint(image, (slice(None), slice(None)), np.clip(0.5 - distance * side, 0, 1), colour)
+    return distance
+
+
+def leaf_image(stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.ndarray]:
+    """One picture.
+
+    Returns:
+        image (side, side, 3) uint8; class, an index into PATTERNS; trimap (side, side) uint8, an
+        index into TRIMAP.
+    """
+    digest = hashlib.blake2b(f"leaves/{VERSION}/{stream}/{index}".encode(), digest_size=16).digest()
+    random = np.random.default_rng(int.from_bytes(digest, "little"))
+    axis = ((np.arange(side) + 0.5) / side).astype(np.float32)
+    image = np.broadcast_to(mean_colours(random, 1), (side, side, 3)).copy()
+    ignored = np.zeros((side, side), dtype=np.float32)
+    draw_leaves(image, ignored, axis, random, power_law_radii(random, LEAVES, *RADII))
+
+    label = index % len(PATTERNS)  # so that any prefix of a stream holds equally many of each class
+    centre, radius = 0.32 + 0.36 * random.random(2), 0.18 + 0.16 * random.random()
+    distance = draw_blob(image, axis, random, label, centre, radius)
     trimap = np.where(distance < -_BORDER, 0, np.where(distance > _BORDER, 1, 2)).astype(np.uint8)
 
     # a few small leaves in front; what they hide is background
     hidden = np.zeros((side, side), dtype=np.float32)
-    _draw_leaves(image, hidden, axis, random, _power_law_radii(random, int(random.integers(0, 4)), 0.04, 0.1))
+    draw_leaves(image, hidden, axis, random, power_law_radii(random, int(random.integers(0, 4)), 0.04, 0.1))
     trimap[hidden > 0.5] = 1
     image += random.standard_normal(image.shape, dtype=np.float32) * np.float32(0.01)  # a sensor's grain
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8), label, trimap
@@ -179,8 +194,8 @@ class Leaves(GeneratedSource):
     version = VERSION
     classes = PATTERNS
 
-    def draw(self, stream: str, index: int, side: int) -> tuple[np.ndarray, int, np.ndarray]:
-        return leaf_image(stream, index, side)
+    def draw(self, stream: str, index: int, side: int) -> Drawn:
+        return Drawn(*leaf_image(stream, index, side))
 
 
 register(Leaves())

@@ -35,6 +35,10 @@ class Listing:
     """Class folders that hold no image."""
     mask_classes: tuple[str, ...] = TRIMAP
     """Names of the classes of masks, where the source has masks; none where these images lack them."""
+    instance_classes: tuple[str, ...] = ()
+    """Names of the classes of objects; none where these images lack boxes."""
+    has_instance_masks: bool = False
+    """Whether each object has a mask besides its box."""
     split_by: str = ""
     """How the images were split into training and held-out ones, where their folders do not say."""
 

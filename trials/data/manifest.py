@@ -26,8 +26,18 @@ MOST_IMAGES = 1 << 40
 MOST_PX = 1 << 16
 MOST_BYTES = 1 << 56
 MOST_SIDE = 1 << 28
-IMAGE_FILES: dict[str, str] = {"pixels": "images.u8", "jpeg": "images.jpeg"}
-SIZES, STARTS = "sizes.npy", "starts.npy"
+IMAGE_FILES: dict[str, str] = {"pixels": "images.u8", "jpeg": "images.jpeg", "files": "files.json"}
+"""What holds the images, by storage; of `files` it holds where they are read from."""
+SIZES, STARTS, NUMBERS = "sizes.npy", "starts.npy", "numbers.npy"
+"""Height and width of each image; where each JPEG file begins, and the end; the number that each has
+in the listing of its source, where images are read from their own files.
+"""
+INSTANCE_STARTS, INSTANCES, BOXES = "instance_starts.npy", "instances.npy", "boxes.npy"
+"""Of images with objects: where those of each image begin, and the end; class and 1 for a crowd; left,
+top, right and bottom.
+"""
+RUN_STARTS, RUNS = "run_starts.npy", "runs.npy"
+"""Where the run lengths of each object's mask begin, and the end; the run lengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +60,12 @@ class Manifest:
     """Of each image followed by its mask, in order, then of the arrays that say where each lies."""
     mask_classes: tuple[str, ...] = TRIMAP
     """Names of the classes of masks."""
+    instance_classes: tuple[str, ...] = ()
+    """Names of the classes of objects; none where the images have no boxes."""
+    instances: int = 0
+    """Objects in all images together."""
+    runs: int = 0
+    """Run lengths of all their masks; 0 where they have none."""
 
     @property
     def image_file(self) -> str:
@@ -58,13 +74,20 @@ class Manifest:
 
     @property
     def arrays(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each int64 array that says where an image lies and how large it is."""
-        return {SIZES: (self.images, 2)} | ({STARTS: (self.images + 1,)} if self.storage == "jpeg" else {})
+        """Shape of each array that says where an image lies, how large it is and which objects it has.
+        Boxes are float64, all others int64.
+        """
+        own: dict[str, dict[str, tuple[int, ...]]] = {"jpeg": {STARTS: (self.images + 1,)}, "files": {NUMBERS: (self.images,)}}
+        found: dict[str, tuple[int, ...]] = {SIZES: (self.images, 2)} | own.get(self.storage, {})
+        if not self.instance_classes:
+            return found
+        of_masks = {RUN_STARTS: (self.instances + 1,), RUNS: (self.runs,)}
+        return found | {INSTANCE_STARTS: (self.images + 1,), INSTANCES: (self.instances, 2), BOXES: (self.instances, 4)} | of_masks
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file of images and masks, and of the arrays that say where each lies."""
         files = {self.image_file: self.image_bytes} | ({"masks.u8": self.pixels} if self.has_masks else {})
-        return files | {name: len(array_header(shape)) + 8 * math.prod(shape) for name, shape in self.arrays.items()}
+        return files | {name: len(array_header(shape, dtype_of(name))) + 8 * math.prod(shape) for name, shape in self.arrays.items()}
 
     def class_names(self) -> tuple[str, ...]:
         """One name for each class number that the labels use.
@@ -124,6 +147,9 @@ def read_manifest(folder: Path, again: str) -> Manifest:
         fingerprint=values["fingerprint"],
         sha256=values["sha256"],
         mask_classes=tuple(values.get("mask_classes", TRIMAP)),
+        instance_classes=tuple(values.get("instance_classes", ())),
+        instances=values.get("instances", 0),
+        runs=values.get("runs", 0),
     )
 
 
@@ -147,6 +173,10 @@ def _wrong(values: Any) -> str:
     if "mask_classes" in values:  # a store of trimaps has none
         names = values["mask_classes"]
         checks["mask_classes"] = isinstance(names, list) and 1 <= len(names) <= MOST_CLASSES and all(isinstance(name, str) for name in names)
+    if "instance_classes" in values:
+        names = values["instance_classes"]
+        checks["instance_classes"] = isinstance(names, list) and len(names) >= 1 and all(isinstance(name, str) for name in names)
+        checks |= {key: _is_count(values.get(key), 0, MOST_BYTES) for key in ("instances", "runs")}
     for key, fine in checks.items():
         if not fine:
             return f"{key} is missing" if key not in values else f"{key} cannot be what it says"
@@ -163,7 +193,7 @@ def _is_count(value: Any, least: int, most: int) -> bool:
 
 def read_labels(folder: Path, manifest: Manifest) -> np.ndarray | None:
     """The labels, (N,) int64; None where the file is not what the manifest counts."""
-    labels = _read_array(folder / "labels.npy", (manifest.images,))
+    labels = read_array(folder / "labels.npy", (manifest.images,))
     if labels is None or labels.min() < 0 or labels.max() >= len(manifest.images_per_class):
         return None
     return labels if np.bincount(labels, minlength=len(manifest.images_per_class)).tolist() == list(manifest.images_per_class) else None
@@ -171,7 +201,7 @@ def read_labels(folder: Path, manifest: Manifest) -> np.ndarray | None:
 
 def read_image_sizes(folder: Path, manifest: Manifest) -> np.ndarray | None:
     """(N, 2) int64 heights and widths; None where the file is not what the manifest counts."""
-    sizes = _read_array(folder / SIZES, (manifest.images, 2))
+    sizes = read_array(folder / SIZES, (manifest.images, 2))
     # no side is longer than all pixels, so no product below can be too large for int64
     if sizes is None or sizes.min() < 1 or sizes.max() > min(manifest.pixels, MOST_SIDE):
         return None
@@ -182,31 +212,50 @@ def read_starts(folder: Path, manifest: Manifest) -> np.ndarray | None:
     """(N + 1,) int64: where each encoded image begins, and the end; None where the file is not what
     the manifest counts.
     """
-    starts = _read_array(folder / STARTS, (manifest.images + 1,))
+    starts = read_array(folder / STARTS, (manifest.images + 1,))
     if starts is None or starts[0] != 0 or starts[-1] != manifest.image_bytes or (np.diff(starts) < 1).any():
         return None
     return starts
 
 
+def read_numbers(folder: Path, manifest: Manifest) -> np.ndarray | None:
+    """(N,) int64: the number of each image in the listing of its source, ascending; None where the
+    file is not what the manifest counts.
+    """
+    numbers = read_array(folder / NUMBERS, (manifest.images,))
+    return None if numbers is None or numbers[0] < 0 or (np.diff(numbers) < 1).any() else numbers
+
+
 def write_array(path: Path, values: np.ndarray) -> None:
-    """Write int64 numbers as `np.save` does."""
-    np.save(path, values.astype(np.int64), allow_pickle=False)
+    """Write int64 numbers, or float64 ones, as `np.save` does."""
+    np.save(path, values.astype(np.float64 if values.dtype.kind == "f" else np.int64), allow_pickle=False)
 
 
-def _read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    header = array_header(shape)
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The type of the numbers in an array of a store."""
+    return np.dtype("<f8" if name == BOXES else "<i8")
+
+
+def read_array(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """An array of a store; None where the file does not hold one of that shape."""
+    dtype = dtype_of(path.name)
+    header, count = array_header(shape, dtype), math.prod(shape)
     with open(path, "rb") as handle:
         if handle.read(len(header)) != header:
             return None
         # nothing is allocated for what a damaged file merely claims
-        if path.stat().st_size != len(header) + 8 * math.prod(shape):
+        if path.stat().st_size != len(header) + 8 * count:
             return None
-        values = np.fromfile(handle, dtype=np.int64)
-    return values.reshape(shape) if values.size == math.prod(shape) else None
+        if path.name == RUNS and count > 0:  # a gigabyte of all of COCO
+            return np.memmap(path, dtype, "r", offset=len(header), shape=shape)
+        values = np.fromfile(handle, dtype=dtype)
+    return values.reshape(shape) if values.size == count else None
 
 
-def array_header(shape: tuple[int, ...]) -> bytes:
-    """What `np.save` writes before int64 numbers: no other header is ours, so none need be parsed."""
+def array_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The .npy header of an array of this shape and type, as `np.save` writes it. A stored file must
+    begin with exactly these bytes, so that no header from a file is parsed.
+    """
     written = io.BytesIO()
-    np.lib.format.write_array_header_1_0(written, {"descr": "<i8", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(written, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     return written.getvalue()

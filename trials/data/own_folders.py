@@ -56,7 +56,7 @@ class OwnFolder(FolderSource):
         elif (train := _one_of(root, TRAIN_FOLDERS)) is not None:
             listing = _list_split_folders(root, split, train)
         elif _images(root):
-            listing = _flat(root, split, _hold_out(root, _images(root), split), SPLIT_BY)
+            listing = _flat(root, split, hold_out(root, _images(root), split), SPLIT_BY)
         else:
             listing = _list_classes(root, split)
         return listing
@@ -94,7 +94,7 @@ def _list_classes(root: Path, split: str) -> Listing:
                 f"The class {name!r} in {root} has one image, so none can be held out for testing: add images of it, delete its folder, "
                 "or split the images into train/ and val/ yourself."
             )
-        chosen = _hold_out(root, own, split)
+        chosen = hold_out(root, own, split)
         kept += chosen
         numbers += [label] * len(chosen)
     return _of_classes(root, split, kept, numbers, classes, SPLIT_BY, listed.empty_classes)
@@ -104,7 +104,7 @@ def _list_masked(root: Path, split: str, images: Path, masks: Path) -> Listing:
     train = _one_of(images, TRAIN_FOLDERS)
     if train is None:
         classes = _mask_classes(root, _images(masks))
-        return _masked(root, split, images, masks, _hold_out(root, _images(images), split), classes, SPLIT_BY)
+        return _masked(root, split, images, masks, hold_out(root, _images(images), split), classes, SPLIT_BY)
     heldout = _one_of(images, HELDOUT_FOLDERS)
     if heldout is None:
         raise InputError(f"{images} holds {train.name}/ and none of {', '.join(HELDOUT_FOLDERS)}: add one, with its masks in {masks}.")
@@ -161,7 +161,7 @@ def _flat(root: Path, split: str, paths: list[Path], split_by: str) -> Listing:
     return _of_classes(root, split, paths, [0] * len(paths), ("image",), split_by)
 
 
-def _hold_out(root: Path, paths: Iterable[Path], split: str) -> list[Path]:
+def hold_out(root: Path, paths: Iterable[Path], split: str) -> list[Path]:
     """Those of the split, in the order of their names; of two images or more each split has one."""
     listed = list(paths)
     held = min(max(1, round(HELDOUT_SHARE * len(listed))), max(0, len(listed) - 1))

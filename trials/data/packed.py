@@ -1,7 +1,7 @@
-"""Images of different sizes in one file: packed pixels, or JPEG files one after another.
+"""Images of different sizes: packed pixels, JPEG files one after another, or files of their own.
 
-Both are sequences of (height, width, 3) uint8 arrays, so whoever reads a store need not know which
-of the two it is.
+All are sequences of (height, width, 3) uint8 arrays, so whoever reads a store need not know which
+it is.
 """
 
 from __future__ import annotations
@@ -100,37 +100,48 @@ class Joined(Images):
         self._second.prefetch(one - before for one in every if one >= before)
 
 
-class Encoded(Images):
-    """JPEG files one after another, decoded by several threads as they are read."""
+class DecodedOnRead(Images):
+    """Images that are decoded by several threads whenever they are read."""
 
     slow = True
+
+    def __init__(self, sizes: np.ndarray) -> None:
+        super().__init__(sizes, (3,))
+        self._waiting: dict[int, Future[np.ndarray]] = {}
+        self._lock = threading.Lock()
+
+    def decoded(self, index: int) -> np.ndarray:
+        """(height, width, 3) uint8 of an image; called from several threads."""
+        raise NotImplementedError
+
+    def read(self, index: int) -> np.ndarray:  # noqa: D102  (as above)
+        with self._lock:
+            waiting = self._waiting.pop(index, None)
+        return self.decoded(index) if waiting is None else waiting.result()
+
+    def prefetch(self, indices: Iterable[int]) -> None:  # noqa: D102
+        with self._lock:
+            for index in indices:
+                if index not in self._waiting:
+                    self._waiting[index] = _pool().submit(self.decoded, index)
+
+
+class Encoded(DecodedOnRead):
+    """JPEG files one after another in one file."""
 
     def __init__(self, data: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> None:
         """
         Args:
             data: flat uint8, all files. starts: (N + 1,) where each file begins, and the end.
         """
-        super().__init__(sizes, (3,))
+        super().__init__(sizes)
         self._data, self._starts = data, starts
-        self._waiting: dict[int, Future[np.ndarray]] = {}
-        self._lock = threading.Lock()
 
     def file(self, index: int) -> np.ndarray:
         """The bytes of an image's file."""
         return np.array(self._data[self._starts[index] : self._starts[index + 1]])
 
-    def read(self, index: int) -> np.ndarray:  # noqa: D102  (as above)
-        with self._lock:
-            waiting = self._waiting.pop(index, None)
-        return self._decoded(index) if waiting is None else waiting.result()
-
-    def prefetch(self, indices: Iterable[int]) -> None:  # noqa: D102
-        with self._lock:
-            for index in indices:
-                if index not in self._waiting:
-                    self._waiting[index] = _pool().submit(self._decoded, index)
-
-    def _decoded(self, index: int) -> np.ndarray:
+    def decoded(self, index: int) -> np.ndarray:  # noqa: D102
         return decode_jpeg(self.file(index))
 
 

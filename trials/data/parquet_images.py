@@ -1,26 +1,26 @@
-"""Data sets of the Hugging Face hub as they are downloaded: folders of Parquet files.
+"""Data sets of the Hugging Face hub as they are downloaded: folders of Parquet files or Arrow streams.
 
-`hf:NAME` is a folder below the data folder whose Parquet files hold an image column (a struct of
-`bytes` and `path`, as the library `datasets` writes it) and, where there are labels, a column of
-whole numbers. Files whose names, or folders, hold `train` are trained on; those with `validation`,
-`valid`, `val` or `test` are held out. Nothing is ever fetched from a network.
+`hf:NAME` is a folder below the data folder, or else a data set in the hub's local caches
+(`trials.data.hub_cache`). Its files hold an image column (a struct of `bytes` and `path`, as the
+library `datasets` writes it) and, where there are labels, a column of whole numbers. Files whose
+names, or folders, hold `train` are trained on; those with `validation`, `valid`, `val` or `test` are
+held out. Nothing is ever fetched from a network.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from trials.data.decoding import Broken, Picture, read_picture
+from trials.data.columnar_files import SUFFIXES, image_bytes, row_count, schema_of, whole_numbers
+from trials.data.decoding import Picture, read_picture
+from trials.data.hub_cache import cached_folder
 from trials.data.listing import Listing, content_fingerprint
 from trials.data.sources import FolderSource, register
 from trials.errors import InputError
@@ -48,17 +48,20 @@ class ParquetImages(FolderSource):
 
     def locate(self, data: Path, chosen: str = "") -> Path:
         folder = data / chosen if chosen else data
-        if not folder.is_dir():
+        if folder.is_dir():
+            return folder
+        cached = cached_folder(chosen)
+        if cached is None:
             raise InputError(
-                f"hf:{chosen} is no folder in {data}, and nothing is fetched from the hub: download it there first, with "
-                f"`huggingface-cli download {chosen} --repo-type dataset --local-dir {folder}`."
+                f"hf:{chosen} is no folder in {data} nor in the hub's caches, and nothing is fetched from the hub: download it there first, with "
+                f"`hf download {chosen} --repo-type dataset --local-dir {folder}`."
             )
-        return folder
+        return cached
 
     def list_split(self, root: Path, split: str) -> Listing:
         files = _files(root, split)
         columns = _columns(files[0])
-        counts = [_metadata(file).num_rows for file in files]
+        counts = [row_count(file) for file in files]
         labels = np.concatenate([_labels(file, columns, count) for file, count in zip(files, counts, strict=True)])
         classes = columns.classes or tuple(f"class {number}" for number in range(int(labels.max(initial=0)) + 1))
         if labels.size and (labels.min() < 0 or labels.max() >= len(classes)):
@@ -70,7 +73,7 @@ class ParquetImages(FolderSource):
 
         def read(index: int) -> Picture:
             file = int(np.searchsorted(starts, index, side="right")) - 1
-            return read_picture(_image_bytes(files[file], columns.image, index - int(starts[file])))
+            return read_picture(image_bytes(files[file], columns.image, index - int(starts[file])))
 
         return Listing(
             name=self.name,
@@ -84,7 +87,8 @@ class ParquetImages(FolderSource):
 
 
 def _files(root: Path, split: str) -> list[Path]:
-    every = sorted(path for path in root.rglob("*.parquet") if path.is_file())
+    # `datasets` keeps what was computed from a data set beside it, in cache-*.arrow
+    every = sorted(path for path in root.rglob("*") if path.suffix in SUFFIXES and path.is_file() and not path.name.startswith("cache-"))
     if not every:
         raise InputError(f"{root} holds no Parquet files: download the data set's files there, or name the folder that holds them.")
     named = {path: path.relative_to(root).as_posix().lower() for path in every}
@@ -100,7 +104,7 @@ def _files(root: Path, split: str) -> list[Path]:
 
 def _columns(file: Path) -> _Columns:
     """The image column, the label column and the names of the classes of a file."""
-    schema = _metadata(file).schema.to_arrow_schema()
+    schema = schema_of(file)
     features = _features(schema)
     images = [field.name for field in schema if _holds_images(field.type)]
     if not images:
@@ -127,47 +131,10 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-@lru_cache(maxsize=1024)
-def _metadata(file: Path) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(file)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{file} is no Parquet file that can be read ({' '.join(str(error).split())[:200]}): download it anew.") from None
-
-
 def _labels(file: Path, columns: _Columns, count: int) -> np.ndarray:
     if columns.label is None:
         return np.zeros(count, dtype=np.int64)
-    try:
-        column = pq.read_table(file, columns=[columns.label]).column(0)
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise InputError(f"{file} has no column {columns.label!r} that can be read ({str(error)[:200]}): download it anew.") from None
-    if column.null_count:
-        raise InputError(f"The column {columns.label!r} of {file} has rows without a label: take a split whose labels are public.")
-    return np.asarray(column.to_numpy(), dtype=np.int64)
-
-
-def _image_bytes(file: Path, column: str, row: int) -> bytes:
-    """The bytes of one image, from its row group."""
-    metadata = _metadata(file)
-    group = 0
-    while row >= metadata.row_group(group).num_rows:
-        row -= metadata.row_group(group).num_rows
-        group += 1
-    value = _images_of_group(file, column, group)[row].as_py()
-    data = value.get("bytes") if isinstance(value, dict) else None
-    if not data:
-        raise Broken("has no bytes in its row: only a path was stored")
-    return bytes(data)
-
-
-@lru_cache(maxsize=4)
-def _images_of_group(file: Path, column: str, group: int) -> Sequence[Any]:
-    try:
-        found: Sequence[Any] = pq.ParquetFile(file).read_row_group(group, columns=[column]).column(0)
-    except (OSError, pa.ArrowException) as error:
-        raise Broken(f"cannot be read from its file ({str(error)[:200]})") from error
-    return found
+    return whole_numbers(file, columns.label)
 
 
 register(ParquetImages())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor
 
 from trials.data.augmentation import Crops, whole_images
+from trials.data.instances import Instances
 from trials.data.packed import Images
 from trials.data.resampling import Flat, crop_on_cpu, crop_on_device
+from trials.data.resident import RESIDENT, images_key
 from trials.data.sources import get_source
 from trials.data.store import ImageStore, joined_stores, open_store
-from trials.data.subsets import subset
+from trials.data.subsets import stream_images, subset
 from trials.errors import InputError
 from trials.recipes.fields import FinetuneRecipe, Recipe, SupervisedRecipe
 from trials.spec import DataSpec
@@ -36,8 +39,13 @@ class Pictures:
 
     def __init__(self, store: ImageStore, indices: np.ndarray, compute: Compute, image_px: int) -> None:
         self._store, self._indices, self._device = store, indices, compute.device
+        self.device = compute.device
+        """Where the stage computes."""
         self.classes, self.image_px = store.classes, image_px
         self.has_masks, self.mask_classes = store.masks is not None, store.mask_classes
+        self.instance_classes = store.instance_classes
+        """Names of the classes of objects; none where these images have no boxes."""
+        self.has_instance_masks = store.has_instance_masks
         self.sizes = torch.from_numpy(store.sizes[indices])
         """(N, 2) heights and widths in pixels, as stored."""
         self._resident: dict[int, Flat] = {}
@@ -45,9 +53,20 @@ class Pictures:
             needed = int(self.sizes.prod(dim=1).sum()) * (4 if store.masks is not None else 3)
             free, _ = torch.cuda.mem_get_info(compute.device)
             if needed < 0.4 * free:  # the rest is for activations and for stages that share the GPU
-                held = [images for images in (store.images, store.masks) if images is not None]
-                self._resident = {id(images): self._flat(images, indices, whole_images(self.sizes)) for images in held}
+                self._hold()
+            else:
+                RESIDENT.clear()
         self._labels = torch.from_numpy(store.labels[indices]).to(compute.device)
+
+    def _hold(self) -> None:
+        """Copy all images to the device's memory, or take those that an earlier stage left there."""
+        pixels, whole = int(self.sizes.prod(dim=1).sum()), whole_images(self.sizes)
+        for what, images, depth in (("images", self._store.images, 3), ("masks", self._store.masks, 1)):
+            if images is not None:
+                key = images_key(
+                    images, fingerprint=self._store.fingerprint, what=what, indices=self._indices, sizes=self.sizes.numpy(), device=str(self._device)
+                )
+                self._resident[id(images)] = RESIDENT.get(key, pixels * depth, partial(self._flat, images, self._indices, whole))
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -80,6 +99,18 @@ class Pictures:
         """
         assert self._store.masks is not None, "these images carry no masks"
         return self._cropped(self._store.masks, positions, crops, nearest)
+
+    def instances(self, position: int) -> Instances:
+        """The objects of an image, in pixels of the stored image."""
+        assert self._store.instances is not None, "these images carry no boxes"
+        return self._store.instances[int(self._indices[position])]
+
+    def whole(self, position: int) -> tuple[Tensor, Tensor]:
+        """One image (1, H, W, 3) uint8 and its mask (1, H, W), at the size that they are stored in."""
+        assert self._store.masks is not None, "these images carry no masks"
+        index = int(self._indices[position])
+        image, mask = (torch.from_numpy(np.array(of[index])) for of in (self._store.images, self._store.masks))
+        return image[None].to(self._device), mask[None].to(self._device)
 
     def labels(self, positions: Tensor) -> Tensor:
         """(B,) positions -> (B,) int64 classes."""
@@ -163,7 +194,7 @@ def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute, re
     ):
         # a generated split may hold more than was asked for; its prefix is what any launch would
         # have made
-        count = images if get_source(spec.source).generated else len(store)
+        count = stream_images(images, sampling) if get_source(spec.source).generated else len(store)
         indices = subset(store.labels[:count], images=images, seed=subset_seed, sampling=sampling)
         result.append(Pictures(store, indices, compute, spec.image_px))
     return result[0], result[1]

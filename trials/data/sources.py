@@ -22,7 +22,7 @@ from trials.registry import Registry
 KINDS = ("pretrain", "intermediate", "finetune")
 PARTS = ("train", "heldout")
 
-Carried = Literal["images", "labels", "masks"]
+Carried = Literal["images", "labels", "masks", "boxes", "instance-masks"]
 
 
 class Source(ABC):
@@ -31,9 +31,14 @@ class Source(ABC):
     name: str
     """What a grid calls it."""
     carries: tuple[Carried, ...]
-    """What comes with each image: 'images', and 'labels' (a class) or 'masks' (a class a pixel)."""
+    """What comes with each image, or may come: 'images', and 'labels' (a class), 'masks' (a class a
+    pixel), 'boxes' (of objects, with a class each) or 'instance-masks' (of the same objects).
+    """
     mask_classes: tuple[str, ...] = TRIMAP
     """Names of the classes of its masks, unless a listing names others."""
+
+    instance_classes: tuple[str, ...] = ()
+    """Names of the classes of its objects, unless a listing names them."""
 
     @property
     def has_masks(self) -> bool:
@@ -96,7 +101,12 @@ SOURCES: Registry[Source] = Registry(
         "trials.data.cifar10",
         "trials.data.own_folders",
         "trials.data.parquet_images",
+        "trials.data.tars",
+        "trials.data.ade20k",
+        "trials.data.inaturalist",
+        "trials.data.coco",
         "trials.data.leaves",
+        "trials.data.leaf_scenes",
     ),
 )
 """Every data source by name."""
@@ -131,6 +141,18 @@ def no_masks(name: str, purpose: str) -> str:
     """The sentence for a source whose images carry no trimaps."""
     able = ", ".join(other for other, one in SOURCES.items() if one.has_masks)
     return f"{name} carries no trimaps, so it cannot be used for {purpose}; these do: {able}."
+
+
+def lacking(name: str, what: Carried, purpose: str) -> str:
+    """The sentence for a source whose images lack something."""
+    able = ", ".join(other for other, one in SOURCES.items() if what in one.carries)
+    return f"{name} carries no {what.replace('-', ' ')}, so it cannot be used for {purpose}; these do: {able}."
+
+
+def refuse_files_of_generated(name: str, storage: str) -> None:
+    """Raise InputError where images are to be read from their own files and are made instead."""
+    if storage == "files" and get_source(name).generated:
+        raise InputError(f"{name} makes its images, so there are no files to read them from: set storage to pixels or jpeg.")
 
 
 def split_name(name: str, kind: str, part: str, *, seed: int = 0) -> str:

@@ -4,6 +4,7 @@ data.
 ```
 <data>/store/<source>@<short side>/<split>/
     images.u8  sizes.npy  labels.npy  masks.u8 (if there are any)  manifest.json  labels.sha256
+    instances.npy  instance_starts.npy  boxes.npy  runs.npy  run_starts.npy (if there are boxes)
     decode_report.json (if an image was skipped or converted)  verified.json (once its checksums held)
 ```
 The folder takes its name by an atomic rename, so a half-made store is never read.
@@ -14,20 +15,17 @@ pixels than a stage trains on: 8/7 of the side, unless a recipe says otherwise (
 
 For data that are too large decoded, `<source>@<short side>-jpeg` holds JPEG files in images.jpeg
 with their places in starts.npy: files as they are where their short side is small enough, else
-encoded anew. Whoever reads a store need not know which it is.
+encoded anew. For data that are too large to copy, `<source>@<short side>-files` holds no image at
+all: files.json says where they are, numbers.npy which of the listed ones they are, and each is
+decoded from its own file whenever it is needed. Whoever reads a store need not know which it is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import hashlib
-import json
 import math
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -35,26 +33,22 @@ from typing import Literal
 
 import numpy as np
 
-from trials.data.checksum import check_regular, verify, write_labels_sum
-from trials.data.decode_report import FILE as REPORT
-from trials.data.decode_report import DecodeReport, read_decode_report, shown_images
+from trials.data.checksum import check_regular, verify
+from trials.data.decode_report import read_decode_report
 from trials.data.generated import GeneratedSource
+from trials.data.instances import Instances
 from trials.data.manifest import (
-    FILE,
-    FORMAT,
-    IMAGE_FILES,
-    SIZES,
-    STARTS,
-    Manifest,
     read_image_sizes,
     read_labels,
     read_manifest,
+    read_numbers,
     read_starts,
-    write_array,
 )
 from trials.data.mask_classes import TRIMAP
+from trials.data.original_files import OriginalFiles, read_place
 from trials.data.packed import Encoded, Images, Joined, open_packed
 from trials.data.sources import get_source, list_split
+from trials.data.stored_instances import read_instances
 from trials.errors import InputError
 from trials.recipes.fields import Storage
 
@@ -73,6 +67,10 @@ class SplitInfo:
     fingerprint: str
     mask_classes: tuple[str, ...] = TRIMAP
     """Names of the classes of masks, if it has masks."""
+    instance_classes: tuple[str, ...] = ()
+    """Names of the classes of objects; none where it has no boxes."""
+    has_instance_masks: bool = False
+    """Whether each object has a mask besides its box."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +87,12 @@ class ImageStore:
     fingerprint: str
     mask_classes: tuple[str, ...] = TRIMAP
     """A name for each number that a mask can have besides 255, which counts for no class."""
+    instances: Sequence[Instances] | None = None
+    """The objects of each image, or None where the data have no boxes."""
+    instance_classes: tuple[str, ...] = ()
+    """A name for each class number of an object."""
+    has_instance_masks: bool = False
+    """Whether each object has a mask besides its box."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -103,6 +107,8 @@ STORE_OVER_IMAGE = Fraction(8, 7)
 """Short side of a store over the image side of a stage, where nothing else is asked for: as 256 px
 over 224.
 """
+FILE_SHORT_PX = 512
+"""Short side that files are taken to have in estimates, where a store keeps more than that."""
 
 
 def stored_px(image_px: int, store_px: int) -> int:
@@ -122,6 +128,8 @@ def describe_split(source: str, data: Path, split: str) -> SplitInfo:
             has_masks=found.has_masks,
             fingerprint=found.fingerprint(split),
             mask_classes=found.mask_classes,
+            instance_classes=found.instance_classes,
+            has_instance_masks="instance-masks" in found.carries,
         )
     listing = list_split(source, data, split)
     return SplitInfo(
@@ -130,6 +138,8 @@ def describe_split(source: str, data: Path, split: str) -> SplitInfo:
         has_masks=found.has_masks and bool(listing.mask_classes),
         fingerprint=listing.fingerprint,
         mask_classes=listing.mask_classes,
+        instance_classes=listing.instance_classes,
+        has_instance_masks=listing.has_instance_masks,
     )
 
 
@@ -209,11 +219,21 @@ def open_store(
             raise InputError(f"{folder / 'labels.npy'} does not hold the labels that the manifest counts: delete that folder and {again}.")
         sizes = read_image_sizes(folder, manifest)
         starts = read_starts(folder, manifest) if manifest.storage == "jpeg" else None
-        if sizes is None or (starts is None and manifest.storage == "jpeg"):
+        numbers = read_numbers(folder, manifest) if manifest.storage == "files" else None
+        if sizes is None or (manifest.storage != "pixels" and starts is None and numbers is None):
             raise InputError(f"The sizes of the images in {folder} are not those that the manifest counts: delete that folder and {again}.")
         if checksum != "never":
             verify(folder, manifest, again, anew=checksum == "always")
-        images: Images = open_packed(folder / manifest.image_file, sizes, (3,)) if starts is None else _encoded(folder, manifest, starts, sizes)
+        instances = read_instances(folder, manifest, sizes) if manifest.instance_classes else None
+        if instances is None and manifest.instance_classes:
+            raise InputError(f"The objects of the images in {folder} are not those that the manifest counts: delete that folder and {again}.")
+        images: Images
+        if numbers is not None:
+            images = OriginalFiles(read_place(folder / manifest.image_file, again), source, split, numbers, sizes, store_px)
+        elif starts is not None:
+            images = Encoded(np.memmap(folder / manifest.image_file, np.uint8, "r"), starts, sizes)
+        else:
+            images = open_packed(folder / manifest.image_file, sizes, (3,))
         return ImageStore(
             images=images,
             labels=labels,
@@ -221,13 +241,12 @@ def open_store(
             classes=manifest.class_names(),
             fingerprint=manifest.fingerprint,
             mask_classes=manifest.mask_classes,
+            instances=instances,
+            instance_classes=manifest.instance_classes,
+            has_instance_masks=manifest.runs > 0,
         )
     except OSError as error:
         raise InputError(f"The image store {folder} cannot be read ({error}): delete that folder and {again}.") from error
-
-
-def _encoded(folder: Path, manifest: Manifest, starts: np.ndarray, sizes: np.ndarray) -> Encoded:
-    return Encoded(np.memmap(folder / manifest.image_file, np.uint8, "r"), starts, sizes)
 
 
 def joined_stores(first: ImageStore, second: ImageStore) -> ImageStore:
@@ -239,121 +258,8 @@ def joined_stores(first: ImageStore, second: ImageStore) -> ImageStore:
         masks=masks,
         classes=max(first.classes, second.classes, key=len),
         mask_classes=first.mask_classes,
+        instances=None if first.instances is None or second.instances is None else [*first.instances, *second.instances],
+        instance_classes=first.instance_classes,
+        has_instance_masks=first.has_instance_masks and second.has_instance_masks,
         fingerprint=f"{first.fingerprint}+{second.fingerprint}",
     )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time; a second waits and then finds the store ready."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-Decoded = tuple[np.ndarray, int, np.ndarray | None]
-"""An image (H, W, 3) uint8, its class, and its mask (H, W) uint8 if the source carries masks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JpegFile:
-    """An image as the bytes of a JPEG file, with its size in pixels."""
-
-    data: bytes
-    height: int
-    width: int
-
-
-Stored = tuple[np.ndarray | JpegFile, int, np.ndarray | None]
-"""As `Decoded`, the image as a store of that storage holds it."""
-
-
-def write_store(
-    root: Path,
-    source: str,
-    split: str,
-    store_px: int,
-    storage: Storage = "pixels",
-    *,
-    info: SplitInfo,
-    images: int,
-    classes: tuple[str, ...],
-    decoded: Callable[[DecodeReport], Iterator[Stored]],
-    broken: OnBroken = "refuse",
-) -> Path:
-    """Write a store from an iterator of (image, label, mask), unless a ready one appeared
-    meanwhile.
-
-    Args:
-        decoded: called with the decode report to fill; images that it skips are not in what it yields.
-    """
-    folder = store_folder(root, source, split, store_px, storage)
-    try:
-        with _locked(folder):
-            if store_is_ready(root, source, split, store_px, storage, info=info, images=images, broken=broken):
-                return folder
-            for left in folder.parent.glob(f".{folder.name}-building-*"):  # of a launch that was killed
-                shutil.rmtree(left, ignore_errors=True)
-            building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-building-", dir=folder.parent))
-            outdated = building.with_name(building.name + "-outdated")
-            try:
-                report = DecodeReport(listing_fingerprint=info.fingerprint, listed=images)
-                _fill(building, store_px, storage, info, classes, decoded(report), report)
-                if folder.exists():  # moved aside, not emptied: a stage that has it open reads on
-                    folder.rename(outdated)
-                building.rename(folder)
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
-                shutil.rmtree(outdated, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"The image store {folder} could not be written ({error.strerror or error}): make room or allow writing there.") from error
-    return folder
-
-
-def _fill(
-    folder: Path, store_px: int, storage: Storage, info: SplitInfo, classes: tuple[str, ...], decoded: Iterator[Stored], report: DecodeReport
-) -> None:
-    labels, sizes = np.empty(report.listed, dtype=np.int64), np.empty((report.listed, 2), dtype=np.int64)
-    starts = np.zeros(report.listed + 1, dtype=np.int64)
-    digest = hashlib.sha256()
-    with contextlib.ExitStack() as stack:
-        image_file = stack.enter_context(open(folder / IMAGE_FILES[storage], "wb"))
-        mask_file = stack.enter_context(open(folder / "masks.u8", "wb")) if info.has_masks else None
-        count = 0
-        for image, label, mask in decoded:
-            data = image.data if isinstance(image, JpegFile) else image.tobytes()
-            for handle, part in ((image_file, data), (mask_file, None if mask is None else mask.tobytes())):
-                if handle is not None and part is not None:
-                    handle.write(part)
-                    digest.update(part)
-            labels[count], starts[count + 1] = label, starts[count] + len(data)
-            sizes[count] = (image.height, image.width) if isinstance(image, JpegFile) else image.shape[:2]
-            count += 1
-    assert count == report.images, f"{count} of {report.images} images were decoded"
-    if not count:
-        raise InputError(f"Every image was skipped, so there is nothing to train on: {shown_images(report.skipped)}. Unpack the data set anew.")
-    labels, sizes, starts = labels[:count], sizes[:count], starts[: count + 1]
-    arrays = {SIZES: sizes} | ({STARTS: starts} if storage == "jpeg" else {})
-    for name, values in arrays.items():
-        write_array(folder / name, values)
-        digest.update(values.tobytes())
-    write_array(folder / "labels.npy", labels)
-    write_labels_sum(folder)
-    report.write(folder / REPORT)
-    manifest = {
-        "format": FORMAT,
-        "images": count,
-        "store_px": store_px,
-        "storage": storage,
-        "pixels": int(sizes.prod(axis=1).sum()),
-        "image_bytes": int(starts[-1]),
-        "classes": list(classes),
-        "images_per_class": np.bincount(labels, minlength=len(classes)).tolist(),
-        "has_masks": info.has_masks,
-        "fingerprint": report.fingerprint,
-        "sha256": digest.hexdigest(),
-    }
-    if info.has_masks and info.mask_classes != TRIMAP:
-        manifest["mask_classes"] = list(info.mask_classes)
-    (folder / FILE).write_text(json.dumps(manifest, indent=1) + "\n")

@@ -10,6 +10,10 @@ from trials.errors import InputError
 from trials.training.seeding import derive_seed
 
 SAMPLINGS = ("uniform", "proportional", "classes")
+WHOLE_CLASSES = 4
+"""Of a generated stream, whole classes are drawn from so many times the images that are taken: one in
+four of the classes.
+"""
 
 
 def subset_order(labels: np.ndarray, *, seed: int, sampling: str) -> np.ndarray:
@@ -50,3 +54,12 @@ def subset(labels: np.ndarray, *, images: int, seed: int, sampling: str) -> np.n
     if images > len(labels):
         raise InputError(f"A subset of {images:,} images was asked for, but there are {len(labels):,}: ask for fewer, or see what was skipped.")
     return np.sort(subset_order(labels, seed=seed, sampling=sampling)[:images])
+
+
+def stream_images(images: int, sampling: str) -> int:
+    """How many images of a generated stream a subset of that many is drawn from.
+
+    A stream never ends, so a subset is its beginning. That would hold every class, so whole classes
+    are drawn from a longer beginning.
+    """
+    return images * WHOLE_CLASSES if sampling == "classes" else images
