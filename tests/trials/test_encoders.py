@@ -19,7 +19,8 @@ from vit_pytorch import ViT as ReferenceViT
 from trials import InputError, SimMIM, ViT, build_encoder, count_parameters
 from trials.models.encoder import patchify, unpatchify
 from trials.models.encoders import ENCODERS, encoder_pattern, parse_encoder
-from trials.models.heads import Classifier, Segmenter
+from trials.models.heads import Classifier
+from trials.models.segmentation_heads.patch_linear import PatchLinear
 from trials.models.swin_sizes import SWIN_SIZES
 from trials.models.vit import VIT_SIZES, attention
 
@@ -71,7 +72,7 @@ def test_viny_has_the_published_parameter_counts() -> None:
     assert count_parameters(viny) == 4_842_880
     assert count_parameters(Classifier(viny, classes=2, pool="cls")) == 4_843_138
     assert count_parameters(SimMIM(viny)) == 4_942_080
-    assert count_parameters(Segmenter(viny, classes=3)) == 4_941_952
+    assert count_parameters(PatchLinear(viny, classes=3)) == 4_941_952
 
 
 @pytest.mark.parametrize("name", ["viny/16@128", "viny/8@32"])

@@ -15,7 +15,7 @@ from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 
 from tests.trials.conftest import MakeSpec
-from trials import InputError, SimMIM, build_encoder
+from trials import InputError, SimMIM, build_encoder, run_stage
 from trials.models.encoders import at_image_px, check_depth, parse_encoder
 from trials.models.heads import Classifier
 from trials.models.library_encoder import LibraryEncoder, as_tokens
@@ -179,3 +179,15 @@ def test_a_file_of_weights_is_read_and_its_contents_are_in_the_id(tmp_path: Path
     save_file(weights | {"norm.weight": torch.zeros(1)}, tmp_path / "one" / "vit.safetensors")
     with pytest.raises(InputError, match=r"is not the file that the stage was planned with"):
         parse_encoder(name.replace("/two/", "/one/"))
+
+
+@pytest.mark.parametrize(("objective", "head"), [("segmentation", "patch-linear"), ("segmentation", "upernet"), ("classification", "patch-linear")])
+@pytest.mark.parametrize("name", [VIT, "torchvision:resnet18@64"])
+def test_a_stage_trains_a_librarys_encoder(name: str, objective: str, head: str, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    """Images of 16 px are enlarged to the side of the encoder."""
+    spec = make_spec("finetune", steps=2, head=head, head_channels=8, layer_decay=0.9)
+    data = dataclasses.replace(spec.data, image_px=parse_encoder(name).image_px, store_px=16)
+    spec = dataclasses.replace(spec, encoder=name, objective=objective, data=data)
+    metrics = run_stage(spec, tmp_path / "stages" / stage_id(spec), leaves_store)["metrics"]
+    assert 0 <= metrics["miou" if objective == "segmentation" else "accuracy"] <= 1
+    assert metrics["train_loss"] > 0

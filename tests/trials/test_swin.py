@@ -13,7 +13,8 @@ from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer,
 
 from trials import InputError, build_encoder, count_parameters
 from trials.models.encoders import adapt_weights, at_image_px, encoder_image_px, parse_encoder
-from trials.models.heads import Classifier, Segmenter, check_pool
+from trials.models.heads import Classifier, check_pool
+from trials.models.segmentation_heads.patch_linear import PatchLinear
 from trials.models.swin import SwinV2
 from trials.models.swin_sizes import SwinSize
 from trials.models.window_attention import WindowAttention, biased_attention, coordinates, from_windows, shift_mask, to_windows
@@ -50,6 +51,14 @@ def test_windows_are_a_sixteenth_of_the_image_and_at_most_the_feature_map(image_
     assert [layer.window for layer in layers[::2]] == windows
     assert [layer.shift for layer in layers] == [0, windows[0] // 2, 0, windows[1] // 2, 0, 0, 0, 0]  # one window is not shifted
     assert encoder.patches == (image_px // 32) ** 2
+
+
+@pytest.mark.parametrize(("image_px", "window"), [(384, 24), (512, 16), (640, 20)])
+def test_windows_of_large_images_are_a_thirty_second_of_them(image_px: int, window: int) -> None:
+    """20 at the 640 px of ADE20K (Xie et al., arXiv 2206.04664)."""
+    with torch.device("meta"):
+        encoder = build_encoder(f"swinv2-pico@{image_px}")
+    assert [module.window for module in encoder.modules() if isinstance(module, WindowAttention)][::2] == [window] * 3 + [min(window, image_px // 32)]
 
 
 def test_encoder_equals_torchvision_where_its_windows_fit() -> None:
@@ -151,14 +160,14 @@ def test_heads_read_both_families_and_a_cls_token_only_where_there_is_one() -> N
     for name in ("swinv2-pico@64", "pico/16@64"):
         encoder = build_encoder(name)
         assert Classifier(encoder, classes=5, pool="mean")(images).shape == (2, 5)
-        assert Segmenter(encoder, classes=3)(images).shape == (2, 3, 64, 64)
+        assert PatchLinear(encoder, classes=3)(images).shape == (2, 3, 64, 64)
     check_pool("pico/16@64", "cls")
     with pytest.raises(InputError, match="pool: cls needs a CLS token, and swinv2-b has none: set the recipe's pool to mean"):
         check_pool("swinv2-b", "cls")
 
 
 def test_a_segmentation_head_predicts_the_pixels_that_its_token_stands_for() -> None:
-    model = Segmenter(build_encoder("swinv2-pico@64"), classes=3)
+    model = PatchLinear(build_encoder("swinv2-pico@64"), classes=3)
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.arange(32 * 32 * 3))

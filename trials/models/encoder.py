@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -51,6 +52,8 @@ class Encoder(nn.Module, ABC):
     """Number of blocks, as layer decay counts them."""
     prefix_tokens: int = 0
     """Tokens that `encode_shown` puts before those of patches, such as CLS."""
+    raw_maps: bool = False
+    """Whether `feature_maps` gives sums of residual branches as they are, which a head normalises."""
 
     @property
     def grid_side(self) -> int:
@@ -95,8 +98,19 @@ class Encoder(nn.Module, ABC):
         """(B, 3, H, W) normalised images -> (B, C, h, w) maps, from the finest to the coarsest. One
         map of the output tokens, as here, for an encoder of one resolution.
         """
-        tokens = self(images, cls=False)
-        return [tokens.transpose(1, 2).unflatten(2, (self.grid_side, self.grid_side))]
+        return [as_map(self(images, cls=False))]
+
+    @property
+    def map_channels(self) -> tuple[int, ...]:
+        """Channels of each of the `feature_maps`."""
+        return (self.dim,)
+
+    def token_maps(self, images: Tensor, after: Sequence[int]) -> list[Tensor]:
+        """(B, 3, H, W) normalised images -> the (B, dim, h, w) maps of tokens after each of these
+        blocks, counted from 1; that of the last block as `feature_maps` has it. Here every map is
+        the last: an encoder with more blocks to show says so itself.
+        """
+        return self.feature_maps(images)[-1:] * len(after)
 
     def branches(self) -> list[tuple[DropBranch, ...]]:
         """The residual branches of each block, from the input up, for stochastic depth. Empty, as
@@ -145,6 +159,12 @@ class Encoder(nn.Module, ABC):
         where no weight depends on the image side.
         """
         return weights
+
+
+def as_map(tokens: Tensor) -> Tensor:
+    """(B, N, C) tokens of a square grid, row by row -> (B, C, side, side)."""
+    side = math.isqrt(tokens.shape[1])
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:

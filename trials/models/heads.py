@@ -1,11 +1,11 @@
-"""Heads on an encoder: one class for an image, or one class for each pixel."""
+"""A head that gives an image its class; those for pixels are in `segmentation_heads/`."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from trials.errors import InputError
-from trials.models.encoder import Encoder, unpatchify
+from trials.models.encoder import Encoder
 from trials.models.encoders import parse_encoder
 
 POOLS = ("mean", "cls")
@@ -37,19 +37,3 @@ class Classifier(nn.Module):
         """(B, 3, H, W) -> (B, classes) logits in float32."""
         tokens = self.encoder(images, cls=self.pool == "cls")
         return self.head(tokens[:, 0] if self.pool == "cls" else tokens.mean(dim=1)).float()
-
-
-class Segmenter(nn.Module):
-    """A linear head on each output token that predicts the class of each pixel it stands for; no
-    CLS token is fed.
-    """
-
-    def __init__(self, encoder: Encoder, *, classes: int) -> None:
-        super().__init__()
-        self.encoder, self.classes = encoder, classes
-        self.head = nn.Linear(encoder.dim, encoder.stride_px**2 * classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, classes, H, W) logits in float32."""
-        tokens = self.encoder(images, cls=False)
-        return unpatchify(self.head(tokens), self.encoder.stride_px, self.classes).float()

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trials.errors import InputError
-from trials.models.encoder import CHANNELS, Encoder
+from trials.models.encoder import CHANNELS, Encoder, as_map
 from trials.models.stochastic_depth import DropBranch
 
 Layout = Literal["tokens", "rows", "channels"]
@@ -47,6 +47,14 @@ class Parts:
     branches: tuple[tuple[DropBranch, ...], ...] = ()
     maps: Callable[[Tensor], list[Tensor]] | None = None
     """(B, 3, H, W) images -> (B, C, H, W) maps of each stage, where there are several."""
+    map_channels: tuple[int, ...] = ()
+    """Of each of `maps`."""
+    raw_maps: bool = False
+    """As `Encoder.raw_maps`."""
+    depths: Callable[[Tensor, Sequence[int]], list[Tensor]] | None = None
+    """Of a ViT: (B, 3, H, W) images -> (B, N, C) tokens of patches after these blocks, counted from 1;
+    those of the last block with the final norm.
+    """
 
 
 class LibraryEncoder(Encoder):
@@ -58,6 +66,7 @@ class LibraryEncoder(Encoder):
         self._parts = parts
         self.image_px, self.stride_px, self.dim, self.layers = image_px, stride_px, dim, layers
         self.embed_px, self.embed_dim, self.prefix_tokens = embed_px, embed_dim, parts.prefix
+        self.raw_maps = parts.raw_maps
 
     def forward(self, images: Tensor, *, cls: bool = False) -> Tensor:
         """(B, 3, H, W) normalised images -> (B, N, dim) output tokens, or (B, 1 + N, dim) with the
@@ -103,6 +112,15 @@ class LibraryEncoder(Encoder):
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         return super().feature_maps(images) if self._parts.maps is None else self._parts.maps(images)
+
+    @property
+    def map_channels(self) -> tuple[int, ...]:
+        return self._parts.map_channels or super().map_channels
+
+    def token_maps(self, images: Tensor, after: Sequence[int]) -> list[Tensor]:
+        if self._parts.depths is None:
+            return super().token_maps(images, after)
+        return [as_map(tokens) for tokens in self._parts.depths(images, after)]
 
     def layer_of(self, name: str) -> int:
         return self._parts.layer_of[name.removeprefix("model.")]

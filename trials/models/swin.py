@@ -30,7 +30,7 @@ from torchvision.ops import Permute
 
 from trials.models.encoder import CHANNELS, AttentionMap, Encoder
 from trials.models.stochastic_depth import DropBranch
-from trials.models.swin_sizes import IMAGE_OVER_WINDOW, LAYER_DECAYS, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize
+from trials.models.swin_sizes import LAYER_DECAYS, PATCH_PX, PRETRAINED_PX, PRETRAINED_WINDOW, SwinSize, window_side
 from trials.models.window_attention import WindowAttention, WindowBlock
 
 _PART = re.compile(r"features\.(\d+)\.(\d+|norm|reduction)\.")
@@ -38,6 +38,8 @@ _PART = re.compile(r"features\.(\d+)\.(\d+|norm|reduction)\.")
 
 class SwinV2(Encoder):
     """A headless Swin Transformer V2 for square images: input tokens of 4 px, output tokens of 32."""
+
+    raw_maps = True
 
     def __init__(self, size: SwinSize, *, image_px: int) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class SwinV2(Encoder):
 
     def _block(self, stage: int, number: int) -> WindowBlock:
         dim, grid = self.size.channels * 2**stage, self.image_px // PATCH_PX // 2**stage
-        window = min(self.image_px // IMAGE_OVER_WINDOW, grid)
+        window = min(window_side(self.image_px), grid)
         attention = partial(
             _attention,
             grid=grid,
@@ -140,6 +142,10 @@ class SwinV2(Encoder):
                 last = self.norm(tokens) if place == len(layers) - 1 else tokens
                 maps.append(last.permute(0, 3, 1, 2))
         return maps
+
+    @property
+    def map_channels(self) -> tuple[int, ...]:
+        return tuple(self.size.channels * 2**stage for stage in range(len(self.size.depths)))
 
     def branches(self) -> list[tuple[DropBranch, ...]]:
         """Attention and feed-forward layer of each block."""

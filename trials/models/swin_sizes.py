@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PATCH_PX = 4
-IMAGE_OVER_WINDOW = 16
-"""The image's side in pixels over that of a window in tokens."""
 PRETRAINED_PX = 192
-PRETRAINED_WINDOW = PRETRAINED_PX // IMAGE_OVER_WINDOW
+PRETRAINED_WINDOW = 12
+LARGEST_AT_16_PX = 384
+
+
+def window_side(image_px: int) -> int:
+    """Side of a window in tokens: 1/16 of the image's in pixels, 12 at 192 px, 14 at 224 px and 24 at
+    384 px; 1/32 of larger ones, 16 at 512 px and 20 at 640 px (Liu et al. 2022; Xie et al.).
+    """
+    return image_px // (16 if image_px <= LARGEST_AT_16_PX else 32)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ timm takes seconds to import, so it is imported only when such a name is read.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -203,11 +204,20 @@ def parts_of(model: Any, plain: str) -> Parts:
         undecayed=frozenset(listed() if listed else ()),
         branches=tuple(branches),
         maps=None if plain == "VisionTransformer" else partial(_maps, model),
+        map_channels=() if plain == "VisionTransformer" else tuple(int(one["num_chs"]) for one in model.feature_info[-4:]),
+        raw_maps=plain not in ("VisionTransformer", "ResNet"),
+        depths=partial(_depths, model) if plain == "VisionTransformer" else None,
     )
 
 
 def _maps(model: Any, images: Tensor) -> list[Tensor]:
     return list(model.forward_intermediates(images, intermediates_only=True, output_fmt="NCHW"))[-4:]
+
+
+def _depths(model: Any, images: Tensor, after: Sequence[int]) -> list[Tensor]:
+    last, tokens = model.forward_intermediates(images, indices=[number - 1 for number in sorted(set(after))], output_fmt="NLC")
+    by_number = dict(zip(sorted(set(after)), tokens, strict=True)) | {len(model.blocks): last[:, model.num_prefix_tokens :]}
+    return [by_number[number] for number in after]
 
 
 register(TimmFamily())

@@ -7,7 +7,7 @@ torchvision's models take seconds to import, so they are imported only when such
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -134,6 +134,7 @@ def parts_of(model: Any, plain: str) -> tuple[Parts, int]:
     features: Callable[[Tensor], Tensor]
     maps: Callable[[Tensor], list[Tensor]] | None = None
     embedding: nn.Module | None
+    widths: tuple[int, ...] = ()
     if plain == "VisionTransformer":
         dim, embedding = model.hidden_dim, model.conv_proj
         model.heads = nn.Identity()
@@ -142,16 +143,19 @@ def parts_of(model: Any, plain: str) -> tuple[Parts, int]:
         dim, embedding = model.fc.in_features, None
         model.fc = nn.Identity()
         maps = partial(_of_resnet, model)
+        widths = tuple(dim // 2**stage for stage in (3, 2, 1, 0))
         features = partial(_last_of_resnet, model)
     elif plain == "SwinTransformer":
         dim, embedding = model.norm.normalized_shape[0], model.features[0]
         model.head = nn.Identity()
         maps = partial(_of_stages, model.features, rows=True)
+        widths = tuple(dim // 2**stage for stage in (3, 2, 1, 0))
         features = partial(_of_swin, model)
     else:
         dim, embedding = model.classifier[-1].in_features, None
         model.classifier = nn.Identity()
         maps = partial(_of_stages, model.features, rows=False)
+        widths = tuple(stage[0].block[0].out_channels for stage in model.features[1::2])
         features = model.features
     return (
         Parts(
@@ -166,6 +170,9 @@ def parts_of(model: Any, plain: str) -> tuple[Parts, int]:
             undecayed=frozenset(name for name, _ in model.named_parameters() if name.endswith(("class_token", "pos_embedding", "bias_table"))),
             branches=_branches(model),
             maps=maps,
+            map_channels=widths,
+            raw_maps=plain in ("SwinTransformer", "ConvNeXt"),
+            depths=partial(_depths_of_vit, model) if plain == "VisionTransformer" else None,
         ),
         int(dim),
     )
@@ -186,6 +193,16 @@ def _of_vit(model: Any, images: Tensor) -> Tensor:
     patches = model._process_input(images)
     tokens = torch.cat([model.class_token.expand(len(images), -1, -1), patches], dim=1)
     return torch.as_tensor(model.encoder(tokens))
+
+
+def _depths_of_vit(model: Any, images: Tensor, after: Sequence[int]) -> list[Tensor]:
+    tokens = torch.cat([model.class_token.expand(len(images), -1, -1), model._process_input(images)], dim=1) + model.encoder.pos_embedding
+    found = {}
+    for number, block in enumerate(model.encoder.layers, start=1):
+        tokens = block(tokens)
+        found[number] = tokens[:, 1:]
+    found[len(model.encoder.layers)] = model.encoder.ln(tokens)[:, 1:]
+    return [found[number] for number in after]
 
 
 def _of_resnet(model: Any, images: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trials.errors import InputError
-from trials.models.encoder import AttentionMap, Encoder, patchify
+from trials.models.encoder import AttentionMap, Encoder, as_map, patchify
 from trials.models.encoders import SIDE, EncoderName, Family, no_such_size, register
+from trials.models.full_precision import full_precision
 from trials.models.stochastic_depth import DropBranch
 
 
@@ -62,6 +63,16 @@ def drawn(*shape: int) -> Tensor:
     return empty if empty.is_meta else empty.normal_()
 
 
+def in_autocast_form(tokens: Tensor) -> Tensor:
+    """Tokens in the number format that autocast computes products in, where it is on: half the memory
+    traffic between blocks, and no conversion before and after each layer.
+    """
+    kind = tokens.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return tokens.to(torch.get_autocast_dtype(kind))
+    return tokens
+
+
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention over (B, heads, N, head_dim).
 
@@ -74,6 +85,19 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value)
 
 
+class TokenNorm(nn.LayerNorm):
+    """LayerNorm of tokens, (B, N, dim) -> the same. bf16 tokens stay bf16.
+
+    Autocast would convert them to float32 and back. Means and variances are float32 sums either way.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        if tokens.dtype != torch.bfloat16:
+            return super().forward(tokens)
+        with full_precision(tokens.device):
+            return F.layer_norm(tokens, self.normalized_shape, self.weight.to(tokens.dtype), self.bias.to(tokens.dtype), self.eps)
+
+
 class Attention(nn.Module):
     """Pre-norm multi-head self-attention, (B, N, dim) -> (B, N, dim), without the residual."""
 
@@ -81,14 +105,19 @@ class Attention(nn.Module):
         super().__init__()
         inner = size.heads * size.head_dim
         self.heads = size.heads
-        self.norm = nn.LayerNorm(size.dim)
+        self.norm = TokenNorm(size.dim)
         self.qkv = nn.Linear(size.dim, 3 * inner, bias=False)
         self.project = nn.Linear(inner, size.dim)
 
-    def query_key_value(self, tokens: Tensor) -> Tensor:
-        """(B, N, dim) -> (3, B, heads, N, head_dim)."""
+    def query_key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, dim) -> three of (B, heads, N, head_dim).
+
+        They are views along a middle dimension: the backward pass then stacks their gradients once,
+        in the layout that the product reads, where a leading dimension would have them copied again.
+        """
         batch, count, _ = tokens.shape
-        return self.qkv(self.norm(tokens)).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = self.qkv(self.norm(tokens)).view(batch, count, 3, self.heads, -1).unbind(2)
+        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
 
     def weights(self, tokens: Tensor) -> Tensor:
         """(B, N, dim) tokens as they enter the layer -> (B, heads, N, N) softmax weights. Computed
@@ -99,7 +128,7 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         batch, count, _ = tokens.shape
-        query, key, value = self.query_key_value(tokens).unbind(0)  # one backward pass for all three, where indexing would make three and add them
+        query, key, value = self.query_key_value(tokens)
         mixed = attention(query, key, value).transpose(1, 2).reshape(batch, count, -1)
         return self.project(mixed)
 
@@ -109,7 +138,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, size: ViTSize) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(size.dim)
+        self.norm = TokenNorm(size.dim)
         self.expand = nn.Linear(size.dim, size.mlp_dim)
         self.contract = nn.Linear(size.mlp_dim, size.dim)
 
@@ -159,6 +188,7 @@ class ViT(Encoder):
         """The blocks and the final LayerNorm on embedded tokens that carry their positions, (B, N,
         dim) -> (B, N, dim).
         """
+        tokens = in_autocast_form(tokens)
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)
@@ -190,6 +220,14 @@ class ViT(Encoder):
         first = (self.cls_token + self.positions[0]).expand(len(images), 1, -1)
         return self.transform(torch.cat([first.to(tokens.dtype), tokens], dim=1))
 
+    def token_maps(self, images: Tensor, after: Sequence[int]) -> list[Tensor]:
+        tokens = self.embed(patchify(images, self.patch_px)) + self.positions[1:]
+        maps, tokens = {}, in_autocast_form(tokens)
+        for number, block in enumerate(self.blocks, start=1):
+            tokens = block(tokens)
+            maps[number] = as_map(self.norm(tokens) if number == self.layers else tokens.float())
+        return [maps[number] for number in after]
+
     def layer_of(self, name: str) -> int:
         """0 to depth + 1, as SimMIM's `get_vit_layer`."""
         block = _BLOCK.match(name)
@@ -203,7 +241,7 @@ class ViT(Encoder):
 
     def attention_maps(self, images: Tensor) -> Iterator[AttentionMap]:
         """Each block's attention between patches; CLS is not fed."""
-        tokens = self.embed(patchify(images, self.patch_px)) + self.positions[1:]
+        tokens = in_autocast_form(self.embed(patchify(images, self.patch_px)) + self.positions[1:])
         for block in self.blocks:
             assert isinstance(block, Block)
             yield AttentionMap(weights=block.attention.weights(tokens)[:, None], place_px=self.patch_px)

@@ -1,9 +1,10 @@
-"""The fine-tuning stage: segmentation into the classes of the masks, with a linear head per patch,
+"""The fine-tuning stage: segmentation into the classes of the masks, by the head of the recipe,
 scored on one fixed test set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from trials.data.augmentation import Crops, InputForm, draw_transforms, takes_ne
 from trials.data.mask_classes import IGNORED, TRIMAP
 from trials.errors import InputError, StageError
 from trials.models.encoder import Encoder
-from trials.models.heads import Segmenter
+from trials.models.encoders import parse_encoder
+from trials.models.segmentation_heads.head import HEADS, Segmenter, resized
 from trials.objectives.examples import chosen_examples, mask_colours, write_examples
 from trials.objectives.objective import (
     WHOLE,
@@ -32,6 +34,7 @@ from trials.objectives.objective import (
 )
 from trials.objectives.scores import TEST_SCORES, TRAIN_LOSS, Measure, share_score
 from trials.objectives.segmentation_scores import class_ious, confusion_per_image, mean_ious, miou, miou_ucl_per_image, pixel_accuracy
+from trials.objectives.sliding_windows import resized_pixels, scaled_size, sliding_logits
 from trials.recipes.fields import FinetuneRecipe, Recipe
 from trials.stage_files import write_json
 from trials.training.seeding import generator
@@ -52,6 +55,7 @@ class Segmentation(Objective):
     purpose = "segmentation"
     loss_score = TRAIN_LOSS
     example_classes = len(TRIMAP)
+    model: Segmenter
 
     @classmethod
     def scores(cls, kind: Kind) -> tuple[Measure, ...]:
@@ -74,12 +78,26 @@ class Segmentation(Objective):
         return ""
 
     @classmethod
+    def check(cls, encoder: str, recipe: Recipe) -> None:
+        assert isinstance(recipe, FinetuneRecipe)
+        HEADS.find(recipe.head, where="head: ")
+        image_px = parse_encoder(encoder).image_px
+        if recipe.test_windows == "sliding" and 0 < recipe.test_px < image_px:
+            raise InputError(f"test_px: {recipe.test_px} is below the {image_px} px of a window: give {image_px} or more, or 0.")
+        if recipe.test_windows == "sliding" and recipe.test_transforms:
+            raise InputError("test_windows: sliding windows cover test images as they are, so they do not go with test_transforms.")
+        if recipe.head != "patch-linear" and recipe.batch_images < 2:
+            raise InputError(f"head: {recipe.head} normalises over the images of a batch: set batch_images to 2 or more, or take head: patch-linear.")
+
+    @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Segmenter:
-        return Segmenter(encoder, classes=classes)
+        assert isinstance(recipe, FinetuneRecipe)
+        return HEADS[recipe.head].make(encoder, classes=classes, channels=recipe.head_channels, dropout=recipe.head_dropout)
 
     @classmethod
     def example_loss(cls, model: nn.Module, recipe: Recipe, images: Tensor) -> Tensor:
-        return loss_of_zeros(model(images))
+        assert isinstance(model, Segmenter)
+        return torch.stack([weight * loss_of_zeros(logits) for weight, logits in model.training_logits(images)]).sum()
 
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, FinetuneRecipe)
@@ -95,12 +113,21 @@ class Segmentation(Objective):
                 "folders of images and masks."
             )
         self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=len(self.classes)))
-        self._batches = Batches(setting)
+        self._batches, self._step_inputs = Batches(setting), setting.inputs
+        self._dropouts = self.model.dropouts()
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, crops, positions = self._batches.take(step, part)
         classes = self._batches.pictures.masks(positions, crops, nearest=self._nearest).long()
-        logits, smoothing = self._logits(images), self._recipe.label_smoothing
+        for number, dropout in enumerate(self._dropouts):
+            rows = self._batches.rows(part)
+            shown = slice(rows.start, rows.start + len(images))
+            dropout.draw(self._recipe.batch_images, shown, self._step_inputs.generator(f"head-dropout-{number}", step))
+        losses = [weight * self._cross_entropy(self._form(logits), classes) for weight, logits in self.model.training_logits(images)]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _cross_entropy(self, logits: Tensor, classes: Tensor) -> Tensor:
+        smoothing = self._recipe.label_smoothing
         if self.classes == TRIMAP:  # in which every pixel counts
             return F.cross_entropy(logits, classes, label_smoothing=smoothing)
         # over all pixels, so that parts of a batch add up whatever each ignores
@@ -112,32 +139,53 @@ class Segmentation(Objective):
         """
         if not self._recipe.test_transforms:
             return whole_images(self._test.sizes), torch.ones(len(self._test), dtype=torch.float64)
-        crops, contrast = draw_transforms(self._test.sizes, self._recipe, partial(generator, seed), "test-transforms", 0)
+        crops, contrast = draw_transforms(self._test.sizes, self._recipe, partial(generator, seed), "test-transforms")
         return Crops(crops), contrast
 
-    def _logits(self, inputs: Tensor) -> Tensor:
-        logits = self.model(inputs)
+    def _form(self, logits: Tensor) -> Tensor:
         return over_pixels(logits) if self._recipe.pixel_loss == "ucl-code" else logits
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        with self._compute.autocast():
+            return self._form(self.model(inputs))
+
+    def _predicted(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """(B, H, W) true classes and (B, classes, H, W) logits of all test images, in order."""
+        if self._recipe.test_windows == "sliding":
+            side = self._test.image_px
+            for position in range(len(self._test)):
+                image, mask = self._test.whole(position)
+                height, width = mask.shape[1:]
+                size = scaled_size(height, width, self._recipe.test_px or side, side)
+                logits = sliding_logits(self._logits, self._inputs(resized_pixels(image, size)), side)
+                yield mask.long(), logits if size == (height, width) else resized(logits, (height, width))
+            return
+        for positions in batched_positions(len(self._test)):
+            crops = self._test_crops[positions]
+            truth = self._test.masks(positions, crops, nearest=self._nearest).long()
+            yield truth, self._logits(self._inputs(self._test.images(positions, crops, nearest=self._nearest), self._test_contrast[positions]))
 
     @torch.no_grad()
     def finish(self, folder: Path) -> dict[str, float | int]:
         self.model.eval()
-        confusions, predictions, loss = [], [], 0.0
-        for positions in batched_positions(len(self._test)):
-            crops = self._test_crops[positions]
-            truth = self._test.masks(positions, crops, nearest=self._nearest).long()
-            inputs = self._inputs(self._test.images(positions, crops, nearest=self._nearest), self._test_contrast[positions])
-            with self._compute.autocast():
-                logits = self._logits(inputs)
+        predictions, loss, side = [], 0.0, self._test.image_px
+        total = np.zeros((len(self.classes), len(self.classes)), dtype=np.int64)
+        ucl: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        for truth, logits in self._predicted():
             loss += float(F.cross_entropy(logits, truth, reduction="sum", ignore_index=IGNORED).double())
             prediction = logits.argmax(dim=1)
-            confusions.append(confusion_per_image(truth, prediction, len(self.classes)).cpu())
-            predictions.append(prediction.to(torch.uint8).cpu())
+            counts = confusion_per_image(truth, prediction, len(self.classes)).cpu().numpy()
+            total += counts.sum(axis=0)
+            ucl.append(miou_ucl_per_image(counts))
+            # by the mean over the classes that an image has: miou_ucl counts an absent class as 0, so
+            # its worst image may be a perfect one
+            scores.append(mean_ious(counts))
+            shown = prediction.to(torch.uint8)
+            predictions.append((shown if shown.shape[1:] == (side, side) else F.interpolate(shown[:, None], size=(side, side))[:, 0]).cpu())
         self.model.train()
-        counts = torch.cat(confusions).numpy()
-        total = counts.sum(axis=0)
-        per_image = miou_ucl_per_image(counts)
-        self._write_examples(folder, torch.cat(predictions), counts, per_image)
+        per_image = np.concatenate(ucl)
+        self._write_examples(folder, torch.cat(predictions), np.concatenate(scores), per_image)
         if not total.sum():
             raise StageError("No pixel of the test masks counts for a class, so there is nothing to score: see the ignored values in classes.yaml.")
         ious = class_ious(total)
@@ -151,11 +199,8 @@ class Segmentation(Objective):
             "miou_ucl": float(per_image.mean()),
         } | {name: float(iou) for name, iou in of_trimap}
 
-    def _write_examples(self, folder: Path, predictions: Tensor, counts: np.ndarray, per_image: np.ndarray) -> None:
+    def _write_examples(self, folder: Path, predictions: Tensor, scores: np.ndarray, per_image: np.ndarray) -> None:
         """Evenly spaced images, then the best, median and worst of the whole test set."""
-        # by the mean over the classes that an image has: miou_ucl counts an absent class as 0, so
-        # its worst image may be a perfect one
-        scores = mean_ious(counts)
         chosen = chosen_examples(scores)
         positions = torch.tensor([p for p, _ in chosen])
         crops = self._test_crops[positions]
