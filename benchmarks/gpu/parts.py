@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.gpu.issuing import issuing
 from benchmarks.gpu.results import Results, number
 from benchmarks.gpu.sizes import WAYS, Sizes
 from benchmarks.throughput.ceiling import product_flops_per_s
@@ -27,7 +28,8 @@ from benchmarks.throughput.images import prepare
 from benchmarks.throughput.loops import LIBRARIES
 from benchmarks.throughput.models import WORKLOADS
 from benchmarks.throughput.rounds import Contender, GaveUp, running
-from trials.cost.packing import best_packing, measure_packing
+from trials.cost.gpu_sharing import MOST, Sharer, compiled_load
+from trials.cost.stage_probe import LIMIT_S, probe_stages
 from trials.cost.throughput import measure_images_per_s
 from trials.stage_files import WEIGHTS, read_json
 from trials.training.interrupts import Interrupted
@@ -37,9 +39,9 @@ ENOUGH_S = 60.0
 """Seconds that a part needs at least, where starting processes takes most of them."""
 
 
-def _losses(folder: Path) -> list[float]:
+def _losses(folder: Path, name: str = "train_mim_loss") -> list[float]:
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [line["train_mim_loss"] for line in lines if "train_mim_loss" in line]
+    return [line[name] for line in lines if name in line]
 
 
 def _largest_difference(first: Sequence[float], second: Sequence[float]) -> float:
@@ -49,7 +51,7 @@ def _largest_difference(first: Sequence[float], second: Sequence[float]) -> floa
 def parity(sizes: Sizes, results: Results, left_s: Left) -> None:
     """Captured steps train as eager ones do, on the GPU and the CPU, and a stopped stage resumes."""
     batch = sizes.batches[0]
-    spec = sizes.stage(batch_images=batch, steps=sizes.parity_steps)
+    spec = dataclasses.replace(sizes.stage(batch_images=batch, steps=sizes.parity_steps), eval_points=5)
     eager = sizes.run(spec, "eager", **WAYS["eager"])
     captured = sizes.run(spec, "captured", **WAYS["captured"])
     about = read_json(captured / "provenance.json") or {}
@@ -57,6 +59,11 @@ def parity(sizes: Sizes, results: Results, left_s: Left) -> None:
     apart = _largest_difference(_losses(captured), _losses(eager))
     results.keep(parity_captured=apart, parity_captured_is_captured=about["captured"])
     results.say(f"captured beside eager: losses of {sizes.parity_steps} steps differ by {number(apart)} of their size at most")
+    evaluated = [_losses(captured, name) + _losses(eager, name) for name in ("val_mim_loss", "train_eval_mim_loss")]
+    apart = max(_largest_difference(both[: len(both) // 2], both[len(both) // 2 :]) for both in evaluated)
+    eagerly = "was not captured" in (captured / "log.txt").read_text()
+    results.keep(parity_evaluated=apart, parity_evaluated_is_captured=about["captured"] and not eagerly)
+    results.say(f"held-out losses {'NOT captured' if eagerly else 'captured'}, beside eager ones: {number(apart)} of their size at most")
     stop_at = random.Random(time.time_ns()).randrange(4, sizes.parity_steps - 1)
     asked: list[None] = []
 
@@ -78,6 +85,7 @@ def parity(sizes: Sizes, results: Results, left_s: Left) -> None:
     apart = _largest_difference(_losses(captured), _losses(on_cpu))
     results.keep(parity_cpu=apart)
     results.say(f"captured beside fp32 on the CPU: {number(apart)} of their size at most")
+    issuing(spec, sizes, results)
 
 
 def _ours(sizes: Sizes, *, workload: str, way: str, batch: int, threads: int = 1, images: int | None = None) -> Contender:
@@ -243,19 +251,34 @@ def overhead(sizes: Sizes, results: Results, left_s: Left) -> None:
 
 
 def packing(sizes: Sizes, results: Results, left_s: Left) -> None:
-    """How long `gpus: auto` takes to decide, and how far its choice is from the best number."""
+    """How long `gpus: auto` takes to decide, how far its choice is from the best number, and its
+    model beside what several processes reached.
+    """
     spec = sizes.stage(batch_images=sizes.batches[0], steps=100)
     started = time.perf_counter()
-    measured = measure_packing(spec, cpus=1, gpus=sizes.gpus, candidates=sizes.packed, seconds=sizes.seconds)
+    (load,) = probe_stages([spec], cpus=1, gpus=sizes.gpus, limit_s=LIMIT_S if sizes.gpus else 10 * LIMIT_S)
     decided_s = time.perf_counter() - started
-    chosen = best_packing(measured)
-    results.keep(packing_decided_s=decided_s, packing_chosen=chosen)
-    results.say(f"gpus: auto takes {decided_s:.1f} s and chooses {chosen} stages at once")
-    known = results.values.get("together_images_per_s", {})
-    if str(chosen) in known:
-        share = known[str(chosen)] / max(known.values())
-        results.keep(packing_share_of_best=share)
-        results.say(f"with that number the stages above reach {share:.0%} of the best total")
+    if isinstance(load, str):
+        raise RuntimeError(f"the probe gave no load: {load}")
+    cores = float(os.cpu_count() or 1)
+    memory = torch.cuda.get_device_properties(0).total_memory if sizes.gpus else float("inf")
+    chosen = Sharer(load=load, most=min(int(cores), MOST, load.fitting(memory) if sizes.gpus else MOST), images=1.0, cores=cores).best
+    results.keep(packing_decided_s=decided_s, packing_chosen=chosen, packing_load=dataclasses.asdict(load))
+    results.say(
+        f"gpus: auto takes {decided_s:.1f} s and chooses {chosen} stages at once: a step takes {1e3 * load.step_s:.3g} ms; the CPU starts kernels "
+        f"for {1e3 * load.start_s:.3g} and the GPU has no time for others in {1e3 * load.occupied_s:.3g}, with {load.memory_bytes / 2**30:.1f} GiB"
+    )
+    processes = results.values.get("together_images_per_s", {})
+    modelled = compiled_load(load) if "compiled and captured" in sizes.ways else load
+    for count, measured in processes.items():
+        expected = modelled.images_per_s(int(count), cores=cores)
+        results.say(f"{count} processes: {expected:,.0f} images/s by the model, {measured:,.0f} measured")
+    if processes:
+        nearest = min(processes, key=lambda count: abs(int(count) - chosen))
+        results.keep(packing_share_of_best=processes[nearest] / max(processes.values()))
+        results.say(
+            f"with {nearest}, the nearest number measured, the stages above reach {results.values['packing_share_of_best']:.0%} of the best total"
+        )
     alone = measure_images_per_s(spec, cpus=1, gpus=sizes.gpus, seconds=sizes.seconds)
     results.say(f"the forecast's own measurement of one stage: {alone:,.0f} images/s")
 

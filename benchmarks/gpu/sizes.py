@@ -32,8 +32,6 @@ class Sizes:
     ways: tuple[str, ...]
     images: int
     processes: tuple[int, ...]
-    packed: tuple[int, ...]
-    """Numbers of stages that `gpus: auto` tries."""
     repeats: int
     """Short stages that a median is taken of."""
     seconds: float
@@ -60,7 +58,6 @@ class Sizes:
             ways=tuple(WAYS),
             images=4096,
             processes=(1, 4, 8, 14),
-            packed=(1, 2, 4, 8, 12, 16),
             repeats=3,
             seconds=1.5,
             rounds=3,
@@ -83,7 +80,6 @@ class Sizes:
             ways=("eager", "captured"),
             images=32,
             processes=(1,),
-            packed=(1,),
             repeats=1,
             seconds=0.2,
             rounds=1,

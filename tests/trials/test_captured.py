@@ -22,7 +22,7 @@ from trials.objectives.masked_image_modelling import MaskedImageModelling
 from trials.objectives.objective import OBJECTIVES
 from trials.stage_files import WEIGHTS
 from trials.training.captured import WARM_UP_STEPS, choose_capture
-from trials.training.seeding import derive_seed
+from trials.training.seeding import BLOCK_STEPS, derive_seed
 from trials.training.step_inputs import NotCapturableError, StepInputs
 
 STEPS = WARM_UP_STEPS + 6
@@ -34,7 +34,7 @@ def provenance(spec: Any, root: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["pretrain", "intermediate", "finetune"])
 def test_replayed_steps_train_as_eager_ones_to_the_bit(kind: str, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
-    spec = make_spec(kind, steps=STEPS, clip_norm=1.0, **({"mixup": 0.0} if kind == "intermediate" else {}))
+    spec = make_spec(kind, steps=STEPS, clip_norm=1.0)
     eager = run(spec, tmp_path / "eager", leaves_store)
     replayed = run(spec, tmp_path / "replayed", leaves_store, capture="on")
     assert replayed == eager
@@ -98,10 +98,20 @@ def test_an_error_in_training_is_no_failed_capture(make_spec: MakeSpec, leaves_s
         run(spec, tmp_path, leaves_store, capture="on")
 
 
-def test_mixup_and_parts_are_taken_eagerly(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
-    mixed = make_spec("intermediate", mixup=0.2)
-    run(mixed, tmp_path, leaves_store, capture="on")
-    assert provenance(mixed, tmp_path)["reason_not_captured"] == "MixUp and CutMix draw on the CPU"
+@pytest.mark.parametrize("changes", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}], ids=["mixup", "cutmix", "both"])
+def test_mixed_batches_are_captured(changes: dict[str, float], make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    spec = make_spec("intermediate", steps=STEPS, **{"mixup": 0.0, **changes})
+    eager = run(spec, tmp_path / "eager", leaves_store)
+    assert run(spec, tmp_path / "replayed", leaves_store, capture="on") == eager
+    assert provenance(spec, tmp_path / "replayed")["captured"]
+
+
+def test_a_stage_longer_than_a_block_of_drawn_steps_trains_as_eager_steps_do(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    spec = make_spec("pretrain", steps=2 * BLOCK_STEPS + 5, batch_images=2)
+    assert run(spec, tmp_path / "replayed", leaves_store, capture="on") == run(spec, tmp_path / "eager", leaves_store)
+
+
+def test_batches_in_parts_are_taken_eagerly(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
     parts = make_spec("pretrain")
     run(parts, tmp_path, leaves_store, capture="on", micro_batches=2)
     assert provenance(parts, tmp_path)["reason_not_captured"] == "batches are taken in parts"

@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 from timm.data.mixup import Mixup, cutmix_bbox_and_lam
 from torchvision.transforms import v2
 
-from trials.objectives.mixing import Mixing, draw_mixing, draw_share, mix
+from trials.objectives.mixing import Mixing, blend, draw_mixing, draw_share, mix
 
 
 def test_rectangles_and_shares_are_timms_in_distribution() -> None:
@@ -30,7 +30,14 @@ def test_images_are_mixed_as_torchvision_mixes_them() -> None:
     images, labels = torch.randn(6, 3, 8, 8), torch.arange(6) % 5
     theirs = v2.CutMix(num_classes=5)
     expected = theirs.transform(images, {"labels": labels, "batch_size": 6, "box": (1, 2, 6, 7), "lam_adjusted": 1 - 25 / 64})
-    assert torch.equal(mix(images, images.roll(1, 0), Mixing(share=1 - 25 / 64, box=(2, 7, 1, 6))), expected)
+    assert torch.equal(mix(images, images.roll(1, 0), Mixing(share=1 - 25 / 64, box=(2, 7, 1, 6)).values()), expected)
+
+
+def test_a_batch_without_a_rectangle_is_blended_whether_or_not_there_may_be_one() -> None:
+    images, partners, mixing = torch.randn(6, 3, 8, 8), torch.randn(6, 3, 8, 8), Mixing(share=0.3)
+    expected = blend(images, partners, (0.3, 0.7))
+    assert torch.equal(mix(images, partners, mixing.values(), boxes=False), expected)
+    assert torch.equal(mix(images, partners, mixing.values()), expected)
 
 
 def test_a_recipe_with_both_takes_each_in_half_of_the_batches_as_timm_does() -> None:

@@ -62,7 +62,8 @@ def test_a_stage_killed_at_any_moments_ends_bit_for_bit_as_one_that_was_not(
         result = run(spec, root, leaves_store)
         assert (result, lines(spec, root)) == whole(spec)
         assert json.loads((folder_of(spec, root) / "provenance.json").read_text())["attempts"] == 1 + len(kills)
-        left = {path.name for path in folder_of(spec, root).rglob("*") if path.parent.name != "examples"} - {"examples"}
+        left = {path.name for path in folder_of(spec, root).rglob("*") if not path.parent.name.startswith("examples")}
+        left -= {"examples", "examples_train"}
         written = {"spec.json", "metrics.jsonl", "provenance.json", "log.txt", ".lock", "result.json", "checkpoint", "weights.safetensors"}
     assert left == written | ({"class_ious.json"} if kind == "finetune" else set())
 
@@ -139,6 +140,19 @@ def test_a_damaged_checkpoint_costs_some_steps_and_nothing_else(
     log = (folder_of(spec, tmp_path) / "log.txt").read_text()
     assert f"{newest.name} is damaged (its checksum is not that of its name and stage)" in log
     assert f"from step {0 if damage == 'both files' else 3}, on" in log
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_costs_some_steps_and_nothing_else(
+    make_spec: MakeSpec, leaves_store: Path, tmp_path: Path, whole: Any
+) -> None:
+    spec = make_spec("finetune", steps=STEPS)
+    with killed_in_step(4), pytest.raises(Killed):
+        run(spec, tmp_path, leaves_store)
+    newest, _ = list_checkpoints(folder_of(spec, tmp_path))
+    newest.unlink()
+    newest.mkdir()
+    assert run(spec, tmp_path, leaves_store) == whole(spec)[0]
+    assert f"{newest.name} is damaged" in (folder_of(spec, tmp_path) / "log.txt").read_text()
 
 
 def test_a_stage_that_is_asked_to_stop_writes_a_checkpoint_and_is_not_a_failed_one(

@@ -30,8 +30,8 @@ def test_mixup_is_torchvisions(seed: int, share: float, smoothing: float) -> Non
     theirs = v2.MixUp(alpha=0.8, num_classes=5)
     parameters = {"labels": labels, "batch_size": 6, "lam": share}
     mixed, soft = theirs.transform(images, parameters), theirs.transform(labels, parameters)
-    torch.testing.assert_close(blend(images, images.roll(1, 0), share), mixed, atol=0, rtol=0)
-    ours = blended_cross_entropy(logits, labels, labels.roll(1, 0), share, smoothing)
+    torch.testing.assert_close(blend(images, images.roll(1, 0), (share, 1 - share)), mixed, atol=0, rtol=0)
+    ours = blended_cross_entropy(logits, labels, labels.roll(1, 0), (share, 1 - share), smoothing)
     torch.testing.assert_close(ours, F.cross_entropy(logits, soft, label_smoothing=smoothing), atol=1e-5, rtol=1e-5)
 
 

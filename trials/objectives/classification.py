@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from trials.data.augmentation import Crops, InputForm, centre_squares, takes_nea
 from trials.models.encoder import Encoder
 from trials.models.heads import Classifier, check_pool
 from trials.objectives.examples import chosen_examples, write_examples
+from trials.objectives.fixed_images import FixedImages
 from trials.objectives.mixing import blended_cross_entropy, draw_mixing, mix
 from trials.objectives.objective import (
     WHOLE,
@@ -21,7 +23,6 @@ from trials.objectives.objective import (
     Objective,
     Part,
     Setting,
-    batched_positions,
     loss_of_zeros,
     register,
     require_data,
@@ -68,8 +69,7 @@ class Classification(Objective):
 
     @classmethod
     def reason_not_captured(cls, recipe: Recipe) -> str:
-        assert isinstance(recipe, SupervisedRecipe)
-        return "MixUp and CutMix draw on the CPU" if recipe.mixup or recipe.cutmix else ""
+        return ""
 
     @classmethod
     def build(cls, encoder: Encoder, recipe: Recipe, *, classes: int) -> Classifier:
@@ -83,7 +83,7 @@ class Classification(Objective):
     def __init__(self, setting: Setting) -> None:
         assert isinstance(setting.spec.recipe, SupervisedRecipe)
         self._recipe, self._seed, self._kind = setting.spec.recipe, setting.spec.seed, setting.spec.kind
-        self._compute, self._heldout = setting.compute, setting.heldout
+        self._compute, self._heldout, self._step_inputs = setting.compute, setting.heldout, setting.inputs
         self._inputs = InputForm(self._recipe)
         self.classes = setting.train.classes
         require_data(type(self), setting)
@@ -91,33 +91,44 @@ class Classification(Objective):
         self.encoder, model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=len(self.classes)))
         self.model: nn.Module = model
         self._batches = Batches(setting, of_classes=True)
-        self._test_crops = scored_crops(self._heldout.sizes, self._recipe)
+        crops = scored_crops(self._heldout.sizes, self._recipe)
+        self._scored = FixedImages(self._heldout, torch.arange(len(self._heldout)), crops, nearest=takes_nearest(self._recipe))
+        self._test_crops, self._repeated = crops, setting.repeated
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, positions = self._batches.take(step, part)
         labels = self._batches.pictures.labels(positions)
         if self._recipe.mixup == 0 and self._recipe.cutmix == 0:
             return F.cross_entropy(self.model(images), labels, label_smoothing=self._recipe.label_smoothing)
-        mixing = draw_mixing(self._recipe.mixup, self._recipe.cutmix, side=images.shape[-1], seed=self._seed, step=step)
+        mixing = self._step_inputs.tensor("mixing", self._draw_mixing, step).to(images.device, non_blocking=True)
         if part == WHOLE:
             partners, others = images.roll(1, 0), labels.roll(1, 0)
         else:
             partners, theirs = self._batches.take_partners(step, part)
             others = self._batches.pictures.labels(theirs)
-        return blended_cross_entropy(self.model(mix(images, partners, mixing)), labels, others, mixing.share, self._recipe.label_smoothing)
+        logits = self.model(mix(images, partners, mixing, boxes=self._recipe.cutmix > 0))
+        return blended_cross_entropy(logits, labels, others, (mixing[0], mixing[1]), self._recipe.label_smoothing)
+
+    def _draw_mixing(self, steps: range) -> Tensor:
+        side, recipe = self._heldout.image_px, self._recipe
+        return torch.stack([draw_mixing(recipe.mixup, recipe.cutmix, side=side, seed=self._seed, step=step).values() for step in steps])
 
     @torch.no_grad()
     def heldout_logits(self) -> tuple[Tensor, Tensor]:
         """(N, classes) float32 logits of all held-out images and their (N,) labels."""
         self.model.eval()
-        logits, labels = [], []
-        for positions in batched_positions(len(self._heldout)):
-            images = self._heldout.images(positions, self._test_crops[positions], nearest=takes_nearest(self._recipe))
+        parts = self._scored.parts()
+        logits = self._repeated("heldout", partial(self._logits, parts), parts=len(parts))
+        self.model.train()
+        return logits, self._heldout.labels(self._scored.positions)
+
+    def _logits(self, parts: list[slice]) -> Tensor:
+        logits = []
+        for rows in parts:
+            images = self._scored.images(rows)
             with self._compute.autocast():
                 logits.append(self.model(self._inputs(images)))
-            labels.append(self._heldout.labels(positions))
-        self.model.train()
-        return torch.cat(logits), torch.cat(labels)
+        return torch.cat(logits)
 
     def evaluate(self) -> dict[str, float]:
         """The held-out accuracy of an intermediate stage. A test set is looked at once, at the end."""

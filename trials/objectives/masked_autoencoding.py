@@ -43,6 +43,17 @@ class MaskedAutoencoding(MaskedImageModelling):
         live=True,
     )
 
+    fixed_train_loss = Measure(
+        name="train_eval_mae_loss",
+        title="MAE loss on training images",
+        description="mean squared error over the hidden patches of training images with fixed crops and masks, measured as val_mae_loss is",
+        unit="squared error of normalised patches",
+        role="loss",
+        better="lower",
+        lowest=0.0,
+        column="train_eval_mae_loss",
+    )
+
     @classmethod
     def check(cls, encoder: str, recipe: Recipe) -> None:
         check_dropping(encoder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -10,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from trials.data.augmentation import denormalise, draw_crops, normalise
-from trials.data.pictures import HELDOUT_SEED, evenly_spaced
+from trials.data.pictures import HELDOUT_SEED, Pictures, evenly_spaced
 from trials.models.encoder import Encoder
 from trials.models.mae import MaskedAutoencoder
 from trials.models.masking import check_masking, masked_count
 from trials.models.simmim import SimMIM, simmim
 from trials.objectives.examples import write_examples
-from trials.objectives.objective import WHOLE, Batches, Kind, Objective, Part, Setting, batched_positions, register
+from trials.objectives.fixed_images import FixedImages
+from trials.objectives.objective import WHOLE, Batches, Kind, Objective, Part, Setting, register
 from trials.objectives.scores import Measure
 from trials.recipes.fields import PretrainRecipe, Recipe
 from trials.training.seeding import generator
@@ -32,7 +35,20 @@ HELDOUT_LOSS = Measure(
     column="val_mim_loss",
     live=True,
 )
+FIXED_TRAIN_LOSS = Measure(
+    name="train_eval_mim_loss",
+    title="loss on training images",
+    description="mean absolute error over the masked pixels of training images with fixed crops and masks, measured as val_mim_loss is, of as many "
+    "images or all there are: the two differ by their images alone",
+    unit="L1 on normalised pixels",
+    role="loss",
+    better="lower",
+    lowest=0.0,
+    column="train_eval_mim_loss",
+)
 EXAMPLES = 6
+TRAIN_EXAMPLES = "examples_train"
+"""The folder of a stage with reconstructions of training images, beside `examples`."""
 MASKED_GREY = 128
 
 
@@ -45,6 +61,7 @@ class MaskedImageModelling(Objective):
     purpose = "masked image modelling"
     model: SimMIM | MaskedAutoencoder
     heldout_loss: ClassVar[Measure] = HELDOUT_LOSS
+    fixed_train_loss: ClassVar[Measure] = FIXED_TRAIN_LOSS
     loss_score = Measure(
         name="train_mim_loss",
         title="training loss",
@@ -58,7 +75,7 @@ class MaskedImageModelling(Objective):
 
     @classmethod
     def scores(cls, kind: Kind) -> tuple[Measure, ...]:
-        return (cls.heldout_loss,)
+        return (cls.heldout_loss, cls.fixed_train_loss)
 
     @classmethod
     def check(cls, encoder: str, recipe: Recipe) -> None:
@@ -85,37 +102,61 @@ class MaskedImageModelling(Objective):
         assert isinstance(setting.spec.recipe, PretrainRecipe)
         self.check(setting.spec.encoder, setting.spec.recipe)
         self._recipe, self._inputs = setting.spec.recipe, setting.inputs
-        self._compute, self._heldout = setting.compute, setting.heldout
+        self._compute, self._repeated = setting.compute, setting.repeated
         self.encoder, self.model = setting.build_model(lambda encoder: self.build(encoder, self._recipe, classes=0))
         self._batches = Batches(setting)
-        # drawn on the CPU, so that the held-out loss is of the same crops and masks on every device
-        count = len(self._heldout)
-        self._crops = draw_crops(self._heldout.sizes, self._recipe, generator(HELDOUT_SEED, "heldout-crops"))
-        self._masks = self.model.draw_masks(count, self._recipe, generator(HELDOUT_SEED, "heldout-masks"))
+        # drawn on the CPU, so that the losses are of the same crops and masks on every device; those
+        # of training images are by the same numbers as those of held-out ones
+        masks = self.model.draw_masks(len(setting.heldout), self._recipe, generator(HELDOUT_SEED, "heldout-masks"))
+        self._heldout = self._measured(setting.heldout, torch.arange(len(setting.heldout)), masks)
+        self._trained = self._measured(setting.train, evenly_spaced(len(setting.train), len(setting.heldout)), masks)
+
+    def _measured(self, pictures: Pictures, positions: Tensor, masks: Tensor) -> _Measured:
+        crops = draw_crops(pictures.sizes[positions], self._recipe, generator(HELDOUT_SEED, "heldout-crops"))
+        return _Measured(FixedImages(pictures, positions, crops), masks[: len(positions)].to(self._compute.device))
 
     def loss(self, step: int, part: Part = WHOLE) -> Tensor:
         images, _, _ = self._batches.take(step, part)
         masks = self.model.draw_masks(self._recipe.batch_images, self._recipe, self._inputs.generator("mask", step))
         return cast(Tensor, self.model(images, masks[self._batches.rows(part)][: len(images)]))
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """The error over what is hidden of the held-out images, in the units of what is predicted."""
-        self.model.eval()
-        losses = []
-        for positions in batched_positions(len(self._heldout)):
-            images = normalise(self._heldout.images(positions, self._crops[positions]))
-            with self._compute.autocast():
-                losses.append(self.model(images, self._masks[positions].to(self._compute.device), per_image=True))
-        self.model.train()
-        return {self.heldout_loss.name: float(torch.cat(losses).double().mean())}
+        """The error over what is hidden of held-out and of training images, in the units of what is
+        predicted.
+        """
+        return {
+            self.heldout_loss.name: self._error("heldout", self._heldout),
+            self.fixed_train_loss.name: self._error("training", self._trained),
+        }
 
     @torch.no_grad()
-    def finish(self, folder: Path) -> dict[str, float | int]:
+    def _error(self, name: str, measured: _Measured) -> float:
         self.model.eval()
-        positions = evenly_spaced(len(self._heldout), EXAMPLES)
-        images = normalise(self._heldout.images(positions, self._crops[positions]))
-        masked = self._masks[positions].to(self._compute.device)
+        parts = measured.images.parts()
+        losses = self._repeated(name, partial(self._losses, measured, parts), parts=len(parts))
+        self.model.train()
+        return float(losses.double().mean())
+
+    def _losses(self, measured: _Measured, parts: list[slice]) -> Tensor:
+        """(N,) one an image."""
+        losses = []
+        for rows in parts:
+            images = normalise(measured.images.images(rows))
+            with self._compute.autocast():
+                losses.append(self.model(images, measured.masks[rows], per_image=True))
+        return torch.cat(losses)
+
+    def finish(self, folder: Path) -> dict[str, float | int]:
+        self._write_reconstructions(folder, self._heldout, "held-out image", "examples")
+        self._write_reconstructions(folder, self._trained, "training image", TRAIN_EXAMPLES)
+        return {}
+
+    @torch.no_grad()
+    def _write_reconstructions(self, folder: Path, measured: _Measured, what: str, into: str) -> None:
+        self.model.eval()
+        rows = evenly_spaced(len(measured.images), EXAMPLES)
+        images = normalise(measured.images.images(rows))
+        masked = measured.masks[rows]
         with self._compute.autocast():
             rebuilt = self.model.reconstruct(images, masked)
         seen = denormalise(images).cpu().numpy()
@@ -125,7 +166,15 @@ class MaskedImageModelling(Objective):
             folder,
             columns=["image", "masked", "reconstruction"],
             rows=[list(row) for row in zip(*tiles, strict=True)],
-            items=[{"caption": f"held-out image {int(p)}{self.model.given}"} for p in positions],
+            items=[{"caption": f"{what} {int(p)}{self.model.given}"} for p in measured.images.positions[rows]],
+            into=into,
         )
         self.model.train()
-        return {}
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Images on which a loss is measured again and again, with their masks on the device."""
+
+    images: FixedImages
+    masks: Tensor

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +29,12 @@ class Mixing:
     """CutMix: top, bottom, left and right in pixels of what comes from the partner; else the whole
     image is a weighted mean.
     """
+
+    def values(self) -> Tensor:
+        """(6,) float32: the own share, the partner's, and the box, 0 without one. What a captured step
+        reads.
+        """
+        return torch.tensor([self.share, 1 - self.share, *(self.box or (0, 0, 0, 0))], dtype=torch.float32)
 
 
 def draw_share(alpha: float, *, seed: int, step: int) -> float:
@@ -57,22 +64,32 @@ def draw_mixing(mixup: float, cutmix: float, *, side: int, seed: int, step: int)
     return Mixing(share=1 - (bottom - top) * (right - left) / side**2, box=(top, bottom, left, right))
 
 
-def mix(images: Tensor, partners: Tensor, mixing: Mixing) -> Tensor:
-    """(B, 3, H, W) images and those they are mixed with -> the mixed images."""
-    if mixing.box is None:
-        return blend(images, partners, mixing.share)
-    top, bottom, left, right = mixing.box
-    mixed = images.clone()
-    mixed[:, :, top:bottom, left:right] = partners[:, :, top:bottom, left:right]
-    return mixed
+def mix(images: Tensor, partners: Tensor, values: Tensor, *, boxes: bool = True) -> Tensor:
+    """(B, 3, H, W) images and those they are mixed with -> the mixed images.
+
+    Args:
+        values: (6,) of `Mixing.values`, on the device of the images.
+        boxes: whether there may be one.
+    """
+    blended = blend(images, partners, (values[0], values[1]))
+    if not boxes:
+        return blended
+    top, bottom, left, right = values[2:].view(4, 1)
+    rows, columns = (torch.arange(count, device=images.device) for count in images.shape[-2:])
+    inside = ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+    return torch.where(bottom > top, torch.where(inside, partners, images), blended)
 
 
-def blend(images: Tensor, partners: Tensor, share: float) -> Tensor:
+Shares = tuple[float, float] | tuple[Tensor, Tensor]
+"""Of an image and of its partner, together 1."""
+
+
+def blend(images: Tensor, partners: Tensor, shares: Shares) -> Tensor:
     """(B, 3, H, W) images and those they are blended with -> their weighted mean."""
-    return partners.mul(1 - share).add_(images.mul(share))
+    return partners.mul(shares[1]).add_(images.mul(shares[0]))
 
 
-def blended_cross_entropy(logits: Tensor, labels: Tensor, partners: Tensor, share: float, smoothing: float) -> Tensor:
+def blended_cross_entropy(logits: Tensor, labels: Tensor, partners: Tensor, shares: Shares, smoothing: float) -> Tensor:
     """Cross-entropy with the blended one-hot labels, a scalar; it is linear in them, so no (B,
     classes) labels are made.
 
@@ -81,4 +98,4 @@ def blended_cross_entropy(logits: Tensor, labels: Tensor, partners: Tensor, shar
         smoothing: share of each label spread evenly over all classes (Szegedy et al. 2016).
     """
     own, other = (F.cross_entropy(logits, of, label_smoothing=smoothing) for of in (labels, partners))
-    return share * own + (1 - share) * other
+    return shares[0] * own + shares[1] * other

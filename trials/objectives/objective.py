@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from trials.data.augmentation import Crops, InputForm, draw_transforms, largest_crop, takes_nearest
 from trials.data.distortions import Distortions
 from trials.data.pictures import Pictures
-from trials.data.sources import get_source, no_masks
+from trials.data.sources import get_source, lacking, no_masks
 from trials.errors import InputError
 from trials.models.encoder import Encoder
 from trials.models.encoders import adapt_weights, build_encoder, check_depth
 from trials.models.stochastic_depth import StochasticDepth
+from trials.objectives.fixed_images import EVAL_BATCH, RepeatedCalls
 from trials.objectives.scores import Measure
 from trials.recipes.fields import Recipe, SupervisedRecipe
 from trials.registry import Registry, modules_in
@@ -29,7 +30,6 @@ from trials.training.precision import Compute
 from trials.training.seeding import EpochOrder, derive_seed, generator
 from trials.training.step_inputs import StepInputs
 
-EVAL_BATCH = 256
 WHOLE = (0, 1)
 
 Part = tuple[int, int]
@@ -39,7 +39,7 @@ even as can be, the first ones larger by one.
 
 Model = TypeVar("Model", bound=nn.Module)
 Kind = Literal["pretrain", "intermediate", "finetune"]
-Need = Literal["masks", "classes"]
+Need = Literal["masks", "classes", "boxes", "instance-masks"]
 
 
 class Objective(ABC):
@@ -55,7 +55,9 @@ class Objective(ABC):
     kinds: ClassVar[tuple[Kind, ...]]
     """The kinds of stage that can have it."""
     needs: ClassVar[tuple[Need, ...]] = ()
-    """What the images must carry: class masks, or labels of two classes or more."""
+    """What the images must carry: class masks, labels of two classes or more, boxes of objects, or
+    masks of them.
+    """
     purpose: ClassVar[str]
     """What it is for, in messages, such as 'segmentation'."""
     loss_score: ClassVar[Measure]
@@ -163,8 +165,14 @@ def loss_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.loss_score.name for one in OBJECTIVES.values()))
 
 
-def check_data(objective: type[Objective], source: str, *, has_masks: bool, classes: int) -> None:
+def check_data(
+    objective: type[Objective], source: str, *, has_masks: bool, classes: int, has_boxes: bool = False, has_instance_masks: bool = False
+) -> None:
     """Raises InputError where a source does not carry what the objective needs."""
+    if "boxes" in objective.needs and not has_boxes:
+        raise InputError(lacking(source, "boxes", objective.purpose))
+    if "instance-masks" in objective.needs and not has_instance_masks:
+        raise InputError(lacking(source, "instance-masks", objective.purpose))
     if "masks" in objective.needs and not has_masks:
         raise InputError(no_masks(source, objective.purpose))
     if "classes" in objective.needs and classes < 2:
@@ -200,12 +208,15 @@ class Setting:
     parent_weights: dict[str, Tensor] | None
     inputs: StepInputs = field(init=False)
     """Where a loss takes what depends on the step from: random draws and positions."""
+    repeated: RepeatedCalls = field(init=False)
+    """What is measured again and again, always on the same images, goes through it."""
 
     depth: list[StochasticDepth] = field(init=False, default_factory=list)
     """What draws which residual branches images drop; empty where the recipe drops none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", StepInputs(seed=self.spec.seed, device=self.compute.device))
+        object.__setattr__(self, "repeated", RepeatedCalls(self.compute.device))
 
     def build_model(self, wrap: Callable[[Encoder], Model]) -> tuple[Encoder, Model]:
         """An encoder with the parent's weights, or fresh, and the model that `wrap` makes of it, on
@@ -256,13 +267,13 @@ class Batches:
         self._largest = largest_crop(setting.train.sizes, self._recipe)
         self._frozen: tuple[Tensor, Tensor] | None = None
         if supervised is not None and supervised.transforms == "frozen":
-            self._frozen = draw_transforms(setting.train.sizes, self._recipe, partial(generator, self._seed), "frozen", 0)
+            self._frozen = draw_transforms(setting.train.sizes, self._recipe, partial(generator, self._seed), "frozen")
 
     def positions(self, step: int) -> Tensor:
         """(batch_images,) positions within the training subset, on the CPU or, where inputs are
         held, on the device.
         """
-        return self._step_inputs.tensor("positions", self._order.batch, step)
+        return self._step_inputs.tensor("positions", self._order.batches, step)
 
     def rows(self, part: Part = WHOLE) -> slice:
         """The rows of a batch that a part holds: those of `torch.tensor_split`."""
@@ -303,27 +314,36 @@ class Batches:
         pixels = self._distortions.pixels(images, step, rows)
         return self._distortions.erased(self._inputs(pixels, contrast), step, rows), crops, positions
 
-    def _draw_crops(self, step: int) -> Tensor:
-        """The crops of the whole batch at `step`, on the CPU: images have sizes of their own, and the
+    def _draw_crops(self, steps: range) -> Tensor:
+        """(steps, B, 5) crops of whole batches, on the CPU: images have sizes of their own, and the
         draws are then the same on every device.
         """
-        return self._draw(step)[0]
+        return self._draw(steps)[0]
 
-    def _draw_contrast(self, step: int) -> Tensor:
-        return self._draw(step)[1]
+    def _draw_contrast(self, steps: range) -> Tensor:
+        return self._draw(steps)[1]
 
-    def _draw(self, step: int) -> tuple[Tensor, Tensor]:
-        positions = self._order.batch(step)
+    def _draw(self, steps: range) -> tuple[Tensor, Tensor]:
+        positions = self._order.batches(steps)
         if self._frozen is not None:
             return self._frozen[0][positions], self._frozen[1][positions]
-        return draw_transforms(self.pictures.sizes[positions], self._recipe, partial(generator, self._seed), "augment", step)
+        sizes = self.pictures.sizes[positions.flatten()]
+        crops, contrast = draw_transforms(sizes, self._recipe, partial(generator, self._seed), "augment", steps)
+        return crops.view(*positions.shape, -1), contrast.view(positions.shape)
 
 
 def require_data(objective: type[Objective], setting: Setting) -> None:
     """Raises InputError for a source that does not carry what the objective needs."""
     source = setting.spec.data.source
     try:
-        check_data(objective, source, has_masks=get_source(source).has_masks and setting.train.has_masks, classes=len(setting.train.classes))
+        check_data(
+            objective,
+            source,
+            has_masks=get_source(source).has_masks and setting.train.has_masks,
+            classes=len(setting.train.classes),
+            has_boxes=bool(setting.train.instance_classes),
+            has_instance_masks=setting.train.has_instance_masks,
+        )
     except InputError as error:
         raise InputError(f"{setting.spec.kind}: {error}") from None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -130,7 +131,10 @@ def load_checkpoint(folder: Path, log: Callable[[str], None], *, steps: int) -> 
             return state
         except (SafetensorError, KeyError, ValueError, TypeError, IndexError, RefusedFileError) as error:
             log(f"{path.name} is damaged ({error}): going on from an earlier checkpoint if there is one")
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     return None
 
 
@@ -190,6 +194,6 @@ def load_trunk_state(folder: Path) -> TrainingState:
     try:
         state = decode_state(data)
         _check_steps(state, state.step, int((read_result(folder) or {})["steps"]))
-    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise StageError(f"{trunk_state_path(folder)} is no training state ({error}): {train_anew(folder)}.") from error
     return state

@@ -19,7 +19,7 @@ from trials.objectives.objective import OBJECTIVES, Objective, Setting
 from trials.provenance import describe_software, now
 from trials.recipes.schedules import learning_rate, tail_start
 from trials.spec import StageSpec
-from trials.stage_files import MetricsFile, load_parent_weights, read_json, save_weights, sweep, write_json
+from trials.stage_files import DeferredSync, MetricsFile, load_parent_weights, read_json, save_weights, sweep, write_json
 from trials.training.averaging import AveragedWeights
 from trials.training.captured import choose_capture
 from trials.training.checkpoints import TrainingState, drop_checkpoints, list_checkpoints, load_checkpoint, save_checkpoint, save_trunk_state
@@ -30,6 +30,7 @@ from trials.training.loss_history import LossHistory
 from trials.training.optimiser import build_optimiser
 from trials.training.parallel import Group
 from trials.training.precision import Compute, choose_compute
+from trials.training.step_clock import StepClock
 from trials.training.trunks import check_trunk_schedule, state_to_begin_with
 from trials.training.updates import Updates, has_short_batches
 
@@ -63,6 +64,7 @@ class Run:
         self.start_step = self.line_step = self.checked = 0
         self.earlier_s = 0.0
         self.newest: dict[str, float] = {}
+        self.clock = StepClock()
         self.trunk: Path | None = None
         self._begin()
         matters = execution.compile == "auto" and self.compute.device.type == "cuda"
@@ -80,6 +82,9 @@ class Run:
             resident=train.resident,
             reason_against=against,
         )
+        self.repeated, self.inputs = setting.repeated, setting.inputs
+        if not not_captured:
+            self.repeated.allow()
         self.update = Updates(
             self.objective,
             self.optimiser,
@@ -132,16 +137,28 @@ class Run:
         if not self.group.leads:
             self._train(None, time.monotonic())
             return self.group.share({})
-        spec, started = self.spec, time.monotonic()
+        started, files = time.monotonic(), DeferredSync()
         provenance = self._provenance()
-        write_json(self.folder / "spec.json", spec.to_dict())
-        write_json(self.folder / "provenance.json", provenance)
-        begin_with = None if self.trunk is None else self.trunk / "metrics.jsonl"
-        metrics = MetricsFile(self.folder / "metrics.jsonl", resume_step=self.start_step, begin_with=begin_with)
+        with files.collecting():
+            write_json(self.folder / "spec.json", self.spec.to_dict())
+            write_json(self.folder / "provenance.json", provenance)
+            begin_with = None if self.trunk is None else self.trunk / "metrics.jsonl"
+            metrics = MetricsFile(self.folder / "metrics.jsonl", resume_step=self.start_step, begin_with=begin_with)
         try:
             results: dict[str, float | int] = dict(self._train(metrics, started))
         finally:
             metrics.close()
+        with files.collecting():
+            result = self._finish(results, provenance, started)
+        files.sync()
+        write_json(self.folder / "result.json", result)  # last: from here on the stage is done
+        drop_checkpoints(self.folder)
+        self.log(f"done in {time.monotonic() - started:.1f} s: " + ", ".join(f"{k} {v:.4f}" for k, v in result["metrics"].items()))
+        return self.group.share(result)
+
+    def _finish(self, results: dict[str, float | int], provenance: dict[str, Any], started: float) -> dict[str, Any]:
+        """Score what was trained and write all files but the last, result.json, which is returned."""
+        spec = self.spec
         if spec.kind != "trunk":
             with self._measured_weights():
                 results |= self.objective.finish(self.folder)
@@ -157,17 +174,22 @@ class Run:
         else:
             with self._measured_weights():
                 digests = {"weights_sha256": save_weights(self.folder, self.objective.model.state_dict())}
+        for name, reason in self.repeated.failed.items():
+            self.log(f"the evaluation of {name} images was not captured: {reason}")
         self.compute.synchronise()
         elapsed = time.monotonic() - started
         passes = (self.steps - self.start_step) * spec.recipe.batch_images
         provenance |= {"finished": now(), "train_s": round(self.earlier_s + elapsed, 3), "images_per_s": round(passes / elapsed, 1)}
-        provenance |= self._chosen()
+        provenance |= self._chosen() | {"step_ms": self.clock.step_ms}
         write_json(self.folder / "provenance.json", provenance)
-        result = {"id": self.folder.name, "kind": spec.kind, "steps": self.steps, "image_passes": spec.image_passes, **digests, "metrics": results}
-        write_json(self.folder / "result.json", result)  # last: from here on the stage is done
-        drop_checkpoints(self.folder)
-        self.log(f"done in {elapsed:.1f} s: " + ", ".join(f"{k} {v:.4f}" for k, v in results.items()))
-        return self.group.share(result)
+        return {"id": self.folder.name, "kind": spec.kind, "steps": self.steps, "image_passes": spec.image_passes, **digests, "metrics": results}
+
+    def release(self) -> None:
+        """Let go of the captured step and what it holds, so that the next stage of this process finds
+        the device's memory free at once, and not when Python next looks for cycles.
+        """
+        self.update.release()
+        self.repeated.release()
 
     def _provenance(self) -> dict[str, Any]:
         earlier = read_json(self.folder / "provenance.json") or {}
@@ -204,6 +226,7 @@ class Run:
         if metrics and self.start_step == 0:
             scores = self._line(metrics, 0, started)
         checkpointed = reported = time.monotonic()
+        self.clock.start(self.start_step)
         for step in range(self.start_step, self.steps):
             if self._asked_to_stop(step):
                 if metrics and step > self.start_step:
@@ -213,8 +236,10 @@ class Run:
             done = step + 1
             if done % self.log_every == 0 or done in self.eval_steps:
                 self._check(done)
+                self.clock.stop(done)
                 if metrics:
                     scores = self._line(metrics, done, started) or scores
+                self.clock.start(done)
             moment = time.monotonic()
             if metrics and (moment - reported >= REPORT_S or done == self.steps):
                 reported = moment
@@ -222,6 +247,7 @@ class Run:
             if metrics and moment - checkpointed >= self.execution.checkpoint_s and done < self.steps:
                 self._checkpoint(metrics, done, started)
                 checkpointed = time.monotonic()
+                self.clock.start(done)
         if metrics is None:
             return {}
         return scores or self._evaluate()  # a stage cut off after its last checkpoint at the very end

@@ -11,6 +11,9 @@ import hashlib
 
 import torch
 
+BLOCK_STEPS = 32
+"""Steps whose inputs are made at once, where steps are captured."""
+
 
 def derive_seed(seed: int, purpose: str, counter: int = 0) -> int:
     """A 63-bit seed, well mixed, from a study seed, the name of a use and a counter."""
@@ -40,11 +43,12 @@ class EpochOrder:
         self.seed = seed
         self.short_last_batch = short_last_batch
         self._epochs: dict[int, torch.Tensor] = {}
+        self._kept = 1 + BLOCK_STEPS * batch_images // images
 
     def _epoch(self, epoch: int) -> torch.Tensor:
         if epoch not in self._epochs:
-            # only the epochs that one batch can touch are kept
-            self._epochs = {e: p for e, p in self._epochs.items() if e >= epoch - 1}
+            # a block of steps is read several times over, for positions and for crops
+            self._epochs = {e: p for e, p in self._epochs.items() if e >= epoch - self._kept}
             self._epochs[epoch] = torch.randperm(self.images, generator=generator(self.seed, "order", epoch))
         return self._epochs[epoch]
 
@@ -63,3 +67,7 @@ class EpochOrder:
             parts.append(self._epoch(epoch)[offset : offset + take])
             start += take
         return torch.cat(parts)
+
+    def batches(self, steps: range) -> torch.Tensor:
+        """(steps, batch_images) positions of several batches, which must have one length."""
+        return torch.stack([self.batch(step) for step in steps])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from trials.training.seeding import derive_seed
+from trials.training.seeding import BLOCK_STEPS, derive_seed
 
 
 class NotCapturableError(RuntimeError):
@@ -31,7 +31,7 @@ class StepInputs:
     def __init__(self, *, seed: int, device: torch.device) -> None:
         self._seed, self._device = seed, device
         self._generators: dict[str, torch.Generator] = {}
-        self._held: dict[str, tuple[Tensor, Callable[[int], Tensor]]] = {}
+        self._held: dict[str, _Held] = {}
         self._holding = False
         self._recording: set[str] | None = None
 
@@ -53,20 +53,21 @@ class StepInputs:
         found.manual_seed(derive_seed(self._seed, purpose, step))
         return found
 
-    def tensor(self, name: str, of: Callable[[int], Tensor], step: int) -> Tensor:
-        """A tensor that depends on the step: `of(step)`, which is on the CPU, or, once inputs are
-        held, the tensor on the device that `prepare` fills.
+    def tensor(self, name: str, of: Callable[[range], Tensor], step: int) -> Tensor:
+        """A tensor that depends on the step. Once inputs are held, it is on the device and stays where
+        it is, and `prepare` fills it.
 
         Args:
             name: of this input; one name has one function and one shape.
+            of: what it is at several steps: (steps, ...) on the CPU.
         """
         if not self._holding:
-            return of(step)
+            return of(range(step, step + 1))[0]
         if name not in self._held:
             if self._recording is not None:
                 raise NotCapturableError(f"the input '{name}' is first read while the step is captured")
-            self._held[name] = (_to(of(step), self._device).clone(), of)
-        return self._held[name][0]
+            self._held[name] = _Held(of, step, self._device)
+        return self._held[name].now
 
     def hold(self) -> None:
         """From now on inputs stay in place; `prepare` must be called before each step."""
@@ -79,8 +80,8 @@ class StepInputs:
 
     def prepare(self, step: int) -> None:
         """Set the held inputs, and every generator that has been used, to those of `step`."""
-        for held, of in self._held.values():
-            held.copy_(_to(of(step), self._device))
+        for held in self._held.values():
+            held.show(step)
         for purpose, found in self._generators.items():
             found.manual_seed(derive_seed(self._seed, purpose, step))
 
@@ -96,6 +97,25 @@ class StepInputs:
     def generators(self) -> tuple[torch.Generator, ...]:
         """Every generator that has been used."""
         return tuple(self._generators.values())
+
+
+class _Held:
+    """One input, made for a block of steps at once."""
+
+    def __init__(self, of: Callable[[range], Tensor], step: int, device: torch.device) -> None:
+        self._of, self._device = of, device
+        self._make(step)
+        self.now = self._block[0].clone()
+        """The input of the step that was shown last; it stays where it is."""
+
+    def _make(self, first: int) -> None:
+        self._first, self._block = first, _to(self._of(range(first, first + BLOCK_STEPS)), self._device)
+
+    def show(self, step: int) -> None:
+        """Set `now` to the input of that step."""
+        if not 0 <= step - self._first < len(self._block):
+            self._make(step)
+        self.now.copy_(self._block[step - self._first])
 
 
 def _to(values: Tensor, device: torch.device) -> Tensor:

@@ -4,7 +4,9 @@ clipping and AdamW.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from trials.training.parallel import Group
 from trials.training.precision import Compute
 from trials.training.rates import Rates
 from trials.training.step_inputs import StepInputs
+from trials.training.weight_copies import WeightCopies
 
 
 class Updates:
@@ -49,7 +52,9 @@ class Updates:
         self._compute, self._group, self._compiled, self._log = compute, group, compiled, log
         self._parameters = list(objective.model.parameters())
         self._average = average
-        self._proven = False  # whether what is compiled has run once
+        self._proven = False  # whether what is compiled, and copies of weights, have run once
+        copies = WeightCopies(objective.model) if compute.precision == "bf16" else None
+        self._copies = copies if copies and len(copies) else None
         self._rates = Rates(optimiser)
         self._captured: CapturedStep | None = None
         self.reason_not_captured = reason_not_captured
@@ -96,6 +101,12 @@ class Updates:
         self._optimiser.zero_grad(set_to_none=True)
         self._rates.release()
         self._rates.set(rate)
+
+    def release(self) -> None:
+        """Let go of the captured step; its graph refers to this object, which refers to it."""
+        if self._captured is not None:
+            self._captured.abandon()
+            self._captured = None
 
     def _body(self, step: int) -> Tensor:
         """The update of a whole batch in one process, without a choice in between."""
@@ -147,20 +158,30 @@ class Updates:
         except (InputError, StageError):
             raise
         except Exception as error:
-            if self._proven or not self._compiled.on:
+            if self._proven or not (self._compiled.on or self._copies):
                 raise
-            self._compiled.give_up(error)
-            self._log(f"the stage goes on without torch.compile: {self._compiled.reason}")
+            if self._copies is not None:
+                lines = str(error).strip().splitlines()
+                self._copies = None
+                self._log(f"the stage goes on without bf16 copies of its weights: {type(error).__name__}: {lines[0] if lines else 'no message'}")
+            else:
+                self._compiled.give_up(error)
+                self._log(f"the stage goes on without torch.compile: {self._compiled.reason}")
         self._optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         return None
 
+    def _copied_weights(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._copies is None else self._copies.in_place()
+
     def _share(self, step: int) -> Tensor:
         count = self._group.size * self.micro_batches
         if count == 1:
-            with self._compiled.training(), self._compute.autocast():
+            with self._copied_weights(), self._compiled.training(), self._compute.autocast():
                 loss = self._objective.loss(step)
             loss.backward()
+            if self._copies is not None:
+                self._copies.hand_gradients()
             return loss.detach()
         total = torch.zeros((), device=self._compute.device)
         first = self._group.rank * self.micro_batches

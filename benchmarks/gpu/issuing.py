@@ -1,0 +1,36 @@
+"""What a replayed step costs the CPU."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.gpu.results import Results, number
+from benchmarks.gpu.sizes import WAYS, Sizes
+from trials import StageSpec, stage_id
+from trials.training.captured import WARM_UP_STEPS
+from trials.training.execution import Execution
+from trials.training.parallel import Group
+from trials.training.run import Run
+from trials.training.seeding import BLOCK_STEPS
+
+
+def issuing(spec: StageSpec, sizes: Sizes, results: Results) -> None:
+    """What a replayed step costs the CPU: on a GPU all but waiting, on a CPU its inputs alone."""
+    folder = sizes.root / "runs" / "issuing" / stage_id(spec)
+    folder.mkdir(parents=True)
+    execution = Execution(cpus=1, gpus=sizes.gpus, **WAYS["captured"])
+    run = Run(spec, folder, sizes.root / "store", execution=execution, group=Group(), log=lambda text: None)
+    for step in range(WARM_UP_STEPS + 2):
+        run.update(step, 1e-4)
+    run.compute.synchronise()
+    started = time.perf_counter()
+    for step in range(WARM_UP_STEPS + 2, WARM_UP_STEPS + 2 + BLOCK_STEPS):
+        if sizes.gpus:
+            run.update(step, 1e-4)
+        else:
+            run.inputs.prepare(step)
+    spent = 1e3 * (time.perf_counter() - started) / BLOCK_STEPS
+    run.compute.synchronise()
+    run.release()
+    results.keep(**{"replay_cpu_ms" if sizes.gpus else "prepare_cpu_ms": spent})
+    results.say(f"a replayed step of {spec.recipe.batch_images} images takes {number(spent)} ms of the CPU{'' if sizes.gpus else ' to prepare'}")
