@@ -29,34 +29,18 @@ from PIL import Image
 
 from trials.data.class_folders import IMAGE_SUFFIXES
 from trials.data.decode_report import DecodeReport, read_decode_report, report_file, shown, shown_images, shown_list
-from trials.data.decoding import Broken, quiet_pillow
+from trials.data.decoding import Broken, fit_short, quiet_pillow
 from trials.data.generated import GeneratedSource, release_processes
 from trials.data.listing import Listing
 from trials.data.packed import JPEG_QUALITY
-from trials.data.sources import KINDS, PARTS, SOURCES, get_source, list_split, locate, split_name
-from trials.data.store import JpegFile, OnBroken, Stored, describe_split, open_store, store_folder, store_is_ready, stored_px, write_store
+from trials.data.sources import KINDS, PARTS, SOURCES, get_source, list_split, locate, refuse_files_of_generated, split_name
+from trials.data.store import OnBroken, describe_split, open_store, store_folder, store_is_ready, stored_px
+from trials.data.store_writing import JpegFile, OriginalFile, Stored, write_store
 from trials.errors import InputError
 from trials.recipes.fields import Storage
 
 Progress = Callable[[str, int, int], None]
 MOST_PX = 8192
-
-
-def fit_short(image: Image.Image, mask: np.ndarray | None, store_px: int) -> tuple[Image.Image, np.ndarray | None]:
-    """An image with its short side brought down to `store_px`, and its mask (nearest); a smaller
-    image as it is.
-
-    By Lanczos's filter, for crops are resampled again: of a photograph's fine detail (Laplacian rms)
-    at areas of .67 to 1 it then keeps 96%, where a bicubic filter keeps 88%
-    (`python -m benchmarks.crops`).
-    """
-    short = min(image.size)
-    if short <= store_px:
-        return image, mask
-    width, height = (max(store_px, round(side * store_px / short)) for side in image.size)
-    if mask is not None:
-        mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST), dtype=np.uint8)
-    return image.resize((width, height), Image.Resampling.LANCZOS), mask
 
 
 def as_jpeg(image: Image.Image, file: Path | None) -> JpegFile:
@@ -88,7 +72,7 @@ def prepare_split(
     Args:
         data: folder that holds the data set. root: folder that holds the stores.
         store_px: short side of the images in the store, in pixels; smaller ones stay as they are.
-        storage: whether decoded pixels are kept, or JPEG files.
+        storage: whether decoded pixels are kept, or JPEG files, or where the images' files lie.
         images: how many are needed; generated sources make that many, others are decoded whole.
         progress: called as (what, done, total).
         broken: what to do about images that cannot be decoded and class folders without images:
@@ -102,6 +86,7 @@ def prepare_split(
     """
     if broken not in get_args(OnBroken):
         raise InputError(f"What to do about broken images must be one of {', '.join(get_args(OnBroken))}, not {broken!r}.")
+    refuse_files_of_generated(source, storage)
     info = describe_split(source, data, split)
     count = images if info.images is None else info.images
     folder = store_folder(root, source, split, store_px, storage)
@@ -126,7 +111,7 @@ def prepare_split(
                     f"{shown_list(listing.empty_classes)}. Fill or delete them, or go on without them by --broken skip."
                 )
             decode = partial(_decode, source, listing, store_px, storage, advance, refused if broken == "refuse" else None)
-        made = write_store(root, source, split, store_px, storage, info=info, images=count, classes=classes, decoded=decode, broken=broken)
+        made = write_store(root, source, split, store_px, storage, info=info, images=count, classes=classes, decoded=decode, broken=broken, data=data)
     refused.unlink(missing_ok=True)  # of an earlier attempt
     if not found.generated and (listed := list_split(source, data, split)).split_by:
         from trials.stage_files import write_json  # imports torch, which --help need not wait for
@@ -138,8 +123,8 @@ def prepare_split(
 def _generated(
     source: GeneratedSource, split: str, store_px: int, storage: Storage, count: int, progress: Callable[[int, int], None]
 ) -> Iterator[Stored]:
-    for image, label, mask in source.generate(split, store_px, count, progress):
-        yield (image if storage == "pixels" else as_jpeg(Image.fromarray(image), None)), label, mask
+    for image, label, mask, instances in source.generate(split, store_px, count, progress):
+        yield Stored(image if storage == "pixels" else as_jpeg(Image.fromarray(image), None), label, mask, instances)
 
 
 def _forget_mended(listing: Listing, folder: Path) -> None:
@@ -172,8 +157,14 @@ def _decode(
         except Broken as error:
             return error
         image, mask = fit_short(picture.image, picture.mask, store_px)
-        stored = np.asarray(image, dtype=np.uint8) if storage == "pixels" else as_jpeg(image, picture.file if image is picture.image else None)
-        return (stored, int(listing.labels[index]), mask), picture.conversions
+        stored: np.ndarray | JpegFile | OriginalFile
+        if storage == "files":
+            stored = OriginalFile(number=index, height=image.height, width=image.width)
+        else:
+            stored = np.asarray(image, dtype=np.uint8) if storage == "pixels" else as_jpeg(image, picture.file if image is picture.image else None)
+        size, to = ((one.height, one.width) for one in (picture.image, image))
+        instances = None if picture.instances is None else picture.instances.resized(size, to)
+        return Stored(stored, int(listing.labels[index]), mask, instances), picture.conversions
 
     report.empty_classes += [shown(name) for name in listing.empty_classes]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter while it decodes
@@ -205,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     side = parser.add_mutually_exclusive_group(required=True)
     side.add_argument("--size", type=int, help="image side of the stages that will read it, in pixels: short sides of 8/7 of that are kept")
     side.add_argument("--store-px", type=int, help="short side to keep, in pixels")
-    parser.add_argument("--storage", choices=get_args(Storage), default="pixels", help="keep decoded pixels (default), or JPEG files")
+    parser.add_argument("--storage", choices=get_args(Storage), default="pixels", help="keep decoded pixels (default), JPEG files, or no image")
     parser.add_argument("--to", type=Path, help="folder for the stores (default: store/ in the --from folder)")
     parser.add_argument("--images", type=int, default=10_000, help="images of each split where they are generated (default 10,000)")
     parser.add_argument(

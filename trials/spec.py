@@ -60,7 +60,7 @@ class StageSpec:
     before its rate decays, shared by several lengths.
     """
     objective: str
-    """'simmim', 'classification', 'spatial' or 'segmentation'."""
+    """Name of an objective, such as 'simmim' or 'segmentation'."""
     encoder: str
     data: DataSpec
     recipe: Recipe

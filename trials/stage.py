@@ -102,7 +102,11 @@ def _attempt(spec: StageSpec, folder: Path, store: Path, execution: Execution, g
         (folder / "error.json").unlink(missing_ok=True)
     log = Log(folder / "log.txt")
     try:
-        return Run(spec, folder, store, execution=execution, group=group, log=log if group.leads else lambda text: None).go()
+        run = Run(spec, folder, store, execution=execution, group=group, log=log if group.leads else lambda text: None)
+        try:
+            return run.go()
+        finally:
+            run.release()
     except Interrupted as interrupted:
         if group.leads:
             log(str(interrupted))

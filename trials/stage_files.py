@@ -10,6 +10,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,29 +26,80 @@ WEIGHTS = "checkpoint/weights.safetensors"
 STATE = "checkpoint/state.safetensors"  # what a finished trunk leaves; checkpoints of an unfinished stage have their step in their names
 MOST_WEIGHTS_BYTES = 1 << 40
 _PART = ".part"
+_SYNCING = 16  # files that are flushed at once
+
+
+class DeferredSync:
+    """Files that are flushed to disk together, later.
+
+    A disk takes about as long for many files as for one. A stage's files count for nothing until its
+    result.json names it done, so they need not be on disk before that.
+    """
+
+    def __init__(self) -> None:
+        self._paths: set[Path] = set()
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Within it, `atomic` renames a file without flushing it, and this object remembers it."""
+        token = _DEFERRED.set(self)
+        try:
+            yield
+        finally:
+            _DEFERRED.reset(token)
+
+    def add(self, path: Path) -> None:
+        """Remember a file."""
+        self._paths.add(path)
+
+    def sync(self) -> None:
+        """Flush all files, and then the folders that hold their names. Raises OSError."""
+        paths, self._paths = self._paths, set()
+        if not paths:
+            return
+        with ThreadPoolExecutor(min(_SYNCING, len(paths))) as pool:
+            list(pool.map(_sync_file, paths))
+            list(pool.map(_sync_folder, {path.parent for path in paths}))
+
+
+_DEFERRED: ContextVar[DeferredSync | None] = ContextVar("deferred", default=None)
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the name `path` when it is complete and on disk.
+    """A file to write that takes the name `path` when it is complete and on disk; within
+    `DeferredSync.collecting`, when it is complete.
 
     Its folder is made if that is missing, but none above: a study folder that somebody deleted must
     not come back in part.
     """
+    deferred = _DEFERRED.get()
     path.parent.mkdir(exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=_PART, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as handle:
             yield handle
             handle.flush()
-            os.fsync(handle.fileno())
+            if deferred is None:
+                os.fsync(handle.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-        _sync_folder(path.parent)
+        if deferred is None:
+            _sync_folder(path.parent)
+        else:
+            deferred.add(path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -152,7 +205,7 @@ def refuse_links(folder: Path) -> None:
     Raises:
         StageError: something is a link, which would be written through, or a pipe.
     """
-    for place in (folder, *(folder / name for name in ("checkpoint", "examples", "diagnostics"))):
+    for place in (folder, *(folder / name for name in ("checkpoint", "examples", "examples_train", "diagnostics"))):
         odd = place if place.is_symlink() else None
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(place) as entries:
             files = (one for one in entries if not (one.is_file(follow_symlinks=False) or one.is_dir(follow_symlinks=False)))

@@ -48,6 +48,10 @@ class RunContext:
     """Address of the store that holds the study; `study` is a local mirror of it then."""
     check: Callable[[], None] = lambda: None
     """Raises FolderLostError where a folder that the launch works in is gone."""
+    adapt: Callable[[str, float, float], bool] = lambda stage, held_at_start, held_at_end: False
+    """Asked after each finished stage whether `granted` has changed, as
+    `scaling.execution.live_share.LiveShare.ended` answers.
+    """
     show_message: Callable[[str], None] = print
     """Shows a sentence to the user."""
 

@@ -100,6 +100,13 @@ class ReadyQueue:
         self._running.add(name)
         return name
 
+    def reshape(self) -> None:
+        """Ask anew what ready stages hold, after that has changed."""
+        names = [name for heap in self._ready.values() for _, name in heap]
+        self._ready.clear()
+        for name in names:
+            self._make_ready(name)
+
     def ended(self, name: str, outcome: Outcome) -> float | None:
         """Record the end of an attempt; returns the seconds until the next one, if any."""
         self._running.discard(name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayError
@@ -40,6 +42,8 @@ class _OpenWorker:
 
     shape: Shape
     stage: str | None = None
+    held_at_start: float = 0.0
+    """GPUs that all running stages held when its stage began."""
     idle_since_s: float | None = None
     """None while it runs a stage, and until its first report."""
     node: str = ""
@@ -77,6 +81,8 @@ class WorkerPool:
         show_message: shows a sentence to the user.
         check: raises FolderLostError where a folder that the launch works in is gone; asked every
             few seconds, and before a failure is blamed on a stage.
+        adapt: given each finished stage and the GPUs that all running stages held when it began and
+            ended, returns whether what stages hold has changed.
     """
 
     def __init__(
@@ -89,8 +95,10 @@ class WorkerPool:
         stopping: Callable[[], bool] = lambda: False,
         show_message: Callable[[str], None] = lambda sentence: None,
         check: Callable[[], None] = lambda: None,
+        adapt: Callable[[str, float, float], bool] = lambda stage, held_at_start, held_at_end: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._adapt = adapt
         self.queue, self.assignment, self.watchers, self.stopping = queue, assignment, list(watchers), stopping
         self._alive, self._clock, self._show_message, self._check = alive, clock, show_message, check
         self.fault: Exception | None = None
@@ -183,8 +191,11 @@ class WorkerPool:
         if report.outcome is not None and worker.stage is not None:
             if not report.outcome.done:
                 self._check()
+            held = self._held_gpus()
             stage, worker.stage = worker.stage, None
             self._notify(stage, report.values, self.queue.ended(stage, report.outcome), report.outcome.reason, report.outcome)
+            if report.outcome.done and self._adapt(stage, worker.held_at_start, held):
+                self.queue.reshape()
             if report.outcome.unexpected:
                 return "close"
         elif worker.stage is not None:
@@ -207,10 +218,15 @@ class WorkerPool:
         if own is not None:
             worker.stage, worker.idle_since_s = self.queue.take(worker.shape), None
             assert worker.stage is not None
+            worker.held_at_start = self._held_gpus()
             return self.assignment(worker.stage)
         if worker.idle_since_s is None:
             worker.idle_since_s = self._clock()
         return "close" if self._clock() - worker.idle_since_s > IDLE_CLOSE_S else None
+
+    def _held_gpus(self) -> float:
+        """GPUs that all running stages hold."""
+        return sum(worker.shape.gpus for worker in self._open.values() if worker.stage is not None)
 
     def _notify(self, stage: str, values: dict[str, Any], wait_s: float | None, reason: str, outcome: Outcome | None = None) -> None:
         if outcome is not None and outcome.type == "interrupted":
@@ -306,8 +322,8 @@ class Assigning(NotPickled, FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The process of a worker died."""
         error: Any = None
-        with contextlib.suppress(OSError, AttributeError, TypeError):
-            error = trial.get_pickled_error()
+        with contextlib.suppress(OSError, AttributeError, TypeError):  # its get_pickled_error looks where Tune copies the file later
+            error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
         self._pool.closed(trial.trial_id, _why(error))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:

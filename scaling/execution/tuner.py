@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -13,17 +14,20 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.node import Node
 
 from scaling.cluster.address import check_address
 from scaling.cluster.capacity import Cluster, Shape
 from scaling.cluster.join import join
 from scaling.cluster.machine import Machine
 from scaling.cluster.ray_token import protect_token
+from scaling.execution.actors import name_workers_out_of_memory
 from scaling.execution.context import RunContext
 from scaling.execution.interruption import Interruption
 from scaling.execution.ready_queue import ReadyQueue
 from scaling.execution.searcher import Assigning, OwnFault, RayGone, ReadyStages, WorkerPool, fault_of
 from scaling.execution.worker import COORDINATOR_RESOURCES, StageWorker, worker_class
+from scaling.leaving import ray_was_restarted
 from scaling.study.folder import Study
 from scaling.study.presence import FolderLostError
 from trials.errors import InputError
@@ -31,6 +35,7 @@ from trials.errors import InputError
 RESTARTS = 3  # of a Ray that stopped working, in a row and without any stage ending in between
 STARTS = 3  # attempts to start a Ray of our own
 RESTART_S = 1.0  # before each of them
+DASHBOARD = "SCALING_RAY_DASHBOARD"  # environment variable: 0 starts our own Ray without its dashboard
 STARTING_S = 20.0  # between two lines while Ray starts: on a busy machine each attempt takes up to 50 s
 
 
@@ -102,27 +107,51 @@ def _waiting(show_message: Callable[[str], None]) -> Iterator[None]:
 def _own_ray(show_message: Callable[[str], None] = lambda sentence: None) -> Any:
     """Start a Ray on this machine for this launch alone. Raises RayGone.
 
-    On a busy machine Ray's processes may miss its time limit, so there are several attempts.
+    On a busy machine Ray's processes may miss its time limit, so there are several attempts. Most of
+    them start the dashboard, so later attempts leave it out.
     """
+    dashboard = os.environ.get(DASHBOARD, "1") != "0"
     for attempt in range(STARTS):
         try:
-            return _init()
+            return _init(dashboard)
         except Exception as error:  # Ray raises bare Exceptions here; none is the grid's fault
+            _end_processes(error)
             ray.shutdown()
             if attempt + 1 == STARTS:
-                raise RayGone(f"Ray could not be started on this machine ({_last_line(error)}), {STARTS} times in a row") from error
-            show_message(f"Ray did not start ({_last_line(error)}): attempt {attempt + 2} of {STARTS}")
+                raise RayGone(f"Ray could not be started on this machine ({_why_not(error)}), {STARTS} times in a row.") from error
+            without = ", without its dashboard" if dashboard else ""
+            dashboard = False
+            show_message(f"Ray did not start ({_why_not(error)}): attempt {attempt + 2} of {STARTS}{without}")
             time.sleep(RESTART_S)
     raise AssertionError
 
 
-def _init() -> Any:
+def _end_processes(error: Exception) -> None:
+    """End what a failed start has left running, which Ray does only when this process exits: each
+    further attempt would share the machine with the control stores and dashboards before it.
+    """
+    link = error.__traceback__
+    while link is not None:
+        node = link.tb_frame.f_locals.get("self")
+        if isinstance(node, Node):
+            with contextlib.suppress(Exception):
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
+            return
+        link = link.tb_next
+
+
+def _why_not(error: Exception) -> str:
+    """Why Ray did not start. Of a dashboard that misses its time limit Ray's error is its log."""
+    return "its dashboard did not start in time" if "dashboard" in str(error) else _last_line(error)[:200]
+
+
+def _init(dashboard: bool) -> Any:
     machine = Machine.here()
     return ray.init(
         address="local",  # else it would join a Ray that somebody else runs on this machine
         num_cpus=machine.cpus,  # as checked before; else a stage could wait for ever for cores that Ray does not count
         num_gpus=machine.gpus,
-        include_dashboard=True,
+        include_dashboard=dashboard,
         dashboard_host="127.0.0.1",
         log_to_driver=False,
         logging_level=logging.ERROR,
@@ -154,6 +183,7 @@ def run_plan(context: RunContext) -> ReadyQueue:
         stopping=lambda: _is_stopping(interruption),
         show_message=context.show_message,
         check=context.check,
+        adapt=context.adapt,
     )
     restarts, ended = 0, queue.ended_count
     while not queue.finished and not interruption.asked:
@@ -185,6 +215,7 @@ def _is_stopping(interruption: Interruption) -> bool:
 
 def _restart(address: str | None, show_message: Callable[[str], None] = lambda sentence: None) -> None:
     ray.shutdown()
+    ray_was_restarted()
     time.sleep(RESTART_S)
     try:
         start_ray(address, show_message)
@@ -193,6 +224,7 @@ def _restart(address: str | None, show_message: Callable[[str], None] = lambda s
 
 
 def _run_tune(pool: WorkerPool, study: Study, worker: type[StageWorker]) -> None:
+    name_workers_out_of_memory()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # we report a dead worker ourselves
     scratch = study.folder / ".tune"  # Tune insists on a place for its state, which nobody reads
     shutil.rmtree(scratch, ignore_errors=True)

@@ -17,6 +17,8 @@ from trials.errors import InputError
 from trials.spec import StageSpec
 
 RAY_BYTES = 100_000_000  # logs and sockets of Ray's processes, which fail without a word where there is no room for them
+MOST_SOCKET_BYTES = 107
+"""Of the path of a Unix socket on Linux."""
 SMALL_FILES_BYTES = 200_000  # a stage's log, metrics, provenance and examples, about
 
 
@@ -34,8 +36,8 @@ class Budget:
     """Most bytes on disk at any time: all weights, and a training state for each stage that runs at
     the same time.
     """
-    free_bytes: int
-    """Free bytes on the study folder's disk now."""
+    free_bytes: float | None
+    """Free bytes on the study folder's disk now; None for a disk of which nothing is known."""
     keep: str
 
 
@@ -75,7 +77,7 @@ def free_bytes(folder: Path) -> int:
 
 def check_disk(found: Budget, folder: Path, wanted: Iterable[str]) -> None:
     """Raise InputError if the results cannot fit on the disk. Called before anything starts."""
-    if any(True for _ in wanted) and found.kept_bytes > found.free_bytes + _used(folder):
+    if found.free_bytes is not None and any(True for _ in wanted) and found.kept_bytes > found.free_bytes + _used(folder):
         raise InputError(
             f"The study will keep {size(found.kept_bytes)}, but the disk of {folder} has {size(found.free_bytes)} free: make room, choose another "
             "folder with --out, or let more go with keep: results."
@@ -83,8 +85,16 @@ def check_disk(found: Budget, folder: Path, wanted: Iterable[str]) -> None:
 
 
 def check_ray_disk() -> None:
-    """Raise InputError if the disk has no space for Ray's own files on this machine."""
+    """Raise InputError if the disk has no space for Ray's own files on this machine, or if the path
+    of their folder is too long for sockets.
+    """
     folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    longest = MOST_SOCKET_BYTES - len(f"/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/dash_MetricsHead")
+    if len(os.fsencode(folder)) > longest:
+        raise InputError(
+            f"Ray's sockets lie in {str(folder)[:120]}, whose path of {len(os.fsencode(folder))} bytes is too long for them (at most "
+            f"{longest}): name a folder with a shorter path in RAY_TMPDIR."
+        )
     free = free_bytes(folder)
     if free < RAY_BYTES:
         raise InputError(

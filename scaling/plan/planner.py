@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from scaling.grid.settings import Grid, StageGrid
 from scaling.plan.plan import Plan, Stage
 from scaling.plan.shared_trunks import share_trunks
 from trials.data.pictures import FIXED_SUBSET_SEED
-from trials.data.sources import split_name
+from trials.data.sources import refuse_files_of_generated, split_name
 from trials.data.store import SplitInfo, describe_split, stored_px, without_skipped
 from trials.errors import InputError
 from trials.models.encoders import at_image_px, build_encoder, check_depth, count_parameters, encoder_image_px, parse_encoder
@@ -26,6 +27,8 @@ from trials.recipes.fields import FinetuneRecipe, Recipe, Storage, SupervisedRec
 from trials.recipes.named import get_recipe
 from trials.spec import DataSpec, StageSpec, digest, stage_id, without_place
 
+Describe = Callable[[str, Path, str], SplitInfo]
+"""Says what a split of a source holds, given the data folder; as `describe_split`."""
 HELDOUT_IMAGES = 512  # for the held-out MIM loss, unless the grid says otherwise
 ORDER = {"trunk": 0, "pretrain": 1, "intermediate": 2, "finetune": 3}
 
@@ -36,25 +39,27 @@ def _encoder_params(name: str) -> int:
         return count_parameters(build_encoder(name))
 
 
-def make_plan(grid: Grid, data: Path, *, skipping: Path | None = None) -> Plan:
+def make_plan(grid: Grid, data: Path, *, skipping: Path | None = None, describe: Describe | None = None) -> Plan:
     """Plan a grid: which stages to train and which runs use them. Reads only listings of the data.
 
     Args:
         data: the folder of the data sets.
         skipping: root of image stores that were prepared without images that cannot be decoded;
             then those images do not count.
+        describe: says what the splits hold, by default from their listings;
+            `trials.data.published_counts.describe_or_assume` needs no data.
 
     Raises:
         InputError: data are missing, or a subset is larger than the data.
     """
-    return _Planner(grid, data, skipping).plan()
+    return _Planner(grid, data, skipping, describe or describe_split).plan()
 
 
 class _Planner:
     """Plans one grid. What many runs share is looked up once."""
 
-    def __init__(self, grid: Grid, data: Path, skipping: Path | None = None) -> None:
-        self.whole, self.grid, self.data, self.skipping = grid, grid, data, skipping
+    def __init__(self, grid: Grid, data: Path, skipping: Path | None, describe: Describe) -> None:
+        self.whole, self.grid, self.data, self.skipping, self.describe = grid, grid, data, skipping, describe
         self.specs: dict[str, StageSpec] = {}
         self.uses: dict[str, int] = {}
         self.splits: dict[tuple[str, str, str, int, int, int, Storage], tuple[SplitInfo, SplitInfo]] = {}
@@ -66,7 +71,7 @@ class _Planner:
         for arm, grid in self.whole.arms or ((None, self.whole),):
             self.grid = grid
             for one, seed in itertools.product(grid.axes.combinations(), range(grid.seeds["finetune"])):
-                run = self._run(one, seed) | ({"arm": arm} if arm else {})
+                run = self._run(one, grid.first_seed + seed) | ({"arm": arm} if arm else {})
                 known = runs.get(run["run_id"])
                 if known is not None:
                     # Two lengths that come to the same steps here, such as '10 epochs' and '20k
@@ -147,7 +152,7 @@ class _Planner:
         return {"study": grid.study, "run_id": run_id, "cell_id": cell, "seed": seed} | ids | settings | later
 
     def _stage(self, kind: str, settings: StageGrid, encoder: str, choice: Choice, seed: int, parent: str | None) -> tuple[StageSpec, str]:
-        own_seed = seed % self.grid.seeds[kind]
+        own_seed = self.grid.first_seed + (seed - self.grid.first_seed) % self.grid.seeds[kind]
         key = (kind, id(settings), encoder, choice, own_seed, parent)
         if key in self.known:
             return self.known[key]
@@ -223,7 +228,8 @@ class _Planner:
 
     def _describe(self, kind: str, source: str, split: str, store_px: int, storage: Storage) -> SplitInfo:
         try:
-            info = describe_split(source, self.data, split)
+            info = self.describe(source, self.data, split)
+            refuse_files_of_generated(source, storage)
             if self.skipping is None or info.images is None:
                 return info
             return without_skipped(info, self.skipping, source, split, store_px, storage)
@@ -252,6 +258,13 @@ class _Planner:
                 f"holds {heldout.images:,}: lower {kind}.{heldout_key}."
             )
         try:
-            check_data(OBJECTIVES[choice.objective], source, has_masks=train.has_masks, classes=train.classes)
+            check_data(
+                OBJECTIVES[choice.objective],
+                source,
+                has_masks=train.has_masks,
+                classes=train.classes,
+                has_boxes=bool(train.instance_classes),
+                has_instance_masks=train.has_instance_masks,
+            )
         except InputError as error:
             raise InputError(f"{self._where(f'{kind}.source')}: {error}") from None

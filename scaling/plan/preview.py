@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,7 +12,7 @@ from rich.table import Table
 from scaling.formatting import count, duration, size
 from scaling.plan.budget import Budget
 from scaling.plan.folding import folded_by_seed, seeds_of
-from scaling.plan.forecast import Forecast, Range
+from scaling.plan.forecast import NOTHING, Forecast, Range
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 
@@ -21,8 +21,15 @@ FEW_SEEDS = 5
 _RIGHT = ("steps", "image passes", "runs", "FLOPs", "about")
 
 
-def print_plan(plan: Plan, study: Study, forecast: Forecast, budget: Budget, console: Console) -> None:
-    """Print the plan as a table, stages that differ in their seed alone as one row, and a summary."""
+def print_plan(
+    plan: Plan, study: Study, forecast: Forecast, budget: Budget, console: Console, *, where: str = "this machine", notes: Sequence[str] = ()
+) -> None:
+    """Print the plan as a table, stages that differ in their seed alone as one row, and a summary.
+
+    Args:
+        where: the machine that is planned for.
+        notes: lines to stand after the summary.
+    """
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "state", "reason", "trains on", *_RIGHT):
         table.add_column(title, justify="right" if title in _RIGHT else "left", no_wrap=title != "reason")
@@ -39,7 +46,7 @@ def print_plan(plan: Plan, study: Study, forecast: Forecast, budget: Budget, con
 
     for names in folded_by_seed(plan, lambda name: (states[name].state, reason_of(name, alone=False))):
         first, alone = names[0], len(names) == 1
-        stage, times = plan.stages[first], [forecast.stage_s[name] for name in names if name in forecast.stage_s]
+        stage, times = plan.stages[first], [forecast.stage_range_s[name] for name in names if name in forecast.stage_s]
         table.add_row(
             first if alone else f"{first} and {len(names) - 1} more",
             states[first].state,
@@ -49,14 +56,14 @@ def print_plan(plan: Plan, study: Study, forecast: Forecast, budget: Budget, con
             f"{sum(plan.stages[name].own_image_passes for name in names):,}",
             str(sum(plan.stages[name].runs for name in names)),
             count(sum(budget.stage_flops[name] for name in names)),
-            duration(sum(times)) if times else "-",
+            _with_range(sum(times, NOTHING)) if times else "-",
         )
     console.print(table)
-    for line in summary(plan, forecast, budget, Counter(state.state for state in states.values())):
+    for line in [*summary(plan, forecast, budget, Counter(state.state for state in states.values()), where), *notes]:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def summary(plan: Plan, forecast: Forecast, budget: Budget, states: Counter[str]) -> list[str]:
+def summary(plan: Plan, forecast: Forecast, budget: Budget, states: Counter[str], where: str = "this machine") -> list[str]:
     """The totals of a plan, line by line."""
     shared, alone = plan.image_passes(), plan.unshared_image_passes()
     left = sum(stage.own_image_passes for name, stage in plan.stages.items() if name in forecast.stage_s)
@@ -79,11 +86,19 @@ def summary(plan: Plan, forecast: Forecast, budget: Budget, states: Counter[str]
     flops_left = sum(budget.stage_flops[name] for name in forecast.stage_s)
     lines += [
         f"arithmetic: {count(flops_left)} FLOPs to go of {count(sum(budget.stage_flops.values()))}",
-        f"time: about {duration(forecast.wall_s)} on this machine, {_span(forecast.wall_range_s, duration)} ({forecast.measured_from})",
+        f"time: about {duration(forecast.wall_s)} on {where}, {_span(forecast.wall_range_s, duration)} ({forecast.measured_from})"
+        if forecast.stage_s
+        else "time: nothing is left to run",
         f"held: {_hours(forecast.gpu_hours, 'GPU-hours')}{_hours(forecast.cpu_hours, 'core-hours')}",
-        f"disk: {size(budget.kept_bytes)} kept of {size(budget.peak_bytes)} at most, by keep: {budget.keep}; {size(budget.free_bytes)} are free",
+        f"disk: {size(budget.kept_bytes)} kept of {size(budget.peak_bytes)} at most, by keep: {budget.keep}"
+        + (f"; {size(budget.free_bytes)} are free" if budget.free_bytes is not None else ""),
     ]
     return lines
+
+
+def _with_range(each: Range) -> str:
+    low, middle, high = duration(each.low), duration(each.middle), duration(each.high)
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def _span(each: Range, words: Callable[[float], str]) -> str:

@@ -21,6 +21,9 @@ def test_a_dry_run_measures_every_part(tmp_path: Path, capsys: pytest.CaptureFix
     assert values["parity_captured"] == 0.0  # on a CPU a recorded step is an eager one
     assert values["resumed_equal"] == 1.0
     assert values["parity_captured_is_captured"]
+    assert values["parity_evaluated"] == 0.0
+    assert values["parity_evaluated_is_captured"]
+    assert values["prepare_cpu_ms"] > 0
     assert set(values["together_images_per_s"]) == {"1"}
     for name in ("steps_images_per_s", "over_usual", "pico_utilisation", "stage_overhead_s", "packing_chosen", "study_s"):
         assert name in values, name

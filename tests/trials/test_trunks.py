@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from tests.trials.conftest import MakeSpec, changed
 from tests.trials.cut_off import Killed, folder_of, killed_in_step, killed_while_writing, lines, run
 from trials import InputError, StageError, StageSpec, stage_id
 from trials.stage_files import read_json, read_result
-from trials.training.checkpoints import trunk_fault, trunk_state_path
+from trials.training.checkpoints import load_trunk_state, trunk_fault, trunk_state_path
 
 STEPS = 16
 RECIPE: dict[str, Any] = {"decay": 0.25, "warmup_length": "3 steps", "learning_rate": 3e-3}
@@ -52,10 +54,13 @@ def test_a_branch_equals_an_unshared_run_bit_for_bit(schedule: dict[str, Any], m
     assert read_result(folder_of(branch, root)) == alone
     unshared = run(trunk_of(spec, 12), tmp_path / "alone", leaves_store)
     assert unshared == read_result(folder_of(long, root))
-    assert unshared["metrics"].keys() == {"val_mim_loss", "train_mim_loss"}
+    assert unshared["metrics"].keys() == {"val_mim_loss", "train_mim_loss", "train_eval_mim_loss"}
     log = (folder_of(branch, root) / "log.txt").read_text()
     assert f"from step 12 of {stage_id(long)}, on" in log
     assert read_json(folder_of(branch, root) / "provenance.json")["first_step"] == 12
+
+
+MEASURED = ("val_mim_loss", "train_eval_mim_loss")  # at steps of the trunk's own
 
 
 def test_a_branch_tells_the_whole_story(make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
@@ -68,7 +73,7 @@ def test_a_branch_tells_the_whole_story(make_spec: MakeSpec, leaves_store: Path,
     assert branch[: len(lines(trunk, tmp_path))] == lines(trunk, tmp_path)
     assert [line["step"] for line in branch] == [line["step"] for line in alone] == list(range(STEPS + 1))
     for line, other in zip(branch, alone, strict=True):
-        assert {k: v for k, v in line.items() if k != "val_mim_loss"} == {k: v for k, v in other.items() if k != "val_mim_loss"}
+        assert {k: v for k, v in line.items() if k not in MEASURED} == {k: v for k, v in other.items() if k not in MEASURED}
     assert [line["step"] for line in branch if "val_mim_loss" in line] == [0, 4, 8, 12, 16]
 
 
@@ -88,6 +93,15 @@ def test_a_branch_without_its_trunk_says_so_and_never_starts_from_nothing(make_s
     other = changed(branch, steps=20)
     with pytest.raises(StageError, match=r"is not what trunk-\w+ finished with: delete .*result\.json and launch again to train trunk-\w+ anew"):
         run(other, tmp_path, leaves_store)
+    path.write_bytes(data)
+    result = folder / "result.json"
+    finished = result.read_text()
+    result.write_text(json.dumps(json.loads(finished) | {"steps": math.inf}))
+    with pytest.raises(StageError, match=r"is no training state .*infinity to integer\): delete .*result\.json and launch again"):
+        load_trunk_state(folder)
+    with pytest.raises(StageError, match=r"names no steps: delete .*result\.json and launch again"):
+        run(other, tmp_path, leaves_store)
+    result.write_text(finished)
     path.unlink()
     assert "no longer has its training state" in (trunk_fault(folder) or "")
     with pytest.raises(StageError, match=r"trunk-\w+ no longer has its training state .*: delete .*result\.json and launch again"):

@@ -1,4 +1,5 @@
-"""Measure how many stages of a kind should share one device.
+"""Measure how fast several stages train on one device together, for benchmarks: `gpus: auto` decides
+by a model (`trials.cost.gpu_sharing`), which takes seconds where this takes minutes.
 
 Small models leave most of a GPU idle, so several side by side train more images a second in all,
 until memory or arithmetic runs out. Each candidate number of processes trains for a few seconds on
@@ -19,11 +20,11 @@ from pathlib import Path
 
 import torch
 
+from trials.cost.gpu_sharing import CLOSE
 from trials.cost.throughput import measure_images_per_s
 from trials.registry import load_plugin, loaded_plugins
 from trials.spec import StageSpec
 
-CLOSE = 0.05  # a total within this share of the best one is as good
 PROBE_S = 3.0
 CANDIDATES = (1, 2, 3, 4, 6, 8, 12, 16)
 WAIT_S = 180.0

@@ -13,7 +13,7 @@ import torch
 from trials.data.augmentation import draw_crops, normalise
 from trials.data.packed import Packed
 from trials.data.pictures import Pictures
-from trials.data.store import ImageStore
+from trials.data.store import FILE_SHORT_PX, ImageStore
 from trials.objectives.objective import build_fresh, example_loss
 from trials.spec import StageSpec
 from trials.training.optimiser import build_optimiser
@@ -110,7 +110,7 @@ def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
         torch.manual_seed(0)
         model = build_fresh(spec).to(compute.device)
     optimiser = build_optimiser(model, spec.recipe)
-    pictures = _random_pictures(spec, compute)
+    pictures = random_pictures(spec, compute)
 
     def step(batch: int, number: int) -> None:
         draws = generator(0, "throughput", number)
@@ -126,9 +126,11 @@ def _stepper(spec: StageSpec, compute: Compute) -> Callable[[int, int], None]:
     return step
 
 
-def _random_pictures(spec: StageSpec, compute: Compute) -> Pictures:
-    """Images of random pixels with sides of 4 to 3, as a store of that stage holds them."""
-    short = spec.data.stored_px
+def random_pictures(spec: StageSpec, compute: Compute) -> Pictures:
+    """Images of random pixels with sides of 4 to 3, as a store of that stage holds them; no larger
+    than files usually are.
+    """
+    short = min(spec.data.stored_px, max(FILE_SHORT_PX, spec.data.image_px))
     sizes = np.array([(short, round(short * 4 / 3)), (round(short * 4 / 3), short)] * (RANDOM_IMAGES // 2))
     pixels = np.random.default_rng(0).integers(0, 256, 3 * int(sizes.prod(axis=1).sum()), dtype=np.uint8)
     store = ImageStore(

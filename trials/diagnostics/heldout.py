@@ -19,7 +19,7 @@ from trials.data.pictures import HELDOUT_SEED, evenly_spaced
 from trials.data.resampling import crop_on_cpu
 from trials.data.sources import get_source
 from trials.data.store import ImageStore, open_store
-from trials.data.subsets import subset
+from trials.data.subsets import stream_images, subset
 from trials.errors import InputError
 from trials.spec import DataSpec, StageSpec
 
@@ -133,7 +133,8 @@ class _TrainedOn:
         parts = [np.empty(0, dtype=np.int64)]
         for *of, seed, images, sampling in self._subsets:
             if of == [source, split]:
-                parts.append(subset(_labels(store, source, images), images=images, seed=seed, sampling=sampling))
+                drawn_from = stream_images(images, sampling)
+                parts.append(subset(_labels(store, source, drawn_from), images=images, seed=seed, sampling=sampling))
         return np.unique(np.concatenate(parts))
 
     def among(self, store: ImageStore, source: str, split: str, indices: np.ndarray) -> np.ndarray:

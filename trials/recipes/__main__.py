@@ -10,7 +10,8 @@ import sys
 from typing import Any
 
 from trials.recipes.checks import choices_of, recipe_fields
-from trials.recipes.fields import RECIPE_CLASS, About, Recipe
+from trials.recipes.declarations import About
+from trials.recipes.fields import RECIPE_CLASS, Recipe
 from trials.recipes.named import RECIPES
 
 _HEAD = """\
@@ -66,10 +67,14 @@ def _allowed(of: Any, about: About) -> str:
         return "a length or empty"
     ends = [f"{'above' if about.lowest in about.excluded else 'at least'} {about.lowest:g}"]
     if about.highest is not None:
-        ends.append(f"{'below' if about.highest in about.excluded else 'at most'} {about.highest:,.0f}")
+        ends.append(f"{'below' if about.highest in about.excluded else 'at most'} {_bound(about.highest)}")
     unit = f" {about.unit}" if about.unit in ("px", "images") else ""
     what = {int: "whole number ", float: ""}.get(of, "list of numbers ")
     return what + ", ".join(ends) + unit
+
+
+def _bound(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 if __name__ == "__main__":

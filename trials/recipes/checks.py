@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
 from trials.errors import InputError, nearest
-from trials.recipes.fields import RECIPE_CLASS, About, Recipe, about_field
+from trials.recipes.declarations import About, about_field
+from trials.recipes.fields import RECIPE_CLASS, Recipe
 from trials.recipes.lengths import LENGTH_PATTERN, parse_length
+
+PLUGIN_NAME = "[a-z][a-z0-9_-]{0,49}"
+"""What a plug-in may call what it adds to the choices of a field."""
 
 
 @lru_cache(maxsize=8)
@@ -49,6 +54,8 @@ def field_schema(of: Any, about: About) -> dict[str, Any]:
     found: dict[str, Any]
     if choices_of(of):
         found = {"enum": list(choices_of(of))}
+        if about.plugins:
+            found = {"anyOf": [found, {"type": "string", "pattern": f"^{PLUGIN_NAME}$"}]}
     elif of is bool:
         found = {"type": "boolean"}
     elif of is str:
@@ -67,6 +74,8 @@ def _fault(value: object, of: Any, about: About) -> str:
     """What is wrong with a value, to follow the field's name; empty if nothing is."""
     choices = choices_of(of)
     if choices:
+        if about.plugins and isinstance(value, str) and re.fullmatch(PLUGIN_NAME, value):
+            return ""
         return "" if value in choices else f" must be one of {', '.join(choices)}, not {value!r}."
     if of == tuple[float, ...]:
         fractions = isinstance(value, list | tuple) and all(isinstance(v, int | float) and 0 <= v <= 1 for v in value)

@@ -11,39 +11,16 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trials.recipes.declarations import about, about_field
+
 KINDS = ("trunk", "pretrain", "intermediate", "finetune")
 """Kinds of stage. A trunk is the part of a pre-training that several lengths share."""
 LABELS_CAME = ("trunk", "pretrain", "finetune")
 """Kinds that had no labels, or no classes, when the first intermediate stages had."""
 
 
-Storage = Literal["pixels", "jpeg"]
+Storage = Literal["pixels", "jpeg", "files"]
 """How a store keeps its images: decoded, or as JPEG files that are decoded when they are read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """What is known of a field besides its type and default."""
-
-    description: str
-    unit: str = ""
-    """'share' is a number from 0 to 1, 'length' a text such as '10 epochs' or '500 steps'."""
-    lowest: float = 0.0
-    highest: float | None = None
-    excluded: tuple[float, ...] = ()
-    """Bounds that are not allowed themselves."""
-    added_to: tuple[str, ...] = ()
-    """Kinds of stage that existed before the field did. The default must be what was done then: a
-    stage that keeps it has the id that it had without the field.
-    """
-
-
-def about(
-    description: str, *, unit: str = "", lowest: float = 0.0, highest: float | None = None, excluded: tuple[float, ...] = (), added_to: Any = ()
-) -> dict[str, About]:
-    """The metadata of a dataclass field of a recipe; arguments as in `About`."""
-    highest = 1.0 if unit == "share" else highest
-    return {"about": About(description=description, unit=unit, lowest=lowest, highest=highest, excluded=excluded, added_to=added_to)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +57,7 @@ class Recipe:
     warmup_length: str = field(
         default="",
         metadata=about(
-            "step and wsd: length with a linearly rising rate, such as '10 epochs', whatever the whole length; empty for none",
+            "multi-step, step and wsd: length with a linearly rising rate, such as '10 epochs', whatever the whole length; empty for none",
             unit="length",
             added_to=KINDS,
         ),
@@ -119,7 +96,11 @@ class Recipe:
         ),
     )
     storage: Storage = field(
-        default="pixels", metadata=about("whether decoded pixels are stored, or JPEG files, for data that are too large decoded")
+        default="pixels",
+        metadata=about(
+            "whether decoded pixels are stored; or JPEG files, for data that are too large decoded; or nothing (`files`), "
+            "for data that are too large to copy: each image is read from its own file whenever it is needed"
+        ),
     )
     flip: float = field(default=0.5, metadata=about("probability of a horizontal flip", unit="share"))
     positions: Literal["normal", "sincos"] = field(
@@ -303,7 +284,41 @@ class IntermediateRecipe(SupervisedRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneRecipe(SupervisedRecipe):
-    """Segmentation with a linear head per patch, or classification of images."""
+    """A task with labels: segmentation, classification, detection, or a probe."""
+
+    head: Literal["patch-linear", "upernet", "linear"] = field(
+        default="patch-linear",
+        metadata=about(
+            "segmentation: a linear layer on each patch as Bridge, Sun et al.; UPerNet with an auxiliary FCN head; or batch norm and a linear "
+            "layer on each output token, upsampled bilinearly; or a plug-in's",
+            added_to=KINDS,
+            plugins=True,
+        ),
+    )
+    head_channels: int = field(
+        default=512, metadata=about("upernet: channels; the auxiliary head has half of them", lowest=2, highest=100_000, added_to=KINDS)
+    )
+    head_dropout: float = field(
+        default=0.1,
+        metadata=about("upernet: share of the channels that is dropped before the classes", unit="share", excluded=(1,), added_to=KINDS),
+    )
+    test_windows: Literal["one", "sliding"] = field(
+        default="one",
+        metadata=about(
+            "segmentation: test images are resized to the square of the image side; or keep their aspect, are covered by windows of that side at "
+            "2/3 of it, whose logits are averaged, and are scored at the size that they are stored in",
+            added_to=KINDS,
+        ),
+    )
+    test_px: int = field(
+        default=0,
+        metadata=about(
+            "sliding: short side that test images are resized to, as long as the long side stays within 4 times of it; 0 is the image side",
+            unit="px",
+            highest=8_192,
+            added_to=KINDS,
+        ),
+    )
 
     pixel_loss: Literal["per-pixel", "ucl-code"] = field(
         default="per-pixel",
@@ -326,6 +341,32 @@ class FinetuneRecipe(SupervisedRecipe):
             added_to=KINDS,
         ),
     )
+    detector_width: int = field(
+        default=256,
+        metadata=about(
+            "detection: channels of feature pyramid and heads, and a quarter of the box head's width",
+            lowest=1,
+            highest=10_000,
+            added_to=KINDS,
+        ),
+    )
+    anchor_scale: float = field(
+        default=8.0,
+        metadata=about("detection: side of an anchor over the stride of its map; smaller images want smaller anchors", excluded=(0,), added_to=KINDS),
+    )
+    regions: int = field(
+        default=512, metadata=about("detection: regions of each image that the box head learns from", lowest=4, highest=100_000, added_to=KINDS)
+    )
+    zoom_out: float = field(
+        default=1.0,
+        metadata=about(
+            "detection: smallest scale at which an image is shown in training, the rest being filled; large-scale jitter (Ghiasi et al. 2021), "
+            "together with small crops; 1 shows none smaller",
+            unit="share",
+            excluded=(0,),
+            added_to=KINDS,
+        ),
+    )
     normalise_inputs: bool = field(
         default=True,
         metadata=about("whether images are normalised as in pre-training; Bridge, Sun et al. do not", added_to=KINDS),
@@ -333,13 +374,6 @@ class FinetuneRecipe(SupervisedRecipe):
 
 
 RECIPE_CLASS: dict[str, type[Recipe]] = dict(zip(KINDS, (PretrainRecipe, PretrainRecipe, IntermediateRecipe, FinetuneRecipe), strict=True))
-
-
-def about_field(one: dataclasses.Field[Any]) -> About:
-    """What a recipe's field declares of itself."""
-    found = one.metadata["about"]
-    assert isinstance(found, About)
-    return found
 
 
 NEUTRAL: dict[str, dict[str, Any]] = {

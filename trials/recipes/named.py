@@ -77,15 +77,17 @@ _SIMMIM_FINETUNE: dict[str, Any] = {
 }
 # Xie et al. (arXiv 2206.04664), section 4 and the appendix on fine-tuning: iNaturalist-2018 at 224 px,
 # 100 epochs with 20 of warm-up, rate 1.6e-2 at batch 2,048, weight decay 0.1, layer decay 0.8, 0.75
-# and 0.7 for SwinV2-S, B and L. What it does not name is as on ImageNet-1K.
+# and 0.7 for SwinV2-S, B and L (`layer_decay_by_size`). What it does not name is as on ImageNet-1K.
 _INATURALIST: dict[str, Any] = _SIMMIM_FINETUNE | {"learning_rate": 1.6e-2, "weight_decay": 0.1}
 
-# The same, ADE20K with UPerNet: 80k steps of 32 images, rates of 1e-4 to 3e-4 were searched, weight
-# decay 0.05, linear schedule, stochastic depth 0.1, layer decay 0.95 for SwinV2-S and B, 0.9 for L.
-# Warm-up of 1,500 steps from 1e-6 of the rate, and the photometric distortion (brightness 32 / 255,
-# contrast and saturation 0.5, hue 18 / 360), are those of
-# mmsegmentation, which their code uses; it applies each to half of the images. They resize by 0.5
-# to 2 and cut out 640 px, which is a crop of 1/16 to all of the area here: no image is padded.
+# The same, ADE20K with UPerNet at 640 px (window 20): 80k steps of 32 images, rates of 1e-4 to 3e-4
+# were searched, weight decay 0.05, linear schedule, stochastic depth 0.1, layer decay 0.95 for
+# SwinV2-S and B, 0.9 for L; tested by windows of 640 px, 426 px apart, on images with a short side of
+# 640 px. Warm-up of 1,500 steps from 1e-6 of the rate, the auxiliary head, dropout of 0.1, and the
+# photometric distortion (brightness 32 / 255, contrast and saturation 0.5, hue 18 / 360), are those
+# of mmsegmentation, which their code uses; it applies each to half of the images. They resize by 0.5
+# to 2 and cut out 640 px. Between 1 and 2 that is a square of half to all of the short side, which a
+# crop of 3/16 to all of the area is on images of 4 to 3; below 1 they pad, which is not done here.
 _ADE20K: dict[str, Any] = {
     "learning_rate": 2e-4,
     "weight_decay": 0.05,
@@ -94,8 +96,10 @@ _ADE20K: dict[str, Any] = {
     "warmup": 1_500 / 80_000,
     "warmup_rate": 2e-10,
     "decay_vectors": False,
-    "crop_scale_min": 1 / 16,
+    "crop_scale_min": 3 / 16,
     "crop_ratio_max": 1.0,
+    "head": "upernet",
+    "test_windows": "sliding",
     "brightness": 32 / 255,
     "contrast": 0.5,
     "saturation": 0.5,
@@ -107,7 +111,8 @@ _ADE20K: dict[str, Any] = {
 # The same, COCO with Mask R-CNN: 36 epochs of batch 32, rate 8e-5, a tenth of it at epochs 27 and 33,
 # weight decay 0.05, stochastic depth, whose rate is not known to us: 0.1 is that of the other tasks.
 # Warm-up of 500 steps from a thousandth of the rate is mmdetection's. They resize by 0.1 to 2
-# (large-scale jitter).
+# (large-scale jitter): here crops of a quarter to all of the area enlarge by up to 2, and `zoom_out`
+# shows images smaller with the same chance. Pyramid and heads have torchvision's defaults.
 _COCO: dict[str, Any] = {
     "learning_rate": 8e-5,
     "weight_decay": 0.05,
@@ -118,6 +123,9 @@ _COCO: dict[str, Any] = {
     "warmup_length": "500 steps",
     "warmup_rate": 8e-8,
     "decay_vectors": False,
+    "crop_scale_min": 0.25,
+    "crop_ratio_max": 1.0,
+    "zoom_out": 0.1,
     "stochastic_depth": 0.1,
 }
 
@@ -201,7 +209,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
         ),
         "simmim-swinv2": FinetuneRecipe(**_SIMMIM_FINETUNE, layer_decay=0.75, layer_decay_by_size=True),
         "simmim-vit": FinetuneRecipe(**_SIMMIM_FINETUNE, layer_decay=0.65, warmup_in_cosine=True),
-        "simmim-swinv2-inaturalist": FinetuneRecipe(**_INATURALIST, layer_decay=0.75),
+        "simmim-swinv2-inaturalist": FinetuneRecipe(**_INATURALIST, layer_decay=0.75, layer_decay_by_size=True),
         "simmim-swinv2-ade20k": FinetuneRecipe(**_ADE20K),
         "simmim-swinv2-coco": FinetuneRecipe(**_COCO),
     },
