@@ -3,6 +3,7 @@ with memory, open files, logs and the time of a status printed as it goes on.
 
     python -m benchmarks.long_run                       10,000 stages
     python -m benchmarks.long_run --stages 2000 --every 500
+    python -m benchmarks.long_run --without-ray         the launch's own part alone, in seconds
 
 Each stage writes what a real one does (log, metrics, result), waits a few milliseconds, and trains
 nothing. Memory is the resident set, files are open file descriptors, Ray's logs are its session
@@ -12,8 +13,10 @@ folder.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,7 +28,7 @@ from benchmarks.scheduling import GRID, METRICS, STAGES_A_SEED
 STAGE_S = 0.005
 COLUMNS = (
     *("stages done", "driver, MB", "driver's files", "largest worker, MB", "its files", "GCS, MB", "raylet, MB"),
-    *("Ray's logs, MB", "files of the study", "status, s"),
+    *("Ray's logs, MB", "files of the study", "status, s", "its CPU, s"),
 )
 HEADER = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
 
@@ -73,12 +76,19 @@ class Samples:
         workers = [pid for pid in family if title(pid).startswith("ray::") and not any(part in title(pid) for part in ("Agent", "IDLE"))]
         largest = max(workers, key=_mb, default=0)
         own = {name: next((pid for pid in family if title(pid).split(" ")[0].endswith(name)), 0) for name in ("gcs_server", "/raylet")}
-        began_s = time.monotonic()
+        began_s, began_cpu_s = time.monotonic(), time.thread_time()
         stage_states(self._folder)
-        status_s = time.monotonic() - began_s
+        status_s, status_cpu_s = time.monotonic() - began_s, time.thread_time() - began_cpu_s
         files = sum(len(names) for _, _, names in os.walk(self._folder))
         memory = [_mb(os.getpid()), _files(os.getpid()), _mb(largest), _files(largest), _mb(own["gcs_server"]), _mb(own["/raylet"])]
-        cells = [f"{self.ended:,}", *(f"{value:,.0f}" for value in memory), f"{_logs_mb():,.1f}", f"{files:,}", f"{status_s:.2f}"]
+        cells = [
+            f"{self.ended:,}",
+            *(f"{value:,.0f}" for value in memory),
+            f"{_logs_mb():,.1f}",
+            f"{files:,}",
+            f"{status_s:.2f}",
+            f"{status_cpu_s:.2f}",
+        ]
         return "| " + " | ".join(cells) + " |"
 
 
@@ -139,14 +149,68 @@ def run(stages: int, every: int, scratch: Path) -> int:
     return len(queue.failed) + len(plan.stages) - samples.ended
 
 
+def without_ray(stages: int, every: int, scratch: Path) -> int:
+    """The queue, the pool of two workers and the table writer, with workers that answer at once;
+    prints their memory (anonymous and swapped) and Python's memory blocks.
+    """
+    from scaling import Study, load_grid, make_plan
+    from scaling.cluster.capacity import Cluster, Shape
+    from scaling.cluster.machine import Machine
+    from scaling.execution.attempts import Outcome
+    from scaling.execution.context import RunContext
+    from scaling.execution.ready_queue import ReadyQueue
+    from scaling.execution.searcher import WorkerPool
+    from scaling.execution.worker import Assignment, WorkerReport
+    from scaling.study.table import TableWriter
+
+    (scratch / "grid.yaml").write_text(GRID)
+    grid = load_grid(scratch / "grid.yaml", [f"seeds={-(-stages // STAGES_A_SEED)}"])
+    plan, study = make_plan(grid, scratch), Study(scratch / "study")
+    study.write_plan(grid, plan)
+    context = RunContext(plan=plan, study=study, store=scratch, granted=Machine.here().grant(grid))
+    queue = ReadyQueue(plan, study, context.shape)
+    pool = WorkerPool(queue, context.assignment, lambda: Cluster({"here": Shape(2, 0)}), [TableWriter(plan, study)])
+    assigned: dict[str, str | None] = {}
+    shown = -1
+    print("| stages done | memory, MB | Python's blocks |\n|---|---|---|", flush=True)
+    while not queue.finished:
+        shape = pool.next_shape()
+        if shape is not None:
+            pool.opened(f"worker {len(assigned)}", shape)
+            assigned[f"worker {len(assigned)}"] = None
+        for worker, stage in list(assigned.items()):
+            report = WorkerReport(stage=None, node="here")
+            if stage is not None:
+                kind = plan.stages[stage].spec.kind
+                (study.stage_folder(stage) / "result.json").write_text(json.dumps({"id": stage, "kind": kind, "metrics": METRICS[kind]}))
+                report = WorkerReport(stage=stage, values=METRICS[kind], outcome=Outcome(done=True), node="here")
+            answer = pool.reported(worker, report)
+            assigned[worker] = answer.stage if isinstance(answer, Assignment) else None
+            if answer == "close":
+                pool.closed(worker)
+                del assigned[worker]
+        if queue.ended_count // every > shown:
+            shown = queue.ended_count // every
+            gc.collect()
+            print(f"| {queue.ended_count:,} | {_anonymous_mb():,.1f} | {sys.getallocatedblocks():,} |", flush=True)
+    return len(plan.stages) - queue.ended_count
+
+
+def _anonymous_mb() -> float:
+    """Memory of this process that is no file, in the machine or swapped out."""
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    return sum(int(words[1]) for words in lines if words[0] in ("RssAnon:", "VmSwap:")) / 1024
+
+
 def main() -> int:
     """Print a table; the exit status is 0 if every stage is done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.long_run", description="Thousands of short stages: memory, files, logs, status.")
     parser.add_argument("--stages", type=int, default=10_000)
     parser.add_argument("--every", type=int, default=1000, help="stages between two rows")
+    parser.add_argument("--without-ray", action="store_true", help="the launch's own part alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        return int(run(options.stages, options.every, Path(scratch)) > 0)
+        return int((without_ray if options.without_ray else run)(options.stages, options.every, Path(scratch)) > 0)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, NoReturn
+
+from scaling.leaving import leave
 
 WRONG = 2
 NEEDED_TO_TRAIN: Final = ("torch", "ray", "yaml", "rich", "safetensors")
@@ -70,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(importlib.import_module(_main_of(command.module)).main([*command.first, *rest]))
 
 
+def run() -> NoReturn:
+    """The installed command `scaling-laws`."""
+    leave(main())
+
+
 def _main_of(module: str) -> str:
     """The module that holds `main`: a package has it in `__main__`."""
     found = find_spec(module)
@@ -83,4 +90,4 @@ def _overview() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

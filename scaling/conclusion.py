@@ -14,6 +14,7 @@ from rich.console import Console
 
 from scaling.exit_status import COMPLETE, INCOMPLETE, INTERRUPTED
 from scaling.plan.plan import Plan
+from scaling.study.computation import mixed_in_folder
 from scaling.study.folder import Study
 
 
@@ -55,6 +56,9 @@ def conclude(plan: Plan, study: Study, console: Console, ending: Ending, *, repo
     runs = sum(study.is_done(run["run_id"]) for run in plan.runs)
     line(f"runs:    {runs} of {len(plan.runs)}")
     line(f"table:   {short(study.folder / 'runs.parquet')}")
+    mixed = mixed_in_folder(study.folder)
+    if mixed:
+        line(f"mixed:   {mixed}")
     counts = Counter(state.state for state in states.values())
     left = len(states) - counts["done"]
     stages = "1 stage is" if left == 1 else f"{left:,} stages are"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """`48 s`, `12 min` or `3.4 h`."""
+    """`48 s`, `12 min`, `3.4 h` or `12 days`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 100 * 60:
         return f"{seconds / 60:.0f} min"
+    if seconds >= 100 * 3600:
+        return f"{seconds / 86400:,.0f} days" if seconds < 3 * 365.25 * 86400 else f"{seconds / (365.25 * 86400):,.0f} years"
     return f"{seconds / 3600:.1f} h"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from scaling.execution.interruption import sigterm_is_ctrl_c
 from scaling.exit_status import INTERRUPTED, WRONG
+from scaling.leaving import leave
 from scaling.tracking.names import TRACKERS
 
 LEAST_ADDRESS_SPACE = 16 << 30
@@ -42,6 +43,10 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
     )
     parser.add_argument("grid", type=Path, help="the study, in YAML; see grids/")
     parser.add_argument("--plan", action="store_true", help="show every stage with its state, reason and cost, and run nothing")
+    parser.add_argument(
+        "--machine", metavar="8xH100", help="with --plan: plan for that machine; also 8xH100,cpus=128,memory=1TB,disk=10TB (docs/launching.md)"
+    )
+    parser.add_argument("--assume-data", action="store_true", help="with --plan: plan data sets that are absent from their published counts")
     parser.add_argument("--out", help="study folder (default: runs/<study>), or a store: s3://..., gs://... (docs/cluster.md)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with the data sets and their stores (default: data)")
     parser.add_argument(
@@ -55,6 +60,14 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
     )
     parser.add_argument("--no-report", action="store_true", help="do not build the report; `python -m reports.build` does")
     options = parser.parse_args(arguments)
+    for name in ("machine", "assume_data"):
+        if getattr(options, name) not in (None, False) and not options.plan:
+            given = f"--{name.replace('_', '-')}"
+            print(f"{given} is for plans: give --plan as well, since a launch trains on the machine and the data that there are.", file=sys.stderr)
+            return WRONG
+    if options.machine is not None and options.address:
+        print("--machine describes a machine that is not there, and --address names a cluster that is: give one of the two.", file=sys.stderr)
+        return WRONG
     print(f"reading {options.grid} ...", flush=True)
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
@@ -75,4 +88,4 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from scaling.cluster.described_machine import DescribedMachine
 from scaling.cluster.machine import Granted, Machine
 from scaling.grid.settings import Grid
 from scaling.plan.plan import Plan
@@ -41,6 +42,10 @@ class LaunchContext:
     """The local mirror of that store."""
     trackers: tuple[str, ...] = ()
     """Names of the trackers that every stage is sent to."""
+    described: DescribedMachine | None = None
+    """The machine that `--machine` describes; None plans for this one."""
+    assume_data: bool = False
+    """Whether absent data sets are planned from published counts."""
     report: bool = True
     """Whether the launch builds the report at its end."""
     stage_options: dict[str, Any] = field(default_factory=dict)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +16,14 @@ from scaling.plan.plan import Plan
 from trials.data.decode_report import read_decode_report, report_file
 from trials.data.generated import release_processes
 from trials.data.sources import get_source
-from trials.data.store import describe_split, store_folder, store_is_ready
+from trials.data.store import FILE_SHORT_PX, SplitInfo, describe_split, store_folder, store_is_ready
+from trials.data.subsets import stream_images
 from trials.errors import InputError
 from trials.prepare import prepare_split
 from trials.recipes.fields import Storage
 
-FILE_SHORT_PX = 512
+NUMBERS_BYTES = 32
+"""Of each image in a store besides its pixels: size, label and place."""
 LINE_S = 10.0  # without a terminal: between two lines that say how far it is
 
 
@@ -31,7 +35,8 @@ def _needed(plan: Plan) -> dict[tuple[str, str, int, Storage], int]:
     needed: dict[tuple[str, str, int, Storage], int] = {}
     for stage in plan.stages.values():
         spec = stage.spec.data
-        for split, images in ((spec.train_split, spec.train_images), (spec.heldout_split, spec.heldout_images)):
+        train_images = stream_images(spec.train_images, spec.sampling) if get_source(spec.source).generated else spec.train_images
+        for split, images in ((spec.train_split, train_images), (spec.heldout_split, spec.heldout_images)):
             key = (spec.source, split, spec.stored_px, spec.storage)
             needed[key] = max(needed.get(key, 0), images)
     return needed
@@ -42,30 +47,90 @@ def stores_of(plan: Plan, store: Path) -> list[Path]:
     return [store_folder(store, *key) for key in _needed(plan)]
 
 
-def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> None:
-    """Raise InputError if the decoded images that are still to be made do not fit on the disk."""
+KEPT: dict[Storage, str] = {
+    "pixels": "pixels kept",
+    "jpeg": "kept as JPEG and decoded again as they are read",
+    "files": "then read from their own files whenever they are needed",
+}
+
+
+def store_lines(plan: Plan, data: Path, store: Path, broken: Broken, describe: Callable[[str, Path, str], SplitInfo] = describe_split) -> list[str]:
+    """What becomes of the images that a plan reads, a line for each split: how they are kept, about
+    how much disk they take, and whether they are there. A launch keeps all of them on the disk.
+    """
+    lines = []
+    for (source, split, store_px, storage), images in _needed(plan).items():
+        info = describe(source, data, split)
+        count = images if info.images is None else info.images
+        made = "drawn" if info.images is None else "decoded"
+        kept = f"{made} once, {KEPT[storage]}"
+        ready = store_is_ready(store, source, split, store_px, storage, info=info, images=count, broken=broken)
+        state = "is there" if ready else f"to be made, about {size(count * bytes_per_image(source, store_px, storage, masks=info.has_masks))} of disk"
+        lines.append(f"images: {count:,} of {source} {split}, short side {store_px} px, {kept}: {state}")
+    return lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingStore:
+    """An image store that a plan reads and that is still to be made."""
+
+    what: str
+    """Its images, for messages."""
+    images: int
+    bytes: int
+    """About, before the images are seen."""
+    source: str
+
+
+def missing_stores(
+    plan: Plan, data: Path, store: Path, broken: Broken, describe: Callable[[str, Path, str], SplitInfo] = describe_split
+) -> list[MissingStore]:
+    """The image stores that are still to be made.
+
+    Args:
+        describe: says what the splits hold, as in `make_plan`.
+    """
     missing = []
     for (source, split, store_px, storage), images in _needed(plan).items():
-        info = describe_split(source, data, split)
+        info = describe(source, data, split)
         count = images if info.images is None else info.images
         if not store_is_ready(store, source, split, store_px, storage, info=info, images=count, broken=broken):
-            missing.append((count * _bytes_per_image(source, store_px, storage), f"{count:,} images of {source} {split} at {store_px} px"))
-    needed, free = sum(one for one, _ in missing), free_bytes(store)
+            what = f"{count:,} images of {source} {split} at {store_px} px"
+            missing.append(
+                MissingStore(what=what, images=count, bytes=count * bytes_per_image(source, store_px, storage, masks=info.has_masks), source=source)
+            )
+    return missing
+
+
+def check_fits(missing: Sequence[MissingStore], free: float, where: str) -> None:
+    """Raise InputError if stores that are still to be made take more than the free bytes of a disk."""
+    needed = sum(one.bytes for one in missing)
     if needed > free:
-        largest = max(missing)
+        largest = max(missing, key=lambda one: one.bytes)
         raise InputError(
-            f"The decoded images take {size(needed)}, most of it {largest[1]} ({size(largest[0])}), but the disk of {store} has {size(free)} free: "
-            "ask for fewer images, or name another disk with --data."
+            f"The decoded images take {size(needed)}, most of it {largest.what} ({size(largest.bytes)}), but the disk of {where} has {size(free)} "
+            "free: ask for fewer images, name another disk with --data, keep them as JPEG (storage: jpeg in the recipe), a fifth of that, or "
+            "leave them in their own files (storage: files)."
         )
 
 
-def _bytes_per_image(source: str, store_px: int, storage: Storage) -> int:
+def check_store_disk(plan: Plan, data: Path, store: Path, broken: Broken) -> None:
+    """Raise InputError if the decoded images that are still to be made do not fit on the disk."""
+    check_fits(missing_stores(plan, data, store, broken), free_bytes(store), str(store))
+
+
+def bytes_per_image(source: str, store_px: int, storage: Storage, *, masks: bool | None = None) -> int:
     """About, before the images are seen: files are taken to be photographs with sides of 4 to 3 and
-    short sides of at most 512 px, and JPEG to take 0.6 bytes a pixel.
+    short sides of at most 512 px, and JPEG to take 0.6 bytes a pixel. Of images that stay in their own
+    files a store holds numbers alone.
+
+    Args:
+        masks: whether each has a mask; by default whether images of that source may have one.
     """
     found = get_source(source)
     pixels = store_px**2 if found.generated else min(store_px, FILE_SHORT_PX) ** 2 * 4 / 3
-    return round(pixels * ((3 if storage == "pixels" else 0.6) + (1 if found.has_masks else 0)))
+    kept = {"pixels": 3.0, "jpeg": 0.6, "files": 0.0}[storage]
+    return round(pixels * (kept + (1 if masks or (masks is None and found.has_masks) else 0))) + NUMBERS_BYTES
 
 
 def prepare_stores(plan: Plan, data: Path, store: Path, broken: Broken, console: Console) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +16,26 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from scaling.cluster.address import check_address, is_remote
-from scaling.cluster.machine import Machine
+from scaling.cluster.described_machine import read_machine
+from scaling.cluster.machine import Granted, Machine
 from scaling.cluster.ray_token import protect_token
 from scaling.conclusion import Ending, conclude
-from scaling.execution.gpu_share import measured_packing, packed
+from scaling.execution.gpu_share import GpuSharing, packed
 from scaling.execution.interruption import graceful
+from scaling.execution.live_share import LiveShare
 from scaling.exit_status import COMPLETE, INCOMPLETE, INTERRUPTED, WRONG
 from scaling.formatting import duration
 from scaling.grid.reader import load_grid
 from scaling.launch_context import LaunchContext
 from scaling.monitoring.display import Display
 from scaling.monitoring.watcher import Watcher
+from scaling.outlook import preview
 from scaling.plan.budget import budget, check_disk, check_ray_disk
 from scaling.plan.forecast import Forecast, forecast, ranks
+from scaling.plan.gpu_speed import gpu_speed_here
 from scaling.plan.planner import make_plan
 from scaling.plan.preview import print_plan
-from scaling.preparation import check_store_disk, prepare_stores, stores_of
+from scaling.preparation import prepare_stores, store_lines, stores_of
 from scaling.study.folder import Study, resolved
 from scaling.study.lock import Owner
 from scaling.study.presence import FolderLostError, Presence
@@ -39,6 +44,9 @@ from scaling.study.table import TableWriter, write_tables
 from scaling.tracking.live import LiveTracking
 from scaling.tracking.open import open_tracker
 from scaling.tracking.tracker import Tracker
+from trials.cost.stage_probe import probe_stages
+from trials.data.published_counts import describe_or_assume
+from trials.data.store import describe_split
 from trials.errors import InputError
 from trials.registry import loaded_plugins
 
@@ -101,14 +109,18 @@ def _context(options: argparse.Namespace, stage_options: dict[str, Any], console
     mirror = _mirror(remote, study.folder)
     study.check_is_for(grid)
     address = check_address(options.address)
-    machine = resources.enter_context(_cluster(address, console)) if address else Machine.here()
+    described = None if options.machine is None else read_machine(options.machine)
+    if described is not None:
+        address, machine = None, described.machine
+    else:
+        machine = resources.enter_context(_cluster(address, console)) if address else Machine.here()
     granted = machine.grant(grid)
     if remote and any(one.workers > 1 for one in granted.values()):
         raise InputError("resources.workers above 1 needs a study folder that all workers see: give --out a folder on a shared file system.")
     skipping = (options.data / "store").resolve() if grid.execution.broken_images == "skip" else None
     return LaunchContext(
         grid=grid,
-        plan=make_plan(grid, options.data, skipping=skipping),
+        plan=make_plan(grid, options.data, skipping=skipping, describe=describe_or_assume if options.assume_data else None),
         study=study,
         machine=machine,
         granted=granted,
@@ -119,6 +131,8 @@ def _context(options: argparse.Namespace, stage_options: dict[str, Any], console
         mirror=mirror,
         trackers=tuple(options.track),
         report=not options.no_report,
+        described=described,
+        assume_data=options.assume_data,
         stage_options=stage_options,
     )
 
@@ -158,13 +172,13 @@ def _cluster(address: str, console: Console) -> contextlib.AbstractContextManage
 
 def _preview(context: LaunchContext) -> None:
     """Print the plan and what it will cost."""
-    plan, study, granted = context.plan, context.study, context.granted
-    check_store_disk(plan, context.data, context.store, context.grid.execution.broken_images)
-    if Machine.here().gpus:
-        granted = packed(plan, study, context.grid, context.machine, granted)
+    outlook = preview(context)
     console = context.console if context.console.is_terminal else Console(width=200)
-    print_plan(plan, study, forecast(plan, study, granted), budget(plan, study.folder, granted, context.grid.execution.keep), console)
-    context.console.print(f"planned for {context.machine}", highlight=False)
+    print_plan(context.plan, context.study, outlook.forecast, outlook.budget, console, where=context.machine.name, notes=outlook.notes)
+    context.console.print(f"planned for {context.described or context.machine}", highlight=False)
+    describe = describe_or_assume if context.assume_data else describe_split
+    for line in store_lines(context.plan, context.data, context.store, context.grid.execution.broken_images, describe):
+        context.console.print(line, highlight=False, soft_wrap=True)
 
 
 def _launch(context: LaunchContext, owner: Owner, trackers: list[Tracker], imported_s: float) -> int:
@@ -175,10 +189,20 @@ def _launch(context: LaunchContext, owner: Owner, trackers: list[Tracker], impor
     storage = _checkpoint_storage(context)
     _set_aside_results_without_weights(context, storage)
     if Machine.here().gpus:  # else the GPUs are those of a cluster, and each stage gets a whole one
-        granted = packed(context.plan, context.study, context.grid, context.machine, context.granted, measure=measured_packing)
+        with context.console.status("measuring how many stages share a GPU"):
+            granted = packed(
+                context.plan,
+                context.study,
+                context.grid,
+                context.machine,
+                context.granted,
+                probe=probe_stages,
+                show_message=context.show_message,
+            )
         context = replace(context, granted=granted)
     with context.console.status("measuring the speed of this machine"):
-        outlook = forecast(context.plan, context.study, context.granted, imported_s=imported_s)
+        speed = gpu_speed_here(context.grid, context.machine)
+        outlook = forecast(context.plan, context.study, context.granted, imported_s=imported_s, gpu_speed=speed)
     _check_disks(context, outlook)
     if outlook.stage_s and not context.address:
         _protect_token(context.console, create=True)
@@ -186,8 +210,10 @@ def _launch(context: LaunchContext, owner: Owner, trackers: list[Tracker], impor
     ending = Ending()
     if outlook.stage_s:
         to_run, done = len(outlook.stage_s), len(context.plan.stages) - len(outlook.stage_s)
+        whole = outlook.whole_range_s
         context.show_message(
-            f"{context.plan.study}: {to_run} stages to run, {done} done already; about {duration(outlook.whole_s)} on {context.machine.name}"
+            f"{context.plan.study}: {to_run} stages to run, {done} done already; about {duration(outlook.whole_s)} on {context.machine.name} "
+            f"({duration(whole.low)} to {duration(whole.high)})"
         )
         ending = _train(context, outlook, expected, storage, trackers)
     if ending.at_once:
@@ -259,13 +285,14 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
     from scaling.execution.searcher import OwnFault, RayGone
     from scaling.execution.tuner import ray_running
 
-    execution = context.grid.execution
+    execution, granted = context.grid.execution, dict(context.granted)
     with graceful() as interruption:
         run = RunContext(
             plan=context.plan,
             study=context.study,
             store=context.store,
-            granted=context.granted,
+            granted=granted,
+            adapt=_adapting(context, granted),
             retries=execution.retries,
             rank=ranks(context.plan, execution.order, outlook.stage_s),
             interruption=interruption,
@@ -297,6 +324,15 @@ def _train(context: LaunchContext, outlook: Forecast, expected: Expected | None,
         except KeyboardInterrupt:
             return Ending(interrupted=True, at_once=interruption.insisted)
     return Ending(interrupted=interruption.asked, failed=queue.failed, errors=queue.errors)
+
+
+def _adapting(context: LaunchContext, granted: dict[str, Granted]) -> Callable[[str, float, float], bool]:
+    """What corrects how many stages share a GPU, where the grid leaves that open."""
+    sharing = GpuSharing.of(context.plan, context.study, context.grid, context.machine, granted) if Machine.here().gpus else None
+    if sharing is None or not sharing.kinds:
+        return lambda stage, held_at_start, held_at_end: False
+    sharing.learn(None)
+    return LiveShare(sharing, granted, context.plan, context.study, gpus=context.machine.gpus, show_message=context.show_message).ended
 
 
 def _train_watched(context: LaunchContext, run: RunContext, outlook: Forecast, storage: CheckpointStorage, trackers: list[Tracker]) -> ReadyQueue:

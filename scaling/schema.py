@@ -57,8 +57,13 @@ def grid_schema() -> dict[str, Any]:
             },
         },
         "seeds": {
-            "description": "runs of every cell; or seeds of each kind of stage, shared by runs where there are fewer",
-            "anyOf": [_count(), _object({kind: _count() for kind in KINDS})],
+            "description": "runs of every cell; or seeds of each kind of stage, shared by runs where there are fewer, and the first seed",
+            "anyOf": [
+                _count(),
+                _object(
+                    {kind: _count() for kind in KINDS} | {"first": {"type": "integer", "minimum": 0, "description": "seed of the first run (0)"}}
+                ),
+            ],
         },
         "resources": _object(
             {

@@ -25,7 +25,19 @@ from rich.table import Table
 
 from scaling.cluster.address import is_remote, without_secrets
 from scaling.formatting import count, duration
-from scaling.study.stage_state import STATES, LaunchState, StageState, launch_state, newest_measures, no_plan, refusal_of, seconds_left, stage_states
+from scaling.study.computation import mixed_in_folder
+from scaling.study.stage_state import (
+    STATES,
+    LaunchState,
+    StageState,
+    launch_state,
+    left_range_s,
+    newest_measures,
+    no_plan,
+    refusal_of,
+    seconds_left,
+    stage_states,
+)
 from trials.errors import InputError
 
 EVERY_S = 5.0
@@ -45,8 +57,12 @@ def show(folder: Path, stages: list[StageState], launch: LaunchState | None, con
     running = [stage for stage in stages if stage.state == "running"]
     if running:
         console.print(_table(running[:ROWS]))
+        line("left: at each stage's own speed so far, which has no range")
     if len(running) > ROWS:
         line(f"... and {len(running) - ROWS:,} more are running")
+    mixed = mixed_in_folder(folder)
+    if mixed:
+        line(f"mixed:   {mixed}")
     doubts = [stage for stage in running if stage.detail]
     if doubts:
         line(f"it is not certain that {len(doubts):,} of them are running: {doubts[0].detail}")
@@ -65,8 +81,12 @@ def _summary(folder: Path, stages: list[StageState], launch: LaunchState | None)
     states = Counter(stage.state for stage in stages)
     parts = [f"{len(stages):,} stages: " + ", ".join(f"{number:,} {state}" for state in STATES if (number := states[state]))]
     if len(stages) - states["done"] - states["failed"] - states["blocked"]:
-        left_s = seconds_left(folder, stages)
-        parts.append("time left not known yet" if left_s is None else f"about {duration(left_s)} left")
+        left_s = left_range_s(folder, stages)
+        if left_s is None:
+            parts.append("time left not known yet")
+        else:
+            low, middle, high = (duration(one) for one in left_s)
+            parts.append(f"about {middle} left" + (f" ({low} to {high})" if low != high else ""))
         if not (states["running"] or states["retrying"]):
             parts.append("a launch is starting" if launch else "nothing is running: launch the grid again to resume")
     return "; ".join(parts)
@@ -85,14 +105,16 @@ def _table(running: list[StageState]) -> Table:
 
 
 def as_json(folder: Path, stages: list[StageState], launch: LaunchState | None) -> dict[str, Any]:
-    """What `show` prints, for scripts: counts, seconds left (null if unknown), the launch and every
-    stage; see `LaunchState` and `StageState` in `scaling.study.stage_state`.
+    """What `show` prints, for scripts: counts, seconds left (null if unknown), how stages of one kind
+    were computed in more than one way (null if they were not), the launch and every stage; see
+    `LaunchState` and `StageState` in `scaling.study.stage_state`.
     """
     states = Counter(stage.state for stage in stages)
     return {
         "study": folder.resolve().name,
         "states": {state: states[state] for state in STATES},
         "seconds_left": seconds_left(folder, stages),
+        "mixed": mixed_in_folder(folder) or None,
         "launch": dataclasses.asdict(launch) if launch else None,
         "stages": [dataclasses.asdict(stage) for stage in stages],
     }

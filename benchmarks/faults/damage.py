@@ -1,4 +1,4 @@
-"""Full disks, truncated files, clocks that jump, and two launches at once."""
+"""Full disks, truncated files, and two launches at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from benchmarks.faults.study import FaultReport, moment_s, new_study
 DISK_MB = 64
 RAY_DISK_MB = 700
 LONGEST_S = 4.0
-# Not libfaketime: with it time.sleep of Python 3.11 raises EINVAL, and Ray does not start.
 
 
 @contextlib.contextmanager
@@ -111,47 +110,6 @@ def truncated_result(injections: int, seed: int, data: Path, scratch: Path, refe
                 study.hidden.add(name)
         study.settle(reference)
     return report
-
-
-def jumping_clock(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> FaultReport:
-    """Set the clock of all processes of a running launch forward and back, by up to a year."""
-    rng = random.Random(f"clock {seed}")
-    report = FaultReport(fault="clock jumps")
-    report.notes.append("time.time patched in every Python process")
-    offset = scratch / "offset"
-    offset.write_text("+0")
-    (scratch / "clock").mkdir(exist_ok=True)
-    (scratch / "clock" / "sitecustomize.py").write_text(_PATCH.format(offset=str(offset)))
-    environment = {"PYTHONPATH": f"{scratch / 'clock'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    while report.injections < injections:
-        study = new_study(data, scratch, report, environment)
-        while not study.is_complete() and report.injections < injections:
-            process = study.start()
-            while study.wait_until_training(process) and study.sleep(process, 0.5 + moment_s(rng, LONGEST_S)):
-                offset.write_text(f"{rng.choice('+-')}{rng.choice(['90', '7200', '172800', '31536000'])}")
-                report.injections += 1
-                if report.injections >= injections:
-                    break
-            study.end(process)
-        study.settle(reference)
-    return report
-
-
-_PATCH = """\
-import time
-
-_time = time.time
-
-
-def jumping():
-    try:
-        return _time() + float(open({offset!r}).read() or 0)
-    except (OSError, ValueError):
-        return _time()
-
-
-time.time = jumping
-"""
 
 
 def two_launches(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> FaultReport:

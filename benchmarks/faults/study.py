@@ -38,14 +38,25 @@ finetune:
 seeds: 2
 resources: {cpus: 1, gpus: 0}
 """
-STAGES = 22
+
+
+@dataclass
+class StudySize:
+    """How large the studies are: what `--set` changes in the grid, and how many stages that makes."""
+
+    settings: tuple[str, ...] = ()
+    stages: int = 22
+
+
+SIZE = StudySize()
 CHECKPOINT_S = 0.3  # stages take seconds: kills fall before, during and after the writing of checkpoints
 LAUNCH = f"import sys; from scaling.launch import main; sys.exit(main(sys.argv[1:], checkpoint_s={CHECKPOINT_S}))"
-LIMIT_S = 600.0
+LIMIT_S = 1800.0
 MOST_LAUNCHES = 100  # of one study; kills of the driver need one each
 # Ray notices a dead raylet, which refuses connections, after 3 s instead of 14 s; a slow one still
 # has 10 s for each answer.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_health_check_period_ms": "500"}
+# The dashboard is most of what has to start.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_health_check_period_ms": "500", "SCALING_RAY_DASHBOARD": "0", "RAY_worker_niceness": "0"}
 
 
 @dataclass(kw_only=True)
@@ -109,9 +120,10 @@ class StudyUnderTest:
         self.report.launches += 1
         self.launches += 1
         assert self.launches <= MOST_LAUNCHES, f"it makes no progress: see {self.log}"
+        settings = [word for setting in SIZE.settings for word in ("--set", setting)]
         with open(self.log, "ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", LAUNCH, str(self.grid), "--data", str(self.data), "--out", str(self.folder), "--no-report"],
+                [sys.executable, "-c", LAUNCH, str(self.grid), "--data", str(self.data), "--out", str(self.folder), "--no-report", *settings],
                 stdout=log,
                 stderr=log,
                 env=self.environment,
@@ -178,7 +190,7 @@ class StudyUnderTest:
 
     def is_complete(self) -> bool:
         """Whether every stage is done."""
-        return self.check_results() == STAGES
+        return self.check_results() == SIZE.stages
 
     def settle(self, reference: bytes, *, launches: int = 5) -> None:
         """Launch until the study is complete, and add it to the report."""
@@ -189,18 +201,19 @@ class StudyUnderTest:
 
     def close(self, reference: bytes) -> None:
         """Compare with the study without faults."""
-        self.report.lost += STAGES - self.check_results()
+        self.report.lost += SIZE.stages - self.check_results()
         self.report.twice += len(self.twice)
         table = self.folder / "runs.csv"
         self.report.tables_equal &= table.exists() and table.read_bytes() == reference
 
 
 def uninterrupted(data: Path, scratch: Path) -> bytes:
-    """The runs table of a study without faults."""
+    """The runs table of a study without faults; the number of its stages is what others must have."""
     report = FaultReport(fault="none")
     study = StudyUnderTest(data, scratch / "whole", report)
     status = study.end(study.start())
     assert status == 0, study.log.read_text()[-3000:]
+    SIZE.stages = study.check_results()
     return (study.folder / "runs.csv").read_bytes()
 
 

@@ -1,20 +1,18 @@
-"""Odd surroundings of a launch: another Ray, no home, a full temporary folder, limits of memory."""
+"""Faults of a launch's environment: another Ray, no home, a full temporary folder, `ulimit -v`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.faults.damage import fill, small_disk
-from benchmarks.faults.processes import kill_family, workers
-from benchmarks.faults.study import GRID, FaultReport, StudyUnderTest, new_study
+from benchmarks.faults.processes import kill_family
+from benchmarks.faults.study import FaultReport, StudyUnderTest, new_study
 
 ANOTHER = "import os, ray; ray.init(address='local', num_cpus=1, include_dashboard=False); print('up', flush=True); input()"
 
@@ -96,27 +94,3 @@ def _is_refused(study: StudyUnderTest, sentence: str) -> bool:
     """Whether a launch ends with 2 and this sentence, having started nothing."""
     status = study.end(study.start())
     return status == 2 and sentence in study.log.read_text(errors="replace") and not list(study.folder.glob("stages/*/log.txt"))
-
-
-def out_of_memory(injections: int, seed: int, data: Path, scratch: Path, reference: bytes) -> FaultReport:
-    """Kill each attempt at one stage as the kernel does when memory runs out (SIGKILL of its
-    worker) and allow no further one: the launch names the stage and what to lower.
-    """
-    report = FaultReport(fault="a stage outgrows the memory")
-    named = 0
-    for _ in range(injections):
-        study = new_study(data, scratch, report)
-        study.grid.write_text(GRID.replace("resources: {cpus: 1, gpus: 0}", "resources: {cpus: 1, gpus: 0, retries: 0}"))
-        process = study.start()
-        if study.wait_until_training(process):
-            for victim in workers(process.pid):
-                os.kill(victim, signal.SIGKILL)
-                report.injections += 1
-            time.sleep(1.0)
-        status = study.end(process)
-        text = study.log.read_text(errors="replace")
-        named += status == 1 and "usually because the machine ran out of memory: run fewer stages at once (raise resources.cpus)" in text
-        study.grid.write_text(GRID)
-        study.settle(reference)
-    report.notes.append(f"{named} of {injections} launches named the stage and what to lower")
-    return report

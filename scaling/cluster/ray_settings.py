@@ -17,6 +17,7 @@ _SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers share this environment, without `uv run` in each
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
+    "RAY_worker_niceness": "0",  # Ray's 15 would leave stages a thirtieth of a core beside another program; `nice` still works
     "RAY_task_events_max_num_task_in_gcs": "10000",  # each stage is some calls; Ray would keep the records of 100,000
 }
 

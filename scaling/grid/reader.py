@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from scaling.grid.arms import split_arms
 from scaling.grid.axes import AXES, USUAL_OBJECTIVE, Axes, read_excluded, read_zipped
@@ -34,7 +34,7 @@ _KEYS = {
     "pretrain": (*_STAGE_KEYS, "heldout_images", "eval_points", "objective"),
     "intermediate": (*_STAGE_KEYS, "heldout_images", "eval_points", "objective", "image_px"),
     "finetune": (*_STAGE_KEYS, "task", "test_images", "image_px"),
-    "seeds": KINDS,
+    "seeds": (*KINDS, "first"),
     "resources": ("cpus", "gpus", "workers", "retries", "micro_batches", "compile", "capture", *KINDS),
 }
 _RESOURCE_KEYS = ("cpus", "gpus", "workers")
@@ -54,10 +54,15 @@ def load_grid(path: Path, settings: list[str] | None = None) -> Grid:
     for setting in settings or []:
         override(located, setting)
     _load_plugins(located, path.parent)
-    arms = [(name, _Reader(one).grid()) for name, one in split_arms(located)]
+    called: Called = {}
+    arms = [(name, _Reader(one, called).grid()) for name, one in split_arms(located)]
     first = arms[0][1]
     named = tuple((name, grid) for name, grid in arms if name is not None)
     return replace(first, arms=named, text=located.text(), where=dict(located.lines)) if named else first
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _load_plugins(located: Located, folder: Path) -> None:
@@ -73,11 +78,15 @@ def _load_plugins(located: Located, folder: Path) -> None:
             raise InputError(f"{located.where('plugins')}: {error}") from error
 
 
+Called: TypeAlias = dict[tuple[str, str], RecipeChoice]
+"""The recipes of all arms so far, by kind of stage and label."""
+
+
 class _Reader:
     """Turns a mapping with line numbers into a Grid."""
 
-    def __init__(self, located: Located) -> None:
-        self.located = located
+    def __init__(self, located: Located, called: Called) -> None:
+        self.located, self.called = located, called
         self.values = located.values
         self._check_keys("", self.values)
 
@@ -112,6 +121,7 @@ class _Reader:
             finetune=finetune,
             axes=self._axes(encoders, pretrain, intermediate, finetune),
             seeds=self._seeds(),
+            first_seed=self._first_seed(),
             resources=self._resources(),
             execution=self._execution(),
             where=dict(self.located.lines),
@@ -237,13 +247,33 @@ class _Reader:
             raise self.fail(f"{kind}.length", str(error)) from None
 
     def _recipes(self, kind: str, value: Any) -> tuple[RecipeChoice, ...]:
-        found = [self._recipe(kind, one) for one in self._axis(f"{kind}.recipe", value)]
-        if len(found) == 1:
-            return tuple(found)
+        listed = self._axis(f"{kind}.recipe", value)
+        found = [self._recipe(kind, one) for one in listed]
         twice = next((one.label for one in found for other in found if one.label == other.label and one != other), None)
         if twice is not None:
             raise self.fail(f"{kind}.recipe", f"two recipes are called {twice!r}: tell them apart with a label, as in {{name: ..., label: wide}}.")
-        return tuple(found)
+        return tuple(self._told_apart(kind, one, named="label" in value) for one, value in zip(found, map(_as_mapping, listed), strict=True))
+
+    def _told_apart(self, kind: str, one: RecipeChoice, *, named: bool) -> RecipeChoice:
+        """The recipe under a label that no other recipe of an earlier arm has: the fields that differ
+        are added to it, since runs of both would else be equal in all columns.
+        """
+        other = self.called.setdefault((kind, one.label), one)
+        if other == one:
+            return one
+        if named:
+            raise self.fail(f"{kind}.recipe", f"two arms call different recipes {one.label!r}: give one of them another label.")
+        recipes = [get_recipe(kind, choice.name, choice.overrides) for choice in (one, other)]
+        changed = {
+            key: getattr(recipes[0], key) for key in sorted(one.overrides | other.overrides) if len({getattr(each, key) for each in recipes}) > 1
+        }
+        if not changed:  # a field that is set to its default
+            return other
+        label = re.sub(r"[^A-Za-z0-9_.+=-]", "-", "+".join([one.name, *(f"{key}={value}" for key, value in changed.items())]))[:60]
+        new = replace(one, label=label)
+        if self.called.setdefault((kind, label), new) != new:
+            raise self.fail(f"{kind}.recipe", f"arms have recipes that differ in too much to be told apart by {label!r}: give each a label.")
+        return new
 
     def _recipe(self, kind: str, value: Any) -> RecipeChoice:
         """Read a recipe: a name, or `{name: ..., learning_rate: ..., label: ...}`."""
@@ -273,6 +303,10 @@ class _Reader:
         if max(counts.values()) > finetune:
             raise self.fail("seeds", "no kind of stage can have more seeds than fine-tuning: those would never be used.")
         return counts
+
+    def _first_seed(self) -> int:
+        value = self.values.get("seeds", 3)
+        return self._whole("seeds.first", value.get("first", 0), least=0, most=1_000_000_000) if isinstance(value, dict) else 0
 
     def _resources(self) -> dict[str, Resources]:
         value = self.values.get("resources") or {}

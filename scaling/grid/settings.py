@@ -111,7 +111,9 @@ class Grid:
     fields above are those of the first.
     """
     seeds: dict[str, int]
-    """How many seeds each kind of stage has; run s uses seed s modulo that."""
+    """How many seeds each kind of stage has; run i of a cell uses the first seed + i modulo that."""
+    first_seed: int = 0
+    """Seed of the first run of every cell; another one repeats a study on fresh seeds."""
     resources: dict[str, Resources]
     execution: ExecutionSettings
     where: dict[str, str] = field(compare=False)

@@ -62,6 +62,7 @@ def load_yaml(path: Path) -> Located:
 
 def _read(text: str, where: str) -> tuple[Any, Any]:
     """The nodes and the values of a YAML text, in bounded time and memory. Raises InputError."""
+    node = None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
@@ -71,8 +72,32 @@ def _read(text: str, where: str) -> tuple[Any, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise InputError(f"{where}{line}: not valid YAML ({_one_line(getattr(error, 'problem', None) or error)}).") from None
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(f"{where}: not valid YAML (lists or mappings within each other, too deep to read).") from None
     except CONSTRUCTOR_ERRORS as error:
-        raise InputError(f"{where}: not valid YAML ({type(error).__name__}: {_one_line(error)}).") from None
+        raise InputError(_misread(node, where) or f"{where}: not valid YAML ({_one_line(error)}).") from None
+
+
+def _misread(root: Any, where: str) -> str:
+    """Names the first value that cannot be read as what it is marked or looks like, such as
+    `!!int ""` or 2020-99-99; empty if there is none.
+    """
+    waiting, seen = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                yaml.SafeLoader("").construct_object(node)
+            except CONSTRUCTOR_ERRORS:
+                kind = node.tag.rpartition(":")[2]
+                return f"{where} line {node.start_mark.line + 1}: not valid YAML ({node.value[:40]!r} cannot be read as {kind})."
+        elif node is not None and id(node) not in seen:
+            seen.add(id(node))
+            parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+            waiting += reversed(parts)
+    return ""
 
 
 def _check_size(root: Any, where: str) -> None:

@@ -15,6 +15,8 @@ from scaling.plan.plan import Plan
 STATES = ("done", "running", "waiting", "retrying", "failed", "blocked")
 # the share of the forecast work after which this launch's own speed counts as much as the forecast's
 PRIOR = 0.05
+SHOWN = 0.2
+"""Share of the width of a forecast from a GPU model that stays once stages have shown their speed."""
 KEY_PRIOR = 0.02  # the same for stages of one speed against all stages
 
 
@@ -206,7 +208,11 @@ class ProgressCounts:
         else:
             middle += max(0.0, self._forecast.start_s - elapsed_s)
         middle = max(at_least_s, middle)
-        low, high = (1 - (1 - end / forecast.middle) * (1 - share) for end in (forecast.low, forecast.high))
+        width = 1 - share
+        if self._forecast.scaled:  # what all stages share is shown by the first
+            prior_s = PRIOR * self._all_s
+            width *= max(SHOWN, prior_s / (prior_s + done_s))
+        low, high = (1 - (1 - end / forecast.middle) * width for end in (forecast.low, forecast.high))
         return Range(low=max(at_least_s, middle * low), middle=middle, high=max(middle, middle * high))
 
     def _move(self, name: str, state: str) -> None:

@@ -106,7 +106,7 @@ class RemoteStage:
             local.unlink(missing_ok=True)
             for entry in self._remote.list(f"stages/{self._name}"):
                 path = entry.path.removeprefix(f"stages/{self._name}/")
-                if path != RESULT and not path.startswith(("examples/", "diagnostics/")):
+                if path != RESULT and not path.startswith(("examples/", "examples_train/", "diagnostics/")):
                     self._fetch(path)
             self._fetch(RESULT)
 

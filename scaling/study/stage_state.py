@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import platform
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.study.lock import read_owner
-from trials.received_files import PlanError, RefusedFileError, check_stage_ids, file_inside
+from trials.received_files import MOST_BYTES, PlanError, RefusedFileError, check_stage_ids, file_inside
 
 STATES = ("done", "running", "retrying", "cut off", "waiting", "failed", "blocked")
 RECENT = 40  # finished stages of a kind from which its speed is estimated
@@ -168,9 +169,13 @@ def _files(folder: Path | str) -> set[str]:
 
 
 def _json(path: Path | str) -> dict[str, Any]:
+    """What a file holds; nothing where it is a link, no regular file or too large."""
     try:
-        path = Path(path)
-        with open(file_inside(path.parent, path.name), "rb") as handle:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # quicker than `file_inside`: there may be ten thousand
+        with open(opened, "rb", buffering=0) as handle:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+                return {}
             value = json.loads(handle.read())
     except (OSError, ValueError, RecursionError):
         return {}
@@ -242,27 +247,44 @@ def seconds_left(folder: Path, stages: list[StageState]) -> float | None:
     """Seconds until the last stage is done, at the speed of finished stages of the same kind and with
     as many stages at once as now; None if unknown.
     """
-    left_s = 0.0
-    rates: dict[str, float | None] = {}
+    found = left_range_s(folder, stages)
+    return None if found is None else found[1]
+
+
+def left_range_s(folder: Path, stages: list[StageState]) -> tuple[float, float, float] | None:
+    """The same as least, middle and most seconds: at the fastest tenth of the speeds, the median and
+    the slowest tenth, wider with few stages; None if unknown.
+    """
+    left_s = [0.0, 0.0, 0.0]
+    rates: dict[str, tuple[float, float, float] | None] = {}
     for stage in stages:
         if stage.state in ("done", "failed", "blocked"):
             continue
         if stage.kind not in rates:
-            rates[stage.kind] = _rate(folder, [one for one in stages if one.kind == stage.kind])
-        rate = stage.latest.get("images_per_s") or rates[stage.kind]
-        if not rate:
+            rates[stage.kind] = _rates(folder, [one for one in stages if one.kind == stage.kind])
+        known = rates[stage.kind]
+        if known is None:  # then the stage itself has reported no speed either
             return None
-        left_s += (stage.image_passes - stage.shown) / rate
-    return left_s / max(1, sum(stage.state == "running" for stage in stages))
+        fastest, middle, slowest = known
+        own = float(stage.latest.get("images_per_s") or 0.0)
+        each = (max(fastest, own), own, min(slowest, own)) if own else (fastest, middle, slowest)
+        left_s = [left + (stage.image_passes - stage.shown) / rate for left, rate in zip(left_s, each, strict=True)]
+    at_once = max(1, sum(stage.state == "running" for stage in stages))
+    return left_s[0] / at_once, left_s[1] / at_once, left_s[2] / at_once
 
 
-def _rate(folder: Path, stages: list[StageState]) -> float | None:
-    """Median images per second of recently finished and of running stages; None without any."""
+def _rates(folder: Path, stages: list[StageState]) -> tuple[float, float, float] | None:
+    """Images per second of recently finished and of running stages: the fastest tenth, the median and
+    the slowest tenth; None without any.
+    """
     done = [stage for stage in stages if stage.state == "done"][-RECENT:]
     rates = [_json(folder / "stages" / stage.stage_id / "provenance.json").get("images_per_s") for stage in done]
     rates += [stage.latest.get("images_per_s") for stage in stages if stage.state == "running"]
     known = sorted(rate for rate in rates if rate)
-    return known[len(known) // 2] if known else None
+    if not known:
+        return None
+    widen = 1 + 1 / (2 * len(known))
+    return known[-1 - len(known) // 10] * widen, known[len(known) // 2], known[len(known) // 10] / widen
 
 
 def newest_measures(line: Mapping[str, Any]) -> dict[str, float]:

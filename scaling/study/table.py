@@ -106,6 +106,8 @@ def stage_rows(study: Study, plan: Plan) -> list[dict[str, Any]]:
                 "cpu_hours": None if train_s is None else train_s / 3600 * provenance["cpus"],
                 "device": provenance.get("device"),
                 "precision": provenance.get("precision"),
+                "compile": provenance.get("compile"),
+                "captured": {"True": "yes", "False": "no"}.get(str(provenance.get("captured"))),
                 "attempts": provenance.get("attempts", 0),
             }
         )

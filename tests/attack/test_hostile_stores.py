@@ -47,6 +47,12 @@ def test_a_link_that_leads_to_itself_is_one_broken_image_and_not_a_broken_data_s
     assert len(open_store(data / "store", "imagenet", "train", 16)) == 8
 
 
+def test_a_store_has_the_rights_of_any_folder(store: Path) -> None:
+    """Others can read a shared one as far as its maker's umask lets them."""
+    (store.parent / "another").mkdir()
+    assert store.stat().st_mode == (store.parent / "another").stat().st_mode
+
+
 def test_a_data_set_of_nothing_but_looping_links_is_refused_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = put(tmp_path, {})
     (folder / "loop.png").symlink_to("loop.png")

@@ -56,7 +56,7 @@ def test_a_stage_writes_through_no_link_and_waits_for_no_pipe(
     assert target.read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "examples", "diagnostics"])
+@pytest.mark.parametrize("name", ["checkpoint", "examples", "examples_train", "diagnostics"])
 def test_a_stage_writes_into_no_linked_folder(
     name: str,
     tmp_path: Path,

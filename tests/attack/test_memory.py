@@ -6,12 +6,17 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError
+from ray import cloudpickle
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError
+from ray.tune.execution import tune_controller
 
+from scaling.execution.actors import name_workers_out_of_memory
 from scaling.execution.attempts import failure
-from scaling.execution.searcher import _why
+from scaling.execution.searcher import Assigning, _why
 from tests.trials.conftest import MakeSpec, leaves_store, make_spec  # noqa: F401 - fixtures
 from trials import run_stage
 from trials.errors import StageError
@@ -55,3 +60,34 @@ def test_a_stage_that_outgrows_the_memory_says_what_to_lower(
 @pytest.mark.parametrize("error", [OutOfMemoryError("Task was killed due to the node running low on memory."), ActorDiedError()])
 def test_a_process_that_was_killed_for_memory_says_what_to_lower(error: Exception) -> None:
     assert _why(error).endswith("run fewer stages at once (raise resources.cpus), or lower batch_images")
+
+
+def test_a_worker_that_ray_ended_for_memory_is_the_end_of_that_worker_alone() -> None:
+    """Tune would raise, and the launch would restart Ray without naming a stage."""
+    name_workers_out_of_memory()
+    ended: list[Exception] = []
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda actor, error: ended.append(error))
+    manager: Any = object.__new__(tune_controller.RayActorManager)
+    manager._failed_actor_ids, manager._cleanup_actor = set(), lambda tracked_actor: None
+    killed = OutOfMemoryError("Task was killed due to the node running low on memory.")
+    manager._actor_task_failed(SimpleNamespace(_tracked_actor=actor, _on_error=None), killed)
+    assert manager._failed_actor_ids == {1}
+    (error,) = ended
+    assert _why(error).startswith("was ended by Ray because the machine was running out of memory: run fewer stages at once")
+    with pytest.raises(RuntimeError, match="unexpected"):
+        manager._actor_task_failed(SimpleNamespace(_tracked_actor=actor, _on_error=None), ValueError("unexpected"))
+
+
+def test_the_message_of_ray_reaches_the_stage(tmp_path: Path) -> None:
+    """Tune writes the error into a folder of its own, and copies it later to where it looks for it."""
+    (tmp_path / "error.pkl").write_bytes(cloudpickle.dumps(RayActorError(error_msg="Ray killed this worker: the node was running low on memory.")))
+    ended: list[tuple[str, str]] = []
+    pool: Any = SimpleNamespace(closed=lambda worker, why: ended.append((worker, why)))
+    for trial in (
+        SimpleNamespace(trial_id="a", pickled_error_file=str(tmp_path / "error.pkl")),
+        SimpleNamespace(trial_id="b", pickled_error_file=None),
+    ):
+        Assigning(pool).on_trial_error(None, trial)
+    assert [worker for worker, _ in ended] == ["a", "b"]
+    assert ended[0][1].startswith("was ended by Ray because the machine was running out of memory")
+    assert ended[1][1].startswith("ended without a message")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.processes import descendants, kill_family, listening, title
+from benchmarks.faults.processes import descendants, kill_family, listening, title, workers
 from tests.scaling.conftest import GRID
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +31,11 @@ def check_sockets(pid: int) -> None:
     assert all(any(part in name for part in OPEN_TO_THE_NETWORK) for name in others), others
     dashboard = [address for address, _, owner in sockets if "/dashboard/" in title(owner)]
     assert "127.0.0.1" in dashboard
+
+
+def check_priority(pid: int) -> None:
+    """Stages have the priority of the launch, and not Ray's, which is 15 lower."""
+    assert {os.getpriority(os.PRIO_PROCESS, worker) for worker in workers(pid)} == {os.getpriority(os.PRIO_PROCESS, pid)}
 
 
 def check_modes(folder: Path) -> None:
@@ -57,6 +62,7 @@ def test_a_launch_whose_folder_is_deleted_ends_with_1_and_a_relaunch_completes(t
                 assert process.poll() is None, process.stdout.read()
                 time.sleep(0.1)
             check_sockets(process.pid)
+            check_priority(process.pid)
             check_modes(out)
             shutil.rmtree(out)
         except BaseException:
@@ -68,6 +74,6 @@ def test_a_launch_whose_folder_is_deleted_ends_with_1_and_a_relaunch_completes(t
     assert "was deleted, moved or replaced" in printed
     assert "Traceback" not in printed
     assert not (out / "runs.csv").exists()
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment | {"SCALING_RAY_DASHBOARD": "0"})
     assert again.returncode == 0, again.stdout + again.stderr
     assert "runs:    2 of 2" in again.stdout

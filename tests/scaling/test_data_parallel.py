@@ -92,7 +92,12 @@ def test_two_processes_on_two_cores_give_the_numbers_of_one_process_also_after_o
     out, data = tmp_path / "out", tmp_path / "data"
     command = [sys.executable, "-c", LAUNCH, str(tmp_path / "grid.yaml"), "--data", str(data), "--out", str(out), "--no-report"]
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "SCALING_RAY_DASHBOARD": "0"},
     ) as launch:
         deadline = time.monotonic() + 300
         while not list(out.glob("stages/pretrain-*/checkpoint/state-*.safetensors")):

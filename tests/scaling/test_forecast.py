@@ -77,12 +77,24 @@ def test_a_study_that_cannot_fit_the_disk_is_refused_before_it_starts(plan: Plan
     check_disk(found, tmp_path, [])
 
 
-def test_a_launch_whose_ray_would_find_no_room_is_refused_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "ray"))
-    check_ray_disk()
-    monkeypatch.setattr("scaling.plan.budget.free_bytes", lambda folder: 1_000_000 if folder == tmp_path / "ray" else 10**12)
-    with pytest.raises(InputError, match=r"Ray writes its logs to .*/ray, where 1 MB are free, and needs 100 MB: make room, or name a folder"):
+def test_a_launch_whose_ray_would_find_no_room_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/r")  # sockets need a short path
+    monkeypatch.setattr("scaling.plan.budget.free_bytes", lambda folder: 1_000_000 if folder == Path("/r") else 10**12)
+    with pytest.raises(InputError, match=r"Ray writes its logs to /r, where 1 MB are free, and needs 100 MB: make room, or name a folder"):
         check_ray_disk()
+
+
+def test_a_folder_with_too_long_a_path_for_sockets_is_refused_before_ray_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three attempts at a start took half a minute, and their sentence named a socket."""
+    monkeypatch.setattr("scaling.plan.budget.free_bytes", lambda folder: 10**12)
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "x" * 25)
+    check_ray_disk()
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "x" * 300)
+    with pytest.raises(
+        InputError, match=r"^Ray's sockets lie in /x+, whose path of 301 bytes is too long .*: name a folder with a shorter path"
+    ) as told:
+        check_ray_disk()
+    assert len(str(told.value)) < 500
 
 
 def test_numbers_read_as_people_write_them() -> None:

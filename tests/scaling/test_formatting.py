@@ -7,7 +7,10 @@ import pytest
 from scaling.formatting import count, duration
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(8.2, "8 s"), (99, "99 s"), (150, "2 min"), (7200, "2.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(8.2, "8 s"), (99, "99 s"), (150, "2 min"), (7200, "2.0 h"), (99 * 3600, "99.0 h"), (240 * 3600, "10 days"), (1e9, "32 years")],
+)
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

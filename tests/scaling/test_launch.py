@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,16 +19,21 @@ from analysis import RUN_COLUMNS as DOCUMENTED_RUNS
 from analysis import STAGE_COLUMNS as DOCUMENTED_STAGES
 from scaling.launch import main
 from scaling.study.table import RUN_COLUMNS, STAGE_COLUMNS
+from tests.scaling.conftest import GRID
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE_SEED = ("--set", "seeds=1")
 
 
 def command(grid: Path, data: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "scaling.launch", str(grid), "--data", str(data), "--out", str(out), *more]
 
 
-def launch(grid: Path, data: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(grid, data, out, *more), cwd=ROOT, capture_output=True, text=True, timeout=420)
+QUICK = os.environ | {"SCALING_RAY_DASHBOARD": "0"}  # the dashboard is most of what has to start
+
+
+def launch(grid: Path, data: Path, out: Path, *more: str, environment: dict[str, str] = QUICK) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(grid, data, out, *more), cwd=ROOT, capture_output=True, text=True, timeout=420, env=environment)
 
 
 def stamps(out: Path) -> dict[str, int]:
@@ -39,64 +45,72 @@ def test_the_tables_hold_the_documented_columns_in_their_order() -> None:
     assert list(STAGE_COLUMNS) == list(DOCUMENTED_STAGES)
 
 
-@pytest.mark.slow
-def test_killed_in_the_middle_and_launched_again_it_ends_as_if_never_killed(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
-    whole = launch(grid_file, small_data, tmp_path / "whole")
-    assert whole.returncode == 0, whole.stdout + whole.stderr
-    assert "16 of 16" in whole.stdout
-    assert re.search(r"dashboard: http://127\.0\.0\.1:\d+ ", whole.stdout)
-    assert (tmp_path / "whole" / "report.html").read_text().startswith("<!")
+@pytest.fixture(scope="module")
+def whole(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that was never killed; its first launch had a stage that fails."""
+    folder = tmp_path_factory.mktemp("whole")
+    grid_file, out = folder / "grid.yaml", folder / "study"
+    grid_file.write_text(GRID)
+    settings = ["--set", "pretrain.recipe.learning_rate=1.0e+30", "--set", "pretrain.recipe.clip_norm=0", *ONE_SEED]
+    done = launch(grid_file, small_data, out, *settings)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (out / "printed.txt").write_text(done.stdout)
+    shutil.copytree(out, folder / "failed")
+    # with the mistake put right only what it touched runs
+    mended = launch(grid_file, small_data, out, *ONE_SEED, environment=dict(os.environ))
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert "6 stages to run, 5 done already" in mended.stdout
+    assert "8 of 8" in mended.stdout
+    assert re.search(r"dashboard: http://127\.0\.0\.1:\d+ ", mended.stdout)
+    return out
 
+
+@pytest.mark.slow
+def test_a_failed_stage_blocks_its_descendants_by_name_and_nothing_else(whole: Path) -> None:
+    out = whole.with_name("failed")
+    printed = (out / "printed.txt").read_text()
+    failed = re.findall(r"failed   (pretrain-\w+): .*lower its learning_rate", printed)
+    assert len(failed) == 1
+    assert printed.count(f"waits for {failed[0]}") == 5  # one intermediate stage and four fine-tunings
+    assert "runs:    4 of 8" in printed
+    stages = pd.read_parquet(out / "stages.parquet")
+    assert stages["state"].value_counts().to_dict() == {"done": 5, "blocked": 5, "failed": 1}
+    assert len(pd.read_parquet(out / "runs.parquet")) == 4
+    for folder in (out, whole):
+        assert (folder / "report.html").read_text().startswith("<!")
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_launched_again_it_ends_as_if_never_killed(grid_file: Path, small_data: Path, tmp_path: Path, whole: Path) -> None:
     cut = tmp_path / "cut"
-    with subprocess.Popen(
-        command(grid_file, small_data, cut), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    arguments = command(grid_file, small_data, cut, *ONE_SEED)
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=QUICK) as process:
         deadline = time.monotonic() + 300
-        while len(stamps(cut)) < 5:
+        while len(stamps(cut)) < 3:
             assert process.poll() is None, "the launch ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
     time.sleep(3)  # its Ray notices and goes
     before = stamps(cut)
-    assert 5 <= len(before) < 22
+    assert 3 <= len(before) < 11
 
-    again = launch(grid_file, small_data, cut)
+    again = launch(grid_file, small_data, cut, *ONE_SEED)
     assert again.returncode == 0, again.stdout + again.stderr
     after = stamps(cut)
-    assert len(after) == 22
+    assert len(after) == 11
     assert {name: after[name] for name in before} == before, "a finished stage was trained again"
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "whole" / "runs.parquet"), pd.read_parquet(cut / "runs.parquet"))
-    assert (tmp_path / "whole" / "runs.csv").read_bytes() == (cut / "runs.csv").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(whole / "runs.parquet"), pd.read_parquet(cut / "runs.parquet"))
+    assert (whole / "runs.csv").read_bytes() == (cut / "runs.csv").read_bytes()
 
     # a third launch has nothing to do, and needs no Ray to find out
-    third = launch(grid_file, small_data, cut)
+    third = launch(grid_file, small_data, cut, *ONE_SEED)
     assert third.returncode == 0
     assert "every stage is done" in third.stdout
     assert stamps(cut) == after
     stages = pd.read_parquet(cut / "stages.parquet")
     assert set(stages["state"]) == {"done"}
     assert (stages["cpu_hours"] > 0).all()
-
-
-@pytest.mark.slow
-def test_a_failed_stage_blocks_its_descendants_by_name_and_nothing_else(grid_file: Path, small_data: Path, tmp_path: Path) -> None:
-    out = tmp_path / "failing"
-    settings = ["--set", "pretrain.recipe.learning_rate=1.0e+30", "--set", "pretrain.recipe.clip_norm=0", "--set", "seeds=1"]
-    done = launch(grid_file, small_data, out, *settings)
-    assert done.returncode == 1, done.stdout + done.stderr
-    failed = re.findall(r"failed   (pretrain-\w+): .*lower its learning_rate", done.stdout)
-    assert len(failed) == 1
-    assert done.stdout.count(f"waits for {failed[0]}") == 5  # one intermediate stage and four fine-tunings
-    assert "runs:    4 of 8" in done.stdout
-    stages = pd.read_parquet(out / "stages.parquet")
-    assert stages["state"].value_counts().to_dict() == {"done": 5, "blocked": 5, "failed": 1}
-    assert len(pd.read_parquet(out / "runs.parquet")) == 4
-    assert (out / "report.html").exists()
-    # with the mistake put right only what it touched runs
-    mended = launch(grid_file, small_data, out, "--set", "seeds=1")
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert "6 stages to run, 5 done already" in mended.stdout
 
 
 @pytest.mark.parametrize(
@@ -169,7 +183,7 @@ def test_the_first_signal_lets_stages_write_a_checkpoint_and_the_second_is_immed
 
     def stop(*signals: signal.Signals) -> str:
         with subprocess.Popen(
-            command(grid_file, small_data, out, *settings), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command(grid_file, small_data, out, *settings), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=QUICK
         ) as process:
             assert process.stdout is not None
             known = begun()
@@ -203,7 +217,7 @@ def test_what_is_killed_at_random_moments_loses_no_stage_and_runs_none_twice() -
     kills many of each kind.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.faults", "--injections", "1", "--only", "worker"],
+        [sys.executable, "-m", "benchmarks.faults", "--injections", "1", "--only", "worker", *ONE_SEED, "--set", "intermediate.objective=none"],
         cwd=ROOT,
         capture_output=True,
         text=True,

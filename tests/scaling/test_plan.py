@@ -112,6 +112,40 @@ def test_a_setting_written_out_or_as_a_whole_number_is_the_same_stage(grid_file:
     assert set(plans[0].stages) == set(plans[1].stages) == set(plans[2].stages)
 
 
+def test_recipes_of_two_arms_are_told_apart_by_the_fields_that_differ(grid_file: Path, small_data: Path) -> None:
+    """Else two runs of one seed would be equal in all columns, and no claim could be tested."""
+    arms = "{cls: {intermediate: {recipe: {pool: cls}}}, mean: {}, wide: {intermediate: {recipe: {label: wide, batch_images: 4}}}}"
+    plan = make_plan(load_grid(grid_file, [f"arms={arms}"]), small_data)
+    labels = {
+        arm: {run["intermediate_recipe"] for run in plan.runs if run["arm"] == arm and run["intermediate_id"]} for arm in ("cls", "mean", "wide")
+    }
+    assert labels == {"cls": {"compact"}, "mean": {"compact+pool=mean"}, "wide": {"wide"}}
+    columns = [name for name in plan.runs[0] if not name.endswith("_id") and name != "arm"]
+    rows = [tuple(str(run[name]) for name in columns) for run in plan.runs]
+    assert len(set(rows)) == len(rows)
+
+
+def test_two_arms_cannot_call_different_recipes_by_one_label(grid_file: Path) -> None:
+    arms = "{one: {finetune: {recipe: {label: mine, batch_images: 8}}}, two: {finetune: {recipe: {label: mine, batch_images: 4}}}}"
+    with pytest.raises(InputError, match=r"two arms call different recipes 'mine': give one of them another label"):
+        load_grid(grid_file, [f"arms={arms}"])
+
+
+def test_a_first_seed_repeats_a_study_on_seeds_that_it_has_not_seen(grid_file: Path, small_data: Path) -> None:
+    seen = make_plan(load_grid(grid_file, ["seeds=2"]), small_data)
+    fresh = make_plan(load_grid(grid_file, ["seeds={finetune: 2, first: 2}"]), small_data)
+    both = make_plan(load_grid(grid_file, ["seeds=4"]), small_data)
+    assert {run["seed"] for run in fresh.runs} == {2, 3}
+    assert not set(seen.stages) & set(fresh.stages)
+    assert set(seen.stages) | set(fresh.stages) == set(both.stages)
+
+
+def test_fresh_seeds_share_pretrainings_as_the_first_ones_do(grid_file: Path, small_data: Path) -> None:
+    plan = make_plan(load_grid(grid_file, ["seeds={pretrain: 1, finetune: 4, first: 7}"]), small_data)
+    assert {run["seed"] for run in plan.runs} == {7, 8, 9, 10}
+    assert {stage.spec.seed for stage in plan.stages.values() if stage.spec.kind == "pretrain"} == {7}
+
+
 def test_other_seeds_train_on_other_generated_images(grid_file: Path, small_data: Path) -> None:
     stages = make_plan(load_grid(grid_file), small_data).stages.values()
     data = {(stage.spec.kind, stage.spec.seed): stage.spec.data for stage in stages}

@@ -320,7 +320,7 @@ def test_a_study_in_s3_goes_on_from_another_machine_after_its_launch_was_killed(
     address, data = f"s3://bucket/runs/small?{s3_server}", tmp_path / "data"
     store = Remote(address)
     (tmp_path / "grid.yaml").write_text(GRID)
-    options = ["--set", "seeds=1", "--data", str(data), "--out", address]
+    options = ["--set", "seeds=1", "--set", "intermediate.objective=none", "--data", str(data), "--out", address]
     command = [sys.executable, "-m", "scaling.launch", str(tmp_path / "grid.yaml"), *options, "--no-report"]
 
     def machine(name: str) -> dict[str, Any]:
@@ -328,7 +328,7 @@ def test_a_study_in_s3_goes_on_from_another_machine_after_its_launch_was_killed(
         (tmp_path / name).mkdir()
         scratch = tempfile.mkdtemp(prefix="n")  # sockets lie in it, and so its path must be short
         request.addfinalizer(lambda: shutil.rmtree(scratch, ignore_errors=True))
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": scratch, "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": scratch, "OMP_NUM_THREADS": "1", "SCALING_RAY_DASHBOARD": "0"}
         return {"cwd": tmp_path / name, "env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 
     def stamps() -> dict[str, float | None]:
@@ -336,7 +336,7 @@ def test_a_study_in_s3_goes_on_from_another_machine_after_its_launch_was_killed(
 
     with subprocess.Popen(command, **machine("first"), start_new_session=True) as process:
         deadline = time.monotonic() + 300
-        while len(stamps()) < 3:
+        while not stamps():  # the other four are still to be done
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -349,12 +349,12 @@ def test_a_study_in_s3_goes_on_from_another_machine_after_its_launch_was_killed(
     done = subprocess.run(command, **second, timeout=400)
     assert done.returncode == 0, done.stdout
     after = stamps()
-    assert len(after) == 11
+    assert len(after) == 5
     assert before.items() <= after.items(), "a finished stage was trained again"
     mirror = tmp_path / "second" / "runs" / "small"
-    assert len(pd.read_parquet(mirror / "runs.parquet")) == 8
+    assert len(pd.read_parquet(mirror / "runs.parquet")) == 4
     assert not list(mirror.glob("stages/*/checkpoint/*"))
-    assert len([entry for entry in store.list() if entry.path.endswith("/weights.safetensors")]) == 11
+    assert len([entry for entry in store.list() if entry.path.endswith("/weights.safetensors")]) == 5
     assert store.read(LEASE) is None
     status = subprocess.run([sys.executable, "-m", "scaling.status", address], **second, timeout=100)
-    assert (status.returncode, status.stdout) == (0, "small: 11 stages: 11 done\n")
+    assert (status.returncode, status.stdout) == (0, "small: 5 stages: 5 done\n")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,15 @@ COUNTS = {
     ("imagenet:imagenet-22k", "heldout"): 50_000,
     ("imagenet", "train"): 1_281_167,
     ("intel-scenes", "train"): 14_034,
+    ("coco", "train"): 118_287,
+    ("coco", "heldout"): 5_000,
     ("oxford-iiit-pet-pooled", "train"): 6_349,
     ("oxford-iiit-pet-half-a", "train"): 3_200,
     ("oxford-iiit-pet-half-b", "train"): 3_149,
+    ("inaturalist", "train"): 437_513,
+    ("inaturalist", "heldout"): 24_426,
+    ("ade20k", "train"): 20_210,
+    ("ade20k", "heldout"): 2_000,
 }
 
 
@@ -38,7 +46,14 @@ def full_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings of the full data sets, none of which need be there."""
 
     def described(source: str, data: Path, split: str) -> SplitInfo:
-        return SplitInfo(images=COUNTS.get((source, split), 1000), classes=6, has_masks="pet" in source, fingerprint=f"{source} {split}")
+        return SplitInfo(
+            images=COUNTS.get((source, split), 1000),
+            classes=6,
+            has_masks="pet" in source or source == "ade20k",
+            fingerprint=f"{source} {split}",
+            instance_classes=("cat", "dog") if source == "coco" else (),
+            has_instance_masks=source == "coco",
+        )
 
     monkeypatch.setattr(planner, "describe_split", described)
 
@@ -112,16 +127,32 @@ def test_the_second_paper_is_planned_whole(full_data: None, tmp_path: Path) -> N
         (f"swinv2-{names[model.removeprefix('SwinV2-')]}", images[data.removeprefix("ImageNet-")], f"{length.removesuffix('k')}000 steps")
         for model, data, length in zip(table["model"], table["pretrain_dataset"], table["iterations"], strict=True)
     }
-    ours = {(run["encoder"], run["pretrain_images"], f"{run['pretrain_steps']} steps") for run in found.runs}
+    paper = [run for run in found.runs if run["arm"] == "imagenet"]
+    ours = {(run["encoder"], run["pretrain_images"], f"{run['pretrain_steps']} steps") for run in paper}
     assert ours == theirs
-    assert len(found.runs) == 63
+    assert len(paper) == 63
+    assert sum(stage.spec.kind == "pretrain" for stage in found.stages.values()) == 63, "the other tasks share the pre-trainings"
     alone, shared = found.pretrain_image_passes()
     assert 1 - shared / alone == pytest.approx(0.375, abs=1e-12)
-    finetunes = [stage.spec for stage in found.stages.values() if stage.spec.kind == "finetune"]
-    assert {spec.data.image_px for spec in finetunes} == {224}
-    assert {spec.encoder: spec.steps for spec in finetunes} == {
+    arms = ("imagenet", "inaturalist", "ade20k", "coco")
+    specs = {arm: [found.stages[run["run_id"]].spec for run in found.runs if run["arm"] == arm] for arm in arms}
+    assert {arm: len(of_arm) for arm, of_arm in specs.items()} == {"imagenet": 63, "inaturalist": 42, "ade20k": 42, "coco": 42}
+    assert {spec.data.image_px for spec in specs["imagenet"]} == {224}
+    assert {spec.encoder: spec.steps for spec in specs["imagenet"]} == {
         f"swinv2-{size}@224": math.ceil(epochs * 1_281_167 / 2048) for size, epochs in (("s", 100), ("b", 100), ("l", 100), ("h", 50), ("g", 50))
     }
+    assert {(spec.data.source, spec.steps, spec.recipe.layer_decay_by_size) for spec in specs["inaturalist"]} == {
+        ("inaturalist", math.ceil(100 * 437_513 / 2048), True)
+    }
+    assert {(spec.encoder, spec.recipe.layer_decay) for spec in specs["ade20k"]} == {
+        ("swinv2-s@640", 0.95),
+        ("swinv2-b@640", 0.95),
+        ("swinv2-l@640", 0.9),
+    }
+    assert {(spec.recipe.head, spec.recipe.test_windows, spec.steps, spec.recipe.batch_images) for spec in specs["ade20k"]} == {
+        ("upernet", "sliding", 80_000, 32)
+    }
+    assert {(spec.data.source, spec.steps, spec.data.image_px) for spec in specs["coco"]} == {("coco", math.ceil(36 * 118_287 / 32), 640)}
 
 
 def plan_of(name: str, data: Path) -> Any:
@@ -148,3 +179,23 @@ def test_the_tables_of_decoders_and_samplings_are_planned_whole(full_data: None,
     assert sorted(data.sampling for data in subsets) == ["classes", "uniform"]
     assert {data.train_images for data in subsets} == {128_117}
     assert (len(decoders.runs), len(samplings.runs)) == (3, 2)
+
+
+def quick_lines(path: Path) -> list[str]:
+    """The commands in a grid's header that run it on generated images."""
+    lines = path.read_text().splitlines()
+    return [line.lstrip("# ") for line in lines if line.startswith("#   python -m scaling.launch") and "=leaves" in line]
+
+
+@pytest.mark.parametrize(("path", "line"), [(path, line) for path in GRIDS for line in quick_lines(path)], ids=lambda one: getattr(one, "stem", ""))
+def test_the_line_that_runs_a_grid_in_minutes_plans_on_generated_images(path: Path, line: str, tmp_path: Path) -> None:
+    words = shlex.split(line)
+    found = make_plan(load_grid(path, [value for flag, value in itertools.pairwise(words) if flag == "--set"]), tmp_path)
+    assert {stage.spec.data.source for stage in found.stages.values()} <= {"leaves", "leaves-objects"}
+    assert sum(stage.own_image_passes for stage in found.stages.values()) < 60_000
+    assert len(found.runs) >= 2
+
+
+def test_every_grid_of_the_papers_tables_has_such_a_line() -> None:
+    quick = {path.stem for path in GRIDS if quick_lines(path)}
+    assert quick >= {"data_scaling", "data_scaling_decoders", "data_scaling_sampling", "patch_geometry"}

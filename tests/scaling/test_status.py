@@ -17,7 +17,7 @@ import pytest
 from scaling.status import main
 from scaling.study import stage_state
 from scaling.study.lock import Owner
-from scaling.study.stage_state import launch_state, seconds_left, stage_states
+from scaling.study.stage_state import launch_state, left_range_s, seconds_left, stage_states
 
 
 def write(path: Path, value: Any) -> None:
@@ -253,3 +253,35 @@ def test_the_lease_of_a_remote_study_names_its_launch_while_it_is_renewed(study:
     assert launch.host == "trainer"
     os.utime(study / "lease.json", (1, 1))
     assert launch_state(study) is None
+
+
+def test_a_study_that_was_computed_in_several_ways_says_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stages(*rows: str) -> None:
+        (study / "stages.csv").write_text("\n".join(("stage_id,kind,device,precision", *rows)) + "\n")
+
+    stages("a,pretrain,NVIDIA H200,bf16", "b,trunk,NVIDIA H200,bf16", "c,finetune,cpu,fp32", "d,finetune,,")
+    main([str(study)])
+    assert "mixed:" not in capsys.readouterr().out, "each kind of stage ran in one way"
+    stages("a,pretrain,NVIDIA H200,bf16", "b,trunk,cpu,fp32", "c,pretrain,cpu,fp32", "d,finetune,cpu,fp32")
+    main([str(study)])
+    assert (
+        "mixed:   stages of one kind ran in different number formats (pretrain: 2 in fp32 on cpu, 1 in bf16 on NVIDIA H200): "
+        "compare them with care, or name precision in the recipe"
+    ) in capsys.readouterr().out
+    stages("a,finetune,NVIDIA H200,bf16", "b,finetune,NVIDIA H100 80GB HBM3,bf16")
+    main([str(study), "--json"])
+    assert json.loads(capsys.readouterr().out)["mixed"].endswith("1 in bf16 on NVIDIA H100 80GB HBM3): their numbers differ by rounding")
+    (study / "stages.csv").unlink()
+    (study / "stages.csv").symlink_to("/etc/hostname")
+    main([str(study), "--json"])
+    assert json.loads(capsys.readouterr().out)["mixed"] is None
+
+
+def test_the_time_left_has_a_range_from_the_speeds_of_stages(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rate in (("pretrain-aaaaaaaaaaaa", 100.0), ("finetune-aaaaaaaaaaaa", 2.0), ("finetune-bbbbbbbbbbbb", 10.0)):
+        write(study / f"stages/{name}/result.json", {"id": name})
+        write(study / f"stages/{name}/provenance.json", {"images_per_s": rate})
+    stages = stage_states(study)
+    assert left_range_s(study, stages) == pytest.approx((1000 / 12.5, 1000 / 10, 1000 * 1.25 / 2))
+    main([str(study)])
+    assert "about 2 min left (80 s to 10 min)" in capsys.readouterr().out
