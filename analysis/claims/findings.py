@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from analysis.claims import data, interaction, intermediate, law, overfitting, pretraining, proxy, returns, small_data, varied
+from analysis.claims import along_length, data, interaction, intermediate, law, overfitting, pretraining, proxy, returns, small_data, varied
 from analysis.claims.claim_table import ClaimTable, prepare
 from analysis.claims.finding import Family, Finding, Findings, Question
 from analysis.claims.rules import ALPHA
@@ -20,7 +20,7 @@ from analysis.published.load import Published
 from analysis.runs.table import of_table
 from analysis.significance.multiplicity import adjust
 
-TOPICS: Final = (pretraining, varied, returns, law, intermediate, data, interaction, small_data, proxy, overfitting)
+TOPICS: Final = (pretraining, varied, returns, law, intermediate, data, interaction, small_data, along_length, proxy, overfitting)
 """The modules with claims, in the order in which a reader asks; each lists its QUESTIONS."""
 
 Claims = Literal["own", "papers", "all"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -22,13 +24,14 @@ IMAGES = "pretrain_images"
 
 
 def small_data_overfit(study: ClaimTable) -> list[Finding]:
-    """Tests that at the fewest pre-training images the held-out loss rises at the last step to a
-    longer pre-training, by a paired t test over seeds; and says which series overfit by the rule of
-    `split_by_overfitting`.
+    """Tests that at the fewest pre-training images the held-out loss is higher after the longest
+    pre-training than after a shorter one, by paired t tests over seeds against each shorter length;
+    and says which series overfit by the rule of `split_by_overfitting`.
 
-    The last step was chosen before the losses were seen; a rise measured from the least loss would
-    be above zero by that choice alone. Raises AnalysisError without losses, with one length at the
-    fewest images, or where seeds share pre-trainings.
+    A rise from the least loss alone would be above zero by that choice, so the p of a rise, and the
+    interval, are divided over all shorter lengths (Bonferroni). Where no rise is significant the
+    last step is told, and the loss still falls where that step falls. Raises AnalysisError without
+    losses, with one length at the fewest images, or where seeds share pre-trainings.
     """
     split = split_of(study)
     table = study.table
@@ -38,8 +41,8 @@ def small_data_overfit(study: ClaimTable) -> list[Finding]:
     if not seeds_are_series(runs, LENGTH):
         raise AnalysisError("seeds share pre-trainings, so the noise of a loss between pre-trainings is unknown: pre-train once for each seed.")
     fewest = float(runs[IMAGES].min())
-    steps, ends = _last_steps(runs.loc[runs[IMAGES] == fewest])
-    mean, low, high, p, degrees = _over_seeds(steps, study.level)
+    change = _largest_rise(_changes_to_the_longest(runs.loc[runs[IMAGES] == fewest]), study.level)
+    mean, low, high, p, degrees, ends = change.mean, change.low, change.high, change.p, change.degrees, change.ends
     images = f"{fewest:,.0f} pre-training images"
     where = f"from {ends[0]:,.0f} to {ends[1]:,.0f} steps" if ends else "at the last step to a longer pre-training"
     estimate = Estimate(what=f"change of the held-out loss {where}", value=mean, low=low, high=high, level=study.level)
@@ -54,12 +57,12 @@ def small_data_overfit(study: ClaimTable) -> list[Finding]:
             claim=f"Pre-training on {fewest:,.0f} images overfits: its held-out loss rises {where}.",
             source="",
             verdict=for_one(mean, p, 1),
-            sentence=f"With {images} the held-out loss changes {where} by {number}. {by_rule}{_left_out(steps.shape[1] - degrees - 1)}",
+            sentence=f"With {images} the held-out loss changes {where} by {number}. {by_rule}{_left_out(change.seeds_left_out)}",
             estimate=estimate,
             p=p,
             p_adjusted=np.nan,
             n=number_of(degrees + 1, "seed"),
-            test="no change of the loss at the last step, two-sided t over seeds",
+            test="no change of the loss to the longest pre-training, two-sided t over seeds; a rise is corrected for all shorter lengths",
             wording=Wording(
                 up=f"with {images} the held-out loss rises {where}: it overfits",
                 down=f"with {images} the held-out loss still falls {where}",
@@ -70,22 +73,57 @@ def small_data_overfit(study: ClaimTable) -> list[Finding]:
     ]
 
 
-def _last_steps(runs: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, float] | None]:
-    """The change of the loss at the last step of each setting and seed, shape (settings, seeds); and
-    the lengths in steps, where they are the same in all settings.
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """Change of the loss between two lengths, over settings and seeds."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    degrees: int
+    seeds_left_out: int
+    ends: tuple[float, float] | None
+    """The lengths in steps, where they are the same in all settings."""
+
+
+def _changes_to_the_longest(runs: pd.DataFrame) -> list[tuple[pd.DataFrame, tuple[float, float] | None]]:
+    """The change of the loss from each shorter length to the longest, of each setting and seed, shape
+    (settings, seeds), the last step first; and the two lengths in steps, where they are the same in
+    all settings.
     """
     labels = labels_of(runs, [name for name in series_columns(runs) if name != IMAGES])
     once = runs.assign(setting=labels).groupby(["setting", "seed", LENGTH])[LOSS].mean().unstack(LENGTH)
-    found, ends = {}, set()
-    for setting, losses in once.groupby(level="setting"):
-        measured = losses.dropna(axis="columns", how="all")
-        if measured.shape[1] >= 2:
-            before, last = measured.columns[-2:]
-            ends.add((float(before), float(last)))
-            found[setting] = (measured[last] - measured[before]).droplevel("setting")
-    if not found:
+    series = {setting: losses.dropna(axis="columns", how="all") for setting, losses in once.groupby(level="setting")}
+    series = {setting: losses for setting, losses in series.items() if losses.shape[1] >= 2}
+    if not series:
         raise AnalysisError("the fewest pre-training images have one length of pre-training only: run a second length.")
-    return pd.DataFrame(found).T, next(iter(ends)) if len(ends) == 1 else None
+    changes = []
+    for back in range(2, 1 + min(losses.shape[1] for losses in series.values())):
+        found, ends = {}, set()
+        for setting, losses in series.items():
+            before, last = losses.columns[-back], losses.columns[-1]
+            ends.add((float(before), float(last)))
+            found[setting] = (losses[last] - losses[before]).droplevel("setting")
+        changes.append((pd.DataFrame(found).T, next(iter(ends)) if len(ends) == 1 else None))
+    return changes
+
+
+def _largest_rise(changes: list[tuple[pd.DataFrame, tuple[float, float] | None]], level: float) -> _Change:
+    """The most significant rise to the longest length, if it is significant after Bonferroni over all
+    shorter lengths; else the last step, with its own p if it falls.
+    """
+    tests = len(changes)
+    tested = []
+    for steps, ends in changes:
+        mean, error, degrees = _over_seeds(steps)
+        p = float(t_p_value(mean / error, degrees))
+        half = t_quantile(1.0 - (1.0 - level) / (tests if mean > 0.0 else 1), degrees) * error
+        p = min(1.0, tests * p) if mean > 0.0 else p
+        left_out = steps.shape[1] - degrees - 1
+        tested.append(_Change(mean=mean, low=mean - half, high=mean + half, p=p, degrees=degrees, seeds_left_out=left_out, ends=ends))
+    most = min(tested, key=lambda one: one.p if one.mean > 0.0 else np.inf)
+    return most if for_one(most.mean, most.p, 1) == "supported" else tested[0]
 
 
 def _left_out(seeds: int) -> str:
@@ -97,8 +135,8 @@ def _left_out(seeds: int) -> str:
     return f" {lack}: {'its mean' if one else 'their means'} would be over other settings."
 
 
-def _over_seeds(steps: pd.DataFrame, level: float) -> tuple[float, float, float, float, int]:
-    """Mean over settings and seeds, its interval, p, and degrees of freedom. Seeds that lack a
+def _over_seeds(steps: pd.DataFrame) -> tuple[float, float, int]:
+    """Mean over settings and seeds, its standard error, and degrees of freedom. Seeds that lack a
     setting are left out: their mean would be over other settings.
     """
     whole = steps.dropna(axis="columns")
@@ -109,8 +147,7 @@ def _over_seeds(steps: pd.DataFrame, level: float) -> tuple[float, float, float,
     mean, error = float(by_seed.mean()), float(by_seed.std(ddof=1) / np.sqrt(len(by_seed)))
     if error == 0.0:
         raise AnalysisError("the losses of all seeds are equal, so their noise is unknown.")
-    half = t_quantile(level, degrees) * error
-    return mean, mean - half, mean + half, float(t_p_value(mean / error, degrees)), degrees
+    return mean, error, degrees
 
 
 QUESTIONS = (Question("Do small pre-training data overfit?", small_data_overfit, asks="own", without_intermediate=True),)

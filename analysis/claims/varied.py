@@ -74,17 +74,20 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
             verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
     side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
     seeds = f", {int(row['n_seeds'])} {'seed' if row['n_seeds'] == 1 else 'seeds'}" if row["n_seeds"] else ""
+    counted = f"{int(row['n_pairs']):,} pairs in {int(row['n_blocks'])} cells{seeds}"
+    if not row["n_blocks"]:  # no cell has both ends
+        counted = f"Its ends compared through the levels between them{seeds}"
     return Finding(
         identity=f"varied-{axis.replace('_', '-')}",
         topic=TOPIC,
         claim=claim,
         source="",
         verdict=verdict,
-        sentence=cleaned(_sentence(found, row, estimate, f"{int(row['n_pairs']):,} pairs in {int(row['n_blocks'])} cells{seeds}")),
+        sentence=cleaned(_sentence(found, row, estimate, counted)),
         estimate=estimate,
         p=p,
         p_adjusted=np.nan,
-        n=f"{int(row['n_pairs']):,} pairs in {int(row['n_blocks'])} cells{seeds}",
+        n=counted,
         reading=str(row["note"]),
         test="two one-sided tests against the margin" if verdict == "negligible" else "no effect on average, two-sided t",
         family="secondary" if axis == LABELS else "primary",
@@ -93,7 +96,7 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         margin=study.margin,
         levels=tuple(found.at_levels(axis)),
         cautions=tuple(found.cautions_of(row)),
-        detail=f"{'Up' if row['effect'] > 0 else 'Down'} in {int(side)} of {int(row['n_blocks'])} cells{seeds}",
+        detail=f"{'Up' if row['effect'] > 0 else 'Down'} in {int(side)} of {int(row['n_blocks'])} cells{seeds}" if row["n_blocks"] else counted,
         rows=_rows(row, found),
     )
 

@@ -14,6 +14,7 @@ from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
 
 WHERE = "the runs table"
+MOST_WHOLE = 2.0**53  # above it a float no longer tells whole numbers apart, and int64 ends soon
 LAID_OUT = ("seed", "encoder", "pretrain_source", "pretrain_images", "pretrain_length", "intermediate_steps", "finetune_steps")
 
 
@@ -52,7 +53,7 @@ def size_grid(runs: pd.DataFrame, *, outcome: str, length: str) -> SizeGrid:
     """
     require_columns(runs, [outcome, length, "pretrain_images"], where=WHERE)
     values, sizes, lengths = (numeric_column(runs, name, where=WHERE) for name in (outcome, "pretrain_images", length))
-    there = (np.isfinite(values) & np.isfinite(sizes) & np.isfinite(lengths) & (sizes > 0)).to_numpy()
+    there = (np.isfinite(values) & np.isfinite(sizes) & np.isfinite(lengths) & (sizes > 0) & (lengths > 0)).to_numpy()
     kept = runs[there].reset_index(drop=True)
     if kept["pretrain_images"].nunique() < 2:
         raise AnalysisError(
@@ -82,7 +83,7 @@ def size_grid(runs: pd.DataFrame, *, outcome: str, length: str) -> SizeGrid:
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.int64) if bool(np.all(values == np.round(values))) else values
+    return values.astype(np.int64) if bool(np.all((values == np.round(values)) & (np.abs(values) < MOST_WHOLE))) else values
 
 
 def log_parameters(runs: pd.DataFrame, grid: SizeGrid) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.overfitting.series import labels_of
 
 Array = NDArray[np.float64]
+LARGEST = 1e150  # whose square, summed over runs, is still a float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,8 @@ def _from_surface(runs: pd.DataFrame, grid: SizeGrid, of: str = "") -> RunError:
     count = len(np.unique(series))
     m = len(frame) / count
     y = frame["y"].to_numpy()
+    if float(np.abs(y).max()) > LARGEST:
+        raise AnalysisError(f"the values of these runs reach {np.abs(y).max():.2g}, too large to be squared: give them in a larger unit.")
     means = _mean_of(y, series)
     outer = np.column_stack([np.ones(len(y)), *between, *(_mean_of(one, series) for one in within), *(_mean_of(one, series) for one in context.T)])
     outer_left, outer_rank = _residual(outer[np.unique(series, return_index=True)[1]], means[np.unique(series, return_index=True)[1]])
@@ -123,7 +126,10 @@ def _mean_of(values: Array, series: NDArray[np.int64]) -> Array:
 
 
 def _residual(design: Array, y: Array) -> tuple[Array, int]:
-    beta, _, rank, _ = np.linalg.lstsq(design, y, rcond=1e-9)
+    try:
+        beta, _, rank, _ = np.linalg.lstsq(design, y, rcond=1e-9)
+    except np.linalg.LinAlgError as error:  # of numbers near the largest that there are
+        raise AnalysisError(f"no smooth surface can be fitted to these runs ({error}): give run_sd=.") from None
     return y - design @ beta, int(rank)
 
 

@@ -37,8 +37,10 @@ class Information:
         """Of the quantity by the points made so far."""
         return float(self.slope @ self.inverse @ self.slope)
 
-    def variances_with(self, rows: Array, weight: float) -> Array:
-        """The same after one more run at each of `rows`, shape (m, p): shape (m,)."""
+    def variances_with(self, rows: Array, weight: float | Array) -> Array:
+        """The same after one more run at each of `rows`, shape (m, p), of that weight, one for all or
+        shape (m,): shape (m,).
+        """
         turned = rows @ self.inverse
         gained = (turned @ self.slope) ** 2 / (1.0 / weight + np.sum(turned * rows, axis=1))
         return np.asarray(self.variance - gained)

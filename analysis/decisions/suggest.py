@@ -21,6 +21,7 @@ from analysis.fitting.prediction import positive_x
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface import SurfaceFit, checked_inputs
 from analysis.forecasting.surface_choice import SurfaceChoice
+from analysis.forecasting.surface_rolling import log_budget
 from analysis.formatting import digits, percent
 from analysis.student import t_quantile
 
@@ -70,9 +71,10 @@ class SuggestedRuns(Decision):
             if self.chosen["extrapolated"].any()
             else ""
         )
+        unit = f" ({self.unit})" if self.unit else ""  # a law of the caller's own may have none
         return (
             f"To make {self.quantity} more precise, run next: {runs} ({digits(hours)} GPU-hours). Its {percent(self.level)} interval is expected "
-            f"to shrink from +-{digits(self.half_width_now)} to +-{digits(after)} ({self.unit}).{outside}"
+            f"to shrink from +-{digits(self.half_width_now)} to +-{digits(after)}{unit}.{outside}"
         )
 
     def plot_data(self) -> pd.DataFrame:
@@ -109,7 +111,8 @@ def suggest_runs(
 
     `fit` may also be several fits of the same points by different laws, or what `choose_surface`
     returns: then gains are averaged over the laws, by `law_weights`, so that a run counts that
-    tells much whichever law is right.
+    tells much whichever law is right. Where points count by their budget in a law of such a choice,
+    so do the runs.
 
     c-optimal design (Elfving 1952; Pukelsheim 2006, ch. 2), V-optimal for several places, one run at
     a time: variance of the quantity by the delta method from J'WJ with the run's row added; noise
@@ -121,7 +124,7 @@ def suggest_runs(
     Raises AnalysisError for a quantity or candidates that the fit does not know, costs that are not
     positive, and a fit whose points leave a direction open.
     """
-    fits, shares = _fits(fit, law_weights)
+    fits, shares, recencies = _fits(fit, law_weights)
     cautions, where, names = _checked(fits[0], candidates)
     for other in fits[1:]:
         cautions = tuple(dict.fromkeys((*cautions, *_checked(other, candidates)[0])))
@@ -132,7 +135,11 @@ def suggest_runs(
     allowed = np.inf if gpu_hours is None else positive("gpu_hours", gpu_hours, "give the GPU-hours to spend, above zero")
     if isinstance(runs, bool) or not isinstance(runs, int | np.integer) or not 1 <= runs <= 10_000:
         raise AnalysisError(f"runs is {runs!r}: give how many runs to choose, 1 to 10,000.")
-    views = [_view(one, share, wanted, where) for one, share, wanted in zip(fits, shares, targets, strict=True) if share > 0]
+    views = [
+        _view(one, share, wanted, where, heavy * _relative_weights(one, recency, where))
+        for one, share, wanted, recency in zip(fits, shares, targets, recencies, strict=True)
+        if share > 0
+    ]
     first = fits[0]
     clustered = first.replicate_kind == "jackknife"
     freedom = first.degrees_of_freedom
@@ -143,7 +150,7 @@ def suggest_runs(
 
     error = float(np.sqrt(sum(view.share * np.mean([one.standard_error**2 for one in view.targets]) for view in views)))
     now = error * t_quantile(first.level, freedom)
-    after = half_width(_ratios_with(views, heavy), 1)
+    after = half_width(_ratios_with(views), 1)
     frame = pd.DataFrame(where[:, None] if where.ndim == 1 else where, columns=list(names))
     outside = _outside(first, where)
     table = frame.assign(
@@ -155,7 +162,7 @@ def suggest_runs(
     )
     worth = np.argsort(-(1.0 - after / now) / hours**power, kind="stable")
     table = table.assign(extrapolated=outside).iloc[worth].reset_index(drop=True)
-    order, ratios = _greedy(views, hours, heavy, runs, allowed, power=power, once=once)
+    order, ratios = _greedy(views, hours, runs, allowed, power=power, once=once)
     chosen = frame.iloc[order].reset_index(drop=True)
     chosen = chosen.assign(
         cost_gpu_hours=hours[order],
@@ -190,37 +197,53 @@ class _View:
     """Variance of each target before any run."""
     rows: Array
     """Derivatives at the candidates, shape (m, p)."""
+    weights: Array
+    """Of a run at each candidate, relative to the mean of the fit's points, shape (m,)."""
 
     def ratio(self) -> float:
         """Mean variance of the targets relative to that before any run."""
         return float(np.mean([one.variance / start for one, start in zip(self.targets, self.starts, strict=True)]))
 
-    def ratios_with(self, weight: float) -> Array:
+    def ratios_with(self) -> Array:
         """The same after one more run at each candidate, shape (m,)."""
-        ratios = [one.variances_with(self.rows, weight) / start for one, start in zip(self.targets, self.starts, strict=True)]
+        ratios = [one.variances_with(self.rows, self.weights) / start for one, start in zip(self.targets, self.starts, strict=True)]
         return np.asarray(np.mean(ratios, axis=0))
 
-    def with_run(self, place: int, weight: float) -> _View:
-        return replace(self, targets=tuple(one.with_run(self.rows[place], weight) for one in self.targets))
+    def with_run(self, place: int) -> _View:
+        return replace(self, targets=tuple(one.with_run(self.rows[place], float(self.weights[place])) for one in self.targets))
 
 
-def _fits(given: Any, law_weights: Sequence[float] | None) -> tuple[list[Fit | SurfaceFit], list[float]]:
-    """The fits and their shares, adding up to 1. Raises AnalysisError."""
+def _fits(given: Any, law_weights: Sequence[float] | None) -> tuple[list[Fit | SurfaceFit], list[float], list[float]]:
+    """The fits, their shares, adding up to 1, and the power of the budget by which points count in
+    each. Raises AnalysisError.
+    """
     if isinstance(given, SurfaceChoice):
-        of_laws, shares = given.fits_of_laws()
+        of_laws, shares, recencies = given.fits_of_laws()
         if not of_laws:
             raise AnalysisError("none of the laws of this choice has a fit with intervals, so the value of further runs is not known: measure more.")
-        return list(of_laws), shares
+        return list(of_laws), shares, recencies
     fits = list(given) if isinstance(given, list | tuple) else [given]
     if not fits:
         raise AnalysisError("fit is an empty list: give at least one fit.")
     shares = [1.0] * len(fits) if law_weights is None else [real("law_weights", one, "give one number per fit") for one in law_weights]
     if len(shares) != len(fits) or min(shares) < 0 or sum(shares) <= 0:
         raise AnalysisError(f"law_weights has {len(shares)} numbers for {len(fits)} fits: give one for each, zero or above, not all zero.")
-    return fits, [one / sum(shares) for one in shares]
+    return fits, [one / sum(shares) for one in shares], [0.0] * len(fits)
 
 
-def _view(fit: Fit | SurfaceFit, share: float, targets: tuple[Quantity, ...], where: Array) -> _View:
+def _relative_weights(fit: Fit | SurfaceFit, recency: float, where: Array) -> Array:
+    """How much a run at each candidate would count in such a fit, relative to the mean of its
+    points, shape (m,).
+    """
+    if not recency or not isinstance(fit, SurfaceFit):
+        return np.ones(len(where))
+    used = np.array(fit.x, dtype=float)[np.array(fit.weights) > 0]
+    budget = log_budget(np.concatenate([used, where]), fit.inputs)
+    measured, offered = np.split(budget, [len(used)])
+    return np.asarray(np.exp(recency * (offered - measured.max())) / np.mean(np.exp(recency * (measured - measured.max()))))
+
+
+def _view(fit: Fit | SurfaceFit, share: float, targets: tuple[Quantity, ...], where: Array, weights: Array) -> _View:
     """Raises AnalysisError where the law has no value at a candidate, or nothing moves a target."""
     informations = tuple(information_of(fit, one) for one in targets)
     rows = rows_at(fit, where)
@@ -232,19 +255,19 @@ def _view(fit: Fit | SurfaceFit, share: float, targets: tuple[Quantity, ...], wh
             raise AnalysisError(
                 f"{target.description} does not move with the fit's parameters, or lies on a bound, so that no run can tell more: ask for another."
             )
-    return _View(share=share, targets=informations, starts=tuple(one.variance for one in informations), rows=rows)
+    return _View(share=share, targets=informations, starts=tuple(one.variance for one in informations), rows=rows, weights=weights)
 
 
-def _ratios_with(views: list[_View], weight: float) -> Array:
-    return np.asarray(sum(view.share * view.ratios_with(weight) for view in views))
+def _ratios_with(views: list[_View]) -> Array:
+    return np.asarray(sum(view.share * view.ratios_with() for view in views))
 
 
 def _described(targets: tuple[Quantity, ...]) -> str:
     names = [one.description for one in targets]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if len(names) > 3 else ", ".join(names)
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 3 else " and ".join(names)
 
 
-def _greedy(views: list[_View], hours: Array, weight: float, runs: int, allowed: float, *, power: float, once: bool) -> tuple[list[int], list[float]]:
+def _greedy(views: list[_View], hours: Array, runs: int, allowed: float, *, power: float, once: bool) -> tuple[list[int], list[float]]:
     """Candidates in the order in which they are taken, and the mean relative variance after each."""
     order: list[int] = []
     ratios: list[float] = []
@@ -252,12 +275,12 @@ def _greedy(views: list[_View], hours: Array, weight: float, runs: int, allowed:
     open_to = np.ones(len(hours), dtype=bool)
     for _ in range(runs):
         ratio = sum(view.share * view.ratio() for view in views)
-        gained = (ratio - _ratios_with(views, weight)) / hours**power
+        gained = (ratio - _ratios_with(views)) / hours**power
         gained = np.where(open_to & (hours <= left * (1 + 1e-12)), gained, -np.inf)
         best = int(np.argmax(gained))
         if not gained[best] > 0:
             break
-        views = [view.with_run(best, weight) for view in views]
+        views = [view.with_run(best) for view in views]
         left -= float(hours[best])
         open_to[best] = not once
         order.append(best)

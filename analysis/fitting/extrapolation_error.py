@@ -64,9 +64,14 @@ class ExtrapolationErrorModel:
 
 def width(level: float) -> float:
     """Half-width in standard deviations of an interval out of sample."""
+    return WIDTH * normal_quantile(level)
+
+
+def normal_quantile(level: float) -> float:
+    """Half-width of a two-sided normal interval: 1.96 at 95%."""
     from scipy.special import ndtri
 
-    return WIDTH * float(ndtri(0.5 + level / 2.0))
+    return float(ndtri(0.5 + level / 2.0))
 
 
 def shrunk(squared_error: float, origins: int, unit: float, last_residual: float = 0.0) -> ExtrapolationErrorModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ from analysis.fitting.own_law import is_own, resolved
 from analysis.fitting.problem import Problem, make_problem
 from analysis.fitting.recency import recency_of
 from analysis.fitting.solving import Solution, with_linear_solved
+from analysis.fitting.turning import turn_of_curve, with_turn
 from analysis.laws import LAWS, Law, find_law
 
 Array = NDArray[np.float64]
@@ -127,7 +129,10 @@ def fit(
         seed=seed,
     )
     solution, fields = fitted(law, LAWS, points_x, points_y, settings)
-    return Fit(**fields, extrapolation_error=extrapolation_error_of(solution))
+    found = Fit(**fields, extrapolation_error=extrapolation_error_of(solution))
+    used = np.ones(len(points_y), dtype=bool) if weights is None or isinstance(weights, str) else checked_weights(weights, len(points_y)) > 0
+    turned = turn_of_curve(points_x, points_y, used, found._values, found.law)
+    return dataclasses.replace(found, **with_turn(found.status, found.status_detail, turned)) if turned else found
 
 
 def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, settings: Settings) -> tuple[Solution, dict[str, Any]]:

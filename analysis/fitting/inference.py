@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.fitting.bins import binned_at, has_many_points
 from analysis.fitting.bootstrap import Bootstrap, bootstrap, percentile_ends
 from analysis.fitting.covariance import Noise, covariance_of, noise_of
 from analysis.fitting.jackknife import Replicates, jackknife_intervals, leave_one_out
@@ -138,14 +139,18 @@ def _profiled(solution: Solution, level: float) -> tuple[Spread, Array | None]:
     if noise is None:
         return no_spread(problem, _no_freedom(problem)), None
     freedom = noise.degrees_of_freedom
-    profile = profile_intervals(solution, noise, t_quantile(level, freedom))
+    shape, over = solution, ""
+    if has_many_points(problem):
+        shape = solve(binned_at(problem, solution.u), starts=solution.u[None])
+        over = f" over {len(shape.problem.y)} bins of {int(np.sum(problem.weights > 0)):,} points"
+    profile = profile_intervals(shape, noise, t_quantile(level, freedom))
     if profile.better is not None:
         return no_spread(problem, ""), profile.better
     covariance = covariance_of(solution, noise.variance)
     return (
         Spread(
             intervals=_holding(solution, profile.intervals),
-            method=f"profile likelihood for parameters, delta method for predictions; Student t on {freedom} degrees of freedom",
+            method=f"profile likelihood{over} for parameters, delta method for predictions; Student t on {freedom} degrees of freedom",
             correlation=_given_correlation(solution, noise),
             degrees_of_freedom=freedom,
             covariance_names=covariance.names,

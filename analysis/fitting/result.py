@@ -54,7 +54,8 @@ class FittedLaw(Shown):
     """Confidence level of all intervals."""
     status: Status
     """'converged'; 'at bound' (a parameter lies on the edge of its range); 'not identified' (the
-    data cannot tell the parameters); 'does not fit' (a surface that its own points contradict).
+    data cannot tell the parameters); 'does not fit' (a surface that its own points contradict, or a
+    y that turns at its end).
     """
     status_detail: str
     """A sentence about the status, which names the parameter; empty where there is nothing to add."""

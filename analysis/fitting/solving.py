@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.fitting.bins import binned, has_many_points
 from analysis.fitting.levenberg_marquardt import STEPS, Descent, minimise
 from analysis.fitting.problem import Problem
 
@@ -64,8 +65,10 @@ class Solution:
 
 def solve(problem: Problem, *, starts: Array | None = None) -> Solution:
     """The best optimum from the law's own starts, or from `starts`, shape (m, p), coordinates of
-    the problem.
+    the problem. A curve of thousands of points starts from the optimum of its bins.
     """
+    if starts is None and has_many_points(problem):
+        starts = solve(binned(problem)).u[None]
     given = starting_points(problem) if starts is None else problem.pinned_coordinates(starts)
     if problem.loss.robust and not np.isfinite(problem.loss.delta):
         squared = _descend(problem, given)

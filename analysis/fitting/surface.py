@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, nearest_name
+from analysis.fitting.far_points import far_points
 from analysis.fitting.fit import OwnLaw, Settings, fitted
-from analysis.fitting.inputs import check_size, numbers
+from analysis.fitting.inputs import check_size, checked_weights, numbers
 from analysis.fitting.prediction import Kind, Prediction, checked_kind
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface_check import SurfaceCheck, check_surface
+from analysis.fitting.turning import turn_of_surface, with_turn
 from analysis.formatting import p_value
 from analysis.laws import SURFACES, Law, find_law
 
@@ -95,6 +97,13 @@ class SurfaceFit(FittedLaw):
         columns = {name: x[:, index] for index, name in enumerate(self.inputs)}
         return {"points": pd.DataFrame(columns | {"y": self.y, "weight": self.weights, "fitted": fitted, "residual": residual})}
 
+    def with_turn(self, used: NDArray[np.bool_]) -> SurfaceFit:
+        """The same fit. Where y rises at the end of an input in the points `used`, shape (n,), and the
+        law does not, its status says so.
+        """
+        turned = turn_of_surface(np.array(self.x, dtype=float), np.array(self.y), used, self.inputs, self._values, self.law)
+        return replace(self, **with_turn(self.status, self.status_detail, turned)) if turned and turned not in self.status_detail else self
+
     def _outside(self, where: Array) -> NDArray[np.bool_]:
         x = self._measured()
         return np.asarray(((where < x.min(axis=0)) | (where > x.max(axis=0))).any(axis=1))
@@ -174,10 +183,17 @@ def fit_surface(
     )
     solution, fields = fitted(law, SURFACES, where, values, settings)
     check = check_surface(solution)
+    apart = None if check.fits else far_points(solution)
+    if apart is not None:
+        check = apart.check
+        fields |= {"status_detail": "; ".join(one for one in (fields["status_detail"], apart.sentence) if one)}
     if not check.fits and fields["status"] in ("converged", "at bound"):
         before = f"; {fields['status']}: {fields['status_detail']}" if fields["status_detail"] else ""
         fields |= {"status": "does not fit", "status_detail": f"{_misfit(check)}{_advice(law, where, values, settings)}{before}"}
-    return SurfaceFit(**fields, extrapolation_error=None, check=check)
+    found = SurfaceFit(**fields, extrapolation_error=None, check=check)
+    return found.with_turn(
+        np.ones(len(values), dtype=bool) if weights is None or isinstance(weights, str) else checked_weights(weights, len(values)) > 0
+    )
 
 
 def _misfit(check: SurfaceCheck) -> str:

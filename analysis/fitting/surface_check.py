@@ -43,6 +43,8 @@ class SurfaceCheck:
     """
     region: str
     """Where the law misses most; empty where it fits."""
+    far_points: int = 0
+    """Points of small budgets that lie far from the law and were left out of this verdict."""
 
 
 def check_surface(solution: Solution) -> SurfaceCheck:

@@ -26,7 +26,16 @@ RECENCY = 1.5  # an origin counts ~ x^1.5: later ones are nearer to the forecast
 STEEPNESS = 2.0  # a candidate's weight ~ (mean squared error)^-2
 NOISE_FLOOR = 0.3  # of the noise sd, below which a smaller rolling error is luck
 ANCHOR, NEAR = 0.6, 0.05  # share of the last residuals that is assumed to stay, and how near in ln x they have to be
+ONSET = 0.00125  # variance at no distance, relative to that one e-fold out, in the errors after an origin
 UNWEIGHTED = 0.5  # prior weight of a candidate that gives early points the weight of late ones
+# A curve that still falls at its end: rolling errors favour laws with a flat tail, which fail later,
+# and laws of few parameters through its last points forecast well.
+SLOPE = (0.08, 0.16)  # -d ln y / d ln x at the end, from which on and up to which a curve counts more and more as falling
+FEWEST_FALLING = 7  # distinct x below which its slope at the end is not known
+LOCAL = ("power", "power_no_floor", "shifted_power")  # laws that may then follow a few last points, with weights ~ x^2
+FLAT_TAIL, FLAT_WEIGHT = ("weibull",), 0.3  # laws with a flat tail, and their prior weight then
+QUIET = (0.02, 0.04)  # noise sd below which that holds in full, and from which on not at all: the slope of a noisy end tells little
+LESS_STEEP = 0.5  # by how much the weights are then less steep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +59,14 @@ class Average:
     anchor: float
     """What is added to the average, on the scale of the errors: the last residuals, in part."""
     squared_error: float
-    """Mean squared error of the average beyond an origin per squared e-fold of x, less the noise;
-    NaN without origins.
+    """Mean squared error of the average one e-fold of x beyond an origin, less the noise; it grows
+    with the distance as `growth` says. NaN without origins.
     """
+
+
+def growth(far: Array) -> Array:
+    """Variance of a forecast `far` e-folds of x out, relative to that one e-fold out."""
+    return 0.5 * far**2 * (1.0 + far)
 
 
 def average(
@@ -64,8 +78,9 @@ def average(
     n = len(curve.x)
     ends = sorted({min(n - 1, max(FEWEST, round(n * share))) for share in SHARES}) if n > FEWEST else []
     fitted: dict[tuple[str, int], tuple[Array, dict[str, float]]] = {}
+    still = still_falling(curve) if falling else 0.0
     for law_name, k in candidates:
-        if k == 2 and effective(curve.count * np.exp(k * curve.steps)) < FEWEST_EFFECTIVE:
+        if _few_points(curve, k) and not (still and law_name in LOCAL):
             continue
         problem = candidate_problem(laws[law_name], curve, asymptote)
         if n < min(3, len(problem.law.names)):
@@ -80,7 +95,7 @@ def average(
         raise AnalysisError(f"none of the laws could be fitted to {n} distinct x: measure at more x.")
     kept = tuple(fitted)
     at = np.array([fitted[candidate][0] for candidate in kept])  # (candidates, origins + 1, n)
-    weights, errors, origin_weights = _weights(curve, kept, laws, at, ends)
+    weights, errors, origin_weights = _weights(curve, kept, laws, at, ends, still)
     mixed = np.tensordot(weights, at, 1)
     noise = curve.noise_sd**2
     up = down = 0.0
@@ -88,7 +103,7 @@ def average(
         off = curve.t[end:] - mixed[row, end:] - _last_residual(curve, mixed[row], end)
         far = curve.steps[end:] - curve.steps[end - 1]
         up += origin_weights[row] * float(np.mean(np.maximum(off**2 - noise, 0.0)))
-        down += origin_weights[row] * float(np.mean(far**2 + NEAR**2))
+        down += origin_weights[row] * float(np.mean(growth(far) + ONSET))
     return Average(
         candidates=kept,
         weights=weights,
@@ -106,8 +121,25 @@ def last_value_errors(curve: Curve, ends: tuple[int, ...]) -> Array:
     return np.array([float(np.mean((curve.t[end:] - curve.t[end - 1]) ** 2)) for end in ends])
 
 
+def still_falling(curve: Curve) -> float:
+    """How far a curve of relative errors counts as still falling at its end, from 0 to 1: by its
+    slope on log axes, later points counting more (~ x).
+    """
+    if not curve.logarithmic or len(curve.x) < FEWEST_FALLING:
+        return 0.0
+    weights = curve.count * np.exp(curve.steps)
+    centred = curve.steps - weights @ curve.steps / weights.sum()
+    slope = -float(weights @ (centred * curve.t)) / float(weights @ centred**2)
+    return float(np.clip((slope - SLOPE[0]) / (SLOPE[1] - SLOPE[0]), 0.0, 1.0))
+
+
+def _few_points(curve: Curve, k: int) -> bool:
+    """Whether weights ~ x^2 leave too few points in effect."""
+    return k == 2 and effective(curve.count * np.exp(k * curve.steps)) < FEWEST_EFFECTIVE
+
+
 def _weights(
-    curve: Curve, candidates: tuple[tuple[str, int], ...], laws: Mapping[str, Law], at: Array, ends: list[int]
+    curve: Curve, candidates: tuple[tuple[str, int], ...], laws: Mapping[str, Law], at: Array, ends: list[int], still: float
 ) -> tuple[Array, Array, Array]:
     if not ends:
         return np.full(len(candidates), 1.0 / len(candidates)), np.empty((len(candidates), 0)), np.empty(0)
@@ -121,7 +153,10 @@ def _weights(
         worth = effective(curve.count * np.exp(k * curve.steps))
         costs.append((float(origin_weights @ error) + floor) * (1.0 + 2.0 * size / worth))
     scaled = np.array(costs) / min(costs)
-    weights = scaled**-STEEPNESS * np.array([UNWEIGHTED if k == 0 else 1.0 for _, k in candidates])
+    prior = np.array([UNWEIGHTED if k == 0 else still if _few_points(curve, k) else 1.0 for _, k in candidates])
+    quiet = float(np.clip((QUIET[1] - curve.noise_sd) / (QUIET[1] - QUIET[0]), 0.0, 1.0))
+    prior *= np.array([FLAT_WEIGHT ** (still * quiet) if law_name in FLAT_TAIL else 1.0 for law_name, _ in candidates])
+    weights = scaled ** -(STEEPNESS - LESS_STEEP * still) * prior
     return weights / weights.sum(), errors, origin_weights
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
-from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, width
+from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, normal_quantile
 from analysis.fitting.inverse import InversePrediction, inverse_prediction
 from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
+from analysis.forecasting.averaging import growth
 from analysis.formatting import number_of
 from analysis.laws import Law, find_law
 from analysis.laws.own_function import restored, signature_of, stored_form
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
 
 
 Array = NDArray[np.float64]
-FORMAT = 2
-# Variance of a forecast: factors of the squared disagreement among the laws, and of the squared
-# extrapolation error one e-fold out. The disagreement covers much of what the extrapolation error
-# covers for a single law, so this factor is smaller than that of a single law.
-SPLIT, GROWTH = 2.0, 0.12
+FORMAT = 3
+# Variance of a forecast, chosen on half of the curves of docs/experiments.md by likelihood
+# (Student's t, 4 degrees of freedom) and confirmed on the other half: factors of the squared
+# disagreement among the laws, the squared extrapolation error and the noise; and half-widths in
+# normal quantiles.
+SPLIT, GROWTH, NOISE, WIDTH = 0.7, 0.44, 0.7, 2.2 / 1.6448536269514722
+TYPICAL, PRIOR_ORIGINS = 0.02, 0.7  # error of ln y one e-fold out on those curves, and how many origins this prior counts as
+ALONE = 0.07  # the same where a curve has too few points for an origin
+FARTHEST = 7.0  # by how much a law's ln y may lie below the middle one: one that falls to zero must not take the average with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,13 +164,13 @@ class LawChoice(Shown):
             if self.levelled:
                 middle = weights @ self._each(np.minimum(where, self.x_max))
             far = np.maximum(np.maximum(np.log(where / self.x_max), np.log(self.x_min / where)), 0.0)
-            variance = SPLIT * split + GROWTH * self.extrapolation_error.per_efold**2 * far**2 * (1.0 + far)
+            variance = SPLIT * split + GROWTH * self.extrapolation_error.per_efold**2 * growth(far)
             noise = np.nan if self.noise_sd is None else self.noise_sd
             # the leverage of a point is parameters / points on average, and so is the share of its
             # noise in a fitted mean
             leverage = min(sum(one.weight * len(one.params) for one in self.candidates) / self.fit.n, 1.0)
-            variance = variance + noise**2 * (leverage + (kind == "new run"))
-            half = width(self.level) * np.sqrt(variance)
+            variance = variance + NOISE * noise**2 * (leverage + (kind == "new run"))
+            half = WIDTH * normal_quantile(self.level) * np.sqrt(variance)
             middle = middle + self.anchor
             mean, low, high = (np.exp(one) if self.logarithmic else one for one in (middle, middle - half, middle + half))
         if self.mirror is not None:
@@ -201,7 +207,13 @@ class LawChoice(Shown):
     def _each(self, where: Array) -> Array:
         """Each candidate at x, shape (candidates, m), on the scale of the errors."""
         values = np.array([self._law(one.law).function(where, **one.params) for one in self.candidates])
-        return np.log(np.maximum(values, 1e-300)) if self.logarithmic else values
+        if not self.logarithmic:
+            return values
+        values = np.log(np.maximum(values, 1e-300))
+        order = np.argsort(values, axis=0, kind="stable")
+        below = np.cumsum(np.array([one.weight for one in self.candidates])[order], axis=0)
+        middle = np.take_along_axis(values, np.take_along_axis(order, np.argmax(below >= 0.5, axis=0)[None], axis=0), axis=0)
+        return np.asarray(np.maximum(values, middle - FARTHEST))
 
     def _law(self, name: str) -> Law:
         return self.own_laws[name] if name in self.own_laws else find_law(name)
@@ -227,6 +239,8 @@ class LawChoice(Shown):
         names = {one.name for one in dataclasses.fields(cls)}
         if isinstance(fields, dict) and fields.get("format") == 1:
             fields = _from_format_1(fields)
+        if isinstance(fields, dict) and fields.get("format") == 2:
+            fields = _from_format_2(fields)
         if isinstance(fields, dict):
             fields.setdefault("levelled", False)  # files of 0.2.0 and before have none
         known = isinstance(fields, dict) and fields.pop("format", None) == FORMAT and fields.pop("kind", None) == "choice"
@@ -252,4 +266,24 @@ def _from_format_1(fields: dict[str, Any]) -> dict[str, Any]:
     error = fields.pop("drift", None) or {"wander": 0.0, "origins": 0, "miss": 0.0}
     error = {"per_efold": error["wander"], "origins": error["origins"], "last_residual": error["miss"]}
     candidates = fields.pop("members", [])
-    return fields | {"format": FORMAT, "candidates": candidates, "extrapolation_error": error, "own_laws": {}}
+    return fields | {"format": 2, "candidates": candidates, "extrapolation_error": error, "own_laws": {}}
+
+
+def _from_format_2(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as of format 3, whose extrapolation error is that one e-fold out: the variance there is
+    the same, 0.6 per_efold^2 then and GROWTH per_efold^2 now.
+    """
+    error = dict(fields.get("extrapolation_error") or {})
+    if isinstance(error.get("per_efold"), float):
+        error["per_efold"] *= math.sqrt(0.6 / GROWTH)
+    return fields | {"format": FORMAT, "extrapolation_error": error}
+
+
+def shrunk_curve_error(squared_error: float, origins: int, unit: float) -> ExtrapolationErrorModel:
+    """A curve's own mean squared error one e-fold out, shrunk towards the typical one; `unit` is 1 for
+    relative errors, else the size of y's range.
+    """
+    if not origins or not math.isfinite(squared_error):
+        return ExtrapolationErrorModel(per_efold=ALONE * unit, origins=0)
+    squared = (PRIOR_ORIGINS * (TYPICAL * unit) ** 2 + origins * squared_error) / (PRIOR_ORIGINS + origins)
+    return ExtrapolationErrorModel(per_efold=math.sqrt(squared), origins=origins)

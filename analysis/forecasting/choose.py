@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, finite
-from analysis.fitting.extrapolation_error import shrunk
 from analysis.fitting.fit import OwnLaw, fit
 from analysis.fitting.inputs import checked_clusters, checked_level, checked_points, checked_range, checked_sigma, checked_weights
 from analysis.fitting.inverse import falls
 from analysis.fitting.own_law import is_own, resolved
 from analysis.forecasting.averaging import Average, average, last_value_errors
 from analysis.forecasting.candidates import CANDIDATES, RISING_CANDIDATES, Curve, curve_of, effective
-from analysis.forecasting.choice import Candidate, LawChoice
+from analysis.forecasting.choice import Candidate, LawChoice, shrunk_curve_error
 from analysis.laws import LAWS, Law
 
 Array = NDArray[np.float64]
@@ -46,11 +45,14 @@ def choose_law(
     The law chosen is the simplest whose errors exceed the best law's, origin by origin, by no more
     than one standard error (after Breiman et al. 1984, section 3.4.3). Forecasts are the average of
     all candidates, weighted by (mean squared error)^-2, with part of the last residuals added: on
-    other curves than these that was better than any one law; `average_laws=False` forecasts by the
-    law chosen alone. `candidates` are names in `analysis.LAWS`, functions f(x, a, b) of your own or
-    `analysis.Law`s, by default the names in `analysis.forecasting.candidates`. Errors are relative
-    if all y > 0. `y_range`, such as (0, 1) for an accuracy, says where the metric ends: a y that
-    rises towards a known end is forecast by the gap that is left, unless a candidate is your own.
+    other curves than these that was better than any one law. Where y still falls at its end, by
+    more than about a tenth per e-fold of x, weights are less steep, laws with a flat tail count
+    less, and laws of few parameters may follow the last points alone. `average_laws=False`
+    forecasts by the law chosen alone. `candidates` are names in `analysis.LAWS`, functions
+    f(x, a, b) of your own or `analysis.Law`s, by default the names in
+    `analysis.forecasting.candidates`. Errors are relative if all y > 0. `y_range`, such as (0, 1)
+    for an accuracy, says where the metric ends: a y that rises towards a known end is forecast by
+    the gap that is left, unless a candidate is your own.
     `weights` and `sigma` are as for `fit`. `cluster` goes to the fit of the law chosen, whose
     parameters then have intervals over clusters.
 
@@ -108,7 +110,7 @@ def choose_law(
         ),
         anchor=found.anchor,
         noise_sd=_noise_sd(curve, laws, curve_x, curve_y if mirror is None else mirror - curve_y, curve_mass, found),
-        extrapolation_error=shrunk(found.squared_error, len(found.ends), 1.0 if curve.logarithmic else float(np.ptp(curve.y))),
+        extrapolation_error=shrunk_curve_error(found.squared_error, len(found.ends), 1.0 if curve.logarithmic else float(np.ptp(curve.y))),
         mirror=mirror,
         x_min=float(curve_x.min()),
         x_max=float(curve_x.max()),

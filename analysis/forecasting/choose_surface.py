@@ -14,13 +14,15 @@ from analysis.fitting.inputs import checked_level, checked_metric, checked_range
 from analysis.fitting.own_law import is_own, resolved
 from analysis.fitting.surface import checked_inputs, fit_surface
 from analysis.forecasting.surface_choice import SurfaceCandidate, SurfaceChoice, shrunk_surface_error
-from analysis.forecasting.surface_rolling import WINDOWS, RollingSurfaces, log_budget, rolling_surfaces
+from analysis.forecasting.surface_rolling import ALL_POINTS, PARTS, Part, RollingSurfaces, log_budget, rolling_surfaces
 from analysis.laws import SURFACES, Law, find_law
 
 Array = NDArray[np.float64]
 
 CANDIDATES = ("chinchilla", "shared_exponent", "skaling")
 FEWEST = 6
+LEAST_SHARE = 0.5
+"""Share of the average, relative to the largest, below which a law is not chosen however simple."""
 
 
 def choose_surface(
@@ -40,10 +42,13 @@ def choose_surface(
 
     A point's budget is the product of its inputs, N D for model size and data. Each law is fitted
     to the points of smaller budgets and judged on the larger ones, from up to five origins; so are
-    its fits without the smallest 30 and 55% of the budgets, unless `window` says from which budget
-    on points count. Forecasts are the average of all, weighted by (mean squared error)^-2;
-    `average_laws=False` forecasts by the law chosen: the simplest whose errors exceed the best's by
-    no more than one standard error over origins. `candidates` are names in `analysis.SURFACES`,
+    its fits without the smallest 30 and 55% of the budgets, and one in which points count ~
+    budget^1.2, unless `window` says from which budget on points count. Forecasts are the average of
+    all, weighted by (mean squared error)^-2; a fit that misses the largest budgets by more than
+    noise, where the same law can follow them, loses its weight.
+    `average_laws=False` forecasts by the law chosen: the simplest whose errors exceed those of the
+    law of the largest weight by no more than one standard error over origins, and which has at
+    least half of that weight. `candidates` are names in `analysis.SURFACES`,
     functions f(X, a, b) of your own, or `analysis.Law`s; by default chinchilla, shared_exponent and
     skaling. `y_range` and `metric` are as for `fit`: a y above zero keeps its floor at zero or above
     unless told otherwise. Errors are relative if all y > 0.
@@ -75,26 +80,28 @@ def choose_surface(
         if np.sum(~left_out) < FEWEST:
             raise AnalysisError(f"only {int(np.sum(~left_out))} points have a budget of {window:g} or more: give a smaller window.")
     mass = np.where(left_out, 0.0, mass)
-    found = rolling_surfaces(chosen_laws, where, values, mass, WINDOWS if window is None else (0.0,), (floor, high), logarithmic=logarithmic)
-    rows, law, start = _rows(found, chosen_laws)
+    found = rolling_surfaces(chosen_laws, where, values, mass, PARTS if window is None else (ALL_POINTS,), (floor, high), logarithmic=logarithmic)
+    rows, law, start, part = _rows(found, chosen_laws)
     kept = (mass > 0) & (budget >= start - 1e-9)
+    counted = mass * np.exp(part.recency * (budget - budget[mass > 0].max()))
     settings: dict[str, Any] = {"y_range": given, "metric": "any" if given is None and not logarithmic else None, "level": level, "bootstrap": 0}
     fitted = fit_surface(
-        where, values, law=own.get(law, law), weights=np.where(kept, mass, 0.0), loss="log_huber" if logarithmic else "huber", **settings
+        where, values, law=own.get(law, law), weights=np.where(kept, counted, 0.0), loss="log_huber" if logarithmic else "huber", **settings
     )
     return SurfaceChoice(
         law=law,
-        fit=fitted,
+        fit=fitted.with_turn(mass > 0),  # also where y rises among the budgets that the law chosen leaves out
         averaged=average_laws,
         level=level,
         laws=rows,
         candidates=tuple(
-            SurfaceCandidate(law=name, from_budget=float(np.exp(from_budget)), weight=float(weight), params=params)
-            for (name, _), weight, params, from_budget in zip(found.candidates, found.weights, found.params, found.starts, strict=True)
+            SurfaceCandidate(law=name, from_budget=float(np.exp(from_budget)), recency=one.recency, weight=float(weight), params=params)
+            for (name, one), weight, params, from_budget in zip(found.candidates, found.weights, found.params, found.starts, strict=True)
         ),
         noise_sd=found.noise_sd,
         extrapolation_error=shrunk_surface_error(found.squared_error, found.errors.shape[1], 1.0 if logarithmic else float(np.ptp(values))),
         window=float(np.exp(start)),
+        recency=part.recency,
         left_out=int(np.sum((mass > 0) & ~kept) + np.sum(left_out)),
         all_weights=tuple(mass.tolist()),
         own_laws={name: one for name, one in own.items() if name in {candidate for candidate, _ in found.candidates}},
@@ -123,8 +130,10 @@ def _laws(candidates: Sequence[str | OwnLaw] | None, X: ArrayLike, y: Array) -> 
     return {law.name: law for law in laws}, own
 
 
-def _rows(found: RollingSurfaces, laws: dict[str, Law]) -> tuple[tuple[dict[str, Any], ...], str, float]:
-    """One row per law, best first; the law chosen, and the ln budget from which on it is fitted."""
+def _rows(found: RollingSurfaces, laws: dict[str, Law]) -> tuple[tuple[dict[str, Any], ...], str, float, Part]:
+    """One row per law, best first; the law chosen, the ln budget from which on it is fitted, and
+    how much the points count.
+    """
     error = found.errors @ found.origin_weights if len(found.origin_weights) else np.full(len(found.candidates), np.nan)
     best_of: dict[str, int] = {}
     share: dict[str, float] = {}
@@ -132,13 +141,15 @@ def _rows(found: RollingSurfaces, laws: dict[str, Law]) -> tuple[tuple[dict[str,
         share[name] = share.get(name, 0.0) + float(found.weights[place])
         if name not in best_of or found.weights[place] > found.weights[best_of[name]]:
             best_of[name] = place
-    best = max(best_of.values(), key=lambda place: float(found.weights[place]))
+    heaviest = max(share, key=lambda name: share[name])
+    best = best_of[heaviest]
     rows: list[dict[str, Any]] = []
     near: list[str] = []
     for name, place in best_of.items():
         ratio = 0.5 * np.log((found.errors[place] + 1e-300) / (found.errors[best] + 1e-300))
         spread = float(np.std(ratio, ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else 0.0
-        if place == best or not len(ratio) or float(np.mean(ratio)) <= spread:
+        alike = not len(ratio) or float(np.mean(ratio)) <= spread
+        if place == best or (alike and share[name] >= LEAST_SHARE * share[heaviest]):
             near.append(name)
         rows.append(
             {
@@ -147,6 +158,7 @@ def _rows(found: RollingSurfaces, laws: dict[str, Law]) -> tuple[tuple[dict[str,
                 "rolling_error": finite(float(np.sqrt(error[place]))),
                 "bias": finite(float(found.bias[place])),
                 "from_budget": float(np.exp(found.starts[place])),
+                "recency": found.candidates[place][1].recency,
                 "weight": share[name],
                 "chosen": False,
             }
@@ -154,4 +166,5 @@ def _rows(found: RollingSurfaces, laws: dict[str, Law]) -> tuple[tuple[dict[str,
     rows.sort(key=lambda row: -row["weight"])
     chosen = min((row for row in rows if row["law"] in near), key=lambda row: (row["parameters"], row["rolling_error"] or 0.0))
     chosen["chosen"] = True
-    return tuple(rows), str(chosen["law"]), float(found.starts[best_of[str(chosen["law"])]])
+    place = best_of[str(chosen["law"])]
+    return tuple(rows), str(chosen["law"]), float(found.starts[place]), found.candidates[place][1]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError
-from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, width
+from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, normal_quantile
 from analysis.fitting.prediction import Kind, Prediction, checked_kind
 from analysis.fitting.surface import SurfaceFit, checked_inputs, fit_surface
 from analysis.forecasting.surface_rolling import log_budget
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 FORMAT = 1
-SPLIT, GROWTH = 2.0, 0.5  # factors of the squared disagreement among the laws, and of the squared error per e-fold
-TYPICAL, PRIOR_ORIGINS = 0.006, 2.0  # error of ln y per e-fold of the budget on the sets of docs/experiments.md, and its weight in origins
+# As for curves: factors of the squared disagreement among the laws, the squared error per e-fold and
+# the noise; and half-widths in normal quantiles.
+SPLIT, GROWTH, NOISE, WIDTH = 1.0, 0.3, 0.7, 2.2 / 1.6448536269514722
+TYPICAL, PRIOR_ORIGINS = 0.003, 0.7  # error of ln y per e-fold of the budget on the sets of docs/experiments.md, and its weight in origins
+ALONE = 0.006  # the same where there are too few points for an origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class SurfaceCandidate:
     """Name of the law."""
     from_budget: float
     """Smallest budget among the points that it was fitted to."""
+    recency: float
+    """Those points count ~ budget^recency."""
     weight: float
     """Share in the average."""
     params: dict[str, float]
@@ -74,6 +79,8 @@ class SurfaceChoice(Shown):
     """Errors of such forecasts from smaller to larger budgets in these points."""
     window: float
     """Smallest budget, the product of the inputs, among the points that `fit` was fitted to."""
+    recency: float
+    """The points that `fit` was fitted to count ~ budget^recency: 0 is equally."""
     left_out: int
     """Points of smaller budgets that it leaves out, because without them later budgets are
     predicted better, or because the caller said so.
@@ -87,11 +94,12 @@ class SurfaceChoice(Shown):
     def table(self) -> pd.DataFrame:
         """One row per law, best first: law, parameters (how many), rolling_error (root mean squared
         error of larger budgets, relative where y > 0), bias (measured minus fitted, likewise),
-        from_budget (its best window), weight in the average, chosen.
+        from_budget (its best window), recency (there points count ~ budget^recency), weight in the
+        average, chosen.
         """
         import pandas as pd
 
-        columns = ["law", "parameters", "rolling_error", "bias", "from_budget", "weight", "chosen"]
+        columns = ["law", "parameters", "rolling_error", "bias", "from_budget", "recency", "weight", "chosen"]
         rows = [{name: np.nan if row[name] is None else row[name] for name in columns} for row in self.laws]
         return pd.DataFrame(rows, columns=columns)
 
@@ -146,8 +154,8 @@ class SurfaceChoice(Shown):
         far = self._distance(where)
         variance = SPLIT * split + GROWTH * self.extrapolation_error.per_efold**2 * far**2
         leverage = min(sum(one.weight * len(one.params) for one in self.candidates) / max(self.fit.n, 1), 1.0)
-        variance = variance + self.noise_sd**2 * (leverage + (kind == "new run"))
-        half = width(self.level) * np.sqrt(variance)
+        variance = variance + NOISE * self.noise_sd**2 * (leverage + (kind == "new run"))
+        half = WIDTH * normal_quantile(self.level) * np.sqrt(variance)
         ends = mean, mean - half, mean + half
         middle, low, high = (np.clip(np.exp(one) if self.logarithmic else one, *self.fit._range()) for one in ends)
         return Prediction(x=where, mean=middle, low=low, high=high, extrapolated=far > 1e-9, level=self.level, kind=kind)
@@ -178,19 +186,21 @@ class SurfaceChoice(Shown):
     def _law(self, name: str) -> Law:
         return self.own_laws[name] if name in self.own_laws else SURFACES[name]
 
-    def fits_of_laws(self, least: float = 0.05) -> tuple[list[SurfaceFit], list[float]]:
-        """Each law with at least that share in the average, fitted to the points of its best window,
-        and the shares, adding up to 1; without those whose parameters have no interval.
+    def fits_of_laws(self, least: float = 0.05) -> tuple[list[SurfaceFit], list[float], list[float]]:
+        """Each law with at least that share in the average, fitted to the points of its best window
+        as they count there; the shares, adding up to 1; and the power of the budget by which points
+        count. Without laws whose parameters have no interval.
         """
         X, y, weights = np.array(self.fit.x, dtype=float), np.array(self.fit.y), np.array(self.all_weights)
         budget = log_budget(X[weights > 0], self.inputs)
         fits: list[SurfaceFit] = []
         shares: list[float] = []
+        recencies: list[float] = []
         for row in self.laws:
             if row["weight"] < least:
                 continue
             kept = weights.copy()
-            kept[weights > 0] *= budget >= np.log(row["from_budget"]) - 1e-9
+            kept[weights > 0] *= (budget >= np.log(row["from_budget"]) - 1e-9) * np.exp(row["recency"] * (budget - budget.max()))
             law = self._law(row["law"])
             given = law if row["law"] in self.own_laws else row["law"]
             fitted = fit_surface(
@@ -199,7 +209,8 @@ class SurfaceChoice(Shown):
             if fitted.covariance_root is not None:
                 fits.append(fitted)
                 shares.append(float(row["weight"]))
-        return fits, [one / sum(shares) for one in shares]
+                recencies.append(float(row["recency"]))
+        return fits, [one / sum(shares) for one in shares], recencies
 
     def _delta(self) -> float | None:
         """Where Huber's loss turns linear: 2.5 standard deviations of the noise."""
@@ -227,9 +238,15 @@ class SurfaceChoice(Shown):
             chosen = "  <- chosen" if row["chosen"] else ""
             many = number_of(row["parameters"], "parameter")
             lines.append(f"  {row['law']:<16} {many:<12}  {error:<14} {100.0 * row['weight']:.0f}% of the average{chosen}")
+        heaviest = max(self.laws, key=lambda row: float(row["weight"]))["law"]
+        if self.law != heaviest:
+            lines.append(f"'{self.law}' is chosen, not '{heaviest}', which has more weight: it is simpler, and within one standard error")
         if self.left_out:
             what = " ".join(self.inputs)
             lines.append(f"{number_of(self.left_out, 'point')} with {what} below {self.window:.3g} left out of the law chosen: larger budgets decide")
+        if self.recency:
+            what = f"({' '.join(self.inputs)})^{self.recency:g}"
+            lines.append(f"points count ~ {what} in the law chosen: where they count alike, it misses the largest budgets by more than noise")
         lines.append(f"status of '{self.law}': {self.fit.status}" + (f": {self.fit.status_detail}" if self.fit.status_detail else ""))
         forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law '{self.law}' alone"
         error_model = self.extrapolation_error
@@ -282,7 +299,7 @@ def shrunk_surface_error(squared_error: float, origins: int, unit: float) -> Ext
     """These points' own mean squared error per squared e-fold of the budget, shrunk towards the
     typical one; `unit` is 1 for relative errors, else the size of y's range.
     """
-    known = origins if math.isfinite(squared_error) else 0
-    own = squared_error if known else 0.0
-    squared = (PRIOR_ORIGINS * (TYPICAL * unit) ** 2 + known * own) / (PRIOR_ORIGINS + known)
-    return ExtrapolationErrorModel(per_efold=math.sqrt(squared), origins=known)
+    if not origins or not math.isfinite(squared_error):
+        return ExtrapolationErrorModel(per_efold=ALONE * unit, origins=0)
+    squared = (PRIOR_ORIGINS * (TYPICAL * unit) ** 2 + origins * squared_error) / (PRIOR_ORIGINS + origins)
+    return ExtrapolationErrorModel(per_efold=math.sqrt(squared), origins=origins)

@@ -229,7 +229,9 @@ STAGE_COLUMNS: Final[dict[str, Column]] = _by_name(
     _amount("gpu_hours", "GPU hours", "GPU hours", "train_s / 3600 x GPUs held (0 on a CPU)", role="measure"),
     _amount("cpu_hours", "CPU hours", "core hours", "train_s / 3600 x CPU cores held", role="measure"),
     _text("device", "device", "'cpu' or the GPU's name", role="measure"),
-    _text("precision", "precision", "'fp32' or 'bf16' (autocast)"),
+    _text("precision", "precision", "'fp32' or 'bf16' (autocast), as it was computed, also where the recipe says 'auto'"),
+    _text("compile", "compiled", "mode of torch.compile, 'off' where the model was not compiled", role="measure"),
+    _text("captured", "captured", "'yes' where whole steps were captured in a CUDA graph, else 'no'", role="measure"),
     _count("attempts", "attempts", "", "how many times the stage was started", role="measure"),
 )
 

@@ -115,6 +115,6 @@ def _planned(means: pd.Series, effect: float, power: float, level: float, tests:
 
 def _seeds(effect: float, sd: float, power: float, level: float, tests: int) -> float:
     # a million seeds find an effect of about 0.003 SD: beyond it no search is worth its time
-    if (2.0 * sd / effect) ** 2 > MOST_SEEDS:
+    if 2.0 * sd / abs(effect) > math.sqrt(MOST_SEEDS):
         return float("inf")
     return float(seeds_needed(effect, sd=sd, power=power, level=level, tests=tests))

@@ -9,11 +9,13 @@ import numpy as np
 
 from analysis import AnalysisError, fit
 from benchmarks.fitting.curves import CHOICE, Curve, choice_of, delta_method_only, language_curves, lcdb_curves, training_curves
+from benchmarks.fitting.image_curves import image_curves
 from benchmarks.fitting.tables import MissingData, Options, show, verdict
 
 LEVEL = 0.90
 RANGE = (0.85, 0.95)
 LCDB_CURVES = 40
+IMAGE_CURVES = 40
 
 
 def _bands(curve: Curve) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def _bands(curve: Curve) -> dict[str, Any]:
     found: dict[str, Any] = {}
     choose = choice_of()
     if choose is not None:
-        choice = choose(curve.x, curve.y)
+        choice = choose(curve.x, curve.y, level=LEVEL)
         found[CHOICE] = choice.predict(curve.later_x, kind="new run")
         found["delta method, chosen law"] = delta_method_only(choice.fit).predict(curve.later_x, kind="new run")
     power = fit(curve.x, curve.y, level=LEVEL)
@@ -59,6 +61,9 @@ def run(options: Options) -> None:
         "language": lambda: language_curves(options),
         "LCDB, 20 to 80% seen": lambda: lcdb_curves(options, options.simulations or options.count(LCDB_CURVES, 1), (0.2, 0.4, 0.8)),
         "training curves, half seen": lambda: training_curves(options),
+        "simulated images, 0.3 to 1.5 decades ahead": lambda: image_curves(
+            options.simulations or options.count(IMAGE_CURVES, 1), options.seed + 10, far=True
+        ),
     }
     rows: list[list[object]] = []
     chosen: dict[str, float] = {}

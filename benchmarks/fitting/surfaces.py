@@ -1,7 +1,8 @@
 """Do surfaces fitted to small budgets forecast large ones, and do they say when they do not fit?
 
-Three sets: Hoffmann et al.'s points cut at several budgets, and simulated surfaces of three truths
-(chinchilla, a coupled law, a mixture of scales) whose budgets below a tenth of the largest are seen.
+Hoffmann et al.'s points cut at several budgets, and simulated surfaces of three truths (chinchilla,
+a coupled law, a mixture of scales) whose budgets below a tenth of the largest are seen; and the same
+truths in designs of many kinds (`varied_surfaces`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmarks.fitting.tables import MissingData, Options, show, verdict
 
 Array = NDArray[np.float64]
 CUTS = (1e20, 3e20, 1e21)
+TRUTHS = ("chinchilla", "coupled", "mixture of scales")
 LAWS = ("chinchilla", "shared_exponent", "skaling")
 SIMULATED = 6
 LEVEL = 0.90
@@ -47,22 +49,48 @@ def mixture_of_scales(X: Array, random: np.random.Generator) -> Array:
     return np.asarray(random.uniform(1.5, 2.0) + 4.0 * (share / share.sum() / (1.0 + np.exp(1.2 * (size[:, None] - place)))).sum(axis=1))
 
 
+def true_loss(group: str, X: Array, random: np.random.Generator) -> Array:
+    """Loss without noise, with parameters drawn at random."""
+    if group == "chinchilla":
+        E, alpha, beta = random.uniform(1.0, 2.0), random.uniform(0.25, 0.4), random.uniform(0.25, 0.4)
+        return np.asarray(E + 400.0 * X[:, 0] ** -alpha + 400.0 * X[:, 1] ** -beta)
+    if group == "coupled":
+        k = random.uniform(0.2, 0.5)
+        return np.asarray(random.uniform(1.0, 2.0) + 4.0 * ((X[:, 0] / 1e6) ** -(0.3 / k) + (X[:, 1] / 1e8) ** -(0.3 / k)) ** k)
+    return mixture_of_scales(X, random)
+
+
 def _simulated(count: int, seed: int) -> Iterator[Split]:
     for number in range(count):
-        for group in ("chinchilla", "coupled", "mixture of scales"):
+        for group in TRUTHS:
             random = np.random.default_rng([seed, number])
             X = 10 ** np.column_stack([random.uniform(6.5, 9.5, 120), random.uniform(8.5, 11.0, 120)])
-            if group == "chinchilla":
-                truth = random.uniform(1.0, 2.0) + 400.0 * X[:, 0] ** -random.uniform(0.25, 0.4) + 400.0 * X[:, 1] ** -random.uniform(0.25, 0.4)
-            elif group == "coupled":
-                k = random.uniform(0.2, 0.5)
-                truth = random.uniform(1.0, 2.0) + 4.0 * ((X[:, 0] / 1e6) ** -(0.3 / k) + (X[:, 1] / 1e8) ** -(0.3 / k)) ** k
-            else:
-                truth = mixture_of_scales(X, random)
-            y = truth * np.exp(0.004 * random.standard_normal(120))
+            y = true_loss(group, X, random) * np.exp(0.004 * random.standard_normal(120))
             budget = X.prod(axis=1)
             seen = budget < budget.max() / 10.0
             yield Split(group=f"simulated, {group}", X=X[seen], y=y[seen], later_X=X[~seen], later_y=y[~seen])
+
+
+def varied_surfaces(count: int, seed: int) -> Iterator[Split]:
+    """The same truths as other studies would measure them: 30 to 250 points at random places or on a
+    grid, noise of 0.1 to 1%, budgets below a tenth or a hundredth of the largest seen.
+    """
+    given = 0
+    while given < count:
+        random = np.random.default_rng([seed, given, 7])
+        group, points = TRUTHS[given % len(TRUTHS)], int(np.exp(random.uniform(np.log(30), np.log(250))))
+        if random.random() < 0.5:
+            X = 10 ** np.column_stack([random.uniform(6.5, 9.5, points), random.uniform(8.5, 11.0, points)])
+        else:
+            side = max(4, round(points**0.5))
+            X = np.array([(N, D) for N in np.geomspace(3e6, 3e9, side) for D in np.geomspace(3e8, 1e11, side)])
+        noise, cut = np.exp(random.uniform(np.log(0.001), np.log(0.01))), random.choice([10.0, 100.0])
+        y = true_loss(group, X, random) * np.exp(noise * random.standard_normal(len(X)))
+        budget = X.prod(axis=1)
+        seen = budget < budget.max() / cut
+        given += 1
+        if seen.sum() >= 15 and (~seen).sum() >= 3:
+            yield Split(group=f"varied, {group}", X=X[seen], y=y[seen], later_X=X[~seen], later_y=y[~seen])
 
 
 def _hoffmann(options: Options) -> Iterator[Split]:
@@ -76,6 +104,7 @@ def _hoffmann(options: Options) -> Iterator[Split]:
 def run(options: Options) -> None:
     """Print RMSLE beyond the budgets seen, coverage, and how many fits say that they do not fit."""
     splits = list(_simulated(options.simulations or options.count(SIMULATED, 1), options.seed))
+    splits += varied_surfaces(3 * (options.simulations or options.count(SIMULATED, 1)), options.seed + 10)
     try:
         splits = [*_hoffmann(options), *splits]
     except MissingData as missing:

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -8,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import LAWS, AnalysisError, LawChoice, choose_law
-from analysis.forecasting.averaging import average, last_value_errors
+from analysis.forecasting import averaging
+from analysis.forecasting.averaging import average, growth, last_value_errors, still_falling
 from analysis.forecasting.candidates import BINS, CANDIDATES, candidate_weights, curve_of, effective
+from analysis.forecasting.choice import ALONE, GROWTH, Candidate, shrunk_curve_error
 
 X = np.geomspace(1e3, 1e5, 14)
 
@@ -194,3 +198,57 @@ def test_language_curves_are_extrapolated_better_than_by_their_last_value(public
     assert np.mean(last) == pytest.approx(0.0085, abs=2e-4)  # the published figure: the data are read as they were
     assert np.mean(errors) <= 0.0085
     assert max(errors) < 0.025
+
+
+def test_whether_a_curve_still_falls_is_read_from_its_end() -> None:
+    def falling(x: np.ndarray, y: np.ndarray, *, logarithmic: bool = True) -> float:
+        return still_falling(curve_of(x, y, np.ones(len(x)), logarithmic=logarithmic))
+
+    assert falling(X, 6.0 * X**-0.3) == 1.0
+    assert falling(X, 6.0 * X**-0.12) == pytest.approx(0.5)
+    assert falling(X, 0.3 + 60.0 * X**-1.0) == 0.0
+    assert falling(X[:6], 6.0 * X[:6] ** -0.3) == 0.0
+    assert falling(X, -6.0 * X**-0.3, logarithmic=False) == 0.0
+
+
+def test_a_short_curve_that_still_falls_is_forecast_better_by_laws_of_few_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, later = np.geomspace(1e3, 1e5, 9), np.array([2e5, 4e5])
+
+    def truth(x: np.ndarray) -> np.ndarray:
+        """The error of a classifier: near 1 at first, then a power law."""
+        return np.asarray(0.03 + 0.95 * (1.0 + (x / 1e4) ** 1.3) ** -0.3)
+
+    def error(seed: int) -> float:
+        curve = curve_of(x, noisy(truth(x), seed), np.ones(9), logarithmic=True)
+        found = average(curve, CANDIDATES, LAWS, (0.0, math.inf), falling=True)
+        values = [np.log(LAWS[law].function(later, **params)) for (law, _), params in zip(found.candidates, found.params, strict=True)]
+        return float(np.abs(found.weights @ values + found.anchor - np.log(truth(later))).mean())
+
+    now = np.mean([error(seed) for seed in range(3)])
+    monkeypatch.setattr(averaging, "FEWEST_FALLING", 100)
+    before = np.mean([error(seed) for seed in range(3)])
+    assert now < 0.9 * before
+
+
+def test_a_curve_without_origins_has_the_error_of_short_curves_and_one_with_origins_mostly_its_own() -> None:
+    assert shrunk_curve_error(math.nan, 0, 1.0).per_efold == ALONE
+    assert shrunk_curve_error(0.04, 6, 1.0).per_efold == pytest.approx(0.2, rel=0.06)
+    assert shrunk_curve_error(0.0, 6, 2.0).per_efold < ALONE
+    assert growth(np.array([0.0, 1.0])) == pytest.approx([0.0, 1.0])
+    assert growth(np.array([2.0]))[0] == pytest.approx(6.0)  # faster than the square of the distance
+
+
+def test_a_law_that_falls_to_zero_does_not_take_the_average_with_it() -> None:
+    choice = choose_law(X, noisy(0.2 + 6.0 * X**-0.4))
+    before = choice.predict(4e5).mean[0]
+    dead = Candidate(law="power_no_floor", weighting=0, weight=0.05, params={"A": 1e-250, "b": 0.1})
+    kept = tuple(dataclasses.replace(one, weight=0.95 * one.weight) for one in choice.candidates)
+    assert dataclasses.replace(choice, candidates=(*kept, dead)).predict(4e5).mean[0] > 0.6 * before
+
+
+def test_a_choice_written_before_has_intervals_of_about_the_same_width() -> None:
+    choice = choose_law(X, noisy(0.2 + 6.0 * X**-0.4))
+    written = json.loads(choice.to_json())
+    written |= {"format": 2, "extrapolation_error": written["extrapolation_error"] | {"per_efold": 0.05}}
+    again = LawChoice.from_json(json.dumps(written))
+    assert GROWTH * again.extrapolation_error.per_efold**2 * growth(np.array([1.0]))[0] == pytest.approx(0.3 * 0.05**2 * 2.0)

@@ -185,6 +185,28 @@ def test_saturation_is_where_no_larger_size_gains_the_margin() -> None:
     assert saturation(runs, margin=0.001, run_sd=1e-6).table["censored"].all()
 
 
+@pytest.mark.parametrize("column", ["pretrain_images", "pretrain_steps"])
+def test_a_size_or_a_length_beyond_whole_numbers_keeps_its_sign(column) -> None:
+    runs = grid(seeds=1)
+    runs[column] = runs[column].astype(float)
+    large = runs.assign(**{column: runs[column].where(runs[column] < runs[column].max(), 1e300)})
+    found = saturation(large, margin=0.012)
+    assert "smooth surface" in found.error
+    assert found.table["gain_left"].tolist() == pytest.approx(saturation(runs, margin=0.012, run_sd=0.001).table["gain_left"].tolist(), abs=0.01)
+
+
+@pytest.mark.parametrize("length", [0.0, -1.0])
+def test_a_run_that_was_not_pretrained_for_a_step_is_left_out(length) -> None:
+    runs = grid(seeds=1)
+    none = runs.assign(pretrain_steps=runs["pretrain_steps"].where(runs["pretrain_steps"] < runs["pretrain_steps"].max(), length))
+    assert set(saturation(none, margin=0.012).table["length"]) == {500, 1000}
+
+
+def test_scores_that_cannot_be_squared_give_no_endless_error() -> None:
+    found = saturation(grid(seeds=1).assign(miou=lambda one: one["miou"] * 1e300), margin=0.012)
+    assert "too large to be squared" in found.error
+
+
 def test_a_loss_saturates_where_its_negative_does() -> None:
     runs = grid()
     points = saturation(runs, margin=0.012).table["saturates_at"]

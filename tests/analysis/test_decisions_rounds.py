@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis import AnalysisError, run_in_rounds
+from analysis import AnalysisError, choose_surface, run_in_rounds
 
 N, D = (each.ravel() for each in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)))
 CELLS = np.column_stack([N, D])
@@ -38,3 +38,46 @@ def test_a_budget_is_spent_in_rounds_on_each_candidate_once_and_forecasts_the_ta
 def test_a_budget_that_cannot_be_spent_is_refused(options: dict[str, float], sentence: str) -> None:
     with pytest.raises(AnalysisError, match=sentence):
         run_in_rounds(CELLS, lambda rows: LOSS[rows], [[1e10, 1e12]], hours, **options)  # type: ignore[arg-type]
+
+
+POOL = np.array([(n, d) for n in np.geomspace(2e6, 4e8, 12) for d in np.geomspace(4e7, 8e9, 12) if 1.0 < d / n < 400.0])
+LARGE = np.array([[6e8, 2e10], [1.2e9, 5e10], [2e9, 4e10]])
+COST = POOL.prod(axis=1)
+
+
+def world(inside: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """y of the pool, with noise, and of the large runs, without. Inside the laws, or skills learnt one
+    after another, which no law of the library describes.
+    """
+    random = np.random.default_rng(seed)
+    where = np.concatenate([POOL, LARGE])
+    size = 1.0 / (1.0 / where[:, 0] + 20.0 / where[:, 1])
+    if inside:
+        truth = 1.5 + 2.0 * (size / 1e6) ** -0.3
+    else:
+        place = random.uniform(np.log(1e4), np.log(1e11), 120)
+        weight = np.exp(-0.12 * (place - place.min())) * random.uniform(0.5, 1.5, 120)
+        truth = 1.5 + 4.0 * (weight / weight.sum() / (1.0 + np.exp(1.2 * (np.log(size)[:, None] - place)))).sum(axis=1)
+    return truth[: len(POOL)] * np.exp(0.003 * random.standard_normal(len(POOL))), truth[len(POOL) :]
+
+
+@pytest.mark.slow
+def test_a_larger_budget_forecasts_better_on_average() -> None:
+    errors = []
+    for seed in range(3):
+        y, truth = world(True, seed)
+        for share in (0.004, 0.3):
+            found = run_in_rounds(POOL, lambda rows, y=y: y[rows], LARGE, COST, gpu_hours=share * COST.sum(), rounds=1, laws=["skaling"])  # type: ignore[misc]
+            errors.append(np.abs(np.log(found.predict().mean / truth)).mean())
+    assert np.mean(errors[1::2]) < np.mean(errors[0::2])
+
+
+@pytest.mark.slow
+def test_larger_runs_beside_the_small_ones_forecast_better_on_average_outside_the_laws() -> None:
+    errors = []
+    for seed in range(6):
+        y, truth = world(False, seed)
+        for most in (np.quantile(COST, 0.7), np.inf):
+            chosen = most >= COST
+            errors.append(np.abs(np.log(choose_surface(POOL[chosen], y[chosen], candidates=["skaling"]).predict(LARGE).mean / truth)).mean())
+    assert np.mean(errors[1::2]) < 0.8 * np.mean(errors[0::2])

@@ -158,7 +158,7 @@ def test_several_targets_count_together_and_none_is_dropped() -> None:
     ends = suggest_runs(curve(), CELLS, [("predict", 20.0), ("predict", 1e6)], 1.0, runs=6)
     assert ends.chosen["x"].min() < 200.0
     assert ends.chosen["x"].max() > 2e4
-    assert ends.quantity == "y at x = 20.0, y at x = 1,000,000"
+    assert ends.quantity == "y at x = 20.0 and y at x = 1,000,000"
     both = suggest_runs(curve(), CELLS, ("predict", [20.0, 1e6]), 1.0, runs=6)
     assert both.chosen.equals(ends.chosen)
     one = suggest_runs(curve(), CELLS, ("predict", 1e6), 1.0, runs=6)
@@ -167,8 +167,17 @@ def test_several_targets_count_together_and_none_is_dropped() -> None:
     y = (1.69 + 406.4 * X[:, 0] ** -0.34 + 410.7 * X[:, 1] ** -0.28) * (1.0 + 0.005 * np.random.default_rng(0).standard_normal(16))
     surface = fit_surface(X, y, loss="log_squared", bootstrap=0)
     wide = suggest_runs(surface, X, ("predict", [[1e10, 1e9], [1e7, 1e12]]), 1.0, runs=4)
-    assert wide.quantity == "y at N = 1e+10, D = 1e+09, y at N = 1e+07, D = 1e+12"
+    assert wide.quantity == "y at N = 1e+10, D = 1e+09 and y at N = 1e+07, D = 1e+12"
     assert {1e7, 1e9} <= set(wide.chosen["N"]) or {1e9, 1e11} <= set(wide.chosen["D"])
+
+
+def test_a_parameter_without_a_unit_has_no_empty_brackets() -> None:
+    def own(x: np.ndarray, floor: float, size: float, slope: float) -> np.ndarray:
+        return np.asarray(floor + size * x**-slope)
+
+    said = suggest_runs(fit(BASE, noisy(BASE, np.random.default_rng(0)), law=own), CELLS, "floor", 1.0).sentence()
+    assert "()" not in said
+    assert "expected to shrink from +-" in said
 
 
 def test_each_candidate_is_taken_once_and_dear_runs_by_an_exponent_of_their_cost() -> None:

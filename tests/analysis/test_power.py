@@ -63,7 +63,8 @@ def test_a_plan_carries_the_uncertainty_of_the_sd_to_the_seeds(study) -> None:
     assert [row["seeds_low"], row["seeds"], row["seeds_high"]] == [seeds_needed(0.01, sd=sd) for sd in (ends[0], row["sd"], ends[1])]
     assert plan.sentence(0).startswith("To find a change of 0.01 in mIoU with probability 80% (treatment 20,000, finetune_images 60): ")
     assert plan.sentence(0).endswith("given how poorly 5 units tell the SD")
-    assert plan_seeds(effects, 1e-9).table["seeds"].tolist() == [np.inf, np.inf]
+    for effect in (1e-9, -1e-9, 1e-300, -1e-300):  # the square of the last ratio is no float
+        assert plan_seeds(effects, effect).table["seeds"].tolist() == [np.inf, np.inf]
 
 
 def test_a_plan_says_where_there_is_no_spread(study) -> None:

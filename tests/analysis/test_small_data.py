@@ -19,9 +19,9 @@ def prepare(table: pd.DataFrame) -> ClaimTable:
     return prepare_claims(table, outcome="miou", level=0.95, margin=None)
 
 
-def runs(random: np.random.Generator, *, rise: float, seeds: int = 4) -> pd.DataFrame:
-    """Two models, two data sizes, three lengths: the loss falls by .02 at the first step, and at the
-    second changes by `rise` on 500 images and falls by .02 on 20,000.
+def runs(random: np.random.Generator, *, rise: float, seeds: int = 4, first: float = -0.02) -> pd.DataFrame:
+    """Two models, two data sizes, three lengths: the loss changes by `first` at the first step, and at
+    the second changes by `rise` on 500 images and falls by .02 on 20,000.
     """
     rows = []
     for seed in range(seeds):
@@ -29,7 +29,7 @@ def runs(random: np.random.Generator, *, rise: float, seeds: int = 4) -> pd.Data
         for encoder in ("pico/8@64", "nano/8@64"):
             for images in IMAGES:
                 for place, steps in enumerate(LENGTHS):
-                    change = -0.02 * min(place, 1) + (rise if images == 500 else -0.02) * max(place - 1, 0)
+                    change = first * min(place, 1) + (rise if images == 500 else -0.02) * max(place - 1, 0)
                     loss = 0.4 + of_seed + change + NOISE_SD * random.standard_normal()
                     for labels in (60, 240):
                         name = f"{encoder}-{images}-{steps}-{seed}"
@@ -39,7 +39,7 @@ def runs(random: np.random.Generator, *, rise: float, seeds: int = 4) -> pd.Data
     return pd.DataFrame(rows, columns=[*names, "intermediate"])
 
 
-def test_the_test_is_a_paired_t_over_seeds_of_the_last_step() -> None:
+def test_the_test_of_a_late_rise_is_a_paired_t_over_seeds_of_the_last_step() -> None:
     table = runs(np.random.default_rng(0), rise=0.004)
     (found,) = small_data_overfit(prepare(table))
     small = table[(table["pretrain_images"] == 500) & (table["finetune_images"] == 60)]
@@ -47,10 +47,31 @@ def test_the_test_is_a_paired_t_over_seeds_of_the_last_step() -> None:
     by_seed = (wide[16_000] - wide[4000]).groupby("seed").mean()
     assert found.estimate is not None
     assert found.estimate.value == pytest.approx(by_seed.mean())
-    assert found.p == pytest.approx(ttest_1samp(by_seed, 0.0).pvalue)
+    assert found.p == pytest.approx(2 * ttest_1samp(by_seed, 0.0).pvalue)  # for two shorter lengths
+    ends = ttest_1samp(by_seed, 0.0).confidence_interval(0.975)
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((ends.low, ends.high))
     assert found.verdict == "supported"
     assert found.headline.startswith("With 500 pre-training images the held-out loss rises from 4,000 to 16,000 steps: it overfits (+0.004")
     assert "By the rule of series, those on 500 images overfit." in found.sentence
+
+
+def test_a_loss_that_rose_early_and_stays_high_overfits() -> None:
+    """The last step alone cannot tell: it is flat."""
+    table = runs(np.random.default_rng(1), rise=0.0, first=0.01)
+    small = table[(table["pretrain_images"] == 500) & (table["finetune_images"] == 60)]
+    wide = small.pivot_table(index=["encoder", "seed"], columns="pretrain_steps", values="val_mim_loss")
+    assert ttest_1samp((wide[16_000] - wide[4000]).groupby("seed").mean(), 0.0).pvalue > 0.05
+    (found,) = small_data_overfit(prepare(table))
+    assert found.verdict == "supported"
+    assert found.headline.startswith("With 500 pre-training images the held-out loss rises from 1,000 to 16,000 steps: it overfits (+0.0")
+    assert found.p == pytest.approx(2 * ttest_1samp((wide[16_000] - wide[1000]).groupby("seed").mean(), 0.0).pvalue)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_loss_that_never_changes_is_seldom_said_to_rise(seeds: int) -> None:
+    random = np.random.default_rng(seeds)
+    verdicts = [small_data_overfit(prepare(runs(random, rise=0.0, first=0.0, seeds=seeds)))[0].verdict for _ in range(200)]
+    assert verdicts.count("supported") <= 14  # at most 5 are expected (2.5%, rises alone); 0.1%
 
 
 def test_a_loss_that_still_falls_is_the_opposite() -> None:

@@ -1,0 +1,94 @@
+"""A loss that rises at its end is said to rise, and one that does not is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis import choose_law, choose_surface, fit, fit_surface
+from analysis.fitting.turning import noise_of_neighbours, turn_of
+
+X = np.geomspace(1e3, 1e5, 16)
+
+
+def noisy(y: np.ndarray, seed: int = 0, noise: float = 0.005) -> np.ndarray:
+    return np.asarray(y * np.exp(noise * np.random.default_rng(seed).standard_normal(len(y))))
+
+
+def overfitting(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 + 30.0 * x**-0.5 + 0.15 * np.maximum(0.0, np.log(x / 3e4)))
+
+
+@pytest.mark.parametrize("metric", ["loss", "any"])
+def test_a_curve_that_rises_at_its_end_is_said_to_and_its_forecast_to_be_too_low(metric: str) -> None:
+    y = noisy(overfitting(X))
+    found = fit(X, y, metric=metric)
+    assert found.status == "does not fit"
+    assert "y rises at the end: from x = 39,800 on, by 6.52% up to x = 100,000 (p < 0.001)" in found.status_detail
+    assert (
+        "the law 'power' does not rise there, nor can others of this library, so forecasts beyond are too low if y goes on so" in found.status_detail
+    )
+    assert fit(X, y, weights=np.where(X < 3e4, 1.0, 0.0)).status == "converged"  # only points that count are judged
+
+
+def test_the_choice_says_so_too_and_its_summary_shows_it() -> None:
+    choice = choose_law(X, noisy(overfitting(X)))
+    assert choice.fit.status == "does not fit"
+    assert "y rises at the end" in choice.summary()
+    assert float(np.max(choice.predict(4e5).mean)) < overfitting(np.array([4e5]))[0]
+
+
+def test_an_accuracy_that_falls_at_its_end_is_forecast_too_high() -> None:
+    found = choose_law(X, noisy(0.9 - 0.3 * (overfitting(X) - 1.0), noise=0.002), y_range=(0.0, 1.0)).fit
+    assert "y falls at the end" in found.status_detail
+    assert "forecasts beyond are too high" in found.status_detail
+
+
+def test_a_law_that_rises_with_the_points_is_not_accused() -> None:
+    def bowl(x: np.ndarray, low: float, size: float, middle: float) -> np.ndarray:
+        return np.asarray(low + size * (np.log(x) - middle) ** 2)
+
+    y = noisy(1.0 + 0.05 * (np.log(X) - 10.0) ** 2, noise=0.001)
+    assert "rises at the end" in fit(X, y).status_detail
+    assert fit(X, y, law=bowl, start={"low": 1.0, "size": 0.1, "middle": 9.0}).status == "converged"
+
+
+@pytest.mark.parametrize("points", [8, 20, 64])
+def test_flat_and_falling_curves_are_seldom_called(points: int) -> None:
+    u = np.linspace(-4.0, 0.0, points)
+    called = {"flat": 0, "falling": 0, "lasting": 0}
+    for seed in range(200):
+        e = 0.01 * np.random.default_rng(seed).standard_normal(points)
+        lasting = e.copy()
+        for place in range(1, points):
+            lasting[place] = 0.5 * lasting[place - 1] + 0.75**0.5 * e[place]
+        for name, t in (("flat", e), ("falling", e + np.log(0.3 + np.exp(-0.8 * (u + 4.0)))), ("lasting", lasting)):
+            called[name] += turn_of(u, t) is not None
+    assert called["falling"] == 0
+    assert called["flat"] <= 8  # 4%: nominal is 1%, and a run of rises counts as well
+    assert called["lasting"] <= 20
+
+
+def test_the_noise_of_neighbours_is_that_of_the_points() -> None:
+    u = np.linspace(-4.0, 0.0, 200)
+    t = np.log(0.3 + np.exp(-0.8 * (u + 4.0))) + 0.01 * np.random.default_rng(0).standard_normal(200)
+    assert noise_of_neighbours(u, t)[0] == pytest.approx(0.01, rel=0.5)
+
+
+@pytest.fixture(scope="module")
+def small_and_large() -> tuple[np.ndarray, np.ndarray]:
+    """Losses of 50, 500 and 20,000 images over four lengths, three seeds each: 50 images overfit."""
+    images, passes = (np.repeat(each.ravel(), 3) for each in np.meshgrid([50.0, 500.0, 20000.0], [6e3, 12e3, 24e3, 48e3]))
+    loss = 0.35 + 3.0 * passes**-0.3 + 0.8 * images**-0.4
+    loss = np.where(images < 100.0, loss * (1.0 + 0.1 * np.maximum(0.0, np.log(passes / 12e3))), loss)
+    return np.column_stack([images, passes]), noisy(loss)
+
+
+def test_a_surface_says_where_y_rises_with_one_input(small_and_large: tuple[np.ndarray, np.ndarray]) -> None:
+    where, loss = small_and_large
+    for found in (fit_surface(where, loss, bootstrap=0), choose_surface(where, loss).fit):
+        assert found.status == "does not fit"
+        assert "y rises at the end where N = 50.0: from D = 12,000 on" in found.status_detail
+        assert "so forecasts beyond are too low if y goes on so" in found.status_detail
+    calm = where[:, 0] > 100.0
+    assert "rises" not in choose_surface(where[calm], loss[calm]).fit.status_detail
