@@ -7,7 +7,9 @@ with stages shared between runs and without.
     python -m benchmarks.paper_cost --device cuda
 
 The stages are those of grids/diminishing_returns.yaml, arm fixed_epochs. Nobody needs the data for
-it: the plan is made from listings that say only how many images there are. The speed of each kind
+it: the plan is made from published counts, as with --assume-data. For a GPU that is not there,
+`python -m scaling.launch grids/diminishing_returns.yaml --plan --machine 1xH200 --assume-data` says
+what all arms cost, from the speeds that were measured on one. Here the speed of each kind
 of stage is measured in the same run (`trials.cost.throughput` and `trials.cost.packing`, random
 pixels), and so are start-up and decoding, on generated images. Expected: 157.6M image passes with
 sharing, 1.42G without. The paper's own speed is 1,400 images/s on an RTX 4080.
@@ -26,7 +28,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import torch
 from PIL import Image
@@ -35,35 +36,20 @@ from benchmarks.fitting.tables import show, verdict
 from benchmarks.throughput.images import our_stage, prepare
 from benchmarks.throughput.models import WORKLOADS
 from scaling import load_grid, make_plan
-from scaling.plan import planner
 from scaling.plan.plan import Plan
 from trials import stage_id
 from trials.cost.packing import best_packing, measure_packing
 from trials.cost.throughput import measure_images_per_s
+from trials.data.decoding import fit_short
 from trials.data.leaves import leaf_image
-from trials.data.store import SplitInfo, stored_px
-from trials.prepare import fit_short
+from trials.data.published_counts import describe_or_assume, published_count
+from trials.data.store import stored_px
 from trials.spec import StageSpec
 
 GRID = Path(__file__).resolve().parents[1] / "grids" / "diminishing_returns.yaml"
 ARM = "fixed_epochs"
 CELLS, SEEDS = 42, 3
-LISTED = {  # images of each split, as its publishers count them
-    ("imagenet", "train"): 1_281_167,
-    ("imagenet", "heldout"): 50_000,
-    ("intel-scenes", "train"): 14_034,
-    ("intel-scenes", "heldout"): 3_000,
-    ("oxford-iiit-pet-pooled", "train"): 6_349,
-    ("oxford-iiit-pet-pooled", "heldout"): 1_000,
-}
-OTHER_ARMS = {  # splits that other arms of the grid read, which are planned with it; the halves are about so large
-    ("oxford-iiit-pet", "train"): 3_680,
-    ("oxford-iiit-pet", "heldout"): 3_669,
-    ("oxford-iiit-pet-half-a", "train"): 3_200,
-    ("oxford-iiit-pet-half-a", "heldout"): 1_000,
-    ("oxford-iiit-pet-half-b", "train"): 3_149,
-    ("oxford-iiit-pet-half-b", "heldout"): 1_000,
-}
+SOURCES = ("imagenet", "intel-scenes", "oxford-iiit-pet-pooled")
 PAPER_IMAGES_PER_S = 1_400
 """Of pre-training on an RTX 4080: about 4 hours for 200,000 images and 100 epochs."""
 TARGET_H = 1.0
@@ -88,14 +74,15 @@ class Kind:
 
 
 def planned() -> Plan:
-    """The plan of the grid, from listings that say only how many images there are."""
+    """The plan of the grid, from published counts of images."""
+    with tempfile.TemporaryDirectory() as empty:
+        return make_plan(load_grid(GRID), Path(empty), describe=describe_or_assume)
 
-    def described(source: str, data: Path, split: str) -> SplitInfo:
-        part = "heldout" if split.endswith("heldout") or split == "heldout" else "train"
-        return SplitInfo(images=(LISTED | OTHER_ARMS)[source, part], classes=6, has_masks="pet" in source, fingerprint=f"{source} {split}")
 
-    with mock.patch.object(planner, "describe_split", described):
-        return make_plan(load_grid(GRID), Path())
+def listed() -> dict[str, int]:
+    """Images of the data sets that the paper uses, all splits together."""
+    counts = {source: published_count(source) for source in SOURCES}
+    return {source: one.train_images + one.heldout_images for source, one in counts.items() if one is not None}
 
 
 def kinds_of(plan: Plan) -> list[Kind]:
@@ -212,11 +199,11 @@ def report(kinds: list[Kind], alone: dict[str, float], packed: dict[str, tuple[i
     stages = sum(kind.stages for kind in kinds)
     heldout = hours(kinds, lambda one: one.heldout, rate)
     start = stages * start_up_s(options.threads, float(gpu)) / 3600
-    decoding = sum(LISTED.values()) * decode_s(stored_px(kinds[0].spec.data.image_px, 0)) / 3600
+    decoding = sum(listed().values()) * decode_s(stored_px(kinds[0].spec.data.image_px, 0)) / 3600
     print(
         f"\nBesides training, at most: held-out scores {of_hour * heldout:.2g} {unit} ({sum(kind.heldout for kind in kinds) / 1e6:.2f}M images at "
         f"the speed of training, which a forward pass alone exceeds); start-up {of_hour * start:.2g} {unit} if each of the {stages} stages started "
-        f"a process of its own (they share processes); decoding all {sum(LISTED.values()):,} listed images once, {decoding:.2g} core-hours"
+        f"a process of its own (they share processes); decoding all {sum(listed().values()):,} listed images once, {decoding:.2g} core-hours"
         f"{', on no GPU' if gpu else ''}, measured on generated files of {TYPICAL_PX[0]} x {TYPICAL_PX[1]} px. Writing checkpoints is left out: "
         "one in 20 s, some milliseconds each."
     )
@@ -260,10 +247,10 @@ def main(arguments: list[str] | None = None) -> None:
         options.packing = [1, 2, 4, 8, 12, 16] if gpu else []
     seconds = 0.2 if options.quick else options.seconds
     where = torch.cuda.get_device_name() if gpu else f"{options.threads} CPU threads"
-    listed = ", ".join(f"{number:,} of {source} {part}" for (source, part), number in LISTED.items())
+    counted = ", ".join(f"{number:,} of {source}" for source, number in listed().items())
     print(
         f"## The whole first paper: {CELLS} cells, {SEEDS} seeds, on {where}\n\n"
-        f"Planned from made-up listings that hold as many images as the published sets ({listed}); speeds measured on random pixels in this run."
+        f"Planned from the published counts of images ({counted}); speeds measured on random pixels in this run."
     )
     kinds = kinds_of(planned())
     alone: dict[str, float] = {}

@@ -16,11 +16,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from trials import StageSpec, get_recipe, prepare_split, run_stage, stage_id
-from trials.data.sources import split_name
-from trials.data.store import describe_split
+from benchmarks.generated_data import data_of
+from trials import StageSpec, get_recipe, run_stage, stage_id
 from trials.models.vit import VIT_SIZES
-from trials.spec import DataSpec
 
 
 def main() -> None:
@@ -34,21 +32,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3)
     options = parser.parse_args()
     image_px = int(options.encoder.partition("@")[2])
-    splits = {part: split_name(options.source, "pretrain", part) for part in ("train", "heldout")}
-    for part, images in (("train", options.images), ("heldout", 512)):
-        prepare_split(options.source, options.data, options.data / "store", splits[part], image_px, images=images)
-    prints = {part: describe_split(options.source, options.data, splits[part]).fingerprint for part in splits}
-    data = DataSpec(
-        source=options.source,
-        image_px=image_px,
-        train_split=splits["train"],
-        train_fingerprint=prints["train"],
-        train_images=options.images,
-        sampling="uniform",
-        heldout_split=splits["heldout"],
-        heldout_fingerprint=prints["heldout"],
-        heldout_images=512,
-    )
+    data = data_of(options.source, "pretrain", options.data, image_px=image_px, images=options.images, heldout_images=512)
     size, _, rest = options.encoder.partition("/")
     VIT_SIZES["normed"] = dataclasses.replace(VIT_SIZES[size], patch_norms=True)
     print("| patch embedding | positions start as | held-out MIM loss at 0, 1/4, 1/2, 3/4 and all of the steps | images/s |\n|---|---|---|---|")

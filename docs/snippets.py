@@ -115,7 +115,10 @@ def run_page(text: str, folder: Path, *, name: str) -> Iterator[Ran]:
 
 
 def _lay_out_tables(folder: Path) -> None:
-    """The tables of docs/assets, and the finished quickstart as the study folder runs/quickstart."""
+    """The tables of docs/assets, the finished quickstart as the study folder runs/quickstart, and the
+    kept studies.
+    """
+    (folder / "studies").symlink_to(ASSETS.parents[1] / "studies")
     for table in ASSETS.glob("*.csv"):
         shutil.copy(table, folder)
     study = folder / "runs" / "quickstart"

@@ -63,6 +63,17 @@ def thinned(curves: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def fixed_gaps(curves: pd.DataFrame, *, training: str, held_out: str) -> pd.DataFrame:
+    """Held-out minus training loss where both were measured at the same step, on fixed images:
+    stage_id, image_passes, value; empty where no stage measured both.
+    """
+    kept = curves.loc[curves["image_passes"] > 0].drop_duplicates(["stage_id", "measure", "image_passes"], keep="last")
+    train, held = (
+        kept.loc[kept["measure"] == measure].set_index(["stage_id", "image_passes"])["value"].sort_index() for measure in (training, held_out)
+    )
+    return (held - train).dropna().rename("value").reset_index()[["stage_id", "image_passes", "value"]]
+
+
 def gaps(curves: pd.DataFrame, *, training: str, held_out: str) -> pd.DataFrame:
     """Held-out minus training loss at each held-out measurement: stage_id, image_passes, value.
 

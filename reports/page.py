@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import math
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
-from reports.download import GZIP, csv_address
+from reports.download import GZIP, PLAIN, csv_address
 from reports.pictures import Gallery
 from reports.readable import isolated as isolated
 from reports.readable import visible as visible
@@ -26,7 +27,7 @@ from reports.specifications import figure_specifications
 from reports.template import fill
 from reports.theme import specification, themed
 
-MOST_ROWS = 200
+MOST_ROWS = 100
 """Rows of one table that are written out; its CSV always has all."""
 
 MOST_ROWS_OPEN = 3
@@ -35,8 +36,10 @@ MOST_ROWS_OPEN = 3
 NAMES = {"supported": "supported", "refuted": "refuted", "negligible": "negligible", "open": "cannot be told"}
 """What a count of verdicts calls each."""
 
+PACKED_FROM = 400
+"""Characters of a data address from which on a CSV is packed."""
 SCRIPTS = ("keys.js", "report.js", "reload.js")
-"""What the page's own script is made of, in order: the first wraps what the second calls."""
+"""What the page's own script is made of, in order: the second calls what the first defines."""
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "negligible": "≈", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
 """What stands beside a verdict's word, so that colour alone does not carry it."""
@@ -65,6 +68,15 @@ class Table:
     """data: URI of the CSV."""
     hidden: str = ""
     """Sentences about rows that are only in the CSV, and about texts that were changed for it."""
+
+    @property
+    def packed(self) -> str:
+        """The CSV as `packed` gives it, where that makes the page smaller; '' for one that is short or
+        gzipped as it is.
+        """
+        if not self.address.startswith(PLAIN) or len(self.address) < PACKED_FROM:
+            return ""
+        return packed(base64.b64decode(self.address.removeprefix(PLAIN)).decode("utf-8"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,8 +346,8 @@ def render(page: Page, template: Path | None = None) -> str:
         # These are marked `safe` in the template: our own text, or escaped for where it stands.
         policy=policy,
         style=_template_text("report.css"),
-        specifications=script_json(specifications),
-        bundle=bundle,
+        specifications=packed_json(specifications),
+        bundle=packed(bundle),
         script=script,
     )
     return isolated(visible(text))
@@ -350,15 +362,25 @@ def vega_bundle() -> str:
     return _inside_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
 
 
-def script_json(value: Any) -> str:
-    """Strict JSON that may stand inside a script element: no '<' is left that could close it or
-    open a comment.
+def packed_json(value: Any) -> str:
+    """Strict JSON, packed.
 
     Raises:
         ValueError: if a number is not finite, which JSON cannot say.
     """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    return packed(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")))
+
+
+def packed(text: str) -> str:
+    """Text compressed by gzip, in base64, which report.js unpacks; the same text gives the same
+    bytes.
+    """
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
+
+
+def unpacked(text: str) -> str:
+    """What was given to `packed`."""
+    return gzip.decompress(base64.b64decode(text)).decode("utf-8")
 
 
 def _inside_script(code: str) -> str:

@@ -154,7 +154,7 @@ def _refused_of_stages(folder: Path) -> list[str]:
             with os.scandir(place) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        if len(place.relative_to(folder).parts) < 2 or entry.name in ("examples", "diagnostics"):
+                        if len(place.relative_to(folder).parts) < 2 or entry.name in ("examples", "examples_train", "diagnostics"):
                             waiting.append(Path(entry.path))
                     elif not entry.is_file(follow_symlinks=False):
                         found.append(Path(entry.path).relative_to(folder).as_posix())

@@ -7,6 +7,7 @@ Tests read what is in the repository: `tests/data` and `analysis/published`. The
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +19,18 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # no test asserts a time, so neither does Hypothesis
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-xdist would put files with the fewest tests last, and those are the longest here."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process ends with a long one while others wait."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -min(slow[item.path], 1))
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +46,14 @@ def real_data() -> Path:
 def public_data() -> Path:
     """Folder with measurements of public studies; its README names their sources."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def figures_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forgets the figures and sections that a test registers, so that no later page shows them."""
+    from reports import registry
+
+    registry.figure_kinds()  # the project's own stay
+    monkeypatch.setattr(registry, "_figures", dict(registry._figures))
+    monkeypatch.setattr(registry, "_sections", dict(registry._sections))
+    monkeypatch.setattr(registry, "_loaded", [])

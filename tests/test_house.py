@@ -17,7 +17,7 @@ PACKAGES = ("scaling", "trials", "analysis", "reports")
 # what each package may import besides itself and the standard library
 ALLOWED = {
     "scaling": {"lazy_loader", "analysis", "trials", "ray", "rich", "yaml", "pandas", "torch", "pyarrow", "fsspec"},
-    "trials": {"lazy_loader", "torch", "torchvision", "timm", "numpy", "PIL", "pyarrow", "safetensors", "yaml"},
+    "trials": {"lazy_loader", "torch", "torchvision", "timm", "pycocotools", "numpy", "PIL", "pyarrow", "safetensors", "yaml"},
     "analysis": {"lazy_loader", "numpy", "pandas", "scipy", "altair", "narwhals", "vl_convert", "tensorboard"},
     "reports": {"lazy_loader", "analysis", "altair", "jinja2", "numpy", "pandas", "vl_convert"},
 }

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
-from reports.curves import gaps, read_curves, thinned, turning_points
+from reports.curves import fixed_gaps, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
@@ -19,10 +19,28 @@ from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import count, decimals, padded_domain, signed
 
 TRAIN, VALIDATION = "train_mim_loss", "val_mim_loss"
+FIXED_TRAIN = "train_eval_mim_loss"
+"""On training images with fixed crops and masks; studies of before version 0.3 have none."""
 MOST_PANELS = 6
 MOST_SERIES = 6
 MOST_SEEDS = 5
 """Fine-tunings of one cell whose curves are read; the first by seed."""
+
+
+ANEW = "which are cropped and masked anew each time"
+FIXED_GAP = (
+    "Loss on held-out images minus loss on training images, both with fixed crops and the same masks, so that they differ by their images alone. "
+    "Above zero: the model knows its training images better."
+)
+VARYING_GAP = (
+    "Held-out loss minus the mean training loss since the measurement before. Above zero: the model knows its training images better. Training "
+    "images are cropped and masked anew each time, held-out ones always alike, so a constant difference means nothing: its growth does."
+)
+
+
+def _all_fixed(curves: pd.DataFrame) -> bool:
+    """Whether every pre-training measured its loss on training images with fixed crops and masks."""
+    return curves.loc[curves["measure"] == FIXED_TRAIN, "stage_id"].nunique() == curves["stage_id"].nunique()
 
 
 def _trained(evidence: Evidence) -> pd.DataFrame:
@@ -34,7 +52,7 @@ def _trained(evidence: Evidence) -> pd.DataFrame:
 def _pretraining_curves(evidence: Evidence) -> pd.DataFrame | None:
     """The losses of every pre-training by images shown; None where none has three measurements."""
     stages = _trained(evidence).drop_duplicates("pretrain_id").set_index("pretrain_id")[["series", "encoder"]]
-    curves = read_curves(evidence.study, (str(one) for one in stages.index), (TRAIN, VALIDATION))
+    curves = read_curves(evidence.study, (str(one) for one in stages.index), (TRAIN, VALIDATION, FIXED_TRAIN))
     if curves.loc[curves["measure"] == VALIDATION].groupby("stage_id").size().max() < 3 if len(curves) else True:
         return None
     return curves.join(stages, on="stage_id")
@@ -49,7 +67,10 @@ def pretraining_losses(evidence: Evidence) -> Figure | str:
     several = curves["encoder"].nunique() > 1
     curves["group"] = [f"{series}, {encoder}" if several else series for series, encoder in zip(curves["series"], curves["encoder"], strict=True)]
     turned = turning_points(curves, held_out=VALIDATION).join(curves.drop_duplicates("stage_id").set_index("stage_id")["group"], on="stage_id")
-    means = thinned(curves, ["group", "measure"]).assign(kind=lambda table: table["measure"].map({TRAIN: TRAINING, VALIDATION: HELD_OUT}))
+    fixed = _all_fixed(curves)
+    curves = curves.loc[curves["measure"] != (TRAIN if fixed else FIXED_TRAIN)]
+    names = {TRAIN: TRAINING, FIXED_TRAIN: TRAINING, VALIDATION: HELD_OUT}
+    means = thinned(curves, ["group", "measure"]).assign(kind=lambda table: table["measure"].map(names))
     encoders = trained.sort_values("encoder_params", kind="stable")["encoder"].drop_duplicates()
     order = [f"{series}, {one}" if several else series for one in encoders for series in evidence.series_names]
     shown = spread_out([group for group in order if group in set(means["group"])], MOST_PANELS)
@@ -80,7 +101,7 @@ def pretraining_losses(evidence: Evidence) -> Figure | str:
     return Figure(
         claim=claim,
         subtitle=f"Lines: mean over the pre-trainings of one kind ({count(len(turned))} in all), at most 60 points each; bands: their range, no "
-        "interval. Solid with points: held-out images; dashed: training images, which are cropped and masked anew each time. Dotted upright: where "
+        f"interval. Solid with points: held-out images; dashed: training images, {'with the same masks' if fixed else ANEW}. Dotted upright: where "
         "the held-out loss of one pre-training begins to rise (change-point test at 5%, noise taken as independent).",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -96,8 +117,11 @@ def loss_gap(evidence: Evidence) -> Figure | str:
     """Held-out minus training loss of the pre-trainings."""
     evidence = focused(evidence)
     curves = _pretraining_curves(evidence)
-    found = gaps(curves, training=TRAIN, held_out=VALIDATION) if curves is not None else pd.DataFrame()
-    if curves is None or found.empty:
+    if curves is None:
+        return ""
+    fixed = _all_fixed(curves)
+    found = fixed_gaps(curves, training=FIXED_TRAIN, held_out=VALIDATION) if fixed else gaps(curves, training=TRAIN, held_out=VALIDATION)
+    if found.empty:
         return ""
     stages = curves.drop_duplicates("stage_id").set_index("stage_id")[["series", "encoder"]]
     means = _in_order(thinned(found.join(stages, on="stage_id"), ["encoder", "series"]), evidence)
@@ -117,9 +141,7 @@ def loss_gap(evidence: Evidence) -> Figure | str:
     notes = _left_out(len(series_names), means["series"].nunique(), "series")
     return Figure(
         claim=f"Held-out minus training loss ends {_range(first)}",
-        subtitle="Held-out loss minus the mean training loss since the measurement before; lines: means over pre-trainings, bands: their range, no "
-        "interval. Above zero: the model knows its training images better. Training images are cropped and masked anew each time, held-out ones "
-        "always alike, so a constant difference means nothing: its growth does.",
+        subtitle=f"{FIXED_GAP if fixed else VARYING_GAP} Lines: means over pre-trainings, bands: their range, no interval.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         notes=tuple(notes),

@@ -20,6 +20,9 @@ SUBJECTS = {
     "pretrain_length": "longer pre-training",
     "encoder": "the model",
     "finetune_images": "more labels",
+    "finetune_steps": "more fine-tuning steps",
+    "intermediate_images": "more intermediate images",
+    "intermediate_steps": "more intermediate steps",
 }
 
 

@@ -37,7 +37,7 @@ SIZES: Final = (
     ("pretrain_images", "pre-training images", "pre-training images"),
     ("encoder_params", "parameters of the encoder", "parameters"),
     ("pretrain_image_passes", "images shown in pre-training", "image passes"),
-    ("intermediate_images", "images of the intermediate stage", "images"),
+    ("intermediate_images", "intermediate images", "images"),
 )
 """Columns that the horizontal axis may show, by preference, with their title and short unit."""
 

@@ -1,5 +1,5 @@
 """What the models see and predict: each series' best, median and worst image, the same images for
-every series, and reconstructions.
+every series, and reconstructions of held-out and of training images.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from reports.evidence import Evidence
 from reports.page import PictureBlock, Section
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import SectionKind, register
-from reports.sections.reconstructions import reconstruction_block
+from reports.sections.reconstructions import reconstruction_blocks
 from reports.series import series_phrase
 from reports.theme import count
 
@@ -24,8 +24,7 @@ def with_pictures(evidence: Evidence, section: Section) -> Section:
     stages = _finetuned(evidence)
     of = f"after fine-tuning on {count(evidence.sizes[-1])} labelled images, one model for each series (its lowest seed)"
     blocks = _classified(stages, of) or _segmented(stages, of)
-    rebuilt = reconstruction_block(evidence)
-    return replace(section, galleries=(*blocks, *([rebuilt] if rebuilt is not None else [])))
+    return replace(section, galleries=(*blocks, *reconstruction_blocks(evidence)))
 
 
 def _segmented(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:

@@ -16,22 +16,35 @@ PLACES = 4
 """Decimals of a loss."""
 
 
-def reconstruction_block(evidence: Evidence) -> PictureBlock | None:
-    """An overfitting pre-training beside one that is not, else the fewest images beside the most;
-    None where nothing was pre-trained.
+def reconstruction_blocks(evidence: Evidence) -> list[PictureBlock]:
+    """An overfitting pre-training beside one that is not, else the fewest images beside the most, on
+    held-out images and, where they were kept, on each one's own training images (as Fig. 5 of Xie et
+    al.); none where nothing was pre-trained.
     """
     trained = evidence.runs.loc[evidence.runs["pretrain_id"].notna() & (evidence.runs["pretrain_images"] > 0)]
     if trained.empty:
-        return None
+        return []
     chosen, rule = _overfitting_pair(trained) or _extreme_pair(trained)
     folder = evidence.study.folder / "stages"
     stages = [(_label(row), folder / str(row["pretrain_id"])) for row in chosen]
-    return PictureBlock(
+    held_out = PictureBlock(
         heading="Reconstructions",
         subtitle=f"What masked image modelling fills in, on the same held-out images with the same masks. {rule} Lowest seed; the images are evenly "
         "spaced through the held-out set. Patches that were visible are shown as they are.",
         pictures=gallery(stages, shared=("image", "masked"), own="reconstruction"),
     )
+    own = [
+        PictureBlock(
+            heading=f"Reconstructions of training images: {label}",
+            subtitle="The same of images that this pre-training was trained on, evenly spaced through its subset, with the same masks as the "
+            "held-out images above.",
+            pictures=found,
+            folded=True,
+        )
+        for label, place in stages
+        if (found := gallery([(label, place)], shared=("image", "masked"), own="reconstruction", folder="examples_train")).rows
+    ]
+    return [held_out, *own]
 
 
 def _label(row: pd.Series) -> str:

@@ -109,6 +109,29 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
     )
 
 
+def mixed_formats(stages: pd.DataFrame) -> str:
+    """A sentence where finished stages of one kind ran in several number formats or on several
+    devices; '' where they did not.
+
+    Args:
+        stages: the stages table: kind, device, precision.
+    """
+    known = stages.loc[stages["device"].notna() & stages["precision"].notna(), ["kind", "device", "precision"]].astype(str)
+    known = known.assign(kind=known["kind"].replace("trunk", "pretrain"))
+    several = {name: [kind for kind, part in known.groupby("kind") if part[name].nunique() > 1] for name in ("precision", "device")}
+    kinds = several["precision"] or several["device"]
+    if not kinds:
+        return ""
+    ways = known.loc[known["kind"].isin(kinds)].groupby(["kind", "precision", "device"]).size().rename("stages").reset_index()
+    counts = ", ".join(f"{number:,} {kind} in {precision} on {device}" for kind, precision, device, number in ways.itertuples(index=False, name=None))
+    if several["precision"]:
+        return (
+            f"Stages of one kind ran in different number formats: {counts}. Differences between such runs can be those of the format; a recipe that "
+            "names its precision keeps them apart."
+        )
+    return f"Stages of one kind ran on different devices: {counts}. Their numbers differ by rounding."
+
+
 def with_provenance(grid: GridState, section: Section) -> Section:
     """The section with the machine, the versions and the grid that made the numbers, and how to make
     the page again.
@@ -119,6 +142,9 @@ def with_provenance(grid: GridState, section: Section) -> Section:
         f"{study_sentence(study)} Cost: {cost_sentence(study)}",
         "This page was made from the study folder alone and holds no time of its own: the same folder gives the same page, byte for byte.",
     ]
+    mixed = mixed_formats(study.stages)
+    if mixed:
+        paragraphs.insert(0, mixed)
     tables = []
     if len(found):
         columns = [name for name in found.columns if name != "stage_id"]

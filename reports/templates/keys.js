@@ -1,7 +1,6 @@
 "use strict";
 // Legends by keyboard: a row of buttons below a chart, seen when one has the focus, does what a click in its legend does.
-(() => {
-  const embed = vegaEmbed;
+const embedWithKeys = (() => {
   const legendParameter = (specification) => {
     const found = [];
     const walk = (part) => {
@@ -38,8 +37,8 @@
     }
     place.after(row);
   };
-  window.vegaEmbed = (place, specification, options) =>
-    embed(place, specification, options).then((made) => {
+  return (place, specification, options) =>
+    vegaEmbed(place, specification, options).then((made) => {
       const parameter = legendParameter(specification);
       if (parameter) addKeys(place, made.view, parameter);
       return made;

@@ -1,4 +1,6 @@
-"""Every Python block of the README and of docs/ runs, and prints what the page says."""
+"""Every Python block of the README, of docs/ and of the kept studies runs, and prints what the page
+says.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,14 @@ from docs.example_tables import ASSETS, TABLES
 from docs.snippets import blocks_of, run_page, svg_of, tidy, with_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+FILES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/*/README.md")]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
 # the gallery is run where its figures are drawn, by building the site: tests/docs/test_site.py
 PAGES = sorted(page for page, text in TEXTS.items() if any(block.runs for block in blocks_of(text)) and page != "docs/gallery.md")
 MOST_NOT_RUN = 3
 
 
+@pytest.mark.usefixtures("figures_restored")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run_and_print_what_it_says(page: str, tmp_path: Path) -> None:
     for ran in run_page(TEXTS[page], tmp_path, name=page):

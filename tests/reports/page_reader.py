@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from typing import Any
+
+from reports.page import unpacked
 
 
 def one_line(description: Sequence[str]) -> str:
@@ -24,7 +28,7 @@ class Reader(HTMLParser):
         self.inside = ""
         self.section: list[str] = []
         self.by_section: dict[str, list[str]] = {}
-        self.feed(html)
+        self.feed(re.sub(r"</?bdi>", "", html))  # which parts no words
         self.text = one_line(self.words)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -47,6 +51,11 @@ class Reader(HTMLParser):
             self.words.append(data)
             for name in self.section:
                 self.by_section.setdefault(name, []).append(data)
+
+    @property
+    def specifications(self) -> dict[str, Any]:
+        """The charts of the page by the id of their place, as report.js unpacks them."""
+        return dict(json.loads(unpacked(self.raw["script"][0])))
 
     def count(self, tag: str) -> int:
         return sum(name == tag for name, _ in self.tags)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
+from playwright.sync_api import Browser
 
 from tests.reports.visit import Visit
 
@@ -53,6 +57,19 @@ def test_the_words_of_a_chart_stand_out_in_both_themes(visit: Visit, scheme: str
     visit.look(width=1440, scheme="dark" if scheme == "dark" else "light")
     assert visit.ask("() => getComputedStyle(document.body).backgroundColor") == ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(253, 253, 252)")
     assert visit.ask(FAINT) == []
+
+
+def test_a_packed_table_is_downloaded_as_csv(report_page: Path, browser: Browser, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(report_page.as_uri())
+    name = page.evaluate("document.querySelector('button[data-packed]').dataset.name")
+    with page.expect_download() as caught:
+        page.evaluate("document.querySelector('button[data-packed]').click()")
+    saved = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(saved)
+    assert saved.name == name
+    assert len(pd.read_csv(saved)) > 5
+    page.close()
 
 
 def test_nothing_was_asked_for_and_nothing_complained(visit: Visit) -> None:

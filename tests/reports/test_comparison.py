@@ -98,7 +98,7 @@ def test_every_chart_and_section_has_an_id_of_its_own(first: Path, second: Path,
     identities = page.attributes("id")
     assert len(identities) == len(set(identities))
     charts = [f"{name}{width}" for width in ("", "@narrow") for name in ("scaling-plot", "where-differs")]
-    assert sorted(json.loads(page.raw["script"][0])) == sorted([*charts, "differences-0", "scores-0", "scores-1", "scores-2"])
+    assert sorted(page.specifications) == sorted([*charts, "differences-0", "scores-0", "scores-1", "scores-2"])
     assert build_comparison(first, second, tmp_path / "again.html").read_bytes() == (tmp_path / "comparison.html").read_bytes()
 
 

@@ -4,6 +4,7 @@ it, and phases by dash and shape.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from analysis import change_point, phase_relations, split_by_overfitting
 from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
 from reports.charts.scaling import loss_by_length
-from reports.curves import MOST_POINTS, gaps, read_curves, thinned, turning_points
+from reports.curves import MOST_POINTS, fixed_gaps, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, gather
 from reports.registry import compose_section
 from reports.report_data import read_study
@@ -44,6 +45,26 @@ def test_the_gap_is_to_the_mean_training_loss_since_the_measurement_before() -> 
     rows += [("p", "held", 2, 4.0), ("p", "held", 4, 10.0)]
     curves = pd.DataFrame(rows, columns=["stage_id", "measure", "image_passes", "value"])
     assert gaps(curves, training="train", held_out="held")["value"].tolist() == [2.0, 4.0]
+
+
+def test_losses_on_fixed_images_are_compared_at_the_same_step() -> None:
+    rows = [("p", "train", 1, 9.0), ("p", "train", 2, 3.0), ("p", "held", 2, 4.5), ("p", "held", 4, 10.0), ("q", "held", 2, 1.0)]
+    curves = pd.DataFrame(rows, columns=["stage_id", "measure", "image_passes", "value"])
+    assert fixed_gaps(curves, training="train", held_out="held").to_dict("records") == [{"stage_id": "p", "image_passes": 2, "value": 1.5}]
+
+
+def test_fixed_training_images_take_the_place_of_training_batches(tmp_path: Path) -> None:
+    folder = write_overfitting_study(tmp_path / "fixed")
+    for path in (folder / "stages").glob("*/metrics.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            if "val_mim_loss" in line:
+                line["train_eval_mim_loss"] = line["val_mim_loss"] - 0.25
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    figures = {figure.identity: figure for figure in compose_section("dynamics", gather(read_study(folder))).figures}
+    assert "dashed: training images, with the same masks" in figures["figure-dynamics"].subtitle
+    assert figures["figure-gap"].subtitle.startswith("Loss on held-out images minus loss on training images, both with fixed crops")
+    assert figures["figure-gap"].claim.startswith("Held-out minus training loss ends at +0.25")
 
 
 def test_a_turn_is_where_analysis_finds_the_change_point(evidence: Evidence) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from reports.figures.geometry import attention_distance
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import compose_section
 from reports.report_data import read_study
-from reports.sections.reconstructions import reconstruction_block
+from reports.sections.reconstructions import reconstruction_blocks
 from reports.theme import GREY, FigureError, ramp, specification
 
 ENCODERS = ["none", "2,000", "20,000"]
@@ -210,11 +211,23 @@ def test_folders_without_ranks_have_no_ranked_block(full_study: Path) -> None:
 
 
 def test_the_fewest_and_most_images_are_reconstructed_where_lengths_tell_nothing(full_study: Path) -> None:
-    block = reconstruction_block(gather(read_study(full_study)))
-    assert block is not None
+    (block,) = reconstruction_blocks(gather(read_study(full_study)))
     assert "The pre-trainings on the fewest (2,000) and the most images (20,000)" in block.subtitle
     assert [row.label.partition(", held-out loss")[0] for row in block.pictures.rows[2:]] == [
         "after pre-training on 2,000 images", "after pre-training on 20,000 images"]  # fmt: skip
+
+
+def test_reconstructions_of_training_images_stand_below_where_they_were_kept(write: Callable[..., Path], tmp_path: Path) -> None:
+    study = write(tmp_path / "kept", intermediates=("none",), finetune_sizes=(100,), seeds=(0,))
+    for stage in (study / "stages").glob("pretrain-*"):
+        shutil.copytree(stage / "examples", stage / "examples_train")
+    held_out, *own = reconstruction_blocks(gather(read_study(study)))
+    assert held_out.heading == "Reconstructions"
+    assert [block.heading.partition(", held-out loss")[0] for block in own] == [
+        "Reconstructions of training images: after pre-training on 2,000 images",
+        "Reconstructions of training images: after pre-training on 20,000 images",
+    ]
+    assert all(block.folded and len(block.pictures.rows) == 3 for block in own)
 
 
 def test_the_series_that_overfits_most_is_set_beside_the_best_that_does_not(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -229,8 +242,7 @@ def test_the_series_that_overfits_most_is_set_beside_the_best_that_does_not(writ
     noise = 0.0001 * ((runs["seed"] * 7 + long) % 3)
     runs["val_mim_loss"] = base + noise + np.where(long & small, 0.1, np.where(long, -0.05, 0.0))
     runs.to_parquet(study / "runs.parquet")
-    block = reconstruction_block(gather(read_study(study)))
-    assert block is not None
+    (block,) = reconstruction_blocks(gather(read_study(study)))
     labels = [row.label for row in block.pictures.rows[2:]]
     assert labels[0].startswith("overfitting, after pre-training on 2,000 images (20 epochs), held-out loss ")
     assert labels[1].startswith("not overfitting, after pre-training on 20,000 images (20 epochs), held-out loss ")

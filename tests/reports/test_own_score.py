@@ -47,7 +47,7 @@ def test_a_study_with_a_score_of_its_own_has_its_figures(depth: Path, tmp_path: 
     page = Reader(build_report(depth, tmp_path / "report.html").read_text(encoding="utf-8"))
     drawn = {name.removeprefix("figure-") for name in page.attributes("id") if name.startswith("figure-")}
     assert {"scores", "pretraining", "intermediate", "returns", "worth", "surface", "correlation", "residuals"} <= drawn
-    specifications = json.loads(page.raw["script"][0])
+    specifications = page.specifications
     y = specifications["scores-0"]["layer"][-1]["encoding"]["y"]
     assert (y["field"], y["title"]) == ("abs_rel", "AbsRel")
     assert y["scale"]["domain"][1] > 1.0

@@ -38,22 +38,13 @@ def load_plugin() -> None:
     register(FigureKind(name="best-score", section="scores", place=90, title="Best score", draws="the best run", needs=("miou",), build=best_score))
 
 
-@pytest.fixture
-def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registry that forgets what a test adds to it."""
-    figure_kinds()
-    monkeypatch.setattr(reports.registry, "_figures", dict(reports.registry._figures))
-    monkeypatch.setattr(reports.registry, "_sections", dict(reports.registry._sections))
-    monkeypatch.setattr(reports.registry, "_loaded", [])
-
-
 def install(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """Act as if a package with this entry point were installed."""
     point = EntryPoint(name="best", value=value, group="scaling_laws.figures")
     monkeypatch.setattr(reports.registry, "entry_points", lambda *, group: [point] if group == point.group else [])
 
 
-@pytest.mark.usefixtures("empty_registry")
+@pytest.mark.usefixtures("figures_restored")
 def test_a_plugins_figure_is_on_the_page_and_among_the_files(write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Module:
         """Stands for the plug-in's module, which registers when it is imported."""
@@ -75,7 +66,7 @@ def test_a_plugins_figure_is_on_the_page_and_among_the_files(write: Callable[...
     assert "Best score" in (tmp_path / "figures" / "captions.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("empty_registry")
+@pytest.mark.usefixtures("figures_restored")
 def test_a_plugin_that_cannot_be_used_is_named_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "no_such_module")
     with pytest.raises(ReportError, match=r"plug-in 'no_such_module' .* cannot be imported: ModuleNotFoundError: .* Mend or uninstall its package"):

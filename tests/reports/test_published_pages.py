@@ -4,7 +4,6 @@ analysis.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +67,7 @@ def test_the_page_is_well_formed_and_asks_no_host(page: Reader) -> None:
 
 def test_every_chart_has_a_place_and_a_text(page: Reader) -> None:
     places = {attributes["id"]: attributes for tag, attributes in page.tags if attributes.get("role") == "img"}
-    assert [name for name in json.loads(page.raw["script"][0]) if not name.endswith("@narrow")] == list(places)
+    assert [name for name in page.specifications if not name.endswith("@narrow")] == list(places)
     assert len(places) >= 12
     assert all(len(attributes["aria-label"] or "") > 20 for attributes in places.values())
 

@@ -53,7 +53,7 @@ def test_a_study_of_classes_has_every_figure_in_its_own_words(classes: Path, tmp
     for section in ("scores", "pretraining", "returns", "surface", "intermediate", "correlation", "runs"):
         assert "top‑1 accuracy" in page.text_of(section).replace("Top", "top").replace("top-1", "top‑1"), section
     assert "raises top-1 accuracy" in page.text_of("claims")
-    specifications = json.loads(page.raw["script"][0])
+    specifications = page.specifications
     points = specifications["scores-0"]["layer"][-1]["encoding"]["y"]
     assert (points["field"], points["title"]) == ("accuracy", "top‑1 accuracy")
     assert specifications["pretraining-0"]["layer"][0]["encoding"]["y"]["title"] == "difference in top‑1 accuracy"

@@ -114,7 +114,7 @@ def test_a_study_is_followed_from_nothing_to_its_end(done: Path, tmp_path: Path)
     assert "No run is finished yet" in planned
     assert "0 of 8 runs are finished; 8 not run yet" in planned
     assert "1 of 2 pre-trainings have a validation loss so far" in early
-    assert list(json.loads(seen[1].raw["script"][0])) == ["loss-so-far", "coverage-map-0"]
+    assert list(seen[1].specifications) == ["loss-so-far", "coverage-map-0"]
     assert seen[1].count("img") > 0
     assert live_states == [True, True]
     assert not reloads(live)
