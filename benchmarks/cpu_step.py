@@ -11,9 +11,11 @@ python -m benchmarks.cpu_step --precision bf16
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -51,6 +53,33 @@ def product_flops_per_cpu_s(precision: str, seconds: float = 0.5) -> float:
     return best
 
 
+@contextlib.contextmanager
+def training_run(encoder: str, *, batch: int, precision: str) -> Iterator[Run]:
+    """A pre-training of this encoder on generated images, ready for its first step."""
+    Compute(device=torch.device("cpu"), precision=precision, reason="").choose_float32_products()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        side = int(encoder.rpartition("@")[2])
+        spec = StageSpec(
+            kind="pretrain",
+            objective="simmim",
+            encoder=encoder,
+            data=data_of("leaves", "pretrain", root, image_px=side, images=2 * batch, heldout_images=8),
+            recipe=get_recipe("pretrain", "compact", {"precision": precision, "batch_images": batch}),
+            steps=1_000_000,
+            eval_points=1,
+            seed=0,
+            parent=None,
+        )
+        folder = root / "stages" / stage_id(spec)
+        folder.mkdir(parents=True)
+        run = Run(spec, folder, root / "store", execution=Execution(capture="off", compile="off"), group=Group(), log=lambda text: None)
+        try:
+            yield run
+        finally:
+            run.release()
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu_step", description="Where the time of a training step goes on a CPU core.")
     parser.add_argument("--encoder", default="viny/16@128")
@@ -59,24 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=6)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    Compute(device=torch.device("cpu"), precision=options.precision, reason="").choose_float32_products()
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        side = int(options.encoder.rpartition("@")[2])
-        spec = StageSpec(
-            kind="pretrain",
-            objective="simmim",
-            encoder=options.encoder,
-            data=data_of("leaves", "pretrain", root, image_px=side, images=2 * options.batch, heldout_images=8),
-            recipe=get_recipe("pretrain", "compact", {"precision": options.precision, "batch_images": options.batch}),
-            steps=1000,
-            eval_points=1,
-            seed=0,
-            parent=None,
-        )
-        folder = root / "stages" / stage_id(spec)
-        folder.mkdir(parents=True)
-        run = Run(spec, folder, root / "store", execution=Execution(capture="off", compile="off"), group=Group(), log=lambda text: None)
+    with training_run(options.encoder, batch=options.batch, precision=options.precision) as run:
         for step in range(2):
             run.update(step, 1e-4)
         steps_s, ceilings = [], []
@@ -88,7 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
         with profile(activities=[ProfilerActivity.CPU], with_flops=True) as profiled:
             for step in range(3):
                 run.update(100 + step, 1e-4)
-        run.release()
     _print(profiled, step_s=min(steps_s), ceiling=max(ceilings), options=options)
 
 

@@ -13,7 +13,8 @@ The parts: parity (captured steps beside eager ones and beside fp32 on the CPU, 
 random step), steps (ViNy at three batch sizes, eager, captured, compiled and captured), together
 (several processes at once), loops (the usual loop and transformers'), large (ViT-S, ViT-B and
 SwinV2-B beside the measured ceiling), overhead (a short fine-tuning), packing (`gpus: auto` beside
-the best fixed number), study (60 short stages through scaling.launch, where Ray is installed).
+the best fixed number), compiling (what it adds to a stage's first steps), study (60 short stages
+through scaling.launch, where Ray is installed).
 """
 
 from __future__ import annotations

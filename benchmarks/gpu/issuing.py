@@ -14,12 +14,17 @@ from trials.training.run import Run
 from trials.training.seeding import BLOCK_STEPS
 
 
+def ready_run(spec: StageSpec, name: str, sizes: Sizes, way: str) -> Run:
+    """A stage before its first step, in a folder of its own."""
+    folder = sizes.root / "runs" / name / stage_id(spec)
+    folder.mkdir(parents=True)
+    execution = Execution(cpus=1, gpus=sizes.gpus, **WAYS[way])
+    return Run(spec, folder, sizes.root / "store", execution=execution, group=Group(), log=lambda text: None)
+
+
 def issuing(spec: StageSpec, sizes: Sizes, results: Results) -> None:
     """What a replayed step costs the CPU: on a GPU all but waiting, on a CPU its inputs alone."""
-    folder = sizes.root / "runs" / "issuing" / stage_id(spec)
-    folder.mkdir(parents=True)
-    execution = Execution(cpus=1, gpus=sizes.gpus, **WAYS["captured"])
-    run = Run(spec, folder, sizes.root / "store", execution=execution, group=Group(), log=lambda text: None)
+    run = ready_run(spec, "issuing", sizes, "captured")
     for step in range(WARM_UP_STEPS + 2):
         run.update(step, 1e-4)
     run.compute.synchronise()

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.gpu.first_steps import compiling
 from benchmarks.gpu.issuing import issuing
 from benchmarks.gpu.results import Results, number
 from benchmarks.gpu.sizes import WAYS, Sizes
@@ -364,6 +365,7 @@ PARTS: dict[str, Callable[[Sizes, Results, Left], None]] = {
     "large": large,
     "overhead": overhead,
     "packing": packing,
+    "compiling": compiling,
     "study": study,
 }
 """In order of value."""

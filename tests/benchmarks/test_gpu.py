@@ -25,7 +25,16 @@ def test_a_dry_run_measures_every_part(tmp_path: Path, capsys: pytest.CaptureFix
     assert values["parity_evaluated_is_captured"]
     assert values["prepare_cpu_ms"] > 0
     assert set(values["together_images_per_s"]) == {"1"}
-    for name in ("steps_images_per_s", "over_usual", "pico_utilisation", "stage_overhead_s", "packing_chosen", "study_s"):
+    for name in (
+        "steps_images_per_s",
+        "over_usual",
+        "pico_utilisation",
+        "stage_overhead_s",
+        "packing_chosen",
+        "compile_cold_s",
+        "compile_warm_s",
+        "study_s",
+    ):
         assert name in values, name
     assert values["study_stages"] == 5  # one pre-training, and two fine-tunings with and without it
     for name in parts.PARTS:
