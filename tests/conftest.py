@@ -38,7 +38,7 @@ def real_data() -> Path:
     """Folder with unpacked real images, named by SCALING_REAL_DATA; skips a test where it is not."""
     folder = os.environ.get("SCALING_REAL_DATA")
     if not folder or not (Path(folder) / "oxford-iiit-pet").is_dir():
-        pytest.skip("SCALING_REAL_DATA does not name a folder with unpacked images: oxford-iiit-pet and others, as docs/grid.md lists them")
+        pytest.skip("SCALING_REAL_DATA does not name a folder with unpacked images: oxford-iiit-pet and others, as docs/data.md lists them")
     return Path(folder)
 
 
