@@ -25,7 +25,7 @@ from analysis.laws import LAWS, SURFACES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     options = _parser().parse_args(arguments)
     from analysis.from_tables.fit_command import fit_and_print  # pandas and scipy, which --help does not wait for
 

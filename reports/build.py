@@ -39,7 +39,7 @@ from reports.errors import ReportError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if (mistake := _mistake(options)) is not None:

@@ -1,5 +1,5 @@
-"""The findings of analysis as they stand on the page: which come first, and how each is worded. No
-number is made here.
+"""Puts the findings of analysis on the page: their order and their wording. No number is computed
+here.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def counts_of(findings: Findings) -> tuple[tuple[str, int], ...]:
 
 
 def statement_of(finding: Finding) -> Statement:
-    """A finding with all that stands behind it."""
+    """A finding as a card, with its measures and the checks of its test."""
     return replace(
         card_of(finding),
         facts=tuple((term, value) for term, value in _measures(finding) if value),

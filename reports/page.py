@@ -118,7 +118,7 @@ class Figure:
 
     @property
     def reading(self) -> tuple[str, str]:
-        """The first sentence of the subtitle, which stands under the title, and the folded rest."""
+        """The first sentence of the subtitle, shown under the title, and the rest, which is folded."""
         first, stop, rest = self.subtitle.partition(". ")
         return (f"{first}.", rest) if stop else (first, "")
 

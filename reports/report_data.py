@@ -217,8 +217,8 @@ def read_json(folder: Path, *names: str) -> dict[str, Any] | None:
 
 
 def own_file(folder: Path, *names: str) -> Path | None:
-    """The path of a regular file of a study folder; None where it is missing or refused, of which
-    `ReportData.refused` tells.
+    """The path of a regular file of a study folder; None where it is missing or refused
+    (`ReportData.refused` lists those).
     """
     try:
         return file_inside(folder, *names)

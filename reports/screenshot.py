@@ -55,7 +55,7 @@ def take_picture(page: str | Path, target: str | Path, *, width: int = 1440, hei
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m reports.screenshot", description="Take a picture of a page's first screen.")
     parser.add_argument("page", help="the page, such as runs/quickstart/report.html")
     parser.add_argument("picture", help="the PNG file to write")

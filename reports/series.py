@@ -195,7 +195,7 @@ def spread_out(names: Sequence[str], most: int) -> list[str]:
 
 
 def series_phrase(series: str) -> str:
-    """A series in running text: 'without pre-training', 'after pre-training on 2,000 images'."""
+    """A series in words: 'without pre-training', 'after pre-training on 2,000 images'."""
     if series == NO_PRETRAINING:
         return "without pre-training"
     images, _, rest = series.partition(", ")

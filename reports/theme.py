@@ -108,8 +108,8 @@ def which_run(table: pd.DataFrame) -> list[str]:
 
 
 def positive(table: pd.DataFrame, figure: str, column: str) -> None:
-    """Refuses values of zero or less on a logarithmic axis: one would push all other points to its
-    end.
+    """Refuses values of zero or less on a logarithmic axis, since one would push all other points to
+    its end.
 
     Raises:
         FigureError: if a value of `column` is zero or less.
@@ -178,8 +178,8 @@ def specification(figure: alt.LayerChart) -> dict[str, Any]:
 
 
 def styles(labels: Sequence[str], shown: Collection[str] | None = None) -> tuple[alt.Scale, alt.Scale]:
-    """Colour and shape scales for the labels `shown` (default all), each as its place among all
-    `labels` decides.
+    """Colour and shape scales for the labels `shown` (default all), chosen by each label's place
+    among all `labels`.
 
     So a series looks the same in a figure that lacks others. Sizes in order get one hue from light
     to dark, others a hue each. `NO_PRETRAINING` is a grey square and

@@ -49,7 +49,7 @@ COMMANDS: Final = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: that of the command, 2 for a wrong call."""
+    """Run the command line and return the exit status: that of the command, 2 for a wrong call."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         print(_overview())

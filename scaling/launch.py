@@ -31,7 +31,7 @@ they use, and fail in odd ways where they cannot.
 
 
 def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
-    """The command line; returns the exit status.
+    """Run the command line and return the exit status.
 
     Args:
         stage_options: further arguments of `trials.stage.run_stage` for every stage.

@@ -169,7 +169,7 @@ def _entry() -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     text = json.dumps(grid_schema(), indent=1) + "\n"
     if given == ["--check"]:

@@ -129,7 +129,7 @@ def _looking_at(place: str) -> Callable[[], Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m scaling.status", description="Show how far a study is.")
     parser.add_argument("folder", help="the study folder, such as runs/quickstart, or its remote store: s3://..., gs://...")
     parser.add_argument("--watch", action="store_true", help="repeat every few seconds until every stage is done")

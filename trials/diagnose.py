@@ -20,7 +20,7 @@ from trials.registry import load_plugin
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trials.diagnose", description="Measure what the encoders of a study have learned.")
     parser.add_argument("study", type=Path, help="the study folder, runs/NAME")
     parser.add_argument("--store", type=Path, required=True, help="root of the image stores that the study was trained from")

@@ -189,7 +189,7 @@ def _decode(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trials.prepare", description="Decode a data set once into a store of whole images.")
     parser.add_argument("name", help=f"data source: {', '.join(SOURCES)} (imagenet:FOLDER names its folder)")
     parser.add_argument("--from", dest="data", type=Path, required=True, help="folder that holds the data set")

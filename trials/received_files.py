@@ -21,7 +21,7 @@ class PlanError(ValueError):
 
 
 class RefusedFileError(OSError):
-    """The file is not read; the message says which and why."""
+    """A file is refused and not read; the message says which and why."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(errno.EPERM, sentence)

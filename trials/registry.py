@@ -115,7 +115,7 @@ def loaded_plugins() -> tuple[str, ...]:
 
 
 def load_plugin(file: Path) -> None:
-    """Import a Python file, so that it registers what it adds. Again for the same file does nothing.
+    """Import a Python file, so that it registers what it adds; a second call does nothing.
 
     Raises:
         InputError: there is no such file, or importing it failed.

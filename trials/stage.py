@@ -148,7 +148,7 @@ class Log:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trials.stage", description="Run one stage with no cluster, from its spec.json.")
     parser.add_argument("folder", type=Path, help="the stage's folder, with spec.json in it")
     parser.add_argument("--store", type=Path, required=True, help="root of the image stores")

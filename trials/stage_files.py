@@ -160,8 +160,8 @@ def train_anew(folder: Path) -> str:
 
 
 def read_checked(path: Path, folder: Path, key: str) -> bytes:
-    """The bytes of a file of a finished stage, after checking that they are what its result names
-    under `key` by their SHA-256.
+    """Read a file of a finished stage and check its SHA-256 against the one that the stage's result
+    holds under `key`.
 
     Raises:
         StageError: they cannot be read, or are others.

@@ -28,7 +28,7 @@ CLAIMS = ("own", "papers", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m analysis.claims", description="What a table supports, refutes and leaves open.")
     parser.add_argument("table", help=f"a study folder, a .csv or .parquet file, or {PREFIX}{{{','.join(PUBLISHED)}}}")
     parser.add_argument("--outcome", help="the score to test (default: miou, or accuracy)")

@@ -172,7 +172,7 @@ class ClaimTable:
         return np.where(known, error**2, np.nan), np.where(known, n - 1, np.nan)
 
     def find(self, **wanted: Hashable) -> int | None:
-        """The number of the one cell with these settings; None if no cell or several have them."""
+        """Number of the cell with these settings; None if no cell has them, or several do."""
         there = np.ones(len(self.cells), dtype=bool)
         for name, value in wanted.items():
             column = self.cells[name]

@@ -245,7 +245,7 @@ class Findings(Shown):
         return f"<Findings of {self.study}: {len(self.statements)} claims on {self.outcome}>"
 
     def sentences(self) -> list[str]:
-        """Each finding as its verdict and its sentence."""
+        """One line for each finding: its verdict in brackets, then its sentence."""
         return [f"[{one.verdict}] {one.sentence}" for one in self.statements]
 
     @property

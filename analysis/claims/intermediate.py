@@ -27,7 +27,7 @@ TOPIC = "The intermediate stage"
 
 
 def objectives(study: ClaimTable) -> Sequence[str]:
-    """Objectives of the intermediate stages in the table. Raises AnalysisError where there is none."""
+    """Objectives of the intermediate stages in the table. Raises AnalysisError without any."""
     found = sorted(str(one) for one in study.cells["intermediate"].dropna().unique() if one != "none")
     if not found:
         raise AnalysisError("no run has an intermediate stage: add one to the grid.")

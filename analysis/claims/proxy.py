@@ -210,8 +210,8 @@ def counted(row: pd.Series) -> str:
 
 
 def rival_finding(study: ClaimTable) -> Finding:
-    """Tests that validation loss goes with the score more closely than training loss does, at equal
-    settings.
+    """Tests that validation loss correlates with the score more strongly than training loss does, at
+    equal settings.
 
     Raises AnalysisError without both losses.
     """

@@ -1,4 +1,4 @@
-"""Claims about diminishing returns: later doublings bring less, and the last one still pays."""
+"""Claims about diminishing returns: later doublings gain less, and the last doubling still helps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLLOWS = {"finetune_images": ("finetune_steps",), "pretrain_images": ()}
 
 
 def shrinking(study: ClaimTable, factor: str) -> Finding:
-    """Tests that a doubling of the factor brings less at the last step than at the first.
+    """Tests that a doubling of the factor gains less at the last step than at the first.
 
     Per cell: the first step's gain per doubling minus the last's.
 

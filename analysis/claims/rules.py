@@ -73,7 +73,7 @@ def for_every_cell(rows: pd.DataFrame, direction: int) -> tuple[Verdict, float]:
 
 
 def for_one(estimate: float, p: float, direction: int) -> Verdict:
-    """Verdict on 'this number has this sign' (+1 or -1), two-sided at 5%."""
+    """Verdict on the claim that a number has the sign +1 or -1, by a two-sided test at 5%."""
     if not (np.isfinite(estimate) and np.isfinite(p)) or p >= ALPHA:
         return "open"
     return "supported" if estimate * direction > 0 else "refuted"

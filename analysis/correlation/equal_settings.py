@@ -59,17 +59,17 @@ class EqualSettings:
 
     @property
     def equal(self) -> pd.Series:
-        """The row that decides: every setting equal."""
+        """The row of `table` on which the verdict rests: every setting equal."""
         return self.table.iloc[0]
 
     @property
     def over_all(self) -> pd.Series:
-        """The row of all runs."""
+        """The row of `table` for the correlation over all runs."""
         return self.table.iloc[1]
 
     @property
     def lives_between(self) -> str:
-        """Name of the one axis between whose levels alone the correlation over all runs lives.
+        """Name of the one axis between whose levels alone the correlation over all runs exists.
 
         That is the only axis whose correlation between levels is significant (Holm, 5%), where the
         one at equal settings is not significant with the same sign. '' if there is none.
@@ -125,7 +125,7 @@ def at_equal_settings(runs: pd.DataFrame, *, x: str, y: str, level: float = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class EqualSlope:
-    """A slope at equal settings. Make with `slope_at_equal_settings`."""
+    """The slope of y over x among runs with equal settings, from `slope_at_equal_settings`."""
 
     slope: float
     """Unit of y per unit of x; NaN where nothing can be compared."""

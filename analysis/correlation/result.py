@@ -1,4 +1,4 @@
-"""The result of `correlate`, and its sentence."""
+"""The result of `correlate` and the sentences that report it."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def saturation(
     higher_is_better: bool | None = None,
     level: float = 0.95,
 ) -> Saturation:
-    """Finds in each cell the smallest size s over which no larger size gains `margin` or more.
+    """Finds in each cell the smallest size that no larger size beats by `margin` or more.
 
     A cell is an encoder, a length and the other settings that vary.
 

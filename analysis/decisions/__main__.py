@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     options = _parser().parse_args(arguments)
     from analysis.errors import AnalysisError, unforeseen
     from analysis.from_tables.decide_command import answer  # pandas and scipy, which --help does not wait for

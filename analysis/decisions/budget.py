@@ -90,7 +90,7 @@ class BestSplit(Decision):
         return f"A budget of {digits(self.budget)} ({self.cost}) is best split as {'; '.join(parts)}, for y = {y}.{self._flat()}{beyond}{left}"
 
     def plot_data(self) -> pd.DataFrame:
-        """`table`: y along the budget line."""
+        """The values for a plot: y along the budget line (`table`)."""
         return self.table
 
     def _flat(self) -> str:

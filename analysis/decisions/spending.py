@@ -1,5 +1,5 @@
-"""Finds the best way to spend a budget: a search over directions, along each of which the inputs
-grow until the budget is used up.
+"""Finds the best split of a budget: a search over directions; along each, the inputs grow until the
+budget is used up.
 """
 
 from __future__ import annotations

@@ -203,8 +203,8 @@ def printed_sum(values: Array, weights: Array, variance: Array, *, level: float)
 
 
 def row_weights(points: Points, design: Array, wanted: int, keep: NDArray[np.bool_] | None = None) -> Array | None:
-    """Weights on the scores, shape (n,), whose sum is the coefficient; None where it is not
-    determined. `keep` leaves rows out.
+    """Weights, shape (n,), that make the coefficient a weighted sum of the scores; None where it is
+    not determined. Rows where `keep` is False are left out.
     """
     rows = np.flatnonzero(keep) if keep is not None else np.arange(len(points.y))
     seeds = np.unique(points.seed[rows])

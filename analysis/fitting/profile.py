@@ -34,7 +34,7 @@ BETTER = 1e-6  # relative fall of the loss below which a pinned fit counts as a 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Intervals of the free parameters for x as given, or a better optimum found on the way."""
+    """Profile likelihood intervals of the free parameters, or a better optimum found on the way."""
 
     intervals: dict[str, tuple[float, float]]
     """An end is infinite, or 0 for the lower end of a positive parameter, where the data do not

@@ -1,1 +1,1 @@
-"""Choosing among laws by how they extrapolate, and forecasts by their average."""
+"""Chooses among laws by how well they extrapolate, and forecasts by their weighted average."""

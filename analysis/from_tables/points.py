@@ -40,7 +40,7 @@ class Given:
 
 @contextmanager
 def naming(points: Given) -> Iterator[None]:
-    """Says which columns an AnalysisError of a fit is about, and how many points they hold."""
+    """Adds to an AnalysisError of a fit the names of the columns and their number of points."""
     try:
         yield
     except AnalysisError as error:
@@ -51,7 +51,7 @@ def naming(points: Given) -> Iterator[None]:
 
 
 def given_points(data: Any, x: Any, y: Any, *, by: Any = None, inputs: str = "x", **others: Any) -> Given:
-    """The points as arrays, from any of the calls that `fit` takes.
+    """Converts the arguments of `fit`, in any accepted form, to arrays of points.
 
     Args:
         data: a table (pandas, polars, or any that narwhals knows), with the other arguments as names

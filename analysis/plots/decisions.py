@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def decision_chart(decision: Decision) -> alt.LayerChart:
-    """The chart of a decision, of a kind of its own for each; it composes with `+` and `|`.
+    """The chart of a decision, one kind of chart for each; it composes with `+` and `|`.
 
     Raises AnalysisError for a decision of another package.
     """

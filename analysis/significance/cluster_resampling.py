@@ -71,7 +71,7 @@ def count_placings(strata: Labels) -> int:
 
 
 def placings(strata: Labels, *, seed: int) -> Placings:
-    """All placings, or the observed one and 4,999 drawn ones."""
+    """All permutations within strata, or the observed one and 4,999 random ones."""
     classes = [one for one in (np.flatnonzero(strata == code) for code in np.unique(strata)) if len(one) > 1]
     total = count_placings(strata)
     exact = total <= EXACT

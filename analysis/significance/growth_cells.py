@@ -51,7 +51,7 @@ class MeanCells:
 
 
 def chosen_stage(table: pd.DataFrame, intermediate: str | None) -> str:
-    """The stage to study: the only one there, unless named. Raises AnalysisError."""
+    """The intermediate stage to study: the one named, or the only one. Raises AnalysisError."""
     require_columns(table, NEEDED, where="the table")
     stages = sorted({str(one) for one in table["intermediate"].dropna().tolist() if one != "none"})
     if intermediate is None and len(stages) == 1:

@@ -72,7 +72,7 @@ class PairedEffects:
         return self.pairs[there]
 
     def restricted(self, row: int | pd.Series) -> PairedEffects:
-        """The same effects with the pairs of one row of `table` (or of `overall`) alone."""
+        """These effects with only the pairs of one row of `table` (or of `overall`)."""
         cells = self.table.iloc[row] if isinstance(row, int) else row
         return replace(self, treatments=(cells["treatment"],), pairs=self.in_cell(cells))
 

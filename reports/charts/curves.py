@@ -1,4 +1,4 @@
-"""A score over any size, by groups: a point a run, a law with its band a group."""
+"""Chart of a score over any size: a point for each run, a law with its band for each group."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def ink(colour: str) -> str:
 def moved_score(
     rows: pd.DataFrame, seeds: pd.DataFrame, *, noise: float, x_title: str, x_domain: tuple[float, float], phone: bool = False
 ) -> alt.LayerChart:
-    """One row an axis: its effect, the interval, the effect of each seed, and the noise between runs.
+    """Chart of effects: for each axis its effect, interval, the effect of each seed, and run noise.
 
     Args:
         rows: name, levels (what is compared), value (the effect as text), effect, low, high; low and

@@ -29,7 +29,7 @@ class Differences:
 
 
 def paired_differences(pair: Pair) -> Differences:
-    """Score of the second study minus that of the first, over runs equal in everything but what
+    """Score of the second study minus that of the first, over pairs of runs that differ only in what
     makes the studies two treatments.
 
     Runs of one id are one run, made twice. Where other pairs are there these are left out, for what

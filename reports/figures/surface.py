@@ -1,4 +1,4 @@
-"""Pre-training size against fine-tuning size: the scores, the law of both, and what it leaves over."""
+"""Figure of pre-training size and fine-tuning size: the scores, the law over both, its residuals."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def manifest_digest(store: Path) -> str:
 
 
 def put_token(folder: Path) -> str:
-    """Write a new token into the study folder, by which nodes recognise it; returns the token."""
+    """Write a new token, by which nodes recognise the study folder, into it, and return the token."""
     token = os.urandom(8).hex()
     shutil.rmtree(folder / _TOKENS, ignore_errors=True)
     with atomic(folder / _TOKENS / token) as handle:

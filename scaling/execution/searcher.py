@@ -163,7 +163,7 @@ class WorkerPool:
         self._open[worker_id] = _OpenWorker(shape=shape)
 
     def closed(self, worker_id: str, why: str | None = None) -> None:
-        """A worker ended; `why` if its process died."""
+        """Remove a worker that has ended; `why` is given if its process died."""
         worker = self._open.get(worker_id)
         if worker is None or self._gone is not None:
             return

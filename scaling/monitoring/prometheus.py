@@ -91,7 +91,7 @@ def service_discovery_file() -> Path:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m scaling.monitoring.prometheus", description="Connect Prometheus and Grafana to launches on this machine."
     )

@@ -12,12 +12,12 @@ class NotPickled:
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing."""
+        """An empty state: nothing of a watcher is pickled."""
         return {}
 
 
 class Watcher(Protocol):
-    """Gets an event for every change of a stage.
+    """Is called at every change of a stage.
 
     The scheduler waits for each of these calls, so they must return quickly.
     """
@@ -26,7 +26,7 @@ class Watcher(Protocol):
         """Called about once a second: step, steps, images_per_s, newest losses and scores."""
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
-        """A stage is done, with its metrics, or finally failed, with the reason."""
+        """Called when a stage is done (with its metrics) or has finally failed (with the reason)."""
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """An attempt failed for `reason`, and another is made after `wait_s` seconds."""
+        """Called when an attempt failed for `reason`; another follows after `wait_s` seconds."""

@@ -26,7 +26,7 @@ def folded_by_seed(plan: Plan, state_of: Callable[[str], Hashable]) -> list[list
 
 
 def seeds_of(plan: Plan, names: list[str]) -> str:
-    """'seed 0', 'seeds 0 to 4' or 'seeds 0, 2'."""
+    """The seeds in words: 'seed 0', 'seeds 0 to 4' or 'seeds 0, 2'."""
     seeds = sorted({plan.stages[name].spec.seed for name in names})
     if len(seeds) == 1:
         return f"seed {seeds[0]}"

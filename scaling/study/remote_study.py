@@ -44,11 +44,11 @@ def mirrored(uri: str, folder: Path) -> Mirror:
 
 
 def watched(uri: str) -> Callable[[], Path]:
-    """A function that brings a copy of a study's small files up to date and returns its folder, for
-    a look at a study in a store.
+    """Return a function that updates a local copy of the small files of a study in a store and
+    returns the copy's folder.
 
     Nothing is written to the store. The copy stays in this machine's scratch folder for the next
-    look.
+    call.
 
     Raises:
         InputError: nothing here opens such an address; when called, the store cannot be read from
@@ -120,7 +120,7 @@ class Mirror:
             self.remote.write(name, (self.folder / name).read_bytes())
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing: files are copied when a stage ends or is retried."""
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
         """Copy its log."""

@@ -102,10 +102,10 @@ class CheckpointCleanup:
         self._delete(deletable(plan, self._done, keep))
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing: only ended stages matter here."""
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """Nothing."""
+        """Does nothing: only ended stages matter here."""
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
         """A stage ended: delete its checkpoint and those that it needed, where possible."""

@@ -154,10 +154,10 @@ class TableWriter:
         self._next_s = float("-inf")
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing: only ended stages matter here."""
 
     def stage_retried(self, name: str, reason: str, wait_s: float) -> None:
-        """Nothing."""
+        """Does nothing: only ended stages matter here."""
 
     def stage_ended(self, name: str, values: dict[str, Any], reason: str | None) -> None:
         """A stage ended."""

@@ -44,7 +44,7 @@ def read_plan(folder: Path) -> Plan:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status: 0 logged, 1 the tracker failed, 2 a mistake."""
+    """Run the command line and return the exit status: 0 logged, 1 the tracker failed, 2 a mistake."""
     parser = argparse.ArgumentParser(prog="python -m scaling.tracking", description="Fill a tracker from a study folder.")
     parser.add_argument("folder", type=Path, help="the study folder, such as runs/quickstart")
     parser.add_argument("--to", required=True, choices=TRACKERS, help="the tracker")

@@ -46,7 +46,7 @@ class MLflow:
         return _MLflowRun(self._mlflow.entities, client, run_id, -1)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Does nothing: no connection is held open."""
 
 
 class _MLflowRun:

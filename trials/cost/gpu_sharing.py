@@ -102,7 +102,7 @@ class StageLoad:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharer:
-    """A kind of stage, when numbers are chosen for several."""
+    """One of several kinds of stage for which the number of stages per GPU is chosen."""
 
     load: StageLoad
     most: int

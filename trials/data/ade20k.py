@@ -19,7 +19,7 @@ NAMES_FILE = "objectInfo150.txt"
 
 
 class ADE20K(FolderSource):
-    """`images/` and `annotations/`, each with `training` and `validation`."""
+    """The data source ADE20K: `images/` and `annotations/`, each with `training`, `validation`."""
 
     name = "ade20k"
     carries = ("images", "masks")

@@ -41,7 +41,7 @@ class ImageNet(FolderSource):
 
 
 class IntelScenes(FolderSource):
-    """Intel's scenes, six classes of landscape."""
+    """The data source of Intel's scenes: photographs of six classes of landscape."""
 
     name = "intel-scenes"
     carries = ("images", "labels")

@@ -125,7 +125,7 @@ def read_values(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def read_with_mask(path: Path, mask: Path, table: np.ndarray, said_by: str) -> Picture:
-    """Decode an image and its mask.
+    """Decodes an image and its mask.
 
     Args:
         table: as `MaskClasses.table`.

@@ -24,7 +24,7 @@ from trials.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the files of a split lie."""
+    """The folder of a split's original files, and what identifies them."""
 
     data: Path
     """Folder that holds the data set."""
@@ -35,12 +35,12 @@ class Place:
 
 
 def place_of(data: Path, fingerprint: str) -> bytes:
-    """What a store writes of where its files lie."""
+    """What a store writes about the folder of its original files."""
     return (json.dumps({"data": str(data.resolve()), "fingerprint": fingerprint}) + "\n").encode("utf-8", "surrogateescape")
 
 
 def read_place(path: Path, again: str) -> Place:
-    """What a store says of where its files lie.
+    """Reads which folder a store's original files are in.
 
     Raises:
         InputError: it cannot be read.

@@ -165,7 +165,7 @@ def evenly_spaced(total: int, count: int) -> Tensor:
 
 
 def open_pictures(spec: DataSpec, root: Path, *, seed: int, compute: Compute, recipe: Recipe | None = None) -> tuple[Pictures, Pictures]:
-    """The training subset and the held-out set of a stage.
+    """Opens the training subset and the held-out set of a stage.
 
     Args:
         recipe: says whether all seeds have one subset, and whether the test images follow it.

@@ -29,7 +29,7 @@ class ResidentImages:
         self._held: OrderedDict[str, tuple[int, Flat]] = OrderedDict()
 
     def get(self, key: str, nbytes: int, load: Callable[[], Flat]) -> Flat:
-        """The images of a key, loaded where they are not held.
+        """Returns the images of a key, and loads them if they are not held.
 
         Args:
             nbytes: that they take. Images that are larger than all that may be held are loaded and
@@ -46,12 +46,12 @@ class ResidentImages:
         return found
 
     def clear(self) -> None:
-        """Hold nothing."""
+        """Drops all images."""
         self._held.clear()
 
 
 def images_key(images: Images, *, fingerprint: str, what: str, indices: np.ndarray, sizes: np.ndarray, device: str) -> str:
-    """A key of some images of a store, by what the store was made from and the pixels of three.
+    """A cache key for some images of a store, from the store's origin and the pixels of three.
 
     Args:
         fingerprint: of the files that the store was made from.

@@ -57,7 +57,7 @@ def subset(labels: np.ndarray, *, images: int, seed: int, sampling: str) -> np.n
 
 
 def stream_images(images: int, sampling: str) -> int:
-    """How many images of a generated stream a subset of that many is drawn from.
+    """How many generated images a subset of this many images is drawn from.
 
     A stream never ends, so a subset is its beginning. That would hold every class, so whole classes
     are drawn from a longer beginning.

@@ -103,9 +103,10 @@ class Detector(nn.Module):
         return {**first, **second}
 
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """(B, 3, S, S) normalised images -> of each image `boxes` (n, 4) in pixels of the input,
-        `labels` (n,) from 1 on, `scores` (n,), and `masks` (n, 1, 28, 28) of probabilities within the
-        boxes. In evaluation alone.
+        """Detects objects in (B, 3, S, S) normalised images, in evaluation only.
+
+        Of each image: `boxes` (n, 4) in pixels of the input, `labels` (n,) from 1 on, `scores` (n,),
+        and `masks` (n, 1, 28, 28) of probabilities within the boxes.
         """
         from torchvision.models.detection.image_list import ImageList
 

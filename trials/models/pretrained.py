@@ -53,5 +53,5 @@ def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
 
 
 def spell_weights(weights: Weights | None) -> str:
-    """The part of a canonical name."""
+    """The part of an encoder's canonical name that gives its pretrained weights."""
     return "" if weights is None else f"+{weights.path}#{weights.digest}"

@@ -97,8 +97,8 @@ class SwinV2(Encoder):
         return self._transform(self.features[0](images))
 
     def encode_masked(self, images: Tensor, hidden: Tensor, mask_token: Tensor) -> Tensor:
-        """(B, N, dim) tokens, where the (embed_dim,) mask token stands for the 4 px embeddings that
-        (B, (H/4)^2) `hidden` names.
+        """Encodes images to (B, N, dim) tokens, with the (embed_dim,) mask token in place of the 4 px
+        embeddings where (B, (H/4)^2) `hidden` is true.
         """
         tokens = self.features[0](images)
         hidden = hidden.view(*tokens.shape[:3], 1)

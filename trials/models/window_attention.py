@@ -57,7 +57,7 @@ def coordinates(side: int, unit: int) -> Tensor:
 
 
 def shift_mask(height: int, side: int, shift: int) -> Tensor:
-    """(windows, N, N) of 0 and `MASKED` for a grid rolled up and left by `shift`, N = side * side."""
+    """Attention mask (windows, side^2, side^2) of 0 and `MASKED` for a grid rolled by `shift`."""
     place = torch.arange(height)
     region = (place >= height - side).int() + (place >= height - shift).int()  # 0, 1 or 2 along one axis
     regions = to_windows((3 * region[:, None] + region)[None, :, :, None], side)[0, ..., 0]

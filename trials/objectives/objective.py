@@ -349,5 +349,5 @@ def require_data(objective: type[Objective], setting: Setting) -> None:
 
 
 def batched_positions(total: int) -> list[Tensor]:
-    """Positions 0..total-1 in evaluation batches."""
+    """The positions 0 to total - 1, in evaluation batches."""
     return list(torch.arange(total).split(EVAL_BATCH))

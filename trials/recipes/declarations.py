@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What is known of a field besides its type and default."""
+    """The description, unit and bounds of a recipe's field."""
 
     description: str
     unit: str = ""

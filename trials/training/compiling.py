@@ -56,7 +56,7 @@ def compiled_modules(model: nn.Module) -> list[nn.Module]:
 
 
 class Compiled:
-    """A model that is compiled for training, and left as it is for evaluation.
+    """A model that is compiled for training and runs uncompiled in evaluation.
 
     Held-out batches have other shapes, each of which would be compiled again, and their losses are
     better compared if all stages measure them alike.

@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 
 class ProcessLost(StageError):
-    """Another process of the group is gone. Its own error, if it wrote one, says why."""
+    """Another process of the group has died. Its own error, if it wrote one, says why."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,11 +70,11 @@ class StepInputs:
         return self._held[name].now
 
     def hold(self) -> None:
-        """From now on inputs stay in place; `prepare` must be called before each step."""
+        """Start holding inputs in place; `prepare` must then be called before each step."""
         self._holding = True
 
     def release(self) -> None:
-        """Inputs are made anew for each step again."""
+        """Stop holding inputs: from now on they are made for each step."""
         self._holding, self._recording = False, None
         self._held.clear()
 
@@ -95,7 +95,7 @@ class StepInputs:
 
     @property
     def generators(self) -> tuple[torch.Generator, ...]:
-        """Every generator that has been used."""
+        """All random generators that have been used."""
         return tuple(self._generators.values())
 
 

@@ -103,7 +103,7 @@ class Updates:
         self._rates.set(rate)
 
     def release(self) -> None:
-        """Let go of the captured step; its graph refers to this object, which refers to it."""
+        """Drop the captured step, to end the reference cycle of its graph and this object."""
         if self._captured is not None:
             self._captured.abandon()
             self._captured = None

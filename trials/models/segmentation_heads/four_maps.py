@@ -1,4 +1,4 @@
-"""Feature maps of several resolutions of any encoder, for heads that want them."""
+"""Feature maps of four resolutions from any encoder, for heads that need them."""
 
 from __future__ import annotations
 
