@@ -15,7 +15,6 @@ import statistics
 import time
 from multiprocessing.connection import Connection
 
-import torch
 
 from benchmarks.cpu_step import training_run
 from benchmarks.fitting.tables import show
@@ -27,8 +26,7 @@ def train_when_told(orders: Connection, encoder: str, batch: int, precision: str
     """Train for as many seconds as each order says and answer with the images a second; an order of
     None ends it.
     """
-    torch.set_num_threads(threads)
-    with training_run(encoder, batch=batch, precision=precision) as run:
+    with training_run(encoder, batch=batch, precision=precision, threads=threads) as run:
         step = 0
         for _ in range(2):
             run.update(step := step + 1, 1e-4)

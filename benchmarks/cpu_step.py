@@ -54,7 +54,7 @@ def product_flops_per_cpu_s(precision: str, seconds: float = 0.5) -> float:
 
 
 @contextlib.contextmanager
-def training_run(encoder: str, *, batch: int, precision: str) -> Iterator[Run]:
+def training_run(encoder: str, *, batch: int, precision: str, threads: int = 1) -> Iterator[Run]:
     """A pre-training of this encoder on generated images, ready for its first step."""
     Compute(device=torch.device("cpu"), precision=precision, reason="").choose_float32_products()
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,7 +73,7 @@ def training_run(encoder: str, *, batch: int, precision: str) -> Iterator[Run]:
         )
         folder = root / "stages" / stage_id(spec)
         folder.mkdir(parents=True)
-        run = Run(spec, folder, root / "store", execution=Execution(capture="off", compile="off"), group=Group(), log=lambda text: None)
+        run = Run(spec, folder, root / "store", execution=Execution(cpus=threads, capture="off", compile="off"), group=Group(), log=lambda text: None)
         try:
             yield run
         finally:

@@ -128,8 +128,8 @@ def test_two_processes_on_two_cores_give_the_numbers_of_one_process_also_after_o
     alone = run_stage(spec, tmp_path / "alone" / folder.name, data / "store")
     result = read_result(folder)
     assert result is not None
-    # weights that differ by 1e-7 at the first step move these losses by up to 2e-4, since signs of SimMIM's
-    # L1 loss turn over; a single step with another batch moves its line by 3e-3
+    # weights that differ by 1e-7 at the first step move these losses by up to 2e-4, since signs of
+    # SimMIM's L1 loss turn over; a single step with another batch moves its line by 3e-3
     assert result["metrics"] == pytest.approx(alone["metrics"], abs=1e-3)
     lines = [_lines(one) for one in (folder, tmp_path / "alone" / folder.name)]
     assert lines[0] == pytest.approx(lines[1], abs=1e-3)
