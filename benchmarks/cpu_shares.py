@@ -15,7 +15,6 @@ import statistics
 import time
 from multiprocessing.connection import Connection
 
-
 from benchmarks.cpu_step import training_run
 from benchmarks.fitting.tables import show
 
