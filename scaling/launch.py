@@ -25,6 +25,10 @@ LEAST_ADDRESS_SPACE = 16 << 30
 """Bytes of virtual memory that one process must be allowed: PyTorch and Ray reserve far more than
 they use, and fail in odd ways where they cannot.
 """
+LEAST_OPEN_FILES = 256
+"""Files that one process must be allowed to open: with 128 a launch of one stage ran, with 64 Ray's
+control store ended without a word.
+"""
 
 # torch takes seconds to import, and the first line on the screen does not wait for it: whatever
 # imports torch is imported inside `main`.
@@ -69,14 +73,8 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
         print("--machine describes a machine that is not there, and --address names a cluster that is: give one of the two.", file=sys.stderr)
         return WRONG
     print(f"reading {options.grid} ...", flush=True)
-    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
-        least = f"{LEAST_ADDRESS_SPACE >> 30} GiB"
-        print(
-            f"ulimit -v allows {allowed / 2**30:.1f} GiB of virtual memory, and PyTorch and Ray reserve more than {least}: lift it with "
-            "ulimit -v unlimited, and limit real memory by a cgroup or the batch system instead.",
-            file=sys.stderr,
-        )
+    if too_low := _limit_too_low():
+        print(too_low, file=sys.stderr)
         return WRONG
     with sigterm_is_ctrl_c():
         started = time.monotonic()
@@ -85,6 +83,25 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
         except KeyboardInterrupt:
             return INTERRUPTED
         return run_study(options, stage_options, imported_s=time.monotonic() - started)
+
+
+def _limit_too_low() -> str:
+    """A limit of this shell that PyTorch or Ray cannot run with, in a sentence; empty if none."""
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if space != resource.RLIM_INFINITY and space < LEAST_ADDRESS_SPACE:
+        return (
+            f"ulimit -v allows {space / 2**30:.1f} GiB of virtual memory, and PyTorch and Ray reserve more than {LEAST_ADDRESS_SPACE >> 30} GiB: "
+            "lift it with ulimit -v unlimited, and limit real memory by a cgroup or the batch system instead."
+        )
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < LEAST_OPEN_FILES:
+        if most != resource.RLIM_INFINITY and most < LEAST_OPEN_FILES:
+            return (
+                f"ulimit -n allows {most} open files, and Ray needs at least {LEAST_OPEN_FILES}: "
+                "raise it (ulimit -n 1024), or ask whoever runs this machine to."
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_OPEN_FILES if most == resource.RLIM_INFINITY else most, most))
+    return ""
 
 
 if __name__ == "__main__":

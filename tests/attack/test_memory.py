@@ -39,6 +39,24 @@ def test_too_little_virtual_memory_is_refused_before_torch_is_imported(tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("most", "refused"), [(64, True), (512, False)])
+def test_too_few_open_files_are_refused_and_a_low_soft_limit_is_raised(most: int, refused: bool, tmp_path: Path) -> None:
+    """As `ulimit -n` sets it; Ray's control store would end without a word."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+
+    code = "import resource, sys; from scaling.launch import main; status = main(sys.argv[1:])"
+    code += "; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0]); sys.exit(status)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "grid.yaml"), "--out", str(tmp_path / "out")], capture_output=True, text=True, preexec_fn=limit
+    )
+    assert done.returncode == 2  # there is no grid
+    assert done.stderr.startswith("ulimit -n allows 64 open files, and Ray needs at least 256: raise it") == refused
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout.splitlines()[-1] == ("64" if refused else "512")
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")])
 def test_a_stage_that_outgrows_the_memory_says_what_to_lower(
     error: Exception,
