@@ -62,7 +62,8 @@ def format_setting(value: object) -> str:
     others unchanged.
     """
     if isinstance(value, str):
-        return re.sub(r"(?<![\w.,/-])\d{5,}(?= [a-z]|$)", lambda digits: f"{int(digits[0]):,}", value)
+        long, sizes = r"\d{5,}(?= [a-z]|$)", r"\d{4}(?= (?:images?|steps|epochs|labels)\b)"  # four digits alone may be a year
+        return re.sub(rf"(?<![\w.,/@-])(?:{long}|{sizes})", lambda digits: f"{int(digits[0]):,}", value)
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
