@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(build_report(study_folder(options.kept, options.out)))
-    except (ReportError, AnalysisError) as error:
+    except (ReportError, AnalysisError, OSError) as error:
         print(f"studies: {error}", file=sys.stderr)
         return 2
     return 0
