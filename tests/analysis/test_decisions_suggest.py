@@ -200,3 +200,29 @@ def test_gains_are_averaged_over_laws_in_doubt() -> None:
     assert "averaged over 2 laws" in both.method
     with pytest.raises(AnalysisError, match="law_weights has 1 numbers for 2 fits"):
         suggest_runs(laws, CELLS, "exponent", 1.0, law_weights=[1.0])
+
+
+def test_runs_one_after_another_shrink_a_straight_line_as_its_closed_form_says() -> None:
+    x = np.exp(np.linspace(-1.0, 1.0, 9))
+    line = fit(x, 2.0 + 3.0 * np.log(x) + 0.1 * np.tile([1.0, -1.0, 0.0], 3), law="logarithmic", loss="squared")
+    chosen = suggest_runs(line, [np.exp(2.0)], "B", 1.0, runs=3).chosen
+    spread, added = np.sum(np.log(x) ** 2), np.arange(1, 4)
+    after = spread + 4.0 * 9 * added / (9 + added)  # of the sum of squares about the new mean
+    quantiles = np.array([t_quantile(0.95, 7 + int(number)) for number in added])
+    now = suggest_runs(line, [np.exp(2.0)], "B", 1.0).half_width_now / t_quantile(0.95, 7)
+    assert chosen["half_width_after"].to_numpy() == pytest.approx(now * np.sqrt(spread / after) * quantiles, rel=1e-6)
+
+
+def test_the_table_is_ordered_by_what_the_runs_are_chosen_by() -> None:
+    for exponent in (0.0, 0.5, 1.0):
+        table = suggest_runs(curve(), CELLS, ("predict", 1e5), HOURS, cost_exponent=exponent).table
+        worth = table["reduction"] / table["cost_gpu_hours"] ** exponent
+        assert (np.diff(worth) <= 0).all()
+
+
+def test_what_laws_in_doubt_say_counts_by_their_weights() -> None:
+    laws = [fit(BASE, np.array(curve().y), law=law, loss="log_squared", weights="equal") for law in ("power", "logarithmic")]
+    for weights in ([0.9, 0.1], [0.1, 0.9]):
+        advice = suggest_runs(laws, CELLS, ("predict", 1e6), 1.0, law_weights=weights)
+        alike = advice.table.set_index("x")["half_width_after"]
+        assert advice.chosen["half_width_after"][0] == pytest.approx(alike[advice.chosen["x"][0]])

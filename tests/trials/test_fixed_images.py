@@ -56,3 +56,10 @@ def test_a_stage_measures_through_captured_calls_what_it_measures_without(make_s
         with mock.patch.object(RepeatedCalls, "_captured", side_effect=RuntimeError("no")):
             assert run(spec, tmp_path / "failed", leaves_store, capture="on") == plain
         assert "images was not captured: RuntimeError: no" in (folder_of(spec, tmp_path / "failed") / "log.txt").read_text()
+
+
+def test_a_call_of_the_most_parts_is_captured() -> None:
+    calls, body, replayed = RepeatedCalls(torch.device("cpu")), Counted(), torch.tensor(-1)
+    calls.allow()
+    with mock.patch.object(RepeatedCalls, "_captured", return_value=lambda: replayed):
+        assert [int(calls("heldout", body, parts=MOST_PARTS)) for _ in range(3)] == [1, -1, -1]
