@@ -86,6 +86,14 @@ def test_tars_that_say_no_split_hold_out_a_fifth_by_name(tmp_path: Path) -> None
             r"val\.tar, owl/a\.png is of the class 'owl', which",
         ),
         ({"train-0.tar": {"a.png": png(1), "a.cls": b"1"}, "val-0.tar": {"a.png": png(1)}}, r"val-0\.tar, a\.png has no class, as others in"),
+        (
+            {"train-0.tar": {"a.png": png(1), "a.cls": b"1", "b.png": png(2), "b.cls": b"\n"}, "val-0.tar": {"a.png": png(1)}},
+            r"train-0\.tar, b\.png has no class, as others in",
+        ),
+        (
+            {"train-0.tar": {"a.png": png(1), "a.cls": b"1", "b.cls": b"\n", "b.png": png(2)}, "val-0.tar": {"a.png": png(1)}},
+            r"train-0\.tar, b\.png has no class, as others in",
+        ),
     ],
 )
 def test_tars_that_do_not_serve_are_one_sentence(tmp_path: Path, files: dict[str, dict[str, bytes]], sentence: str) -> None:

@@ -79,12 +79,12 @@ class _Labels:
     def add(self, name: str) -> None:
         """The class of the next image; empty for none."""
         self.numbers.append(-1)
-        if name:
-            self.set(len(self.numbers) - 1, name)
+        self.set(len(self.numbers) - 1, name)
 
     def set(self, place: int, name: str) -> None:
-        """The class of an image that was added."""
-        self.numbers[place] = self.names.setdefault(name, len(self.names))
+        """The class of an image that was added; empty for none."""
+        if name:
+            self.numbers[place] = self.names.setdefault(name, len(self.names))
 
 
 @dataclass(kw_only=True)
