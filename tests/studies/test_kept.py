@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis import findings, load_runs
+from reports.errors import ReportError
 from reports.report import build_report
 from studies.deciding import main as decide
 from studies.keep import MOST_REPORT_BYTES, keep, main
@@ -133,3 +134,16 @@ def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path, 
     assert said.startswith("studies: ")
     assert "File exists" in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["losses.csv", "machines.json", "diagnostics.json"])
+def test_a_received_study_writes_nothing_outside_its_folder(name: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(KEPT[0], kept)
+    if name == "losses.csv":
+        pd.DataFrame({"stage_id": ["../../../elsewhere"], "step": [1], "train_mim_loss": [0.5]}).to_csv(kept / name, index=False)
+    else:
+        (kept / name).write_text(json.dumps([{"stages": ["../../../elsewhere"]}] if name == "machines.json" else {"../../../elsewhere": {}}))
+    with pytest.raises(ReportError, match=r"names the stage '\.\./\.\./\.\./elsewhere', which is no plain name"):
+        study_folder(kept, tmp_path / "far" / "study")
+    assert not (tmp_path / "elsewhere").exists()
