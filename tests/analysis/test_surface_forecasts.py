@@ -14,7 +14,7 @@ from analysis import choose_surface, fit_surface
 from analysis.fitting.extrapolation_error import normal_quantile
 from analysis.forecasting.choose_surface import _rows
 from analysis.forecasting.surface_choice import ALONE, GROWTH, NOISE, PRIOR_ORIGINS, SPLIT, TYPICAL, WIDTH, shrunk_surface_error
-from analysis.forecasting.surface_rolling import ALL_POINTS, RollingSurfaces
+from analysis.forecasting.surface_rolling import ALL_POINTS, RECENT, RollingSurfaces, rolling_surfaces
 from analysis.laws import SURFACES
 from tests.analysis.test_choosing_surfaces import DENSE, GRID, bent, chinchilla, measured
 
@@ -128,3 +128,24 @@ def test_far_points_are_named_with_how_far_below_they_lie_if_they_are_few(public
     assert found.check.far_points == 4
     assert "4 of 104 points of small budgets lie up to 37% from a law" in found.status_detail
     assert fit_surface(X[many], y[many], bootstrap=0).check.far_points == 0  # more than one in twenty
+
+
+def test_later_origins_count_more_by_a_power_of_their_budget() -> None:
+    """Budgets of the grid go up in steps along its diagonals, and no step is split by an origin."""
+    laws = {"chinchilla": SURFACES["chinchilla"]}
+    found = rolling_surfaces(laws, GRID, measured(chinchilla(GRID)), np.ones(64), (ALL_POINTS,), (0.0, np.inf), logarithmic=True)
+    diagonals = np.array([6, 7, 9, 10, 11])  # which end at 28, 36, 49, 54 and 58 points, the first from 40 to 91% of them on
+    expected = np.exp(0.3 * np.log(1e3) / 7 * diagonals)
+    assert found.origin_weights == pytest.approx(expected / expected.sum())
+
+
+def test_a_fit_by_recency_begins_with_less_weight_than_one_to_all_points_alike() -> None:
+    """Eight points are too few for an origin, so the weights are those before the points speak."""
+    random = np.random.default_rng(0)
+    where = np.exp(random.uniform(np.log([1e6, 1e8]), np.log([1e9, 1e11]), (8, 2)))
+    laws = {"chinchilla": SURFACES["chinchilla"]}
+    found = rolling_surfaces(laws, where, measured(chinchilla(where), 0.002), np.ones(8), (ALL_POINTS, RECENT), (0.0, np.inf), logarithmic=True)
+    counted = where.prod(axis=1) ** 1.2
+    effective = counted.sum() ** 2 / np.sum(counted**2)
+    assert found.errors.shape == (2, 0)
+    assert found.weights[1] / found.weights[0] == pytest.approx(0.3 * ((1 + 2 * 5 / 8) / (1 + 2 * 5 / effective)) ** 2)

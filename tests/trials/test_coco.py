@@ -181,7 +181,7 @@ def test_a_file_that_makes_no_sense_is_refused_at_once(tmp_path: Path, change: C
         (_boxes([5, 3, float("nan"), 9]), r"annotation 0 has no box of four numbers"),
         (_boxes([10**400, 3, 9, 9]), r"annotation 0 has no box of four numbers"),
         (lambda values: values["annotations"][0].update(segmentation=[[1, 2]]), r"neither polygons nor run lengths"),
-        (_segmentation([[1, 2, 9, 9]]), r"neither polygons nor run lengths"),  # which pycocotools would take for a box
+        (_segmentation([[3, 3, 20, 3, 10, 20], [1, 2, 9, 9]]), r"neither polygons nor run lengths"),  # the second is a line
         (_segmentation([[1e9, 3, 20, 3, 10, 20]]), r"neither polygons nor run lengths"),  # at which pycocotools ends the process
         (_segmentation({"size": [30, 40], "counts": [10**30]}), r"neither polygons nor run lengths"),
         (_segmentation({"size": [30, 40], "counts": [2**63 - 1, 2**63 - 1, 1202]}), r"neither polygons nor run lengths"),  # 1,200 in 64 bits

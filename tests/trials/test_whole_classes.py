@@ -86,3 +86,10 @@ def test_whole_classes_of_a_generated_stream_are_a_quarter_of_its_classes(tmp_pa
 
 def test_only_whole_classes_are_drawn_from_a_longer_stream() -> None:
     assert [stream_images(50, sampling) for sampling in SAMPLINGS] == [50, 50, 50 * WHOLE_CLASSES]
+
+
+def test_a_class_of_most_images_ends_before_the_next_begins() -> None:
+    labels = np.repeat(np.arange(3), [20, 3, 2])
+    for seed in range(6):
+        drawn = labels[subset_order(labels, seed=seed, sampling="classes")]
+        assert np.count_nonzero(np.diff(drawn)) == 2
