@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -226,3 +227,22 @@ def test_what_laws_in_doubt_say_counts_by_their_weights() -> None:
         advice = suggest_runs(laws, CELLS, ("predict", 1e6), 1.0, law_weights=weights)
         alike = advice.table.set_index("x")["half_width_after"]
         assert advice.chosen["half_width_after"][0] == pytest.approx(alike[advice.chosen["x"][0]])
+
+
+def test_a_run_gains_a_degree_of_freedom_unless_the_points_come_in_clusters() -> None:
+    """A run of next to no weight tells nothing, so that only Student's t changes."""
+    x = np.tile(np.geomspace(100.0, 1e4, 5), 4)
+    y = noisy(x, np.random.default_rng(2))
+    alone, clustered = (fit(x, y, loss="log_squared", cluster=one) for one in (None, np.repeat(np.arange(4), 5)))
+    for one, freedom, gained in ((alone, 17, 1), (clustered, 3, 0)):
+        advice = suggest_runs(one, [1e4], ("predict", 1e5), 1.0, weight=1e-9)
+        expected = t_quantile(0.95, freedom + gained) / t_quantile(0.95, freedom)
+        assert advice.table["half_width_after"][0] / advice.half_width_now == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_lopsided_interval_is_cautioned_of() -> None:
+    line = curve()
+    for down, up, expected in ((0.4, 0.1, True), (0.1, 0.4, True), (0.2, 0.1, False), (0.1, np.inf, True)):
+        one = dataclasses.replace(line, intervals={**line.intervals, "E": (line.params["E"] - down, line.params["E"] + up)})
+        cautions = suggest_runs(one, CELLS, "E", 1.0).cautions
+        assert any("the interval of E is lopsided" in caution for caution in cautions) == expected

@@ -129,3 +129,12 @@ def test_where_no_rise_is_significant_the_last_step_is_told() -> None:
             assert found.estimate.value == pytest.approx(loss[16_000] - loss[4000])
             earlier += loss[16_000] - loss[1000] > max(0.0, loss[16_000] - loss[4000])
     assert earlier > 0
+
+
+def test_settings_of_fewer_lengths_are_compared_over_the_steps_that_all_have() -> None:
+    table = runs(np.random.default_rng(0), rise=0.004)
+    table = table[~((table["encoder"] == "nano/8@64") & (table["pretrain_steps"] == 1000))]
+    (found,) = small_data_overfit(prepare(table))
+    small = table[(table["pretrain_images"] == 500) & (table["finetune_images"] == 60)]
+    wide = small.pivot_table(index=["encoder", "seed"], columns="pretrain_steps", values="val_mim_loss")
+    assert found.p == pytest.approx(ttest_1samp((wide[16_000] - wide[4000]).groupby("seed").mean(), 0.0).pvalue)

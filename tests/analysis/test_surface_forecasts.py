@@ -14,7 +14,7 @@ from analysis import choose_surface, fit_surface
 from analysis.fitting.extrapolation_error import normal_quantile
 from analysis.forecasting.choose_surface import _rows
 from analysis.forecasting.surface_choice import ALONE, GROWTH, NOISE, PRIOR_ORIGINS, SPLIT, TYPICAL, WIDTH, shrunk_surface_error
-from analysis.forecasting.surface_rolling import ALL_POINTS, RECENT, RollingSurfaces, rolling_surfaces
+from analysis.forecasting.surface_rolling import ALL_POINTS, RECENT, SHARES, RollingSurfaces, rolling_surfaces
 from analysis.laws import SURFACES
 from tests.analysis.test_choosing_surfaces import DENSE, GRID, bent, chinchilla, measured
 
@@ -149,3 +149,26 @@ def test_a_fit_by_recency_begins_with_less_weight_than_one_to_all_points_alike()
     effective = counted.sum() ** 2 / np.sum(counted**2)
     assert found.errors.shape == (2, 0)
     assert found.weights[1] / found.weights[0] == pytest.approx(0.3 * ((1 + 2 * 5 / 8) / (1 + 2 * 5 / effective)) ** 2)
+
+
+def rolled(small_noise: float, noise: float, seed: int) -> RollingSurfaces:
+    """The right law, rolled over points whose noise differs between small and large budgets."""
+    budget = DENSE.prod(axis=1)
+    sd = np.where(budget < np.median(budget), small_noise, noise)
+    y = chinchilla(DENSE) * np.exp(sd * np.random.default_rng(seed).standard_normal(len(DENSE)))
+    laws = {"chinchilla": SURFACES["chinchilla"]}
+    return rolling_surfaces(laws, DENSE, y, np.ones(len(DENSE)), (ALL_POINTS,), (0.0, np.inf), logarithmic=True)
+
+
+def test_the_noise_of_a_forecast_is_that_of_the_larger_budgets() -> None:
+    assert rolled(0.03, 0.003, 0).noise_sd == pytest.approx(0.003, rel=0.35)
+
+
+def test_noise_is_no_part_of_the_extrapolation_error() -> None:
+    """With the right law nearly all that is missed beyond an origin is noise."""
+    found = [rolled(0.02, 0.02, seed) for seed in range(3)]
+    missed = np.mean([one.origin_weights @ one.errors[0] for one in found])
+    assert missed == pytest.approx(0.02**2, rel=0.4)
+    budget = np.sort(np.log(DENSE.prod(axis=1)))
+    squared_efolds = [np.mean((budget[end:] - budget[end - 1]) ** 2) for end in (round(share * len(budget)) for share in SHARES)]
+    assert np.mean([one.squared_error for one in found]) < 0.3 * missed / np.mean(squared_efolds)

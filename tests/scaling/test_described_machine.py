@@ -17,7 +17,7 @@ from scaling.study.folder import Study
 from trials import InputError
 from trials.cost import gpu_rates
 from trials.cost.costs import stage_cost, step_work
-from trials.cost.gpu_rates import DECODE_S, SAME_GPU_FACTOR, gpu_memory_bytes, gpu_rate
+from trials.cost.gpu_rates import DECODE_S, SAME_GPU_FACTOR, gpu_memory_bytes, gpu_rate, modelled_load
 from trials.cost.gpus import find_gpu, gpu_of_device, gpus, measured_rates
 from trials.data.published_counts import describe_or_assume, published_count, published_counts
 from trials.recipes.named import get_recipe
@@ -234,6 +234,16 @@ def test_a_speed_is_the_roofline_of_the_formula_and_float32_moves_twice_the_byte
         busy_s = 64 * work.flops_per_image / (0.5 * peak) + traffic / (0.61 * gpus()[name].bytes_per_s)
         found = gpu_rate(viny, gpus()[name], step="captured")
         assert found.images_per_s == pytest.approx(64 / (busy_s + 2.5e-6 * work.operations))
+        fused_s = busy_s - (1 - 0.41) * 64 * work.bytes_per_image * width / (0.61 * gpus()[name].bytes_per_s)
+        compiled = gpu_rate(viny, gpus()[name], step="compiled")
+        assert compiled.images_per_s == pytest.approx(64 / (fused_s + 2.5e-6 * work.operations))
+
+
+def test_the_cpu_starts_every_kernel_of_an_eager_step_and_one_graph_of_a_captured_one() -> None:
+    viny = spec("pretrain", "simmim", "viny/16@128", batch_images=64)
+    eager, captured = (modelled_load(viny, gpus()["H100"], step=step) for step in ("eager", "captured"))  # type: ignore[arg-type]
+    assert eager.start_s == pytest.approx(52e-6 * step_work(viny).operations)
+    assert captured.start_s == pytest.approx(2e-4)
 
 
 def test_batches_taken_in_parts_keep_less_in_memory() -> None:

@@ -255,3 +255,16 @@ def test_a_number_changes_for_a_gain_of_its_worth_and_only_so_often(launch: Laun
         wanted["number"] = number
         assert changed() == expected
     assert granted["finetune"].gpus == 0.125
+
+
+def test_shared_trunks_teach_what_pretraining_does(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    share, _ = live(launch)
+    learned: list[str] = []
+    monkeypatch.setattr(GpuSharing, "corrected", lambda self, kind, stages, step_s: learned.append(kind))
+    name = stages_of(launch, "pretrain")[0]
+    stage = launch.plan.stages[name]
+    monkeypatch.setitem(launch.plan.stages, name, dataclasses.replace(stage, spec=dataclasses.replace(stage.spec, kind="trunk")))  # type: ignore[arg-type]
+    write_result(launch.study, name, step_s=4e-3)
+    for _ in range(SAMPLES):
+        share.ended(name, 1.0, 1.0)
+    assert learned == ["pretrain"]

@@ -147,3 +147,10 @@ def test_a_received_study_writes_nothing_outside_its_folder(name: str, tmp_path:
     with pytest.raises(ReportError, match=r"names the stage '\.\./\.\./\.\./elsewhere', which is no plain name"):
         study_folder(kept, tmp_path / "far" / "study")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_rebuilt_line_of_losses_holds_what_was_measured_at_its_step_and_no_more(tmp_path: Path) -> None:
+    losses = pd.read_csv(KEPT[0] / "losses.csv").drop(columns="stage_id")
+    lines = [line for path in study_folder(KEPT[0], tmp_path / "study").rglob("metrics.jsonl") for line in path.read_text().splitlines()]
+    assert "NaN" not in "".join(lines)
+    assert sum(len(json.loads(line)) for line in lines) == losses.notna().sum().sum() < losses.size

@@ -254,3 +254,9 @@ def test_a_tar_that_was_cut_off_since_is_said(tmp_path: Path) -> None:
     assert listing.read(0).image.size == (18, 16)
     with pytest.raises(Broken, match="is cut off: its tar file ends before it does"):
         listing.read(1)
+
+
+def test_a_folder_within_a_tar_is_the_class_also_where_the_tar_has_a_name_of_its_own(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_tar(tmp_path / f"a/{split}/animals.tar", {"owl/1.png": png(1), "cat/2.png": png(2)})
+    assert list_split("tars:a", tmp_path, "train").classes == ("cat", "owl")
