@@ -246,3 +246,12 @@ def test_a_lopsided_interval_is_cautioned_of() -> None:
         one = dataclasses.replace(line, intervals={**line.intervals, "E": (line.params["E"] - down, line.params["E"] + up)})
         cautions = suggest_runs(one, CELLS, "E", 1.0).cautions
         assert any("the interval of E is lopsided" in caution for caution in cautions) == expected
+
+
+def test_a_parameter_on_its_bound_is_refused_in_a_sentence() -> None:
+    """A curve that bends downwards has no floor: E ends at 0, and no run moves it."""
+    y = 8.0 * BASE**-0.3 * np.exp(-0.02 * (np.log(BASE) - 7.0) ** 2)
+    bent = fit(BASE, noisy(BASE, np.random.default_rng(0)) * y / (1.0 + 8.0 * BASE**-0.3), loss="log_squared", metric="loss")
+    assert bent.params["E"] == 0.0
+    with pytest.raises(AnalysisError, match="the parameter E does not move with the fit's parameters, or lies on a bound"):
+        suggest_runs(bent, CELLS, "E", 1.0)
