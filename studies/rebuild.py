@@ -19,6 +19,7 @@ from analysis.runs.columns import RUN_COLUMNS
 from analysis.runs.table import load_runs
 from reports.errors import ReportError
 from reports.report import build_report
+from trials.received_files import is_plain_name
 
 MEASURED = ("loss", "score", "measure")
 
@@ -72,6 +73,8 @@ def _json(path: Path) -> Any:
 
 
 def _write(folder: Path, stage: str, name: str, text: str) -> None:
+    if not is_plain_name(stage):  # a received study might name a folder elsewhere
+        raise ReportError(f"the kept study names the stage {stage[:60]!r}, which is no plain name: ask whoever kept it for its tables.")
     place = folder / "stages" / stage
     place.mkdir(parents=True, exist_ok=True)
     (place / name).write_text(text, encoding="utf-8")
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(build_report(study_folder(options.kept, options.out)))
-    except (ReportError, AnalysisError) as error:
+    except (ReportError, AnalysisError, OSError) as error:
         print(f"studies: {error}", file=sys.stderr)
         return 2
     return 0

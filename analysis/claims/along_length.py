@@ -52,7 +52,8 @@ def _inside(study: ClaimTable, name: str, runs: pd.DataFrame) -> Finding | None:
     """The finding for settings of one label, 'falling' or 'overfitting'; None where they have too few
     lengths or seeds.
     """
-    z = _by_setting_and_seed(study, runs).dropna(axis="columns")
+    z = _by_setting_and_seed(study, runs).dropna(thresh=2)  # a setting of one seed tells nothing, and would cost all others
+    z = z.dropna(axis="columns")
     seeds = z.shape[1]
     if seeds < 2 or not len(z):
         return None

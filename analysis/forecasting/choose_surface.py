@@ -71,19 +71,21 @@ def choose_surface(
     low, high = checked_range(given, values)
     floor = 0.0 if logarithmic and given is None and metric is None else low
     inputs = next(iter(chosen_laws.values())).inputs
-    budget = log_budget(where, inputs)
+    used = log_budget(where[mass > 0], inputs)  # another point may have an input of 0, whose log is none
+    budget = np.full(len(values), used.min())
+    budget[mass > 0] = used
     left_out = np.zeros(len(values), dtype=bool)
     if window is not None:
         if not (np.isfinite(window) and window > 0):
             raise AnalysisError(f"window is {window!r}: give the budget, {' '.join(inputs)}, from which on points count.")
-        left_out = budget < np.log(window)
-        if np.sum(~left_out) < FEWEST:
-            raise AnalysisError(f"only {int(np.sum(~left_out))} points have a budget of {window:g} or more: give a smaller window.")
+        left_out = (mass > 0) & (budget < np.log(window))
+        if (within := int(np.sum((mass > 0) & ~left_out))) < FEWEST:
+            raise AnalysisError(f"only {within} points have a budget of {window:g} or more: give a smaller window.")
     mass = np.where(left_out, 0.0, mass)
     found = rolling_surfaces(chosen_laws, where, values, mass, PARTS if window is None else (ALL_POINTS,), (floor, high), logarithmic=logarithmic)
     rows, law, start, part = _rows(found, chosen_laws)
     kept = (mass > 0) & (budget >= start - 1e-9)
-    counted = mass * np.exp(part.recency * (budget - budget[mass > 0].max()))
+    counted = mass * np.exp(part.recency * (budget - budget.max()))
     settings: dict[str, Any] = {"y_range": given, "metric": "any" if given is None and not logarithmic else None, "level": level, "bootstrap": 0}
     fitted = fit_surface(
         where, values, law=own.get(law, law), weights=np.where(kept, counted, 0.0), loss="log_huber" if logarithmic else "huber", **settings

@@ -164,7 +164,7 @@ class SurfaceChoice(Shown):
         """e-folds of the budget beyond the largest measured, or of any input beyond its range, shape
         (m,).
         """
-        measured = np.array(self.fit.x, dtype=float)
+        measured = np.array(self.fit.x, dtype=float)[np.array(self.all_weights) > 0]
         both = np.concatenate([measured, where])
         positive = np.all(both > 0, axis=0)
         budget = log_budget(both[:, positive], self.inputs)

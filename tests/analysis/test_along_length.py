@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from analysis import AnalysisError
 from analysis.claims.along_length import loss_along_length
@@ -80,3 +81,37 @@ def test_two_lengths_or_shared_pretrainings_cannot_answer() -> None:
     table = runs(np.random.default_rng(0), gain=0.01)
     with pytest.raises(AnalysisError, match="seeds share pre-trainings"):
         loss_along_length(prepare(table.assign(pretrain_id=table["pretrain_images"].astype(str) + table["pretrain_length"])))
+
+
+def test_the_interval_is_that_of_t_over_seeds_and_a_line_counts_as_an_r_of_999() -> None:
+    table = runs(np.random.default_rng(1), gain=0.004)
+    table = table[(table["finetune_images"] == 60) & (table["pretrain_images"] == 5000)]
+    line = table["seed"] == 0
+    table.loc[line, "miou"] = 1.0 - table.loc[line, "val_mim_loss"]
+    (found,) = loss_along_length(prepare(table))
+    r = np.array([np.corrcoef(part["val_mim_loss"], part["miou"])[0, 1] for _, part in table.groupby("seed")])
+    z = np.arctanh(np.clip(r, -0.999, 0.999))
+    ends = ttest_1samp(z, 0.0).confidence_interval(0.95)
+    assert found.estimate is not None
+    assert (found.estimate.value, found.estimate.low, found.estimate.high) == pytest.approx(
+        (np.tanh(z.mean()), np.tanh(ends.low), np.tanh(ends.high))
+    )
+    assert found.p == pytest.approx(ttest_1samp(z, 0.0).pvalue)
+
+
+def test_a_score_of_which_less_is_better_turns_the_verdict_round() -> None:
+    table = runs(np.random.default_rng(0), gain=0.01)
+    of_accuracy = loss_along_length(prepare(table))
+    of_loss = loss_along_length(prepare(table.assign(test_loss=1.0 - table["miou"]), outcome="test_loss"))
+    assert [one.verdict for one in of_loss] == [one.verdict for one in of_accuracy] == ["supported", "refuted"]
+    assert of_loss[0].estimate is not None
+    assert of_accuracy[0].estimate is not None
+    assert of_loss[0].estimate.value == pytest.approx(-of_accuracy[0].estimate.value)
+
+
+def test_a_setting_of_one_seed_costs_the_others_nothing() -> None:
+    table = runs(np.random.default_rng(0), gain=0.01)
+    extra = table[(table["seed"] == 0) & (table["pretrain_images"] == 5000)].assign(encoder="nano/8@64")
+    extra["pretrain_id"] = "nano-" + extra["pretrain_id"]
+    found, alone = (loss_along_length(prepare(one)) for one in (pd.concat([table, extra]), table))
+    assert [one.sentence for one in found] == [one.sentence for one in alone]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -200,3 +201,57 @@ def test_gains_are_averaged_over_laws_in_doubt() -> None:
     assert "averaged over 2 laws" in both.method
     with pytest.raises(AnalysisError, match="law_weights has 1 numbers for 2 fits"):
         suggest_runs(laws, CELLS, "exponent", 1.0, law_weights=[1.0])
+
+
+def test_runs_one_after_another_shrink_a_straight_line_as_its_closed_form_says() -> None:
+    x = np.exp(np.linspace(-1.0, 1.0, 9))
+    line = fit(x, 2.0 + 3.0 * np.log(x) + 0.1 * np.tile([1.0, -1.0, 0.0], 3), law="logarithmic", loss="squared")
+    chosen = suggest_runs(line, [np.exp(2.0)], "B", 1.0, runs=3).chosen
+    spread, added = np.sum(np.log(x) ** 2), np.arange(1, 4)
+    after = spread + 4.0 * 9 * added / (9 + added)  # of the sum of squares about the new mean
+    quantiles = np.array([t_quantile(0.95, 7 + int(number)) for number in added])
+    now = suggest_runs(line, [np.exp(2.0)], "B", 1.0).half_width_now / t_quantile(0.95, 7)
+    assert chosen["half_width_after"].to_numpy() == pytest.approx(now * np.sqrt(spread / after) * quantiles, rel=1e-6)
+
+
+def test_the_table_is_ordered_by_what_the_runs_are_chosen_by() -> None:
+    for exponent in (0.0, 0.5, 1.0):
+        table = suggest_runs(curve(), CELLS, ("predict", 1e5), HOURS, cost_exponent=exponent).table
+        worth = table["reduction"] / table["cost_gpu_hours"] ** exponent
+        assert (np.diff(worth) <= 0).all()
+
+
+def test_what_laws_in_doubt_say_counts_by_their_weights() -> None:
+    laws = [fit(BASE, np.array(curve().y), law=law, loss="log_squared", weights="equal") for law in ("power", "logarithmic")]
+    for weights in ([0.9, 0.1], [0.1, 0.9]):
+        advice = suggest_runs(laws, CELLS, ("predict", 1e6), 1.0, law_weights=weights)
+        alike = advice.table.set_index("x")["half_width_after"]
+        assert advice.chosen["half_width_after"][0] == pytest.approx(alike[advice.chosen["x"][0]])
+
+
+def test_a_run_gains_a_degree_of_freedom_unless_the_points_come_in_clusters() -> None:
+    """A run of next to no weight tells nothing, so that only Student's t changes."""
+    x = np.tile(np.geomspace(100.0, 1e4, 5), 4)
+    y = noisy(x, np.random.default_rng(2))
+    alone, clustered = (fit(x, y, loss="log_squared", cluster=one) for one in (None, np.repeat(np.arange(4), 5)))
+    for one, freedom, gained in ((alone, 17, 1), (clustered, 3, 0)):
+        advice = suggest_runs(one, [1e4], ("predict", 1e5), 1.0, weight=1e-9)
+        expected = t_quantile(0.95, freedom + gained) / t_quantile(0.95, freedom)
+        assert advice.table["half_width_after"][0] / advice.half_width_now == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_lopsided_interval_is_cautioned_of() -> None:
+    line = curve()
+    for down, up, expected in ((0.4, 0.1, True), (0.1, 0.4, True), (0.2, 0.1, False), (0.1, np.inf, True)):
+        one = dataclasses.replace(line, intervals={**line.intervals, "E": (line.params["E"] - down, line.params["E"] + up)})
+        cautions = suggest_runs(one, CELLS, "E", 1.0).cautions
+        assert any("the interval of E is lopsided" in caution for caution in cautions) == expected
+
+
+def test_a_parameter_on_its_bound_is_refused_in_a_sentence() -> None:
+    """A curve that bends downwards has no floor: E ends at 0, and no run moves it."""
+    y = 8.0 * BASE**-0.3 * np.exp(-0.02 * (np.log(BASE) - 7.0) ** 2)
+    bent = fit(BASE, noisy(BASE, np.random.default_rng(0)) * y / (1.0 + 8.0 * BASE**-0.3), loss="log_squared", metric="loss")
+    assert bent.params["E"] == 0.0
+    with pytest.raises(AnalysisError, match="the parameter E does not move with the fit's parameters, or lies on a bound"):
+        suggest_runs(bent, CELLS, "E", 1.0)

@@ -59,3 +59,37 @@ def test_bins_keep_the_mass_and_the_slope_at_the_optimum() -> None:
 def test_repeats_at_few_x_are_not_merged() -> None:
     x = np.repeat(np.geomspace(1e3, 1e5, 10), 300)
     assert "bins" not in fit(x, noisy(0.1 + 60.0 * x**-0.5), weights="equal").interval_method
+
+
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_bins_have_the_slope_of_the_loss_where_many_points_are_cut(logarithmic: bool) -> None:
+    """A third of the residuals lie beyond delta; points of large x count twice, in other units."""
+    random = np.random.default_rng(1)
+    truth, law = 0.1 + 60.0 * X**-0.5, LAWS["power"]
+    weights, units = np.where(X > 1e5, 2.0, 1.0), np.where(X > 1e5, 3.0, 1.0)
+    y = truth * np.exp(0.01 * units * random.standard_normal(len(X)))
+    loss = Loss(logarithmic=logarithmic, robust=True, delta=0.01 if logarithmic else 0.002)
+    problem = make_problem(law, X, y, weights, loss, {}, {}, units)
+    u = problem.at({name: np.array([value]) for name, value in {"E": 0.1002, "A": 60.1, "b": 0.5}.items()})[0]
+    merged = binned_at(problem, u)
+
+    def slope(of: Problem) -> np.ndarray:
+        residual = of.residual(u[None])[0]
+        by = of.gradient(u[None])[0] / np.broadcast_to(of.units, residual.shape)[:, None]
+        by = by / of.function(u[None])[0][:, None] if logarithmic else by
+        return np.asarray((of.weights * of.loss.slope(residual)) @ by)
+
+    assert 0.1 < 1.0 - np.mean(loss.inside(problem.residual(u[None])[0])) < 0.7
+    assert slope(merged) == pytest.approx(slope(problem), rel=0.01, abs=0.01 * np.abs(slope(problem)).max())
+
+
+def test_bins_count_as_many_points_as_they_hold_and_those_within_delta_curve_the_loss() -> None:
+    y, law = noisy(0.1 + 60.0 * X**-0.5), LAWS["power"]
+    problem = make_problem(law, X, y, np.ones(len(X)), Loss(logarithmic=True, robust=True, delta=0.01), {}, {})
+    held = np.histogram(np.log(X), BINS)[0]
+    held = held[held > 0]
+    assert binned(problem).weights == pytest.approx(held / held.mean())
+    u = problem.at({name: np.array([value]) for name, value in {"E": 0.1, "A": 60.0, "b": 0.5}.items()})[0]
+    inside = float(np.mean(problem.loss.inside(problem.residual(u[None])[0])))
+    assert inside < 0.8
+    assert binned_at(problem, u).weights == pytest.approx(held * inside)

@@ -113,3 +113,28 @@ def test_findings_ask_it_and_say_why_where_they_cannot() -> None:
     shared = table.assign(pretrain_id=table["encoder"] + table["pretrain_images"].astype(str) + table["pretrain_length"])
     with pytest.raises(AnalysisError, match="seeds share pre-trainings"):
         small_data_overfit(prepare(shared))
+
+
+def test_where_no_rise_is_significant_the_last_step_is_told() -> None:
+    """Also where the loss rose by more, not significantly, from an earlier length."""
+    random = np.random.default_rng(3)
+    earlier = 0
+    for _ in range(12):
+        table = runs(random, rise=0.0, first=0.0)
+        (found,) = small_data_overfit(prepare(table))
+        small = table[(table["pretrain_images"] == 500) & (table["finetune_images"] == 60)]
+        loss = small.groupby("pretrain_steps")["val_mim_loss"].mean()
+        if found.verdict != "supported":
+            assert found.estimate is not None
+            assert found.estimate.value == pytest.approx(loss[16_000] - loss[4000])
+            earlier += loss[16_000] - loss[1000] > max(0.0, loss[16_000] - loss[4000])
+    assert earlier > 0
+
+
+def test_settings_of_fewer_lengths_are_compared_over_the_steps_that_all_have() -> None:
+    table = runs(np.random.default_rng(0), rise=0.004)
+    table = table[~((table["encoder"] == "nano/8@64") & (table["pretrain_steps"] == 1000))]
+    (found,) = small_data_overfit(prepare(table))
+    small = table[(table["pretrain_images"] == 500) & (table["finetune_images"] == 60)]
+    wide = small.pivot_table(index=["encoder", "seed"], columns="pretrain_steps", values="val_mim_loss")
+    assert found.p == pytest.approx(ttest_1samp((wide[16_000] - wide[4000]).groupby("seed").mean(), 0.0).pvalue)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import choose_law, choose_surface, fit, fit_surface
-from analysis.fitting.turning import noise_of_neighbours, turn_of
+from analysis.fitting.turning import _pooled_noise, noise_of_neighbours, turn_of, turn_of_surface
 
 X = np.geomspace(1e3, 1e5, 16)
 
@@ -92,3 +92,68 @@ def test_a_surface_says_where_y_rises_with_one_input(small_and_large: tuple[np.n
         assert "so forecasts beyond are too low if y goes on so" in found.status_detail
     calm = where[:, 0] > 100.0
     assert "rises" not in choose_surface(where[calm], loss[calm]).fit.status_detail
+
+
+REPEATED = 0.01 * np.array([1.0, -1.0, 1.0, -1.0])  # of ln y: four runs at each place, exactly so far from their mean
+PER_MEAN = 0.01 * (4 / 3) ** 0.5 / 2  # standard deviation of the mean of four
+
+
+def rising_at_last(x: np.ndarray, rise: float) -> np.ndarray:
+    """ln y of means that fall, but for the last."""
+    t = np.log(0.2 + 30.0 * x**-0.5)
+    t[-1] = t[-2] + rise
+    return np.asarray(t)
+
+
+def test_the_noise_of_a_mean_of_repeats_is_that_of_one_over_the_root_of_their_number() -> None:
+    """A rise of five standard errors of a difference of means is clear; it is 2.5 of single runs."""
+    x = np.geomspace(1e3, 1e5, 8)
+    for rise, expected in ((5.0, True), (1.5, False)):
+        t = rising_at_last(x, rise * 2**0.5 * PER_MEAN)
+        y = np.exp(t[:, None] + REPEATED).ravel()
+        assert ("y rises at the end" in fit(np.repeat(x, 4), y).status_detail) == expected
+
+
+def test_each_further_series_of_a_surface_is_one_more_that_could_rise_by_chance() -> None:
+    """A rise with p = .005 in one curve is clear, and in one of six series it is not."""
+    passes = np.geomspace(1e3, 1e5, 6)
+    for rise, in_curve, in_surface in ((3.3, True, False), (5.5, True, True)):
+        t = np.tile(np.log(0.2 + 30.0 * passes**-0.5), (6, 1)) + 0.4 * np.arange(6.0, 0.0, -1.0)[:, None]
+        t[0] = rising_at_last(passes, rise * 2**0.5 * PER_MEAN) + t[0, 0] - np.log(0.2 + 30.0 * passes[0] ** -0.5)
+        found = turn_of(np.log(passes), t[0], PER_MEAN, 108)
+        assert (found is not None) == in_curve
+        y = np.exp(t[:, :, None] + REPEATED)
+        where = np.column_stack([np.repeat(np.geomspace(10.0, 1e4, 6), 24), np.tile(np.repeat(passes, 4), 6)])
+        said = turn_of_surface(where, y.ravel(), np.ones(144, dtype=bool), ("N", "D"), lambda X: 1.0 / X[:, 1], "falling")
+        assert ("y rises at the end where N = 10.0" in said) == in_surface
+
+
+@pytest.mark.parametrize(("last", "called"), [(5, True), (4, False)])
+def test_five_steps_up_in_a_row_count_by_themselves(last: int, called: bool) -> None:
+    t = np.concatenate([np.linspace(9.0, 0.0, 10), 0.01 * np.arange(1, last + 1)])
+    assert (turn_of(np.arange(float(len(t))), t, 1.0, 1000) is not None) == called
+
+
+@pytest.mark.parametrize(("ends", "called"), [([1.9, 2.0, 4.4], True), ([1.9, 1.8, 4.4], False)])
+def test_a_probable_rise_counts_where_it_took_three_steps(ends: list[float], called: bool) -> None:
+    t = np.array([12.0, 9.0, 6.0, 3.0, 0.0, *ends])
+    steeper = turn_of(np.arange(8.0), 2.0 * t, 1.0, 1000)
+    assert steeper is not None  # twice as high it is clear
+    found = turn_of(np.arange(8.0), t, 1.0, 1000)
+    assert (found is not None) == called
+    assert found is None or 0.01 < found.p < 0.05
+
+
+def test_y_that_rises_with_an_input_all_along_is_no_turn() -> None:
+    x = np.geomspace(1e3, 1e5, 6)
+    where = np.column_stack([np.repeat([10.0, 100.0, 1000.0], 24), np.tile(np.repeat(x, 4), 3)])
+    y = np.exp(0.2 * np.log(where[:, 1]) - 0.1 * np.log(where[:, 0]) + np.tile(REPEATED, 18))
+    assert turn_of_surface(where, y, np.ones(72, dtype=bool), ("N", "D"), lambda X: 1.0 / X[:, 1], "falling") == ""
+
+
+def test_the_noise_of_series_without_repeats_is_that_of_the_points() -> None:
+    x, random = np.geomspace(1e3, 1e5, 12), np.random.default_rng(0)
+    t = (np.log(0.2 + 30.0 * x**-0.5) + 0.01 * random.standard_normal((40, 12))).ravel()
+    sd, freedom = _pooled_noise(list(np.arange(480).reshape(40, 12)), np.tile(x, 40), t)
+    assert freedom == 40 * 9
+    assert sd == pytest.approx(0.01, rel=0.12)

@@ -17,7 +17,7 @@ from scaling.study.folder import Study
 from trials import InputError
 from trials.cost import gpu_rates
 from trials.cost.costs import stage_cost, step_work
-from trials.cost.gpu_rates import DECODE_S, SAME_GPU_FACTOR, gpu_rate
+from trials.cost.gpu_rates import DECODE_S, SAME_GPU_FACTOR, gpu_memory_bytes, gpu_rate, modelled_load
 from trials.cost.gpus import find_gpu, gpu_of_device, gpus, measured_rates
 from trials.data.published_counts import describe_or_assume, published_count, published_counts
 from trials.recipes.named import get_recipe
@@ -223,3 +223,33 @@ def test_stages_that_run_correct_the_forecast_and_narrow_its_range(grid: Path, t
     left = len(names) - 1
     assert 1.5 * 100 * left < after.middle < 2.2 * 100 * left
     assert after.high / after.low < 0.5 * before.high / before.low
+
+
+def test_a_speed_is_the_roofline_of_the_formula_and_float32_moves_twice_the_bytes() -> None:
+    viny = spec("pretrain", "simmim", "viny/16@128", batch_images=64)
+    work = step_work(viny)
+    for name, peak, width in (("H100", gpus()["H100"].bf16_flops_per_s, 0.5), ("V100", gpus()["V100"].fp32_flops_per_s, 1.0)):
+        assert peak is not None
+        traffic = 64 * work.bytes_per_image * width + 34 * work.parameters
+        busy_s = 64 * work.flops_per_image / (0.5 * peak) + traffic / (0.61 * gpus()[name].bytes_per_s)
+        found = gpu_rate(viny, gpus()[name], step="captured")
+        assert found.images_per_s == pytest.approx(64 / (busy_s + 2.5e-6 * work.operations))
+        fused_s = busy_s - (1 - 0.41) * 64 * work.bytes_per_image * width / (0.61 * gpus()[name].bytes_per_s)
+        compiled = gpu_rate(viny, gpus()[name], step="compiled")
+        assert compiled.images_per_s == pytest.approx(64 / (fused_s + 2.5e-6 * work.operations))
+
+
+def test_the_cpu_starts_every_kernel_of_an_eager_step_and_one_graph_of_a_captured_one() -> None:
+    viny = spec("pretrain", "simmim", "viny/16@128", batch_images=64)
+    eager, captured = (modelled_load(viny, gpus()["H100"], step=step) for step in ("eager", "captured"))  # type: ignore[arg-type]
+    assert eager.start_s == pytest.approx(52e-6 * step_work(viny).operations)
+    assert captured.start_s == pytest.approx(2e-4)
+
+
+def test_batches_taken_in_parts_keep_less_in_memory() -> None:
+    viny = spec("pretrain", "simmim", "viny/16@128", batch_images=64)
+    state = 16.0 * step_work(viny).parameters
+    whole, quarters, spread = (
+        gpu_memory_bytes(viny, gpus()["H100"], **options)[1] - state for options in ({}, {"micro_batches": 4}, {"processes": 2, "micro_batches": 2})
+    )
+    assert quarters == spread == pytest.approx(whole / 4)

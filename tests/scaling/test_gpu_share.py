@@ -17,7 +17,7 @@ from scaling.cluster.capacity import Cluster, Shape
 from scaling.cluster.machine import Granted, Machine
 from scaling.execution.attempts import Outcome
 from scaling.execution.gpu_share import FILE, GpuSharing
-from scaling.execution.live_share import SAMPLES, LiveShare
+from scaling.execution.live_share import GAIN, SAMPLES, LiveShare
 from scaling.execution.ready_queue import ReadyQueue
 from scaling.grid.settings import Grid
 from scaling.plan.gpu_speed import GpuSpeed
@@ -222,3 +222,49 @@ def test_workers_of_the_new_shape_take_over_and_every_stage_runs_once(launch: La
         most = max(most, sum(stage is not None for stage in workers.values()))
     assert sorted(ran) == sorted(launch.plan.stages)
     assert 4 < most <= 8
+
+
+def test_as_many_steps_are_awaited_as_stages_run_side_by_side_and_their_median_counts(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch.answers = {kind: dataclasses.replace(LOAD, occupied_s=0.5e-3) for kind in ("pretrain", "intermediate", "finetune")}
+    share, granted = live(launch)
+    assert granted["finetune"].gpus == 0.125
+    learned: list[tuple[str, int, float]] = []
+    monkeypatch.setattr(GpuSharing, "corrected", lambda self, kind, stages, step_s: learned.append((kind, stages, step_s)))
+    name = stages_of(launch, "finetune")[0]
+    for place, step_s in enumerate([4e-3] * 5 + [80e-3] * 3):
+        assert learned == [], f"after {place} of 8 stages"
+        write_result(launch.study, name, step_s=step_s)
+        share.ended(name, 1.0, 1.0)
+    assert learned == [("finetune", 8, pytest.approx(4e-3))]
+
+
+def test_a_number_changes_for_a_gain_of_its_worth_and_only_so_often(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    share, granted = live(launch)
+    name = stages_of(launch, "finetune")[0]
+    write_result(launch.study, name, step_s=4e-3)
+    wanted = {"gain": GAIN - 0.01, "number": 8}
+    monkeypatch.setattr(GpuSharing, "gain", lambda self, kind, before, after: wanted["gain"])
+    monkeypatch.setattr(GpuSharing, "numbers", lambda self: {"finetune": wanted["number"]})
+
+    def changed() -> bool:
+        return any([share.ended(name, 1.0, 1.0) for _ in range(2 * SAMPLES)])  # noqa: C419 - all of them end
+
+    assert not changed()
+    wanted["gain"] = GAIN + 0.01
+    for number, expected in ((8, True), (4, True), (8, True), (4, False)):
+        wanted["number"] = number
+        assert changed() == expected
+    assert granted["finetune"].gpus == 0.125
+
+
+def test_shared_trunks_teach_what_pretraining_does(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    share, _ = live(launch)
+    learned: list[str] = []
+    monkeypatch.setattr(GpuSharing, "corrected", lambda self, kind, stages, step_s: learned.append(kind))
+    name = stages_of(launch, "pretrain")[0]
+    stage = launch.plan.stages[name]
+    monkeypatch.setitem(launch.plan.stages, name, dataclasses.replace(stage, spec=dataclasses.replace(stage.spec, kind="trunk")))  # type: ignore[arg-type]
+    write_result(launch.study, name, step_s=4e-3)
+    for _ in range(SAMPLES):
+        share.ended(name, 1.0, 1.0)
+    assert learned == ["pretrain"]

@@ -166,7 +166,7 @@ def test_a_named_file_is_mended_also_through_a_link(home: Path, tmp_path: Path, 
     assert f"Ray's token {tmp_path / 'link'} cannot be kept private (No such file or directory)" in refused()
 
 
-@pytest.mark.parametrize(("name", "value"), [("RAY_AUTH_TOKEN", "abc"), ("RAY_AUTH_MODE", "disabled")])
+@pytest.mark.parametrize(("name", "value"), [("RAY_AUTH_TOKEN", "abc"), ("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_MODE", "k8s")])
 def test_a_token_in_no_file_needs_none(home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     assert protect_token(create=True) == ""

@@ -271,6 +271,9 @@ def test_a_study_that_was_computed_in_several_ways_says_so(study: Path, capsys: 
     stages("a,finetune,NVIDIA H200,bf16", "b,finetune,NVIDIA H100 80GB HBM3,bf16")
     main([str(study), "--json"])
     assert json.loads(capsys.readouterr().out)["mixed"].endswith("1 in bf16 on NVIDIA H100 80GB HBM3): their numbers differ by rounding")
+    stages("a,finetune,NVIDIA H200,bf16", "b,finetune,NVIDIA L4,bf16", "c,pretrain,cpu,fp32", "d,pretrain,NVIDIA L4,bf16")
+    main([str(study), "--json"])
+    assert "ran in different number formats" in json.loads(capsys.readouterr().out)["mixed"], "of one kind, which is enough"
     (study / "stages.csv").unlink()
     (study / "stages.csv").symlink_to("/etc/hostname")
     main([str(study), "--json"])

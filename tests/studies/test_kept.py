@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis import findings, load_runs
+from reports.errors import ReportError
 from reports.report import build_report
 from studies.deciding import main as decide
 from studies.keep import MOST_REPORT_BYTES, keep, main
+from studies.rebuild import main as rebuild
 from studies.rebuild import study_folder
 from studies.replicates import main as replicate
 from studies.replicates import replications
@@ -108,3 +112,45 @@ def test_a_folder_that_is_no_kept_study_is_named_with_what_to_do(tmp_path: Path,
     said = capsys.readouterr().err
     assert f"{tmp_path} has no findings.json: keep a study with python -m studies.keep" in said
     assert "Errno" not in said
+
+
+def test_what_is_planned_and_has_no_row_is_in_the_rebuilt_plan(tmp_path: Path) -> None:
+    """And every run of the plan has every setting, also those that it leaves empty."""
+    kept = tmp_path / "kept"
+    shutil.copytree(KEPT[0], kept)
+    runs = pd.read_csv(kept / "runs.csv")
+    lost = {"run_id": "lost-1", "seed": 7}
+    (kept / "missing.json").write_text(json.dumps([lost]))
+    plan = json.loads((study_folder(kept, tmp_path / "study") / "plan.json").read_text())
+    assert len(plan["runs"]) == len(runs) + 1
+    assert plan["runs"][-1] == lost
+    assert len({tuple(run) for run in plan["runs"][:-1]}) == 1
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert rebuild([str(KEPT[0]), "--out", str(tmp_path / "file")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("studies: ")
+    assert "File exists" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["losses.csv", "machines.json", "diagnostics.json"])
+def test_a_received_study_writes_nothing_outside_its_folder(name: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(KEPT[0], kept)
+    if name == "losses.csv":
+        pd.DataFrame({"stage_id": ["../../../elsewhere"], "step": [1], "train_mim_loss": [0.5]}).to_csv(kept / name, index=False)
+    else:
+        (kept / name).write_text(json.dumps([{"stages": ["../../../elsewhere"]}] if name == "machines.json" else {"../../../elsewhere": {}}))
+    with pytest.raises(ReportError, match=r"names the stage '\.\./\.\./\.\./elsewhere', which is no plain name"):
+        study_folder(kept, tmp_path / "far" / "study")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_rebuilt_line_of_losses_holds_what_was_measured_at_its_step_and_no_more(tmp_path: Path) -> None:
+    losses = pd.read_csv(KEPT[0] / "losses.csv").drop(columns="stage_id")
+    lines = [line for path in study_folder(KEPT[0], tmp_path / "study").rglob("metrics.jsonl") for line in path.read_text().splitlines()]
+    assert "NaN" not in "".join(lines)
+    assert sum(len(json.loads(line)) for line in lines) == losses.notna().sum().sum() < losses.size

@@ -111,3 +111,18 @@ def test_losses_with_bf16_tokens_are_those_with_float32_tokens_within_one_percen
     assert len(losses[0]) == STEPS
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+def test_frozen_weights_are_not_copied_and_get_no_gradient() -> None:
+    torch.manual_seed(0)
+    first, second = vit.FeedForward(VIT_SIZES["pico"]), vit.FeedForward(VIT_SIZES["pico"])
+    first.requires_grad_(False)
+    model = nn.Sequential(first, second)
+    copies = WeightCopies(model)
+    assert len(copies) == 4  # two layers of the second, each with a bias
+    with copies.in_place(), torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(torch.randn(2, 9, 64)).float().square().sum()
+    loss.backward()
+    copies.hand_gradients()
+    assert all(one.grad is None for one in first.parameters())
+    assert all(one.grad is not None and one.grad.dtype == torch.float32 for one in second.parameters())

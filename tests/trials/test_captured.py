@@ -163,3 +163,12 @@ def test_held_inputs_are_those_of_the_prepared_step() -> None:
     inputs.stop_recording()
     inputs.release()
     assert inputs.tensor("place", torch.tensor, 1).item() == 1
+
+
+def test_a_held_input_is_that_of_any_step_within_its_block_after_it_and_before_it() -> None:
+    inputs = StepInputs(seed=3, device=torch.device("cpu"))
+    inputs.hold()
+    held = inputs.tensor("step", lambda steps: torch.tensor(list(steps)), 40)
+    for step in (40, 40 + BLOCK_STEPS - 1, 40 + BLOCK_STEPS, 45, 39, 3, 39):
+        inputs.prepare(step)
+        assert held.item() == step

@@ -136,6 +136,10 @@ def _boxes(box: list[Any]) -> Change:
     return lambda values: values["annotations"][0].update(bbox=box)
 
 
+def _segmentation(of: Any) -> Change:
+    return lambda values: values["annotations"][0].update(segmentation=of)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -144,6 +148,11 @@ def _boxes(box: list[Any]) -> Change:
         (lambda values: values.update(images=[], annotations=[]), r"no images in split 'train'"),
         (lambda values: values.update(annotations=[]), r"has no box in the images of split 'train'"),
         (lambda values: values["annotations"][0].update(category_id=99), r"annotation 0 has the category 99, which the file does not name"),
+        (
+            lambda values: values["annotations"][0].update(category_id={"a": 1}),
+            r"annotation 0 has the category \{'a': 1\}, which the file does not name",
+        ),
+        (lambda values: values["annotations"][0].update(image_id=[0]), r"annotation 0 is of image \[0\], which the file does not list"),
         (lambda values: values["images"][0].update(file_name="../4.png"), r"names the image '\.\./4\.png', which is no plain file name"),
         (lambda values: values["images"][0].update(id=2), r"gives two images the same id"),
         (lambda values: values["images"][0].update(height="30"), r"image 4 has the height 30, which is no whole number"),
@@ -170,7 +179,12 @@ def test_a_file_that_makes_no_sense_is_refused_at_once(tmp_path: Path, change: C
         (_boxes([40.0, 3, 0.5, 9]), r"annotation 0 has the box .* lies outside the image"),
         (_boxes([5, 3, 0, 9]), r"annotation 0 has a box of no area, \[5, 3, 0, 9\]"),
         (_boxes([5, 3, float("nan"), 9]), r"annotation 0 has no box of four numbers"),
+        (_boxes([10**400, 3, 9, 9]), r"annotation 0 has no box of four numbers"),
         (lambda values: values["annotations"][0].update(segmentation=[[1, 2]]), r"neither polygons nor run lengths"),
+        (_segmentation([[3, 3, 20, 3, 10, 20], [1, 2, 9, 9]]), r"neither polygons nor run lengths"),  # the second is a line
+        (_segmentation([[1e9, 3, 20, 3, 10, 20]]), r"neither polygons nor run lengths"),  # at which pycocotools ends the process
+        (_segmentation({"size": [30, 40], "counts": [10**30]}), r"neither polygons nor run lengths"),
+        (_segmentation({"size": [30, 40], "counts": [2**63 - 1, 2**63 - 1, 1202]}), r"neither polygons nor run lengths"),  # 1,200 in 64 bits
         (lambda values: values["annotations"][0].update(segmentation={"size": [30, 40], "counts": [3, 4]}), r"neither polygons nor run lengths"),
         (lambda values: values["images"][-1].update(height=31), r"is 40 x 30 px, but annotations\.json says 40 x 31"),
         (lambda values: values["images"][-1].update(file_name="x.png"), r"x\.png \(is not there, though annotations\.json names it\)"),
@@ -215,3 +229,15 @@ def test_without_pycocotools_one_sentence_says_what_to_install(tmp_path: Path, m
     monkeypatch.setitem(__import__("sys").modules, "pycocotools.mask", None)
     with pytest.raises(InputError, match=r"pycocotools .* is not installed: pip install 'scaling-law-laboratory\[detection\]'"):
         list_split("coco:mine", tmp_path, "train")
+
+
+def test_masks_are_used_only_where_every_object_has_one(tmp_path: Path) -> None:
+    values = content(6)
+    del values["annotations"][0]["segmentation"]
+    put(tmp_path / "mine", values)
+    assert not describe_split("coco:mine", tmp_path, "train").has_instance_masks
+    for part in ("train", "heldout"):
+        prepare_split("coco:mine", tmp_path, tmp_path / "store", part, 30)
+        store = open_store(tmp_path / "store", "coco:mine", part, 30)
+        assert store.instances is not None
+        assert all(one.runs == () for one in store.instances)

@@ -54,3 +54,12 @@ def test_mixup_alone_is_what_it_was() -> None:
     """CutMix came later, so a stage without it must have the numbers that it had."""
     for step in range(20):
         assert draw_mixing(0.8, 0.0, side=32, seed=3, step=step) == Mixing(share=draw_share(0.8, seed=3, step=step))
+
+
+def test_the_share_of_small_alpha_is_that_of_its_own_beta_distribution() -> None:
+    """Beta(0.3, 0.3): most rectangles are nearly all of the image or nearly nothing."""
+    side, count = 32, 3000
+    ours = [draw_mixing(0.0, 0.3, side=side, seed=5, step=step).share for step in range(count)]
+    np.random.seed(7)  # noqa: NPY002 - timm draws from it
+    theirs = [float(cutmix_bbox_and_lam((8, 3, side, side), np.random.beta(0.3, 0.3))[1]) for _ in range(count)]  # noqa: NPY002
+    assert ks_2samp(ours, theirs).pvalue > 0.01

@@ -262,3 +262,25 @@ def test_costs_are_counted_without_data_and_the_recipe_of_the_paper_is_whole(spe
     assert stage_id(changed(spec, recipe=get_recipe("finetune", "compact"))) == stage_id(
         changed(spec, recipe=get_recipe("finetune", "compact", {"detector_width": 256, "zoom_out": 1.0}))
     )
+
+
+def test_a_class_that_is_missed_scores_nothing_and_one_of_crowds_alone_has_no_score() -> None:
+    masks = squares(np.random.default_rng(1), 3, 50, 50)
+    truth = dataclasses.replace(instances_of_masks(list(masks), [0, 1, 2]), crowds=np.array([False, False, True]))
+    first = Detections(boxes=truth.boxes[:1], classes=truth.classes[:1], scores=np.array([0.9]))
+    nothing = Detections(boxes=np.zeros((0, 4)), classes=np.zeros(0, dtype=int), scores=np.zeros(0))
+    for found, expected in ((first, (pytest.approx(1), 0.0, None)), (nothing, (0.0, 0.0, None))):
+        scored = average_precision([truth], [(50, 50)], [found], classes=3, kind="bbox")
+        assert scored is not None
+        assert scored.of_class == expected
+
+
+def test_what_is_seen_of_an_object_is_at_least_a_pixel_wide_and_a_pixel_high() -> None:
+    boxes = np.array([[0.0, 0, 10, 1], [0, 0, 10, 0.9], [0, 0, 1, 10], [0, 0, 0.9, 10]])
+    objects = Instances(classes=np.arange(4), boxes=boxes, crowds=np.zeros(4, dtype=bool), runs=())
+    found = crop_targets(objects, (20, 20), [0, 0, 20, 20, 0], 20, masks=False)
+    assert found["labels"].tolist() == [1, 3]
+    larger = crop_targets(objects, (20, 20), [0, 0, 20, 20, 0], 40, masks=False)
+    assert larger["labels"].tolist() == [1, 2, 3, 4]
+    _, reduced = zoom_out(torch.ones(3, 40, 40), larger, 0.5)
+    assert reduced["labels"].tolist() == [1, 3]

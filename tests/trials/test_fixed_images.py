@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tests.trials.conftest import MakeSpec
 from tests.trials.cut_off import folder_of, lines, run
-from trials.objectives.fixed_images import MOST_PARTS, RepeatedCalls
+from trials.data.augmentation import Crops
+from trials.objectives.fixed_images import EVAL_BATCH, MOST_PARTS, FixedImages, RepeatedCalls
 
 
 class Counted:
@@ -56,3 +57,33 @@ def test_a_stage_measures_through_captured_calls_what_it_measures_without(make_s
         with mock.patch.object(RepeatedCalls, "_captured", side_effect=RuntimeError("no")):
             assert run(spec, tmp_path / "failed", leaves_store, capture="on") == plain
         assert "images was not captured: RuntimeError: no" in (folder_of(spec, tmp_path / "failed") / "log.txt").read_text()
+
+
+def test_a_call_of_the_most_parts_is_captured() -> None:
+    calls, body, replayed = RepeatedCalls(torch.device("cpu")), Counted(), torch.tensor(-1)
+    calls.allow()
+    with mock.patch.object(RepeatedCalls, "_captured", return_value=lambda: replayed):
+        assert [int(calls("heldout", body, parts=MOST_PARTS)) for _ in range(3)] == [1, -1, -1]
+
+
+def test_every_image_is_in_one_part_and_taken_as_the_recipe_resizes_it() -> None:
+    asked: list[tuple[Tensor, bool]] = []
+
+    class Pictures:
+        resident, device = False, torch.device("cpu")
+
+        def images(self, positions: Tensor, crops: Crops, *, nearest: bool = False) -> Tensor:
+            assert torch.equal(crops.values[:, 0], positions + 1)
+            asked.append((positions, nearest))
+            return positions
+
+    positions = torch.randperm(2 * EVAL_BATCH + 88, generator=torch.Generator().manual_seed(0))
+    crops = Crops((positions + 1)[:, None].repeat(1, 5))
+    for nearest in (False, True):
+        asked.clear()
+        fixed = FixedImages(Pictures(), positions, crops, nearest=nearest)  # type: ignore[arg-type]
+        for part in fixed.parts():
+            fixed.images(part)
+        assert [len(taken) for taken, _ in asked] == [EVAL_BATCH, EVAL_BATCH, 88]
+        assert torch.equal(torch.cat([taken for taken, _ in asked]), positions)
+        assert {how for _, how in asked} == {nearest}

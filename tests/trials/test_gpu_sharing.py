@@ -8,7 +8,7 @@ import pytest
 
 from tests.trials.conftest import MakeSpec
 from trials.cost import stage_probe
-from trials.cost.gpu_sharing import Sharer, StageLoad, choose_numbers, compiled_load
+from trials.cost.gpu_sharing import CROWDED, Sharer, StageLoad, choose_numbers, compiled_load
 from trials.cost.stage_probe import probe_stage, probe_stages
 from trials.training.step_clock import UNTIMED_STEPS, StepClock
 
@@ -129,3 +129,10 @@ def test_steps_are_timed_without_what_lies_between_them() -> None:
         clock.start(first)
         clock.stop(first + 10)
     assert clock.step_ms == 200.0  # 1, 2 and 4 s for ten steps; the first hundred seconds do not count
+
+
+def test_starting_kernels_gets_no_slower_with_more_processes_than_cores() -> None:
+    """They take turns on the cores: the slowdown is that of a full machine."""
+    eager = dataclasses.replace(VINY, step_s=30e-3, start_s=30e-3, occupied_s=1e-5)
+    full = 30e-3 * (1 + CROWDED)
+    assert [eager.step_of(stages, cores=4) for stages in (1, 3, 5, 9, 32)] == pytest.approx([30e-3, 30e-3 * (1 + CROWDED / 2), full, full, full])

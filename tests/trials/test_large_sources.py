@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from trials import InputError, open_store, prepare_split
+from trials.data.decoding import Broken
 from trials.data.mask_classes import IGNORED
 from trials.data.sources import list_split
 from trials.data.store import describe_split
@@ -85,6 +86,14 @@ def test_tars_that_say_no_split_hold_out_a_fifth_by_name(tmp_path: Path) -> None
             r"val\.tar, owl/a\.png is of the class 'owl', which",
         ),
         ({"train-0.tar": {"a.png": png(1), "a.cls": b"1"}, "val-0.tar": {"a.png": png(1)}}, r"val-0\.tar, a\.png has no class, as others in"),
+        (
+            {"train-0.tar": {"a.png": png(1), "a.cls": b"1", "b.png": png(2), "b.cls": b"\n"}, "val-0.tar": {"a.png": png(1)}},
+            r"train-0\.tar, b\.png has no class, as others in",
+        ),
+        (
+            {"train-0.tar": {"a.png": png(1), "a.cls": b"1", "b.cls": b"\n", "b.png": png(2)}, "val-0.tar": {"a.png": png(1)}},
+            r"train-0\.tar, b\.png has no class, as others in",
+        ),
     ],
 )
 def test_tars_that_do_not_serve_are_one_sentence(tmp_path: Path, files: dict[str, dict[str, bytes]], sentence: str) -> None:
@@ -200,3 +209,54 @@ def test_imagenet_22k_takes_the_validation_images_of_another_imagenet(tmp_path: 
     (tmp_path / "imagenet-22k/val").symlink_to(tmp_path / "imagenet/val")
     assert list_split("imagenet:imagenet-22k", tmp_path, "train").labels.tolist() == [0, 1, 2]
     assert list_split("imagenet:imagenet-22k", tmp_path, "heldout").labels.tolist() == [1]
+
+
+def test_a_tar_for_each_class_of_imagenet_is_that_class(tmp_path: Path) -> None:
+    """Its number is no shard's; a number alone, or after `train`, is."""
+    for split in ("train", "val"):
+        write_tar(tmp_path / f"a/{split}/n01440764.tar", {"n01440764_18.png": png(1)})
+        write_tar(tmp_path / f"a/{split}/n01443537.tar", {"n01443537_2.png": png(2)})
+        write_tar(tmp_path / f"b/{split}/000001.tar", {"1.png": png(3)})
+        write_tar(tmp_path / f"b/{split}/000002.tar", {"2.png": png(4)})
+    for split in ("train", "heldout"):
+        assert shades(tmp_path, "tars:a", split) == ([1, 2], [0, 1], ("n01440764", "n01443537"))
+        assert shades(tmp_path, "tars:b", split) == ([3, 4], [0, 0], ("image",))
+
+
+def test_a_folder_says_the_split_whatever_the_classes_are_called(tmp_path: Path) -> None:
+    for split, shade in (("train", 0), ("val", 100)):
+        write_tar(tmp_path / f"a/{split}/valley.tar", {"1.png": png(shade + 1)})
+        write_tar(tmp_path / f"a/{split}/trainers.tar", {"2.png": png(shade + 2)})
+        write_tar(tmp_path / f"b/{split}/train_station.tar", {"x/3.png": png(shade + 3)})
+    assert shades(tmp_path, "tars:a", "train") == ([2, 1], [0, 1], ("trainers", "valley"))
+    assert shades(tmp_path, "tars:a", "heldout") == ([102, 101], [0, 1], ("trainers", "valley"))
+    assert [shades(tmp_path, "tars:b", split)[0] for split in ("train", "heldout")] == [[3], [103]]
+
+
+def test_a_fifth_of_many_names_is_held_out(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a/owl.tar", {f"{number}.png": b"x" for number in range(2000)})
+    assert len(list_split("tars:a", tmp_path, "heldout")) / 2000 == pytest.approx(0.2, abs=0.03)
+
+
+def test_labels_belong_to_images_of_the_same_folder(tmp_path: Path) -> None:
+    members = {"x/1.png": png(1), "y/1.png": png(2), "x/1.cls": b"1", "y/1.cls": b"0"}
+    for split in ("train", "val"):
+        write_tar(tmp_path / f"a/{split}-0.tar", members)
+    assert list_split("tars:a", tmp_path, "train").labels.tolist() == [1, 0]
+
+
+def test_a_tar_that_was_cut_off_since_is_said(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_tar(tmp_path / f"a/{split}-0.tar", {"1.png": png(1), "2.png": png(2)})
+    listing = list_split("tars:a", tmp_path, "train")
+    path = tmp_path / "a/train-0.tar"
+    path.write_bytes(path.read_bytes()[: 3 * 512 + 20])  # two headers, an image and a part of the next
+    assert listing.read(0).image.size == (18, 16)
+    with pytest.raises(Broken, match="is cut off: its tar file ends before it does"):
+        listing.read(1)
+
+
+def test_a_folder_within_a_tar_is_the_class_also_where_the_tar_has_a_name_of_its_own(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        write_tar(tmp_path / f"a/{split}/animals.tar", {"owl/1.png": png(1), "cat/2.png": png(2)})
+    assert list_split("tars:a", tmp_path, "train").classes == ("cat", "owl")

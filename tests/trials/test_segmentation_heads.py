@@ -21,7 +21,7 @@ from tests.trials.test_objectives import objective_of
 from trials import InputError, build_encoder, run_stage, stage_id
 from trials.models.encoder import as_map
 from trials.models.segmentation_heads.four_maps import FeatureMaps
-from trials.models.segmentation_heads.head import HEADS, ChannelDropout
+from trials.models.segmentation_heads.head import HEADS, ChannelDropout, at_pixels
 from trials.models.segmentation_heads.linear_tokens import LinearTokens
 from trials.models.segmentation_heads.upernet import FCNHead, UPerHead, UPerNet
 from trials.objectives.segmentation import Segmentation
@@ -141,8 +141,10 @@ def test_a_plug_in_adds_a_head_that_a_recipe_can_name(monkeypatch: pytest.Monkey
 def test_linear_tokens_are_interpolated_between_the_tokens() -> None:
     torch.manual_seed(0)
     model = LinearTokens(build_encoder("pico/8@32"), classes=3).eval()
+    model.norm.running_mean.fill_(0.5)
+    model.norm.running_var.fill_(4.0)
     images = torch.randn(2, 3, 32, 32)
-    tokens = model.encoder(images, cls=False) / (1 + model.norm.eps) ** 0.5
+    tokens = (model.encoder(images, cls=False) - 0.5) / (4 + model.norm.eps) ** 0.5
     coarse = F.linear(tokens, model.head.weight.flatten(1), model.head.bias).transpose(1, 2).unflatten(2, (4, 4))
     expected = F.interpolate(coarse, size=(32, 32), mode="bilinear", align_corners=False)
     torch.testing.assert_close(model(images), expected, atol=1e-5, rtol=1e-5)
@@ -227,3 +229,19 @@ def test_a_head_that_normalises_over_a_batch_of_one_is_refused() -> None:
 def test_the_default_head_leaves_ids_as_they_were(make_spec: MakeSpec) -> None:
     spec = make_spec("finetune")
     assert stage_id(changed(spec, recipe=dataclasses.replace(spec.recipe, head="patch-linear", head_channels=512))) == stage_id(spec)  # type: ignore[call-arg]
+
+
+def test_logits_are_brought_to_the_pixels_in_float32() -> None:
+    """Interpolated in bf16 they would take few values between two tokens."""
+    coarse = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    expected = F.interpolate(coarse.float(), size=(32, 32), mode="bilinear", align_corners=False)
+    assert torch.equal(at_pixels(coarse, torch.zeros(2, 3, 32, 32)), expected)
+
+
+def test_the_classifiers_of_upernet_begin_as_mmsegmentations_do() -> None:
+    torch.manual_seed(0)
+    model = UPerNet(build_encoder("pico/8@32"), classes=40, channels=64)
+    assert [part.classifier.in_channels for part in (model.decode_head, model.auxiliary_head)] == [64, 32]
+    for part in (model.decode_head, model.auxiliary_head):
+        assert float(part.classifier.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+        assert not part.classifier.bias.any()

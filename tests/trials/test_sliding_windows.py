@@ -19,7 +19,7 @@ from tests.trials.test_objectives import objective_of
 from trials import InputError
 from trials.data.augmentation import normalise
 from trials.objectives.segmentation import Segmentation
-from trials.objectives.sliding_windows import resized_pixels, scaled_size, sliding_logits, window_starts
+from trials.objectives.sliding_windows import MOST_WINDOWS, resized_pixels, scaled_size, sliding_logits, window_starts
 from trials.recipes.named import get_recipe
 
 
@@ -107,3 +107,19 @@ def test_what_windows_cannot_do_is_one_sentence(fields: dict[str, object], sente
     recipe = get_recipe("finetune", "compact", {"test_windows": "sliding"} | fields)
     with pytest.raises(InputError, match=sentence):
         Segmentation.check("pico/8@32", recipe)
+
+
+def test_an_image_of_many_windows_is_covered_whole() -> None:
+    """A model that gives each pixel back: the mean over any windows is the image. 100 windows are
+    several batches.
+    """
+    pixels = torch.randn(1, 2, 40, 42, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert len(window_starts(40, 6)) * len(window_starts(42, 6)) > 2 * MOST_WINDOWS
+    torch.testing.assert_close(sliding_logits(lambda inputs: inputs, pixels, 6), pixels)
+
+
+def test_resized_pixels_are_rounded_to_the_nearest_value() -> None:
+    images = torch.randint(0, 256, (1, 20, 30, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    exact = F.interpolate(images.permute(0, 3, 1, 2).double(), size=(13, 17), mode="bilinear", antialias=True).permute(0, 2, 3, 1)
+    off = resized_pixels(images, (13, 17)).double() - exact
+    assert float(off.abs().max()) <= 0.5 + 1e-3

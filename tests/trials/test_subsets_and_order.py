@@ -4,6 +4,8 @@ equally often.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from trials import InputError
 from trials.data.subsets import subset
-from trials.training.seeding import EpochOrder, derive_seed, generator
+from trials.training.seeding import BLOCK_STEPS, EpochOrder, derive_seed, generator
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(np.array)
 
@@ -76,3 +78,19 @@ def test_streams_are_apart() -> None:
     seeds = {derive_seed(seed, purpose, step) for seed in range(5) for purpose in ("order", "mask") for step in range(100)}
     assert len(seeds) == 1000
     assert torch.equal(torch.rand(3, generator=generator(1, "mask", 2)), torch.rand(3, generator=generator(1, "mask", 2)))
+
+
+def test_a_block_of_steps_is_read_twice_without_drawing_an_epoch_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captured steps read their positions and their crops of a block one after the other."""
+    drawn: list[int] = []
+    draw = torch.randperm
+
+    def counted(images: int, **options: Any) -> torch.Tensor:
+        drawn.append(images)
+        return draw(images, **options)
+
+    monkeypatch.setattr(torch, "randperm", counted)
+    order = EpochOrder(images=10, batch_images=4, seed=1)
+    first, again = (order.batches(range(64, 64 + BLOCK_STEPS)) for _ in range(2))
+    assert torch.equal(first, again)
+    assert len(drawn) == 14  # positions 256 to 383 lie in epochs 25 to 38 of 10 images

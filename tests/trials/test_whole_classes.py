@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trials.data.leaves import PATTERNS
 from trials.data.pictures import open_pictures
 from trials.data.store import open_store
-from trials.data.subsets import SAMPLINGS, subset, subset_order
+from trials.data.subsets import SAMPLINGS, WHOLE_CLASSES, stream_images, subset, subset_order
 from trials.prepare import prepare_split
 from trials.spec import DataSpec
 from trials.training.precision import choose_compute
@@ -82,3 +82,14 @@ def test_whole_classes_of_a_generated_stream_are_a_quarter_of_its_classes(tmp_pa
         of[sampling] = train.labels(torch.arange(16)).numpy()
     assert np.bincount(of["uniform"], minlength=len(PATTERNS)).tolist() == [2] * 8
     assert sorted(np.bincount(of["classes"], minlength=len(PATTERNS)).tolist()) == [0] * 6 + [8, 8]
+
+
+def test_only_whole_classes_are_drawn_from_a_longer_stream() -> None:
+    assert [stream_images(50, sampling) for sampling in SAMPLINGS] == [50, 50, 50 * WHOLE_CLASSES]
+
+
+def test_a_class_of_most_images_ends_before_the_next_begins() -> None:
+    labels = np.repeat(np.arange(3), [20, 3, 2])
+    for seed in range(6):
+        drawn = labels[subset_order(labels, seed=seed, sampling="classes")]
+        assert np.count_nonzero(np.diff(drawn)) == 2

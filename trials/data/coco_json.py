@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,10 @@ INSTALL = "pip install 'scaling-law-laboratory[detection]'"
 FILE_BYTES = 4 << 30
 BEYOND_PX = 1.0
 """How far a box may reach beyond its image, by rounding; it is then clipped."""
+FARTHEST_SIDES = 10
+"""Sides of its image within which the corners of a polygon lie; pycocotools draws every pixel of an
+edge, and so ends the process without a word where one leads far away.
+"""
 _LISTS = ("images", "annotations", "categories")
 
 
@@ -86,13 +89,14 @@ def _read(path: Path, _state: tuple[int, int]) -> CocoFile:
         raise InputError(f"{path} names the image {str(wrong)[:60]!r}, which is no plain file name: correct it.")
     of_image: list[list[dict[str, Any]]] = [[] for _ in images]
     for one in annotations:
-        if one.get("image_id") not in places:
+        image, category = one.get("image_id"), one.get("category_id")
+        if not isinstance(image, int | float) or image not in places:
             raise InputError(
-                f"{path}: annotation {_id(one)} is of image {one.get('image_id')}, which the file does not list: remove it, or list the image."
+                f"{path}: annotation {_id(one)} is of image {str(image)[:40]}, which the file does not list: remove it, or list the image."
             )
-        if one.get("category_id") not in known:
-            raise InputError(f"{path}: annotation {_id(one)} has the category {one.get('category_id')}, which the file does not name: name it.")
-        of_image[places[one["image_id"]]].append(one)
+        if not isinstance(category, int | float) or category not in known:
+            raise InputError(f"{path}: annotation {_id(one)} has the category {str(category)[:40]}, which the file does not name: name it.")
+        of_image[places[image]].append(one)
     return CocoFile(
         path=path,
         names=tuple(str(name) for name in names),
@@ -144,6 +148,11 @@ def _number(path: Path, entry: dict[str, Any], key: str, what: str) -> int:
     return value
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number; JSON also has whole numbers that no float holds."""
+    return type(value) in (int, float) and abs(value) < 1e300
+
+
 def _id(annotation: dict[str, Any]) -> str:
     return str(annotation.get("id"))[:40]
 
@@ -151,7 +160,7 @@ def _id(annotation: dict[str, Any]) -> str:
 def _box(annotation: dict[str, Any], height: int, width: int) -> tuple[float, float, float, float]:
     """Left, top, right and bottom, within the image."""
     box = annotation.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) and math.isfinite(value) for value in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
         raise Broken(f"annotation {_id(annotation)} has no box of four numbers")
     left, top, wide, tall = box
     if wide <= 0 or tall <= 0:
@@ -173,7 +182,8 @@ def _runs(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
     if isinstance(of, dict) and of.get("size") != [height, width]:
         raise fault
     if isinstance(counts, list):
-        runs = np.array(counts, dtype=np.int64) if all(type(one) is int and one >= 0 for one in counts) else np.zeros(0, dtype=np.int64)
+        sound = all(type(one) is int and 0 <= one <= height * width for one in counts)  # larger ones could add up to anything
+        runs = np.array(counts if sound else [], dtype=np.int64)
         if runs.sum() != height * width:
             raise fault
         return runs
@@ -182,12 +192,13 @@ def _runs(annotation: dict[str, Any], height: int, width: int) -> np.ndarray:
         if isinstance(counts, str):
             runs = runs_of_text(counts.encode("ascii"))
         else:
-            if not all(len(part) >= 6 and len(part) % 2 == 0 and np.isfinite(np.array(part, dtype=float)).all() for part in of):
+            farthest = FARTHEST_SIDES * max(height, width)
+            if not all(len(part) >= 6 and len(part) % 2 == 0 and (np.abs(np.array(part, dtype=float)) <= farthest).all() for part in of):
                 raise fault
             runs = runs_of_text(masks.merge(masks.frPyObjects(of, height, width))["counts"])
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError):
         raise fault from None
-    if (runs < 0).any() or runs.sum() != height * width:
+    if ((runs < 0) | (runs > height * width)).any() or runs.sum() != height * width:
         raise fault
     return runs
 

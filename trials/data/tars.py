@@ -8,7 +8,8 @@ train-000001.tar:  0001.jpg 0001.cls 0002.jpg 0002.cls     webdataset: a class n
 train.tar:         n01440764/a.jpg n01443537/b.jpg          ImageFolder: the folder is the class
 train/n01440764.tar:  a.jpg b.jpg                           a tar file for each class, as ImageNet's
 ```
-Files whose names, or folders, hold `train` are trained on; those with `val` or `test` are held out.
+Files in a folder `train` are trained on, those in `val` or `test` held out, whatever their names;
+without such folders, files whose names hold `train`, and those whose names hold `val` or `test`.
 Where no name says so, the images whose names' SHA-256 falls in the lowest fifth are held out.
 """
 
@@ -33,6 +34,9 @@ from trials.errors import InputError
 
 _TRAIN, _HELDOUT = re.compile(r"(^|[^a-z])train"), (re.compile(r"(^|[^a-z])val"), re.compile(r"(^|[^a-z])test"))
 _SHARD = re.compile(r"[-_]?\d+$")
+_SYNSET = re.compile(r"n\d{8}")
+"""A class of ImageNet, whose number is no shard's."""
+_PLAIN = re.compile(r"train(ing|val)?|val(id|idation)?|test(ing)?")
 _LABEL_BYTES = 256
 _BLOCK = 512
 
@@ -75,12 +79,12 @@ class _Labels:
     def add(self, name: str) -> None:
         """The class of the next image; empty for none."""
         self.numbers.append(-1)
-        if name:
-            self.set(len(self.numbers) - 1, name)
+        self.set(len(self.numbers) - 1, name)
 
     def set(self, place: int, name: str) -> None:
-        """The class of an image that was added."""
-        self.numbers[place] = self.names.setdefault(name, len(self.names))
+        """The class of an image that was added; empty for none."""
+        if name:
+            self.numbers[place] = self.names.setdefault(name, len(self.names))
 
 
 @dataclass(kw_only=True)
@@ -177,7 +181,7 @@ def _files(root: Path) -> tuple[list[Path], list[Path], bool]:
         raise InputError(f"{packed} is compressed, so no single image of it can be read: unpack it to a .tar (gunzip), which is hardly larger.")
     if not every:
         raise InputError(f"{root} holds no tar files: name the folder that holds them.")
-    named = {path: path.relative_to(root).as_posix().lower() for path in every}
+    named = {path: _split_folder(root, path) or path.relative_to(root).as_posix().lower() for path in every}
     train = [path for path, name in named.items() if _TRAIN.search(name)]
     heldout = next((found for one in _HELDOUT if (found := [path for path, name in named.items() if one.search(name) and path not in train])), [])
     if not train and not heldout:
@@ -186,6 +190,24 @@ def _files(root: Path) -> tuple[list[Path], list[Path], bool]:
         lacks = "train" if not train else "val or test"
         raise InputError(f"No tar file in {root} has {lacks} in its name or its folder's, but others say what they are for: name them so.")
     return train, heldout, False
+
+
+def _split_folder(root: Path, path: Path) -> str:
+    """The nearest folder of a tar file that is named as a split; empty for none."""
+    folders = reversed(path.relative_to(root).parent.as_posix().lower().split("/"))
+    return next((folder for folder in folders if _PLAIN.fullmatch(folder)), "")
+
+
+def _class_of(root: Path, path: Path) -> str:
+    """The class that a tar file is named as; empty where its name says the split or the shard."""
+    stem = path.stem.lower()
+    if _SYNSET.fullmatch(stem):
+        return path.stem
+    if _split_folder(root, path):  # so that a class may begin as a split does: valley, trainers
+        names_split = any(_PLAIN.fullmatch(word) for word in re.findall("[a-z]+", stem))
+    else:
+        names_split = any(one.search(stem) for one in (_TRAIN, *_HELDOUT))
+    return "" if names_split or _SHARD.search(stem) else path.stem
 
 
 def _index(root: Path, tars: list[Path], *, keep: str | None) -> _Index:
@@ -203,8 +225,7 @@ def _index(root: Path, tars: list[Path], *, keep: str | None) -> _Index:
 def _add(index: _Index, root: Path, number: int, path: Path, keep: str | None) -> None:
     images: dict[str, int] = {}  # of this file, whose .cls was not met yet, by the name without suffix
     labels: dict[str, str] = {}
-    stem = path.stem.lower()
-    of_class = "" if _SHARD.search(stem) or _TRAIN.search(stem) or any(one.search(stem) for one in _HELDOUT) else path.stem
+    of_class = _class_of(root, path)
     for member, text in _members(path):
         key = member.name.rpartition(".")[0]
         if text is not None:
