@@ -73,10 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     table = parser.add_argument_group("a table", "of a .csv or .parquet file, in the names of its own columns")
     table.add_argument("--x", metavar="COL", help="the column of sizes")
     table.add_argument("--y", metavar="COL", help="the column of scores")
-    table.add_argument("--by", metavar="COL", nargs="+", default=[], help="columns that divide the rows into groups")
+    table.add_argument("--by", metavar="COL", nargs="+", action="extend", default=[], help="columns that divide the rows into groups")
     table.add_argument("--seed", metavar="COL", help="the column that tells repeated runs apart (default: seed, where there is one)")
     table.add_argument("--columns", metavar="OURS=THEIRS,...", help="what columns are, such as finetune_images=n_labels,accuracy=acc")
-    table.add_argument("--lower-is-better", action="store_true", help="of the scores, as of an error or a loss")
+    direction = table.add_mutually_exclusive_group()
+    direction.add_argument(
+        "--lower-is-better", action="store_true", default=None, help="of the scores (default: as their name says, or as they go with x)"
+    )
+    direction.add_argument("--higher-is-better", dest="lower_is_better", action="store_false", default=None, help="of the scores")
     return parser
 
 
@@ -90,7 +94,7 @@ def _mistake(options: argparse.Namespace) -> str | None:
         return "--task takes one study folder, and no --watch."
     of_table = [name for name in ("x", "y", "seed", "columns") if getattr(options, name) is not None]
     of_table += ["by"] if options.by else []
-    of_table += ["lower-is-better"] if options.lower_is_better else []
+    of_table += [f"{'lower' if options.lower_is_better else 'higher'}-is-better"] if options.lower_is_better is not None else []
     if of_table and not is_table(options):
         return f"--{of_table[0]} is of a table: name one .csv or .parquet file."
     if is_table(options) and (options.watch or options.task is not None or options.claims is not None):

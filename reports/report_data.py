@@ -67,7 +67,7 @@ def read_study(folder: Path) -> ReportData:
         plan = None
     has_runs = "runs.parquet" in tables
     if plan is None and not has_runs:
-        reason = refused[0] if refused else "so it is not a study folder."
+        reason = refused[0] if refused else "so it is not a study folder: name one that a launch wrote, such as runs/quickstart."
         raise ReportError(f"{folder} holds neither plan.json nor runs.parquet{': ' if refused else ', '}{reason}")
     # A table without rows says the same as no table: analysis refuses it, and a page on an
     # unfinished study must not.

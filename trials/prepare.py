@@ -108,7 +108,8 @@ def prepare_split(
             if listing.empty_classes and broken == "refuse":
                 raise InputError(
                     f"Class folders of {source} {split} without images ({' '.join(IMAGE_SUFFIXES)}): {len(listing.empty_classes)}, namely "
-                    f"{shown_list(listing.empty_classes)}. Fill or delete them, or go on without them by --broken skip."
+                    f"{shown_list(listing.empty_classes)}. Fill or delete them, "
+                    "or go on without them by --broken skip (in a grid: broken_images: skip)."
                 )
             decode = partial(_decode, source, listing, store_px, storage, advance, refused if broken == "refuse" else None)
         made = write_store(root, source, split, store_px, storage, info=info, images=count, classes=classes, decoded=decode, broken=broken, data=data)
@@ -184,7 +185,7 @@ def _decode(
         report.write(refused)
         raise InputError(
             f"{len(report.skipped)} of {len(listing)} images of {source} cannot be decoded: {shown_images(report.skipped)} (all in {refused}). "
-            "Replace or delete them, or go on without them by --broken skip."
+            "Replace or delete them, or go on without them by --broken skip (in a grid: broken_images: skip)."
         )
 
 

@@ -219,7 +219,7 @@ def prepare(
     grouped = kept.groupby(settings, dropna=False, sort=True)
     cell = grouped.ngroup().to_numpy()
     cells = kept.loc[~pd.Series(cell).duplicated().to_numpy(), settings].assign(cell=pd.unique(cell)).set_index("cell").sort_index()
-    _check_distinct(kept, cell, kind, settings)
+    _check_distinct(kept, cell, kind, settings, given)
     margin, reason = (margin, "") if margin is not None else _default_margin(kept, chosen, cell, settings)
     return ClaimTable(
         name=name, kind=kind, table=kept, outcome=chosen, level=level, margin=float(margin), cell=cell, cells=cells, margin_reason=reason
@@ -336,9 +336,9 @@ def _check_spreads(cells: pd.DataFrame, outcome: str) -> None:
             raise AnalysisError(f"{WHERE}, column '{column}', row {row}: {values[row]:g} is {what}; correct it.")
 
 
-def _check_distinct(table: pd.DataFrame, cell: NDArray[np.int64], kind: str, settings: list[str]) -> None:
+def _check_distinct(table: pd.DataFrame, cell: NDArray[np.int64], kind: str, settings: list[str], given: list[str]) -> None:
     """Raises AnalysisError where two rows describe the same cell, or two runs the same cell and
-    seed.
+    seed. `given` are the columns that the caller has, for the message.
     """
     keys = pd.DataFrame({"cell": cell})
     if kind == "runs" and "seed" not in table.columns:
@@ -349,6 +349,11 @@ def _check_distinct(table: pd.DataFrame, cell: NDArray[np.int64], kind: str, set
     if again.any():
         row = int(np.argmax(again))
         first = int(np.argmax((keys == keys.iloc[row]).all(axis=1).to_numpy()))
+        if not set(SETTINGS).difference(["seed"]).intersection(given):
+            raise AnalysisError(
+                f"{WHERE} has no column that a claim is about, such as finetune_images or encoder (there are: {', '.join(map(str, given))}): "
+                "rename its own, as in load_runs(path, columns={'finetune_images': 'n_labels'}), or make a page of it with python -m reports.build."
+            )
         same = ", ".join([*settings, *(["seed"] if kind == "runs" else [])])
         raise AnalysisError(
             f"rows {first} and {row} of {WHERE} are equal in all settings ({same}): keep one of them, or add the column that tells them apart, "

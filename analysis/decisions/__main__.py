@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--prices", required=True, metavar="FORMULA", help="what the inputs cost, by the law's names of them: '6 N D', '0.1 P + 0.3 F'"
     )
     runs = _question(questions, "runs", "which runs to make next", law="power")
-    runs.add_argument("--candidates", type=float, nargs="+", required=True, metavar="X", help="x at which a run could be made")
+    runs.add_argument("--candidates", type=float, nargs="+", action="extend", required=True, metavar="X", help="x at which a run could be made")
     runs.add_argument("--cost-each", type=float, nargs="+", default=[1.0], metavar="HOURS", help="GPU-hours of a run, one for all or one a candidate")
     runs.add_argument("--count", type=int, default=3, metavar="N", help="how many runs to choose (default 3)")
     runs.add_argument("--gpu-hours", type=float, metavar="H", help="what they may cost together")
@@ -83,9 +83,10 @@ def _question(
 ) -> argparse.ArgumentParser:
     one = questions.add_parser(name, help=text, description=f"Say {text}.")
     one.add_argument("table", help="a .csv or .parquet file, or a study folder")
-    one.add_argument(
-        "--x", required=True, metavar="COL", nargs="+" if several else None, help="column of x" + ("s, in the law's order" if several else "")
-    )
+    if several:
+        one.add_argument("--x", required=True, metavar="COL", nargs="+", action="extend", help="columns of x, in the law's order")
+    else:
+        one.add_argument("--x", required=True, metavar="COL", help="column of x")
     one.add_argument("--y", required=True, metavar="COL", help="column of y")
     one.add_argument("--cluster", metavar="COL", help="column of labels of points that are not independent, such as seed")
     one.add_argument("--law", default=law, metavar="LAW", help=f"the law to fit (default {law})")

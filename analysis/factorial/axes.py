@@ -40,6 +40,7 @@ NAMES: Final = {
 NAMED: Final = ("_source", "_recipe", "_sampling", "_objective")
 ORDER: Final = tuple(sorted((name for name in SETTINGS if name != "seed"), key=lambda name: name.endswith(NAMED)))
 """Settings with a size before those with a name: where a data set has one size, that is the axis."""
+_FAMILY = re.compile(r"(?P<library>timm|torchvision):(?P<name>[a-z]+)|(?P<swin>swinv2)-|(?P<vit>[a-z]+/)", re.IGNORECASE)
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epoch|step|image)s?\s*")
 _TIMES = {"": 1.0, "k": 1e3, "M": 1e6}
 
@@ -150,7 +151,18 @@ def _name(table: pd.DataFrame, column: str) -> str:
     """The axis in words: as the table's own documentation calls it, else as `NAMES` does."""
     if column in table.attrs.get("columns", {}):
         return column_of(table, column).title
+    if column == "encoder" and not _one_family(table[column].dropna().unique().tolist()):
+        return "model"
     return NAMES.get(column, column.replace("_", " "))
+
+
+def _one_family(encoders: Sequence[object]) -> bool:
+    """Whether encoders are sizes of one architecture, as their names tell: a bigger one of another
+    architecture differs in more than its size, such as timm:resnet18@64 from timm:vit_tiny@64.
+    """
+    found = [_FAMILY.match(str(name)) for name in encoders]
+    families = {one and ("vit" if one["vit"] else "swinv2" if one["swin"] else f"{one['library']}:{one['name']}".lower()) for one in found}
+    return len(families) < 2
 
 
 def _trained(table: pd.DataFrame) -> NDArray[np.bool_]:
@@ -187,6 +199,8 @@ def _ordered(table: pd.DataFrame, column: str) -> tuple[list[object], tuple[floa
 
 def _sizes(table: pd.DataFrame, column: str, levels: Sequence[object]) -> list[float] | None:
     if column == "encoder":
+        if not _one_family(levels):
+            return None
         return _one_each(table, column, "encoder_params", levels)
     if all(isinstance(level, (int, float, np.integer, np.floating)) and not isinstance(level, bool) for level in levels):
         return [float(level) for level in levels]  # type: ignore[arg-type]

@@ -212,7 +212,9 @@ def comparison(row: pd.Series) -> str:
     if axis == LABELS and times:
         return f"{times} more {row['name']}"
     if axis == "encoder":
-        return f"a model with {times} the parameters" if times else f"{named_level(row['high_level'])} instead of {named_level(row['low_level'])}"
+        return (
+            f"a model with {times} the parameters" if times else f"model {named_level(row['high_level'])} instead of {named_level(row['low_level'])}"
+        )
     if axis == "intermediate" and row["low_level"] == "none":
         return f"an intermediate {named_level(row['high_level'])} stage"
     if times:

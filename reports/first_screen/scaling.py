@@ -385,6 +385,8 @@ def _subtitle(found: Scaling, effects: MainEffects | None) -> str:
     each = "One dot is one run" if "run_id" in found.points.columns else "One dot is the mean of equal runs"
     each = "One dot is one row" if found.own is not None and "run_id" not in found.points.columns else each
     text = f"{each}{f', {found.only}' if found.only else ''}."
+    if SCRATCH_NAME in found.colours and found.group is not None and len(found.colours) > 2 and not found.group.column.startswith("pretrain"):
+        text += f" The line {SCRATCH_NAME} is over every {found.group.name} together."
     if found.shade is not None:
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
         there = [SCRATCH_NAME.removeprefix("from ")] if SCRATCH_NAME in found.colours else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from reports.findings import Answer, ask
 from reports.page import Fact, Page
 from reports.report import write_page
+from reports.table.direction import usual_direction
 from reports.table.laws import laws_of
 from reports.table.question import TableQuestion
 from reports.table.screen import table_screen
@@ -68,7 +69,8 @@ def command_of(question: TableQuestion) -> str:
     words += ["--x", question.x_title, "--y", question.y_title]
     words += ["--by", *question.titles.values()] if question.by else []
     words += ["--seed", question.columns.get(question.seed, question.seed)] if question.seed else []
-    words += ["--lower-is-better"] if question.better == "lower" else []
+    if question.better == "lower" or usual_direction(question.runs, question.x, question.y, question.by) == "lower":
+        words += [f"--{question.better}-is-better"]
     return shlex.join(words)
 
 

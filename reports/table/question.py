@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, load_runs
-from analysis.runs.columns import column_of, first_score
+from analysis.runs.columns import first_score
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
 from reports.errors import ReportError
+from reports.table.direction import usual_direction
 
 MOST_GROUPS: Final = 24
 """Groups that a page can show; more are likely a mistake in --by."""
@@ -81,7 +82,7 @@ def read_question(
     by: Sequence[str] = (),
     seed: str | None = None,
     columns: Mapping[str, str] | None = None,
-    lower_is_better: bool = False,
+    lower_is_better: bool | None = None,
 ) -> TableQuestion:
     """Read a .csv or .parquet file and check that a report can be made of these columns.
 
@@ -92,8 +93,8 @@ def read_question(
             of a run that varies.
         seed: the column that tells repeated runs apart; by default `seed`, where there is one.
         columns: this project's names and the table's own, as in `load_runs`.
-        lower_is_better: whether a lower y is better; by default as the score is documented, else
-            higher.
+        lower_is_better: whether a lower y is better; by default as the score is documented, as its
+            name says, or as it goes with x (`usual_direction`).
 
     Raises:
         ReportError: if a column is named twice, x or y take one value only, there are too few rows
@@ -119,6 +120,7 @@ def read_question(
     if twice is not None:
         raise ReportError(f"The column '{twice}' is named twice: x, y, by and seed are different columns.")
     kept = _finite(runs, x, y, where)
+    direction = usual_direction(kept, x, y, by) if lower_is_better is None else "lower" if lower_is_better else "higher"
     question = TableQuestion(
         file=Path(file),
         runs=kept,
@@ -126,7 +128,7 @@ def read_question(
         y=y,
         by=by,
         seed=seed,
-        better="lower" if lower_is_better or column_of(runs, y).better == "lower" else "higher",
+        better=direction,
         x_title=names.get(x, x),
         y_title=names.get(y, y),
         titles={name: names.get(name, name) for name in by},

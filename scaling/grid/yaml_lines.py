@@ -71,7 +71,9 @@ def _read(text: str, where: str) -> tuple[Any, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise InputError(f"{where}{line}: not valid YAML ({_one_line(getattr(error, 'problem', None) or error)}).") from None
+        problem = _one_line(getattr(error, "problem", None) or error)
+        advice = ": write spaces where the line has a tab" if r"'\t'" in problem else ""
+        raise InputError(f"{where}{line}: not valid YAML ({problem}){advice}.") from None
     except InputError:
         raise
     except RecursionError:

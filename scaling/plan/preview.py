@@ -14,6 +14,7 @@ from scaling.plan.budget import Budget
 from scaling.plan.folding import folded_by_seed, seeds_of
 from scaling.plan.forecast import NOTHING, Forecast, Range
 from scaling.plan.plan import Plan
+from scaling.plan.stage_names import facts
 from scaling.study.folder import Study
 
 FEW_SEEDS = 5
@@ -31,7 +32,10 @@ def print_plan(
         notes: lines to stand after the summary.
     """
     table = Table(box=None, pad_edge=False)
-    for title in ("stage", "state", "reason", "trains on", *_RIGHT):
+    told = facts(plan)
+    others = {name: ", ".join(_other_facts(plan, name, told[name])) for name in plan.stages}
+    differing = ["setting"] if any(others.values()) else []
+    for title in ("stage", "state", "reason", "trains on", *differing, *_RIGHT):
         table.add_column(title, justify="right" if title in _RIGHT else "left", no_wrap=title != "reason")
     states = study.states(plan)
 
@@ -52,6 +56,7 @@ def print_plan(
             states[first].state,
             escape(reason_of(first, alone=alone)),  # an error's words may hold brackets, which rich would read as markup
             f"{stage.spec.data.train_images:,} {stage.spec.data.source}, {seeds_of(plan, names)}",
+            *([escape(others[first])] if differing else []),
             f"{stage.spec.steps:,}",
             f"{sum(plan.stages[name].own_image_passes for name in names):,}",
             str(sum(plan.stages[name].runs for name in names)),
@@ -61,6 +66,13 @@ def print_plan(
     console.print(table)
     for line in [*summary(plan, forecast, budget, Counter(state.state for state in states.values()), where), *notes]:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _other_facts(plan: Plan, name: str, told: Sequence[str]) -> list[str]:
+    """What tells a stage from others of its kind and has no column of its own, such as its encoder."""
+    spec = plan.stages[name].spec
+    shown = {f"{spec.data.train_images:,} images", spec.data.source, f"{count(spec.steps)} steps", f"seed {spec.seed}"}
+    return [fact for fact in told if fact not in shown]
 
 
 def summary(plan: Plan, forecast: Forecast, budget: Budget, states: Counter[str], where: str = "this machine") -> list[str]:

@@ -85,6 +85,13 @@ def test_rows_with_a_missing_value_are_left_out_and_counted(table: Path, capsys:
     assert "1 row left out" in capsys.readouterr().out
 
 
+def test_a_repeated_option_adds_to_its_values(table: Path) -> None:
+    pd.read_csv(table).assign(kind="one").to_csv(table, index=False)
+    assert main([str(table), "--x", "images", "--y", "error", "--by", "encoder", "--by", "kind", "--law", "power"]) == 0
+    answers = json.loads((table.parent / "results.fits.json").read_text())
+    assert [answer["group"] for answer in answers] == [{"encoder": "base", "kind": "one"}, {"encoder": "small", "kind": "one"}]
+
+
 def test_a_group_that_cannot_be_fitted_is_named_and_the_others_come_out(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pd.concat([pd.read_csv(table), pd.DataFrame({"images": [100.0], "error": [0.5], "encoder": ["tiny"], "run": [0]})])
     rows.to_csv(table, index=False)

@@ -141,3 +141,12 @@ def test_a_table_without_a_known_score_is_told_its_own_columns_alone() -> None:
     with pytest.raises(AnalysisError) as caught:
         findings(pd.DataFrame({"n_labels": [50, 100], "f1": [0.4, 0.5]}))
     assert "(there are: n_labels, f1): name yours with outcome= (--outcome)." in str(caught.value)
+
+
+def test_a_table_in_its_own_words_is_told_which_columns_claims_are_about() -> None:
+    """Not that its rows are equal in settings that it does not have."""
+    table = pd.DataFrame({"n_labels": [50, 100, 50, 100], "model": ["a", "a", "b", "b"], "seed": 0, "f1": [0.4, 0.5, 0.4, 0.6]})
+    with pytest.raises(AnalysisError) as caught:
+        findings(table, outcome="f1")
+    assert "has no column that a claim is about, such as finetune_images or encoder (there are: n_labels, model, seed, f1)" in str(caught.value)
+    assert "pretrain_images" not in str(caught.value)

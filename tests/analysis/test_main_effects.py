@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import AnalysisError, load_published, main_effects, paired_effects
+from analysis import AnalysisError, findings, load_published, main_effects, paired_effects
 from analysis.factorial.axes import axes_of
 from benchmarks.statistics.worlds import SEED_SD, WORLDS, World, simulate_world, truth_of
 
@@ -139,3 +139,33 @@ def test_a_table_without_an_axis_is_refused_in_a_sentence() -> None:
         main_effects(runs)
     with pytest.raises(AnalysisError, match="no row of the runs table has a finite 'miou'"):
         main_effects(runs.assign(miou=np.nan))
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "sized"),
+    [
+        ("pico/8@32", "nano/16@64", True),
+        ("swinv2-t@64", "swinv2-s@64", True),
+        ("timm:resnet18@64", "timm:resnet34@64", True),
+        ("small", "large", True),  # names that say nothing of an architecture
+        ("timm:vit_tiny_patch16_224@64", "timm:resnet18@64", False),
+        ("pico/8@32", "swinv2-t@64", False),
+        ("timm:resnet18@64", "torchvision:resnet34@64", False),
+    ],
+)
+def test_two_architectures_are_compared_as_models_not_as_sizes(small: str, large: str, sized: bool) -> None:
+    cells = [(encoder, labels, seed) for encoder in (small, large) for labels in (10, 40) for seed in range(3)]
+    runs = pd.DataFrame(cells, columns=["encoder", "finetune_images", "seed"])
+    runs["encoder_params"] = np.where(runs["encoder"] == small, 5e6, 1e7)
+    runs["miou"] = 0.3 + 0.1 * (runs["encoder"] == small) + 0.01 * np.log2(runs["finetune_images"])
+    runs["miou"] += np.random.default_rng(0).normal(0, 0.002, len(runs))
+    row = main_effects(runs).table.set_index("axis").loc["encoder"]
+    assert row["name"] == ("model size" if sized else "model")
+    found = findings(runs)["varied-encoder"]
+    if sized:
+        assert found.claim == "Bigger models raise mIoU."
+        assert found.headline.startswith("A model with twice the parameters lowers mIoU by 0.1")
+    else:
+        first, second = sorted((small, large))
+        assert found.claim == "Model makes a difference to mIoU."
+        assert found.headline.startswith(f"Model {second} instead of {first} ")

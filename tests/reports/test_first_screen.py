@@ -14,7 +14,7 @@ from analysis import load_runs, main_effects
 from reports.charts.first_screen import apart
 from reports.first_screen.levels import level_name, sentence_of
 from reports.first_screen.moved import moved_figure, seed_effects
-from reports.first_screen.scaling import SCRATCH_NAME, claim_of, scaling_of
+from reports.first_screen.scaling import SCRATCH_NAME, claim_of, scaling_figure, scaling_of
 from reports.report import build_report, compose
 from reports.report_data import read_study
 from reports.score import score_of
@@ -141,6 +141,19 @@ def test_one_law_a_level_of_the_axis_that_matters_most_and_scratch_beside_them(w
     # and so near to their size that they are seen to belong to the line there
     measured = np.log(found.points["x"].max() / found.points["x"].min())
     assert np.abs(np.log(found.points["place"] / found.points["x"])).max() < 0.02 * measured
+
+
+def test_a_line_from_scratch_over_several_models_says_so(write: Callable[..., Path], tmp_path: Path) -> None:
+    """It stands beside a line a model, so that the distance to it is no gain from pre-training."""
+    runs = runs_of(write(tmp_path / "models", intermediates=("none",)))
+    other = runs.assign(encoder="timm:resnet18@64", encoder_params=11_000_000, miou=runs["miou"] + 0.2, run_id=runs["run_id"] + "-other")
+    runs = pd.concat([runs, other], ignore_index=True)
+    figure = scaling_figure(runs, main_effects(runs), score_of(runs))
+    assert figure is not None
+    assert "The line from scratch is over every model together." in figure.subtitle
+    alone = scaling_figure(runs[runs["encoder"] != "timm:resnet18@64"].reset_index(drop=True), None, score_of(runs))
+    assert alone is not None
+    assert "together" not in alone.subtitle
 
 
 def test_many_levels_get_some_laws_and_all_dots(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ def test_the_command_writes_the_page_into_the_study(full_study: Path, capsys: py
     ("prepare", "sentence"),
     [
         (lambda folder: None, "There is no study folder"),
-        (lambda folder: folder.mkdir(), "holds neither plan.json nor runs.parquet, so it is not a study folder."),
+        (lambda folder: folder.mkdir(), "holds neither plan.json nor runs.parquet, so it is not a study folder: name one that a launch wrote"),
         (lambda folder: (folder.mkdir(), (folder / "plan.json").write_text("{")), "cannot be read as JSON"),
         (lambda folder: (folder.mkdir(), (folder / "runs.parquet").write_text("no")), "cannot be read as Parquet"),
     ],

@@ -102,6 +102,44 @@ def test_an_error_is_better_lower(tmp_path: Path) -> None:
     assert float(claim.split("reaches ")[1].split(" ")[0]) < 0.19  # of the other group 0.21
 
 
+@pytest.mark.parametrize(
+    ("name", "falls", "better"),
+    [
+        *((name, falls, "lower") for name in ("err", "Error (%)", "val_loss", "valLoss", "top1_error", "perplexity") for falls in (True, False)),
+        *((name, falls, "higher") for name in ("acc", "mIoU", "Top-1 accuracy", "f1", "mAP") for falls in (True, False)),
+        ("y", True, "lower"),
+        ("y", False, "higher"),
+        ("terror", False, "higher"),
+    ],
+)
+def test_which_scores_are_better_follows_from_their_name_or_from_how_they_go(name: str, falls: bool, better: str, tmp_path: Path) -> None:
+    table = results().assign(acc=lambda t: -t["acc"] if falls else t["acc"]).rename(columns={"acc": name})
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    columns = {"x": "n_labels", "y": name, "by": ["backbone"], "seed": "trial"}
+    assert read_question(tmp_path / "scores.csv", **columns).better == better
+    assert read_question(tmp_path / "scores.csv", **columns, lower_is_better=True).better == "lower"
+    assert read_question(tmp_path / "scores.csv", **columns, lower_is_better=False).better == "higher"
+
+
+def test_a_page_says_which_errors_are_better_and_the_command_can_say_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results().assign(err=lambda t: 1 - t["acc"]).to_csv(tmp_path / "errors.csv", index=False)
+    command = [str(tmp_path / "errors.csv"), "--x", "n_labels", "--y", "err", "--by", "backbone", "--out", str(tmp_path / "page.html")]
+    for option, better in ((None, "lower"), ("--higher-is-better", "higher")):
+        assert main([*command, *([option] if option else [])]) == 0
+        page = (tmp_path / "page.html").read_text()
+        assert f"a {better} err is better" in page
+        assert f"--{better}-is-better" in page  # the command that makes the page again
+    assert not capsys.readouterr().err
+
+
+def test_a_repeated_option_adds_columns(file: Path, tmp_path: Path) -> None:
+    """As `--by backbone seed` does; the last one alone would leave the others out without a word."""
+    load_runs(file, required=[]).assign(half=lambda t: t["trial"] % 2).to_csv(tmp_path / "results.csv", index=False)
+    command = [str(tmp_path / "results.csv"), "--x", "n_labels", "--y", "acc", "--out", str(tmp_path / "page.html")]
+    assert main([*command, "--by", "backbone", "--by", "half"]) == 0
+    assert "acc against n_labels by backbone and half" in (tmp_path / "page.html").read_text()
+
+
 def test_a_table_without_seeds_groups_or_enough_sizes_still_has_its_page(tmp_path: Path) -> None:
     table = results(seeds=1).query("n_labels <= 200 and backbone == 'vit'")[["n_labels", "acc"]]
     table.to_csv(tmp_path / "small.csv", index=False)

@@ -57,6 +57,19 @@ def test_a_state_of_its_own_is_a_row_of_its_own(grid: Path) -> None:
     assert seeds_of(plan, [done]) == "seed 0"
 
 
+def test_rows_that_differ_in_their_encoder_or_recipe_say_so(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(grid), "--plan", "--out", str(grid.parent / "run"), "--data", str(grid.parent / "data"), "--set", "pretrain.images=[0, 24]"]
+    assert main(given) == 0
+    assert "setting" not in capsys.readouterr().out.splitlines()[1]
+    rates = "finetune.recipe=[compact, {name: compact, learning_rate: 0.02, label: fast}]"
+    assert main([*given, "--set", "encoder=[pico/4@32, nano/8@32]", "--set", rates]) == 0
+    _, heading, *lines = capsys.readouterr().out.splitlines()
+    assert "setting" in heading
+    rows = [" ".join(line.split()) for line in lines if "and 3 more" in line]
+    assert any("24 leaves, seeds 0 to 3 nano/8@32 " in row and row.startswith("pretrain-") for row in rows)
+    assert any("8 leaves, seeds 0 to 3 pico/4@32, learning rate 0.02 " in row for row in rows)
+
+
 def test_a_plan_of_few_seeds_advises_five(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = [str(grid), "--plan", "--out", str(grid.parent / "run"), "--data", str(grid.parent / "data")]
     assert main(given) == 0

@@ -63,6 +63,7 @@ def test_values_and_axes(grid_file: Path) -> None:
         ("seeds: 2", "seeds: {finetune: 2, first: -1}", r"seeds\.first must be a whole number of at least 0, not -1"),
         ("seeds: 2", "study: again", r"the key 'study' is given twice \(first on .*grid\.yaml line 1\)"),
         ("seeds: 2", "seeds: [2", r"grid\.yaml line 2\d: not valid YAML"),
+        ("seeds: 2", "seeds:\n\tfinetune: 2", r"grid\.yaml line 2\d: not valid YAML \(found character .*\): write spaces where the line has a tab\."),
     ],
 )
 def test_a_mistake_is_named_with_its_line(grid_file: Path, old: str, new: str, sentence: str) -> None:

@@ -73,6 +73,8 @@ def test_a_wrong_recipe_is_refused_in_a_sentence(overrides: dict[str, object], s
 def test_an_unknown_recipe_lists_what_exists() -> None:
     with pytest.raises(InputError, match="no recipe 'zzz'; known: compact, mae-vit, simmim-swinv2, simmim-vit, ucl-code, ucl-paper"):
         get_recipe("pretrain", "zzz")
+    with pytest.raises(InputError, match="finetune: the recipe 'mae-vit' is for pretrain; did you mean 'simmim-vit'"):
+        get_recipe("finetune", "mae-vit")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -53,7 +53,7 @@ def test_broken_images_are_refused_by_name_and_nothing_is_made(data: Path, capsy
     assert said.startswith("4 of 14 images of imagenet cannot be decoded: ")
     for name, why in (("0 empty.png", "is empty"), ("2 cut.jpg", "image file is truncated"), ("6 text.gif", "is no JPEG, PNG, GIF, BMP or WebP")):
         assert f"n000/{name} ({why}" in said
-    assert said.endswith("Replace or delete them, or go on without them by --broken skip.")
+    assert said.endswith("Replace or delete them, or go on without them by --broken skip (in a grid: broken_images: skip).")
     assert not store_folder(data / "store", "imagenet", "train", 16).exists()
 
 
@@ -196,7 +196,7 @@ def test_an_empty_class_folder_is_named_and_keeps_its_number_if_skipped(data: Pa
     assert prepare(data) == 2
     said = capsys.readouterr().err
     assert "Class folders of imagenet train without images (.jpeg .jpg .png .bmp .webp .gif): 1, namely " in said
-    assert "train/n000a. Fill or delete them, or go on without them by --broken skip." in said
+    assert "train/n000a. Fill or delete them, or go on without them by --broken skip (in a grid: broken_images: skip)." in said
     assert prepare(data, "--broken", "skip") == 0
     assert "Class folders without images: " in capsys.readouterr().out
     store = open_store(data / "store", "imagenet", "train", 16)

@@ -136,6 +136,10 @@ def test_the_schema_and_messages_name_them() -> None:
 def test_a_folder_is_found_listed_and_decoded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Data for 'grey' not found: looked for shades/<split>-<shade>\.txt in .*grey-squares"):
         list_split("grey", tmp_path, "train")
+    with pytest.raises(InputError, match=r"Data for 'folder:mine' not found: looked for .* in .*mine; unpack"):
+        list_split("folder:mine", tmp_path, "train")
+    with pytest.raises(InputError, match=r"Data for 'folder:mine' not found: there is no folder .*nowhere; name .* with --data\."):
+        list_split("folder:mine", tmp_path / "nowhere", "train")
     (tmp_path / "grey-squares" / "shades").mkdir(parents=True)
     for shade in (10, 20, 200):
         (tmp_path / "grey-squares" / "shades" / f"train-{shade:03}.txt").write_text(str(shade))

@@ -86,8 +86,11 @@ class FolderSource(Source):
         for folder in tried:
             if (folder / self.marker).exists():
                 return folder
+        name = f"{self.name}:{chosen}" if chosen else self.name
+        if not data.is_dir():
+            raise InputError(f"Data for {name!r} not found: there is no folder {data}; name the folder that holds your data sets with --data.")
         raise InputError(
-            f"Data for {self.name!r} not found: looked for {self.layout} in {', '.join(str(t) for t in tried)}; unpack the data set there "
+            f"Data for {name!r} not found: looked for {self.layout} in {', '.join(str(t) for t in tried)}; unpack the data set there "
             "or name another folder with --data."
         )
 

@@ -223,6 +223,8 @@ def get_recipe(kind: str, name: str, overrides: dict[str, Any] | None = None) ->
         InputError: an unknown recipe or field, or a value that is not allowed.
     """
     if name not in RECIPES[kind]:
-        raise InputError(f"{kind}: there is no recipe {name!r}; {nearest(name, RECIPES[kind])}")
+        others = [other for other, recipes in RECIPES.items() if name in recipes]
+        found = f"the recipe {name!r} is for {' and '.join(others)}" if others else f"there is no recipe {name!r}"
+        raise InputError(f"{kind}: {found}; {nearest(name, RECIPES[kind])}")
     recipe = RECIPES[kind][name]
     return recipe_from_dict(kind, dataclasses.asdict(recipe) | (overrides or {}))
