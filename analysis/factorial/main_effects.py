@@ -69,7 +69,12 @@ def main_effects(
     if not isinstance(table, pd.DataFrame):
         raise AnalysisError(f"main_effects needs a runs table or a published one, and got {type(table).__name__}: read it with load_runs first.")
     checked_level(level)
-    outcome = outcome_of(table, outcome)
+    named, outcome = outcome, outcome_of(table, outcome)
+    if named is None and outcome not in table.columns:
+        columns = ", ".join(map(str, list(table.columns)[:8]))
+        raise AnalysisError(
+            f"{WHERE} has no score of a study (it has {columns}): name yours with outcome=, and the settings with axes=, such as ['n']."
+        )
     require_columns(table, [outcome, *(axes or ()), *([seed] if seed != "seed" else [])], where=WHERE)
     if {outcome, seed} & set(axes or ()):
         raise AnalysisError(f"the axes {', '.join(axes or ())} are to be compared in '{outcome}' over '{seed}': leave those two out of the axes.")

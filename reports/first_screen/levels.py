@@ -72,9 +72,10 @@ def sentence_of(effects: MainEffects) -> str:
     if not (known["p_holm"] < 0.05).any():
         return nothing_found(effects)
     text = sentence(level_text(effects.headline())).replace("top-", "top‑").replace("re-training", "re‑training")
-    while len(text.split()) > MOST_WORDS and ("; " in text or ", which" in text):
-        cut = max(text.rfind("; "), text.rfind(", which"))
-        text = f"{text[:cut]}."
+    if len(text.split()) > MOST_WORDS:
+        text = re.sub(r", which [^,;]* tell from zero", ", which may be zero", text)
+    while len(text.split()) > MOST_WORDS and "; " in text:
+        text = f"{text[: text.rfind('; ')]}."
     return text
 
 
@@ -96,5 +97,5 @@ def nothing_found(effects: MainEffects) -> str:
         more = 5 if seeds < 5 else 2 * seeds
         half = float(np.nanmax((rows["high"] - rows["low"]).to_numpy(dtype=float))) / 2
         narrower = t_quantile(effects.level, more - 1.0) / t_quantile(effects.level, seeds - 1.0) * float(np.sqrt(seeds / more))
-        text += f", {more} seeds would tell about {half * narrower:.3f}"
+        text += f", {more} seeds would tell {half * narrower:.3f}"
     return f"{text}."

@@ -8,7 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import AnalysisError, correlate, findings, intermediate_effects, load_runs, pretraining_effects, proxy_quality, summarise_cells
+from analysis import (
+    AnalysisError,
+    correlate,
+    findings,
+    intermediate_effects,
+    load_runs,
+    main_effects,
+    pretraining_effects,
+    proxy_quality,
+    summarise_cells,
+)
 from analysis.runs.columns import Column
 from analysis.runs.outcomes import outcome_of
 
@@ -120,3 +130,9 @@ def test_a_loss_is_no_score_whatever_it_is_called() -> None:
         findings(runs, outcome="silog")
     score = own_score(study(), Column("silog_loss", "", "", "score", "lower", title="scale-invariant log error"), study()["accuracy"])
     assert findings(score).outcome == "silog_loss"
+
+
+def test_main_effects_of_a_table_in_its_own_words_say_how_to_name_the_score() -> None:
+    table = pd.DataFrame({"labels": [10, 20, 10, 20], "acc": [0.1, 0.2, 0.15, 0.25], "seed": [0, 0, 1, 1]})
+    with pytest.raises(AnalysisError, match=r"has no score of a study \(it has labels, acc, seed\): name yours with outcome="):
+        main_effects(table)

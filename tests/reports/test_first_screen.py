@@ -21,6 +21,7 @@ from reports.score import score_of
 from reports.theme import are_ordered, specification
 from tests.reports.visit import Visit
 
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
 OPEN_WORDS = "() => document.body.innerText.split(/\\s+/).filter(Boolean).length"
 HEIGHT = "() => document.documentElement.scrollHeight"
 PLOT = """() => {
@@ -120,6 +121,18 @@ def test_scores_that_are_shuffled_name_nothing(full_study: Path) -> None:
         assert sentence.startswith("Nothing") != found
         assert len(sentence.split()) <= 25
     assert named <= 2  # of ten tables at an error rate of 5%
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES.glob("*/runs.csv")), ids=lambda path: path.parent.name)
+def test_the_sentence_calls_no_effect_a_change_that_may_be_zero(study: Path) -> None:
+    effects = main_effects(load_runs(study))
+    sentence = sentence_of(effects)
+    assert len(sentence.split()) <= 25
+    undecided = {f"{row['effect']:+z.3f}" for _, row in effects.table.iterrows() if not row["p_holm"] < 0.05}
+    for clause in sentence.rstrip(".").split("; "):
+        if "changed it by" in clause:
+            assert any(number in clause.replace("−", "-") for number in undecided)
+            assert clause.endswith(("tell from zero", "which may be zero"))
 
 
 def test_one_law_a_level_of_the_axis_that_matters_most_and_scratch_beside_them(write: Callable[..., Path], tmp_path: Path) -> None:
