@@ -1,4 +1,6 @@
-"""Spends a budget of GPU-hours in rounds: a pilot, then runs that tell most, refitted in between."""
+"""Spends a budget of GPU-hours in rounds: a pilot, a run near the targets, then runs that tell most,
+refitted in between.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class RoundsOfRuns:
 
     runs: pd.DataFrame
     """One row per run in order: candidate (its row), the inputs, cost_gpu_hours, y, round (0 is the
-    pilot), total_gpu_hours.
+    pilot and the run near the targets), total_gpu_hours.
     """
     choice: SurfaceChoice
     """The surface chosen by all runs."""
@@ -49,8 +51,9 @@ def run_in_rounds(
     cost: float | ArrayLike | Callable[[Array], ArrayLike],
     *,
     gpu_hours: float,
-    rounds: int = 3,
-    pilot: float = 0.4,
+    rounds: int = 2,
+    pilot: float = 0.3,
+    anchor: float = 0.35,
     cost_exponent: float = 0.5,
     laws: Sequence[str | OwnLaw] | None = None,
     level: float = 0.95,
@@ -60,10 +63,12 @@ def run_in_rounds(
 
     `measure` makes runs: it takes rows of the candidates and returns their y. The pilot spends the
     share `pilot` on runs that lie far from each other in the logs of their inputs, none of them
-    above a quarter of it. Then in each of `rounds`, `choose_surface` is fitted to all runs so far,
-    among `laws`, and `suggest_runs` takes those that lower the variance at the targets most per
-    GPU-hour^`cost_exponent`, averaged over the laws by their weights. Where the laws have no
-    intervals yet, a round goes on as the pilot does. `cost` is as for `suggest_runs`.
+    above a quarter of it. One more run lies as near to the middle of the targets, in the logs of
+    the inputs, as the share `anchor` allows (0 for none): where no law is right, it says most of
+    what the pilot's small runs cannot. Then in each of `rounds`, `choose_surface` is fitted to all
+    runs so far, among `laws`, and `suggest_runs` takes those that lower the variance at the targets
+    most per GPU-hour^`cost_exponent`, averaged over the laws by their weights. Where the laws have
+    no intervals yet, a round goes on as the pilot does. `cost` is as for `suggest_runs`.
 
     Raises AnalysisError for a budget that does not pay for six runs, and as `suggest_runs` does.
     """
@@ -76,11 +81,15 @@ def run_in_rounds(
     share = real("pilot", pilot, "give the pilot's share of the GPU-hours, above 0 and at most 1")
     if not 0 < share <= 1:
         raise AnalysisError(f"pilot is {share:g}: give the pilot's share of the GPU-hours, above 0 and at most 1.")
+    near = real("anchor", anchor, "give the share of the GPU-hours that the run near the targets may cost, 0 for none")
+    if not 0 <= near <= 1:
+        raise AnalysisError(f"anchor is {near:g}: give the share of the GPU-hours that the run near the targets may cost, from 0 to 1.")
     if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 1:
         raise AnalysisError(f"rounds is {rounds!r}: give how often to refit, 1 or more.")
     taken = _spread_out(where, hours, share * budget, [], most=LARGEST * share * budget)
     if len(taken) < FEWEST_PILOT:  # the cheapest ones, for a law has to be told at all
         taken = _cheapest(hours, budget, FEWEST_PILOT)
+    taken += _nearest(where, wanted, hours, min(near * budget, budget - float(hours[taken].sum())), taken)
     if len(taken) < FEWEST:
         raise AnalysisError(f"{budget:g} GPU-hours pay for {len(taken)} of the candidates, and a surface needs {FEWEST} runs: give more.")
     y = _measured(measure, taken)
@@ -120,6 +129,17 @@ def _measured(measure: Callable[[NDArray[np.int64]], ArrayLike], rows: list[int]
 def _cheapest(hours: Array, budget: float, most: int) -> list[int]:
     order = np.argsort(hours, kind="stable")[:most]
     return [int(one) for one in order[np.cumsum(hours[order]) <= budget]]
+
+
+def _nearest(where: Array, targets: Array, hours: Array, budget: float, before: list[int]) -> list[int]:
+    """The candidate nearest to the middle of the targets in the logs of the inputs that the budget
+    pays for; none where it pays for none.
+    """
+    open_to = np.setdiff1d(np.flatnonzero(hours <= budget), before)
+    if not len(open_to):
+        return []
+    off = np.linalg.norm(np.log(where[open_to]) - np.log(targets).mean(axis=0), axis=1)
+    return [int(open_to[np.argmin(off)])]
 
 
 def _spread_out(where: Array, hours: Array, budget: float, before: list[int], *, most: float) -> list[int]:

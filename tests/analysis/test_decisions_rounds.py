@@ -32,12 +32,27 @@ def test_a_budget_is_spent_in_rounds_on_each_candidate_once_and_forecasts_the_ta
     [
         ({"gpu_hours": 1e-9}, "GPU-hours pay for 0 of the candidates"),
         ({"gpu_hours": 1.0, "pilot": 2.0}, "pilot is 2"),
+        ({"gpu_hours": 1.0, "anchor": -0.5}, "anchor is -0.5"),
         ({"gpu_hours": 1.0, "rounds": 0}, "rounds is 0"),
     ],
 )
 def test_a_budget_that_cannot_be_spent_is_refused(options: dict[str, float], sentence: str) -> None:
     with pytest.raises(AnalysisError, match=sentence):
         run_in_rounds(CELLS, lambda rows: LOSS[rows], [[1e10, 1e12]], hours, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_one_run_lies_as_near_to_the_targets_as_its_share_pays_for(share: float) -> None:
+    target = np.array([1e10, 1e12])
+    off = np.linalg.norm(np.log(CELLS / target), axis=1)
+    chosen = {}
+    for anchor in (0.0, share):
+        found = run_in_rounds(CELLS, lambda rows: LOSS[rows], [target], hours, gpu_hours=30.0, anchor=anchor)
+        chosen[anchor] = found.runs.loc[found.runs["round"] == 0, "candidate"].tolist()
+    *pilot, near = chosen[share]
+    assert pilot == chosen[0.0]
+    affordable = np.setdiff1d(np.flatnonzero(hours(CELLS) <= share * 30.0), pilot)
+    assert off[near] == off[affordable].min()
 
 
 POOL = np.array([(n, d) for n in np.geomspace(2e6, 4e8, 12) for d in np.geomspace(4e7, 8e9, 12) if 1.0 < d / n < 400.0])
