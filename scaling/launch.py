@@ -76,6 +76,7 @@ def main(arguments: list[str] | None = None, **stage_options: Any) -> int:
     if too_low := _limit_too_low():
         print(too_low, file=sys.stderr)
         return WRONG
+    _allow_open_files()
     with sigterm_is_ctrl_c():
         started = time.monotonic()
         try:
@@ -93,15 +94,20 @@ def _limit_too_low() -> str:
             f"ulimit -v allows {space / 2**30:.1f} GiB of virtual memory, and PyTorch and Ray reserve more than {LEAST_ADDRESS_SPACE >> 30} GiB: "
             "lift it with ulimit -v unlimited, and limit real memory by a cgroup or the batch system instead."
         )
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < LEAST_OPEN_FILES:
+        return (
+            f"ulimit -n allows {most} open files, and Ray needs at least {LEAST_OPEN_FILES}: "
+            "raise it (ulimit -n 1024), or ask whoever runs this machine to."
+        )
+    return ""
+
+
+def _allow_open_files() -> None:
+    """Raise this process's own limit of open files where it is lower than Ray needs."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < LEAST_OPEN_FILES:
-        if most != resource.RLIM_INFINITY and most < LEAST_OPEN_FILES:
-            return (
-                f"ulimit -n allows {most} open files, and Ray needs at least {LEAST_OPEN_FILES}: "
-                "raise it (ulimit -n 1024), or ask whoever runs this machine to."
-            )
         resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_OPEN_FILES if most == resource.RLIM_INFINITY else most, most))
-    return ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How a launch's process ends: with its exit status, whatever Ray's threads do meanwhile."""
+"""Ends a launch's process with its exit status, also where threads of Ray would crash it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class MissingStore:
     """An image store that a plan reads and that is still to be made."""
 
     what: str
-    """Its images, for messages."""
+    """Number, source and short side of its images, as messages name the store."""
     images: int
     bytes: int
     """About, before the images are seen."""

@@ -152,8 +152,10 @@ class MainEffects(Shown):
         most = mine[mine["by"] == (spread["max"] - spread["min"]).idxmax()]
         return [(float(row["effect"]), _at(row)) for _, row in most.iterrows()]
 
-    def headline(self) -> str:
-        """The largest effects in one sentence, and the widest range that brought nothing."""
+    def headline(self, *, brief: bool = False) -> str:
+        """The largest effects in one sentence, and the widest range that brought nothing; `brief` says
+        of it in fewer words that it may be zero.
+        """
         known = self.table[np.isfinite(self.table["effect"])]
         found = known[known["p_holm"] < ALPHA]
         first = [row for _, row in found.iterrows() if row["axis"] != LABELS]
@@ -171,20 +173,20 @@ class MainEffects(Shown):
             widest = f": {self._clause(unsure[0], sure=False)}" if unsure else ""
             return f"No axis of this study moved {self.outcome_title} by more than its {self._seeds()} can tell from zero{widest}."
         if unsure and np.isfinite(unsure[0]["ratio"]):
-            parts = [parts[0], self._clause(unsure[0], sure=False)]
+            parts = [parts[0], self._clause(unsure[0], sure=False, brief=brief)]
         text = "; ".join(parts[:2])
         return f"{text[0].upper()}{text[1:]}."
 
     def _seeds(self) -> str:
         return f"{_number(self.n_seeds)} seeds" if self.n_seeds > 1 else "one seed" if self.n_seeds == 1 else "printed spreads"
 
-    def _clause(self, row: pd.Series, *, sure: bool) -> str:
+    def _clause(self, row: pd.Series, *, sure: bool, brief: bool = False) -> str:
         """'pre-training five times longer raised mIoU by 0.042'."""
         change = "raised" if row["effect"] > 0 else "lowered"
         if sure:
             return f"{comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
-        verb = "cannot" if self.n_seeds else "do not"
-        return f"{comparison(row)} changed it by {row['effect']:+z.3f}, which {self._seeds()} {verb} tell from zero"
+        doubt = "may be zero" if brief else f"{self._seeds()} {'cannot' if self.n_seeds else 'do not'} tell from zero"
+        return f"{comparison(row)} changed it by {row['effect']:+z.3f}, which {doubt}"
 
 
 def _at(row: pd.Series) -> str:

@@ -71,9 +71,10 @@ def sentence_of(effects: MainEffects) -> str:
     known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))]
     if not (known["p_holm"] < 0.05).any():
         return nothing_found(effects)
-    text = sentence(level_text(effects.headline())).replace("top-", "top‑").replace("re-training", "re‑training")
+    text = effects.headline()
     if len(text.split()) > MOST_WORDS:
-        text = re.sub(r", which [^,;]* tell from zero", ", which may be zero", text)
+        text = effects.headline(brief=True)
+    text = sentence(level_text(text)).replace("top-", "top‑").replace("re-training", "re‑training")
     while len(text.split()) > MOST_WORDS and "; " in text:
         text = f"{text[: text.rfind('; ')]}."
     return text

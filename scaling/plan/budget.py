@@ -37,7 +37,7 @@ class Budget:
     the same time.
     """
     free_bytes: float | None
-    """Free bytes on the study folder's disk now; None for a disk of which nothing is known."""
+    """Free bytes on the study folder's disk; None where unknown, as for a described machine."""
     keep: str
 
 

@@ -135,7 +135,7 @@ class GpuSpeed:
         return list(found.values())
 
     def sources(self, rates: Iterable[GpuRate]) -> str:
-        """Where the rates come from, for the line that gives the time."""
+        """Says on which GPU the training rates were measured, and from what they were scaled."""
         all_rates = list(rates)
         scaled = [one for one in all_rates if not one.measured]
         known = {(row.gpu, row.date) for row in measured_rates()}

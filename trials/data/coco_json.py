@@ -42,7 +42,7 @@ class CocoFile:
     of_image: tuple[tuple[dict[str, Any], ...], ...]
     """The annotations of each image, as the file has them."""
     has_masks: bool
-    """Whether every annotation has a segmentation."""
+    """Whether every annotated object has a mask (the field `segmentation`)."""
     sha256: str
 
     def objects(self, index: int) -> Instances:

@@ -89,7 +89,7 @@ class _Labels:
 
 @dataclass(kw_only=True)
 class _Index:
-    """Where the images of a split lie, and of which classes they are."""
+    """The tar file, byte offset, length and class of every image of a split."""
 
     tars: list[Path]
     tar: array[int] = field(default_factory=lambda: array("I"))
