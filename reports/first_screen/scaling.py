@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +28,8 @@ MOST_KINDS: Final = 8
 """Laws of groups without an order, of which none stands for another."""
 LONGEST: Final = 22
 """Letters at the end of a line; on a phone half of it."""
+WIDEST_BAND: Final = 0.8
+"""Of the plot's height, beyond which a band says no more than that the runs are too few."""
 MOST_SHADES: Final = 6
 MOST_DOTS: Final = 2000
 DOT_STEP: Final = 0.016
@@ -93,6 +96,7 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
     beyond = found.curves["mean"].clip(low - spare / 3, high + spare / 3)
     domain = padded_domain(found.points["score"], beyond, inner["low"].clip(lower=low - spare), inner["high"].clip(upper=high + spare))
     domain = score.clipped(domain)
+    drawn, hidden = without_bands_as_wide_as_the_plot(found.curves, domain)
     charts = []
     for phone in (False, True):
         names = {False: "name", True: "short_name"}[phone]
@@ -102,7 +106,7 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
         charts.append(
             scaling_plot(
                 found.points,
-                found.curves,
+                drawn,
                 ends,
                 colours=found.colours,
                 shades=found.shades,
@@ -120,12 +124,25 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
     return Figure(
         identity="figure-scaling",
         claim=claim_of(found, effects, score),
-        subtitle=_subtitle(found, effects),
+        subtitle=_subtitle(found, effects, hidden),
         description=description,
         panels=(Panel(identity="scaling-plot", chart=charts[0], narrow=charts[1], alternative=description),),
         notes=tuple(f"No law is drawn {name or 'here'}: {reason}" for name, reason in found.reasons.items()),
         tables=tuple(tables),
     )
+
+
+def without_bands_as_wide_as_the_plot(curves: pd.DataFrame, domain: tuple[float, float]) -> tuple[pd.DataFrame, list[str]]:
+    """The curves without the bands that would cover `WIDEST_BAND` of the plot's height on average and
+    hide all else, as those of two seeds often do; and the groups that lost theirs.
+    """
+    if not len(curves):
+        return curves, []
+    low, high = (curves[name].astype(float).clip(*domain) for name in ("low", "high"))
+    inside = ~curves["extrapolated"].astype(bool)
+    covered = ((high - low) / (domain[1] - domain[0])).loc[inside].groupby(curves["group"], sort=False).mean()
+    hidden = [str(name) for name, share in covered.items() if share > WIDEST_BAND]
+    return curves.assign(**{name: curves[name].mask(curves["group"].isin(hidden)) for name in ("low", "high")}), hidden
 
 
 def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, own: OwnColumns | None = None) -> Scaling | None:
@@ -381,7 +398,7 @@ def _where(found: Scaling, up: bool) -> str:
     return ("at every number of labels" if found.x_unit == "labels" else "at every size") if every else "on average"
 
 
-def _subtitle(found: Scaling, effects: MainEffects | None) -> str:
+def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str] = ()) -> str:
     each = "One dot is one run" if "run_id" in found.points.columns else "One dot is the mean of equal runs"
     each = "One dot is one row" if found.own is not None and "run_id" not in found.points.columns else each
     text = f"{each}{f', {found.only}' if found.only else ''}."
@@ -396,4 +413,6 @@ def _subtitle(found: Scaling, effects: MainEffects | None) -> str:
         text += ", dashed beyond the data."
     elif len(found.curves):
         text += f" Lines join means; bands: {LEVEL:.0%} intervals."
+    if hidden:
+        text += f" Intervals as wide as the plot are not drawn{'' if hidden == [''] else f': {joined(list(hidden))}'}."
     return text

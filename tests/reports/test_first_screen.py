@@ -14,7 +14,7 @@ from analysis import load_runs, main_effects
 from reports.charts.first_screen import apart
 from reports.first_screen.levels import level_name, sentence_of
 from reports.first_screen.moved import moved_figure, seed_effects
-from reports.first_screen.scaling import SCRATCH_NAME, claim_of, scaling_figure, scaling_of
+from reports.first_screen.scaling import SCRATCH_NAME, claim_of, scaling_figure, scaling_of, without_bands_as_wide_as_the_plot
 from reports.report import build_report, compose
 from reports.report_data import read_study
 from reports.score import score_of
@@ -133,6 +133,21 @@ def test_the_sentence_calls_no_effect_a_change_that_may_be_zero(study: Path) -> 
         if "changed it by" in clause:
             assert any(number in clause.replace("−", "-") for number in undecided)
             assert clause.endswith(("tell from zero", "which may be zero"))
+
+
+def test_a_band_as_wide_as_the_plot_is_left_out_and_named(write: Callable[..., Path], tmp_path: Path) -> None:
+    curves = pd.DataFrame({"group": ["a", "a", "b", "b"], "low": [-9.0, 0.1, 0.4, 0.5], "high": [9.0, 0.9, 0.6, 0.7], "extrapolated": False})
+    drawn, hidden = without_bands_as_wide_as_the_plot(curves, (0.0, 1.0))
+    assert hidden == ["a"]
+    assert drawn["low"].isna().tolist() == [True, True, False, False]
+    assert drawn.loc[2:, ["low", "high"]].equals(curves.loc[2:, ["low", "high"]])
+
+    runs = runs_of(write(tmp_path / "two", intermediates=("none",)))
+    few = sorted(runs["finetune_images"].unique())[:2]
+    runs = runs[(runs["seed"] < 2) & runs["finetune_images"].isin(few)].assign(miou=lambda table: table["miou"] + 0.2 * table["seed"])
+    figure = scaling_figure(runs, main_effects(runs), score_of(runs))
+    assert figure is not None
+    assert "Intervals as wide as the plot are not drawn: " in figure.subtitle
 
 
 def test_one_law_a_level_of_the_axis_that_matters_most_and_scratch_beside_them(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_scratch_is_planned_once_whatever_the_lengths(grid_file: Path, small_dat
             ["finetune.source=oxford-iiit-pet", "finetune.images=600"],
             r"finetune asks for 600 images, but oxford-iiit-pet holds 497 for training",
         ),
-        (["finetune.source=intel-scenes"], r"intel-scenes carries no trimaps"),
+        (["finetune.source=intel-scenes"], r"intel-scenes carries no masks of classes"),
         (
             ["pretrain.source=imagenet", "pretrain.heldout_images=6000"],
             r"pretrain asks for 6,000 held-out images, but imagenet holds 5,000",

@@ -115,7 +115,7 @@ def test_images_without_trimaps_are_refused(kind: str, objective: str, purpose: 
     spec = make_spec(kind)
     setting = setting_of(spec, leaves_store)
     other = changed(spec, objective=objective, data=dataclasses.replace(spec.data, source="cifar10"))
-    with pytest.raises(InputError, match=rf"{kind}: cifar10 carries no trimaps, so it cannot be used for {purpose}; these do: .*leaves"):
+    with pytest.raises(InputError, match=rf"{kind}: cifar10 carries no masks of classes, so it cannot be used for {purpose}; these do: .*leaves"):
         OBJECTIVES[objective](dataclasses.replace(setting, spec=other))
 
 

@@ -141,9 +141,9 @@ def locate(name: str, data: Path) -> Path:
 
 
 def no_masks(name: str, purpose: str) -> str:
-    """The sentence for a source whose images carry no trimaps."""
+    """The sentence for a source whose images carry no masks of classes."""
     able = ", ".join(other for other, one in SOURCES.items() if one.has_masks)
-    return f"{name} carries no trimaps, so it cannot be used for {purpose}; these do: {able}."
+    return f"{name} carries no masks of classes, so it cannot be used for {purpose}; these do: {able}."
 
 
 def lacking(name: str, what: Carried, purpose: str) -> str:
