@@ -13,6 +13,7 @@ from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, s
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.result import comparison
 from reports.charts.first_screen import scaling_plot
+from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
 from reports.first_screen.levels import level_name, level_text, subject_of, thousands
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
@@ -28,8 +29,6 @@ MOST_KINDS: Final = 8
 """Laws of groups without an order, of which none stands for another."""
 LONGEST: Final = 22
 """Letters at the end of a line; on a phone half of it."""
-WIDEST_BAND: Final = 0.8
-"""Of the plot's height, beyond which a band says no more than that the runs are too few."""
 MOST_SHADES: Final = 6
 MOST_DOTS: Final = 2000
 DOT_STEP: Final = 0.016
@@ -130,19 +129,6 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
         notes=tuple(f"No law is drawn {name or 'here'}: {reason}" for name, reason in found.reasons.items()),
         tables=tuple(tables),
     )
-
-
-def without_bands_as_wide_as_the_plot(curves: pd.DataFrame, domain: tuple[float, float]) -> tuple[pd.DataFrame, list[str]]:
-    """The curves without the bands that would cover `WIDEST_BAND` of the plot's height on average and
-    hide all else, as those of two seeds often do; and the groups that lost theirs.
-    """
-    if not len(curves):
-        return curves, []
-    low, high = (curves[name].astype(float).clip(*domain) for name in ("low", "high"))
-    inside = ~curves["extrapolated"].astype(bool)
-    covered = ((high - low) / (domain[1] - domain[0])).loc[inside].groupby(curves["group"], sort=False).mean()
-    hidden = [str(name) for name, share in covered.items() if share > WIDEST_BAND]
-    return curves.assign(**{name: curves[name].mask(curves["group"].isin(hidden)) for name in ("low", "high")}), hidden
 
 
 def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, own: OwnColumns | None = None) -> Scaling | None:
@@ -408,11 +394,4 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
         there = [SCRATCH_NAME.removeprefix("from ")] if SCRATCH_NAME in found.colours else []
         text += f" Side by side: {joined([*there, *levels])}."
-    if found.fits:
-        text += f" Line and band: power law{', or means where none can be told,' if found.reasons else ''} and {LEVEL:.0%} interval"
-        text += ", dashed beyond the data."
-    elif len(found.curves):
-        text += f" Lines join means; bands: {LEVEL:.0%} intervals."
-    if hidden:
-        text += f" Intervals as wide as the plot are not drawn{'' if hidden == [''] else f': {joined(list(hidden))}'}."
-    return text
+    return text + band_text(laws=bool(found.fits), means=bool(found.reasons), lines=len(found.curves) > 0, level=LEVEL, hidden=hidden)

@@ -12,9 +12,10 @@ from playwright.sync_api import Browser
 
 from analysis import load_runs, main_effects
 from reports.charts.first_screen import apart
+from reports.first_screen.bands import without_bands_as_wide_as_the_plot
 from reports.first_screen.levels import level_name, sentence_of
 from reports.first_screen.moved import moved_figure, seed_effects
-from reports.first_screen.scaling import SCRATCH_NAME, claim_of, scaling_figure, scaling_of, without_bands_as_wide_as_the_plot
+from reports.first_screen.scaling import SCRATCH_NAME, claim_of, scaling_figure, scaling_of
 from reports.report import build_report, compose
 from reports.report_data import read_study
 from reports.score import score_of
