@@ -74,3 +74,10 @@ def test_without_a_gpu_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(("value", "verdict"), [(0.5, "met"), (0.7, "met"), (0.8, "missed"), (None, "-")])
 def test_a_target_can_be_a_most(value: float | None, verdict: str) -> None:
     assert Target("x", "a stage", "s", 0.7, least=False).line(value).endswith(f"| at most 0.7 s | {verdict} |")
+
+
+def test_a_way_that_does_not_work_costs_its_own_rows_alone(tmp_path: Path) -> None:
+    sizes, results = Sizes.whole(tmp_path), Results(tmp_path / "out", lambda text: None)
+    assert parts._fastest_way(sizes, results) == "compiled and captured"
+    results.keep(steps_images_per_s={"eager 64": 2_000.0, "captured 64": 14_000.0, "captured 1024": 9.0})
+    assert parts._fastest_way(sizes, results) == "captured"
