@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import load_runs, load_stages
-from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS
+from analysis.runs.columns import RUN_COLUMNS, STAGE_COLUMNS, USUAL_VALUES
 from analysis.runs.received_files import MOST_BYTES, MOST_TABLE_BYTES, FileRefusedError, file_inside, is_plain_name, is_stage_id
 from reports.assumed_score import with_assumed_score
 from reports.errors import ReportError
@@ -186,6 +186,9 @@ def _planned_runs(path: Path, plan: dict[str, Any]) -> pd.DataFrame | None:
         raise ReportError(f"The runs in {path} lack {', '.join(missing)}; launch the study again to write it anew.")
     if len(_whole_rows(table, _NUMBERS, _TEXTS, [])) < len(table):
         raise ReportError(f"A run in {path} has no number or no name where one is needed; launch the study again to write it anew.")
+    for name, value in USUAL_VALUES.items():
+        if name in table.columns:
+            table.loc[table[name].isna() & (table["pretrain_images"] > 0), name] = value
     return table
 
 

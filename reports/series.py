@@ -13,7 +13,7 @@ import pandas as pd
 from analysis import PairedEffects
 from reports.theme import NO_PRETRAINING, count
 
-SERIES_SETTINGS = ("pretrain_images", "pretrain_source", "pretrain_length", "pretrain_recipe", "pretrain_sampling")
+SERIES_SETTINGS = ("pretrain_images", "pretrain_source", "pretrain_length", "pretrain_recipe", "pretrain_sampling", "pretrain_objective")
 PANEL_SETTINGS = (
     "encoder",
     "intermediate",
@@ -143,7 +143,13 @@ def _series_name(row: Mapping[Hashable, Any], extra: Sequence[str]) -> str:
     images = float(str(row["pretrain_images"]))
     if images == 0:
         return NO_PRETRAINING
-    return ", ".join([count(images), *(_formatted(row[column]) for column in extra if not _is_missing(row.get(column)))])
+    return ", ".join([count(images), *(_setting(column, row[column]) for column in extra if not _is_missing(row.get(column)))])
+
+
+def _setting(column: str, value: object) -> str:
+    """A length in images is one of image passes, which is no number of pre-training images."""
+    text = _formatted(value)
+    return f"{text.removesuffix(' images')} image passes" if column == "pretrain_length" and text.endswith(" images") else text
 
 
 def _panel(row: Mapping[Hashable, Any], split: Sequence[str]) -> str:

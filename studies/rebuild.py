@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.runs.columns import RUN_COLUMNS
+from analysis.runs.columns import OCCASIONAL_COLUMNS, RUN_COLUMNS
 from analysis.runs.table import load_runs
 from reports.errors import ReportError
 from reports.report import build_report
@@ -45,7 +45,8 @@ def study_folder(kept: Path, folder: Path) -> Path:
     for name in ("grid.yaml", "runs.csv", "stages.csv", "columns.json"):
         if (kept / name).is_file():
             (folder / name).write_bytes((kept / name).read_bytes())
-    settings = [name for name in runs.columns if name in RUN_COLUMNS and RUN_COLUMNS[name].role not in MEASURED]
+    known = RUN_COLUMNS | OCCASIONAL_COLUMNS
+    settings = [name for name in runs.columns if name in known and known[name].role not in MEASURED]
     planned = [{name: value for name, value in row.items() if not pd.isna(value)} for row in runs[settings].to_dict("records")]
     nodes = stages[["stage_id", "kind", "parent_id"]].rename(columns={"stage_id": "id", "parent_id": "parent"})
     plan = {

@@ -211,6 +211,9 @@ OCCASIONAL_COLUMNS: Final[dict[str, Column]] = _by_name(
 )
 """Columns that the runs table has only where a study uses more than the usual value."""
 
+USUAL_VALUES: Final = {"pretrain_objective": "simmim"}
+"""What an occasional column says of a pre-trained run whose grid does not state it."""
+
 STAGE_COLUMNS: Final[dict[str, Column]] = _by_name(
     _id("stage_id", "stage", "id of the stage"),
     _text("kind", "kind of stage", "'trunk', 'pretrain', 'intermediate' or 'finetune'"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from reports.charts.line_names import named
 from reports.theme import GREY, count, finish, styles, value_scale, which_run, with_columns
 
 
@@ -80,3 +81,52 @@ def paired_effect(
     dots = alt.Chart(effects).mark_point(filled=True, size=85, opacity=1)
     layers.append(dots.encode(x=x, xOffset=offset, y=y, color=colour, shape=shape, tooltip=tooltip))
     return finish(layers, labels=present)
+
+
+def effect_by_series(
+    effects: pd.DataFrame,
+    pairs: pd.DataFrame,
+    *,
+    series_names: Sequence[str],
+    x_title: str = "difference in mIoU",
+    x_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """`paired_effect` where all runs have the same labels: a row a series.
+
+    Args:
+        effects, pairs: as `paired_effect` takes them.
+        series_names: every series of the study in order, so that all figures agree on colours.
+        x_domain: range of the axis of the difference, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing or a difference is not finite.
+    """
+    name = "effect_by_series"
+    run_columns = which_run(pairs)
+    effects = with_columns(effects, name, columns=["series", "difference", "low", "high"], finite=["difference"])
+    pairs = with_columns(pairs, name, columns=["series", "difference", *run_columns], finite=["difference"])
+    there = set(effects["series"]) | set(pairs["series"])
+    rows = {series: named(series, "images") for series in series_names if series in there}
+    effects, pairs = (table.assign(row=[rows[series] for series in table["series"]]) for table in (effects, pairs))
+    y = alt.Y("row:N", sort=list(rows.values()), title=None, axis=alt.Axis(grid=True, labelLimit=260))
+    scale = value_scale(x_domain, zero=True)
+    colour = alt.Color("series:N", scale=styles(series_names)[0], legend=None)
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
+    layers = [zero.encode(x=alt.X("zero:Q", scale=scale, title=x_title))]
+    x = alt.X("difference:Q", scale=scale, title=x_title)
+    bars = effects.dropna(subset=["low", "high"])
+    if len(bars):
+        bar = alt.Chart(bars).mark_rule(strokeWidth=2.5)
+        layers.append(bar.encode(y=y, x=alt.X("low:Q", scale=scale, title=x_title), x2="high:Q", color=colour))
+    if len(pairs):
+        dash = alt.Chart(pairs).mark_tick(orient="vertical", size=13, thickness=1.5, opacity=0.6)
+        own = [
+            alt.Tooltip("row:N", title="pre-training"),
+            alt.Tooltip("difference:Q", format="+.4f"),
+            *(alt.Tooltip(f"{one}:N", title=one) for one in run_columns),
+        ]
+        layers.append(dash.encode(y=y, x=x, color=colour, tooltip=own))
+    tooltip = [alt.Tooltip("row:N", title="pre-training"), *(alt.Tooltip(f"{one}:Q", format="+.4f") for one in ("difference", "low", "high"))]
+    dots = alt.Chart(effects).mark_point(filled=True, size=85, opacity=1)
+    layers.append(dots.encode(y=y, x=x, color=colour, tooltip=tooltip))
+    return finish(layers, labels=[], height=max(120, 26 * len(rows)))

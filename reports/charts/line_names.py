@@ -46,7 +46,7 @@ def names_at_ends(
     wanted = [height * (high - min(max(float(ends[name]), low), high)) / (high - low) for name in there]
     rows = pd.DataFrame(
         {
-            "text": [named(name, unit) for name in there],
+            "text": [shortened(named(name, unit)) for name in there],
             "colour": [SOFT if name == NO_PRETRAINING else ink(str(steps[name])) for name in there],
             "pixel": apart(wanted, gap=GAP, low=GAP / 2, high=height - GAP / 2),
         }
@@ -57,10 +57,14 @@ def names_at_ends(
 
 
 def named(series: str, unit: str = "") -> str:
-    """The name of a series at the end of its line: 'from scratch', '2,000 images'."""
+    """The name of a series on its own: 'from scratch', '20 images', '20 images, mae'."""
     if series == NO_PRETRAINING:
         return "from scratch"
-    if unit and series.replace(",", "").isdigit():
-        return f"{series} {unit}"
+    number, separator, rest = series.partition(", ")
+    return f"{number} {unit}{separator}{rest}" if unit and number.replace(",", "").isdigit() else series
+
+
+def shortened(name: str) -> str:
+    """The name without its middle where it is longer than `LONGEST` letters."""
     half = LONGEST // 2
-    return series if len(series) <= LONGEST else f"{series[:half]}…{series[len(series) - half + 1 :]}"
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[len(name) - half + 1 :]}"

@@ -1,4 +1,6 @@
-"""Score by the number of labelled images: a point a run, a curve a series."""
+"""Score by the number of labelled images: a point a run, and a curve a series, or a row where all
+runs have the same labels.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.charts.line_names import MOST_NAMES, names_at_ends
+from reports.charts.line_names import MOST_NAMES, named, names_at_ends
 from reports.theme import CHART_HEIGHT, finish, positive, size_axis, styles, value_scale, which_run, with_columns
 
 
@@ -57,7 +59,7 @@ def score_by_labels(
     x_axis = size_axis("labelled images in fine-tuning", points["finetune_images"])
     x = alt.X("finetune_images:Q", scale=x_scale, axis=x_axis)
     y_scale = value_scale(y_domain)
-    named = names_at_ends and y_domain is not None and len(series_names) <= MOST_NAMES
+    has_names = names_at_ends and y_domain is not None and len(series_names) <= MOST_NAMES
     colour = alt.Color("series:N", scale=colours, title=series_title)
     shape = alt.Shape("series:N", scale=shapes, title=series_title)
     y_mean = alt.Y("mean:Q", scale=y_scale, title=score_title)
@@ -84,13 +86,62 @@ def score_by_labels(
         alt.Tooltip(f"{score}:Q", format=".4f", title=score_title),
         *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
     ]
-    if named and y_domain is not None:
+    if has_names and y_domain is not None:
         layers += _names(pd.concat([curves, means], ignore_index=True), points.rename(columns={score: "mean"}), series_names, y_domain)
     # Beside the bars of their series, so that neither hides the other.
     dots = alt.Chart(points.assign(place=beside)).mark_point(filled=True, size=40, opacity=0.75)
     y_point = alt.Y(f"{score}:Q", scale=y_scale, title=score_title)
     layers.append(dots.encode(x=alt.X("place:Q", scale=x_scale, axis=x_axis), y=y_point, color=colour, shape=shape, tooltip=tooltip))
     return finish(layers, labels=series_names)
+
+
+def score_by_series(
+    points: pd.DataFrame,
+    means: pd.DataFrame,
+    *,
+    series_names: Sequence[str],
+    score: str = "miou",
+    score_title: str = "mIoU",
+    x_domain: tuple[float, float] | None = None,
+) -> alt.LayerChart:
+    """The scores of runs with equal labels: a row a series, with its mean and interval.
+
+    Args:
+        points: one row a run: series, finetune_images, and the column `score`; and seed and run_id for
+            its tooltip, where they are there.
+        means: the mean of each series: series, mean, low, high; low and high may be NaN.
+        series_names: every series of the study in order, so that all panels agree on colours.
+        score, score_title: the column of the score, and what it is called.
+        x_domain: range of the axis of the score, for panels that share it.
+
+    Raises:
+        FigureError: if a column is missing, or a value is not finite.
+    """
+    name = "score_by_series"
+    points = with_columns(points, name, columns=["series", "finetune_images", score, *which_run(points)], finite=[score])
+    means = with_columns(means, name, columns=["series", "mean", "low", "high"], finite=["mean"])
+    there = set(points["series"]) | set(means["series"])
+    rows = {series: named(series, "images") for series in series_names if series in there}
+    points, means = (table.assign(row=[rows[series] for series in table["series"]]) for table in (points, means))
+    y = alt.Y("row:N", sort=list(rows.values()), title=None, axis=alt.Axis(grid=True, labelLimit=260))
+    scale = value_scale(x_domain)
+    colour = alt.Color("series:N", scale=styles(series_names)[0], legend=None)
+    layers = []
+    bars = means.dropna(subset=["low", "high"])
+    if len(bars):
+        bar = alt.Chart(bars).mark_rule(strokeWidth=2.5, opacity=0.5)
+        layers.append(bar.encode(y=y, x=alt.X("low:Q", scale=scale, title=score_title), x2="high:Q", color=colour))
+    middle = alt.Chart(means).mark_tick(thickness=2.5, size=16, opacity=1)
+    layers.append(middle.encode(y=y, x=alt.X("mean:Q", scale=scale, title=score_title), color=colour))
+    tooltip = [
+        alt.Tooltip("row:N", title="pre-training"),
+        alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
+        alt.Tooltip(f"{score}:Q", format=".4f", title=score_title),
+        *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
+    ]
+    dots = alt.Chart(points).mark_point(filled=True, size=36, opacity=0.75)
+    layers.append(dots.encode(y=y, x=alt.X(f"{score}:Q", scale=scale, title=score_title), color=colour, tooltip=tooltip))
+    return finish(layers, labels=[], height=max(120, 26 * len(rows)))
 
 
 def _beside(points: pd.DataFrame, series_names: Sequence[str]) -> pd.Series:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import PairedEffects
-from reports.charts.effects import paired_effect
+from reports.charts.effects import effect_by_series, paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import effects_with_series, panels_of, series_phrase
+from reports.series import SERIES_SETTINGS, effects_with_series, panels_of, rest_of, series_phrase, varying
 from reports.theme import count, padded_domain, signed
 from reports.wording import by_reason, sentence, title
 
@@ -40,12 +40,16 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     some = focused(evidence)
     names = panels_of(rows, evidence.panels)
     many = len(pairs) > MOST_POINTS
+    is_single = rows["finetune_images"].nunique() == 1
     for number, panel in enumerate([panel for panel in names if panel in some.panels]):
         part, its_pairs = (
             rows.loc[(rows["panel"] == panel) & rows["series"].isin(some.series_names)],
             pairs.loc[(pairs["panel"] == panel) & (not many)],
         )
-        chart = paired_effect(part, its_pairs, series_names=evidence.series_names, y_title=f"difference in {score}", y_domain=y_domain)
+        if is_single:
+            chart = effect_by_series(part, its_pairs, series_names=evidence.series_names, x_title=f"difference in {score}", x_domain=y_domain)
+        else:
+            chart = paired_effect(part, its_pairs, series_names=evidence.series_names, y_title=f"difference in {score}", y_domain=y_domain)
         panels.append(
             Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel, score), heading=panel if len(names) > 1 else "")
         )
@@ -56,10 +60,12 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     level = f"{100 * effects.level:g}%"
     none = rows.loc[rows["low"].isna()]
     bars = f"Bars: {level} intervals over independent groups of runs." if len(none) < len(rows) else "There are no intervals."
+    side = {"Above": "Right of", "Below": "Left of"}[evidence.score.better_side] if is_single else evidence.score.better_side
     subtitle = (
         f"{'Pairs are not drawn, only counted' if many else 'Short dashes'}: the {count(len(pairs))} pairs of runs that differ in this alone. "
         f"Points: their mean difference in {score}. "
-        f"{bars} {evidence.score.better_side} the line at zero, {better}. Sizes are evenly spaced."
+        f"{bars} {side} the line at zero, {better}."
+        f"{'' if is_single else ' Sizes are evenly spaced.'}"
     )
     named = [f"{series_phrase(row['series'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
     left_out = effects.n_unmatched_treatment + effects.n_unmatched_baseline + effects.n_without_outcome
@@ -91,7 +97,32 @@ def end_rows(effects: PairedEffects, evidence: Evidence) -> pd.DataFrame:
     return part.iloc[[0, -1]] if len(part) > 1 else part
 
 
+KINDS_OF_PRETRAINING = [name for name in SERIES_SETTINGS if name not in ("pretrain_images", "pretrain_length")]
+"""Settings in which no pre-training is larger than another."""
+
+
+def _claim_of_kinds(effects: PairedEffects, evidence: Evidence) -> str:
+    """The title where several kinds of pre-training have the most images, such as SimMIM and MAE: the
+    lowest and the highest difference at the most labels. Else ''.
+    """
+    rows, _ = effects_with_series(effects, evidence.runs)
+    rows = rows.loc[rows["panel"] == panels_of(rows, evidence.panels)[0]]
+    largest = evidence.runs.loc[evidence.runs["series"].isin(set(rows["series"]))]
+    largest = largest.loc[largest["pretrain_images"] == largest["pretrain_images"].max()]
+    kinds = varying(largest, KINDS_OF_PRETRAINING)
+    part = rows.loc[rows["series"].isin(set(largest["series"])) & (rows["finetune_images"] == rows["finetune_images"].max())]
+    if not kinds or part["series"].nunique() < 2:
+        return ""
+    part = part.sort_values("difference")
+    low, high = (f"{signed(row['difference'])} ({rest_of(str(row['series']))})" for _, row in part.iloc[[0, -1]].iterrows())
+    score, labels = evidence.score.title, count(part["finetune_images"].iloc[0])
+    bare = f"{signed(part['difference'].iloc[0])} to {signed(part['difference'].iloc[-1])}"
+    return title(f"Pre-training: {score} {low} to {high} at {labels} labels", f"Pre-training: {score} {bare} at {labels} labels")
+
+
 def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
+    if of_kinds := _claim_of_kinds(effects, evidence):
+        return of_kinds
     ends = end_rows(effects, evidence)
     phrases = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
     series = series_phrase(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)

@@ -171,14 +171,23 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
         )
         chart = loss_and_score(part, sizes=sizes, score=score.column, score_title=score.title, x_domain=domains[0], y_domain=domains[1])
         panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=description, heading=panel))
-    r = f"{correlation.table.loc[(correlation.table['method'] == 'pearson') & (correlation.table['group'] == 'all'), 'r'].iloc[0]:+z.2f}"
-    turned = ", sign turned within levels" if correlation.signs_differ else ""
-    over = f" over all {count(counted)} runs" if not turned else ""
+    pooled = correlation.table.loc[(correlation.table["method"] == "pearson") & (correlation.table["group"] == "all")].iloc[0]
+    has_interval = bool(np.isfinite(pooled["low"]))
+    r = f"r = {pooled['r']:+z.2f}" + (f" ({pooled['low']:+z.2f} to {pooled['high']:+z.2f})" if has_interval else "")
+    rest = (
+        ", sign turned within levels" if correlation.signs_differ else f" over {count(counted)} runs{'' if has_interval else ', without an interval'}"
+    )
+    what = f"validation loss and {score.title}"
+    intervals = (
+        f"Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data."
+        if has_interval
+        else sentence(f"there is no interval: {pooled['note']}")
+    )
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
     return Figure(
-        claim=sentence(f"validation loss and {score.title}: r = {r}{over}{turned}").rstrip("."),
+        claim=sentence(title(f"{what}: {r}{rest}", f"{what}: {r}")).rstrip("."),
         subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
-        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data.",
+        f"scratch have no validation loss. {intervals}",
         description=correlation_sentence(correlation) + " " + " ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         tables=(make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),),

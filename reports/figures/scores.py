@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reports.charts.scores import score_by_labels
+from reports.charts.scores import score_by_labels, score_by_series
 from reports.evidence import MOST_POINTS, REACH, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
@@ -34,20 +34,26 @@ def scores(evidence: Evidence) -> Figure:
     y_domain = padded_domain(runs[score.column], curves["low"], curves["high"], curves["mean"], means["low"], means["high"])
     # The band of a law that the runs barely determine can reach beyond the bounds of the score.
     y_domain = score.clipped(y_domain)
+    is_single = runs["finetune_images"].nunique() == 1
     panels = []
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
     for number, panel in enumerate(shown):
         drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
-        chart = score_by_labels(
-            drawn[0],
-            drawn[1],
-            drawn[2],
-            series_names=evidence.series_names,
-            score=score.column,
-            score_title=score.title,
-            y_domain=y_domain,
-            names_at_ends=True,
-        )
+        if is_single:
+            chart = score_by_series(
+                drawn[0], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.title, x_domain=y_domain
+            )
+        else:
+            chart = score_by_labels(
+                drawn[0],
+                drawn[1],
+                drawn[2],
+                series_names=evidence.series_names,
+                score=score.column,
+                score_title=score.title,
+                y_domain=y_domain,
+                names_at_ends=True,
+            )
         description = described(cells.loc[cells["panel"] == panel], score.title)
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=description, heading=panel))
     columns = ["panel", "series", "finetune_images", "seed", score.column, "run_id"]
@@ -130,7 +136,10 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
 
 def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool) -> str:
     each = "one fine-tuned model" if not is_many else "the mean of one cell, as there are too many runs to draw"
-    parts = [f"Each point is {each} ({count(len(evidence.runs))} runs{measured_on(evidence.runs)}); both axes start above zero."]
+    what = f"Each point is {each} ({count(len(evidence.runs))} runs{measured_on(evidence.runs)})"
+    if evidence.runs["finetune_images"].nunique() == 1:
+        return f"{what}; the axis starts above zero. Long ticks: means, with Student's t intervals (90%) over their runs."
+    parts = [f"{what}; both axes start above zero."]
     if has_laws:
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))

@@ -10,17 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs.columns import FILE, OCCASIONAL_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, Column, documented
-from scaling.grid.axes import USUAL_OBJECTIVE
+from analysis.runs.columns import FILE, OCCASIONAL_COLUMNS, RUN_COLUMNS, STAGE_COLUMNS, USUAL_VALUES, Column, documented
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
 from scaling.study.retention import SET_ASIDE
 from trials.objectives.objective import scores_of
 from trials.objectives.scores import Measure
 from trials.stage_files import atomic, read_json, read_result, write_json
-
-USUAL = {"pretrain_objective": USUAL_OBJECTIVE}
-"""What an occasional column says of a pre-trained run whose grid does not state it."""
 
 EVERY_S = 10.0  # between two writes while a study runs
 WRITE_SHARE = 20  # tables of thousands of runs take seconds to write: at most a twentieth of the time
@@ -62,7 +58,7 @@ def run_rows(study: Study, plan: Plan) -> list[dict[str, Any]]:
     for run in plan.runs:
         if _metrics(study, run["run_id"]) is None:
             continue
-        row = (USUAL if run["pretrain_id"] is not None else {}) | run
+        row = (USUAL_VALUES if run["pretrain_id"] is not None else {}) | run
         for key in ("pretrain_id", "intermediate_id", "run_id"):
             if run[key] is not None:
                 row |= _scores(study, plan, run[key])

@@ -19,6 +19,8 @@ from reports import (
     validation_loss_by_images,
     validation_loss_during_training,
 )
+from reports.charts.effects import effect_by_series
+from reports.charts.scores import score_by_series
 from reports.theme import GREY, padded_domain, ramp, specification, styles
 
 SERIES = ["none", "2,000", "20,000"]
@@ -172,3 +174,25 @@ def test_a_cell_of_the_coverage_map_has_the_worst_state_of_its_runs() -> None:
         ("failed", "✗ 2/3"),
         ("blocked", "‖ 0/3"),
     ]
+
+
+ROWS = pd.DataFrame({"series": ["none", "2,000, mae", "2,000, mae"], "finetune_images": 100, "miou": [0.3, 0.4, 0.5]})
+
+
+def test_runs_with_equal_labels_stand_in_a_row_for_each_series() -> None:
+    means = pd.DataFrame({"series": ["none", "2,000, mae"], "mean": [0.3, 0.45], "low": [np.nan, 0.4], "high": [np.nan, 0.5]})
+    spec = specification(score_by_series(ROWS, means, series_names=["none", "2,000, simmim", "2,000, mae"]))
+    assert marks(spec) == ["rule", "tick", "point"]
+    assert spec["layer"][0]["encoding"]["y"]["sort"] == ["from scratch", "2,000 images, mae"]
+    assert [row["row"] for row in rows(spec, spec["layer"][2])] == ["from scratch", "2,000 images, mae", "2,000 images, mae"]
+    assert len(rows(spec, spec["layer"][0])) == 1  # no bar without an interval
+    assert "legend" not in spec.get("config", {}) or spec["layer"][2]["encoding"]["color"]["legend"] is None
+
+
+def test_effects_at_equal_labels_stand_in_a_row_for_each_series() -> None:
+    effects = pd.DataFrame({"series": ["20, mae"], "difference": [0.02], "low": [0.01], "high": [0.03]})
+    pairs = pd.DataFrame({"series": ["20, mae", "20, mae"], "difference": [0.01, 0.03]})
+    spec = specification(effect_by_series(effects, pairs, series_names=["20, simmim", "20, mae"]))
+    assert marks(spec) == ["rule", "rule", "tick", "point"]
+    assert rows(spec, spec["layer"][0]) == [{"zero": 0.0}]
+    assert [row["row"] for row in rows(spec, spec["layer"][2])] == ["20 images, mae"] * 2

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.runs.matching import PRETRAIN
 from reports.evidence import gather
 from reports.registry import compose_section
 from reports.report_data import read_study
-from reports.series import with_series
+from reports.series import SERIES_SETTINGS, with_series
 
 
 def with_two_arms(folder: Path, *, share_scratch: bool) -> Path:
@@ -87,3 +88,38 @@ def test_arms_that_other_settings_tell_apart_give_them_their_names() -> None:
     panels = table.assign(pretrain_length="10 epochs", encoder=["small", "large"])
     assert with_series(panels, panels)["panel"].tolist() == ["encoder: small, arm: a", "encoder: large, arm: b"]
     assert with_series(table.assign(arm=None), table.assign(arm=None))["series"].tolist() == ["2,000, 10 epochs", "2,000, 20 epochs"]
+
+
+def test_kinds_of_pretraining_are_named_and_a_length_in_images_is_one_of_passes() -> None:
+    rows = [
+        {"pretrain_images": 20, "pretrain_length": length, "pretrain_objective": kind, "intermediate": "none", "finetune_images": 100, "seed": 0}
+        for length, kind in (("6000 images", "simmim"), ("6000 images", "mae"), ("12000 images", "mae"))
+    ]
+    table = pd.DataFrame(rows)
+    assert with_series(table, table)["series"].tolist() == [
+        "20, 6,000 image passes, simmim",
+        "20, 6,000 image passes, mae",
+        "20, 12,000 image passes, mae",
+    ]
+
+
+def test_every_setting_by_which_pretrainings_are_matched_names_a_series() -> None:
+    assert set(SERIES_SETTINGS) == set(PRETRAIN)
+
+
+def test_a_plan_that_states_only_the_unusual_kind_of_pretraining_has_the_usual_one_elsewhere(write: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write(tmp_path / "study")
+    plan = json.loads((folder / "plan.json").read_text())
+    runs = plan["runs"]
+    kept = {run["run_id"] for run in runs if run["pretrain_images"] and run["seed"] == 0}
+    for run in runs:
+        if run["run_id"] in kept:
+            run["pretrain_objective"] = "mae"
+    (folder / "plan.json").write_text(json.dumps(plan))
+    planned = read_study(folder).planned
+    assert planned is not None
+    found = planned.set_index("run_id")["pretrain_objective"]
+    scratch = planned.set_index("run_id")["pretrain_images"] == 0
+    assert set(found[scratch].dropna()) == set()
+    assert set(found[~scratch & ~found.index.isin(kept)]) == {"simmim"}
+    assert set(found[list(kept)]) == {"mae"}

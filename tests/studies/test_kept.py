@@ -154,3 +154,11 @@ def test_a_rebuilt_line_of_losses_holds_what_was_measured_at_its_step_and_no_mor
     lines = [line for path in study_folder(KEPT[0], tmp_path / "study").rglob("metrics.jsonl") for line in path.read_text().splitlines()]
     assert "NaN" not in "".join(lines)
     assert sum(len(json.loads(line)) for line in lines) == losses.notna().sum().sum() < losses.size
+
+
+@pytest.mark.slow
+def test_a_study_of_several_kinds_of_pretraining_keeps_them_apart(tmp_path: Path) -> None:
+    folder = study_folder(ROOT / "methods_on_real_images", tmp_path / "study")
+    page = build_report(folder, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"Pre-training: mIoU \S0\.019 \(mae\) to \+0\.009 \(simmim\) at 240 labels", page)
+    assert "after pre-training on 20,000 images (supervised)" in page
