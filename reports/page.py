@@ -206,6 +206,8 @@ class Screen:
     """How complete it is, a phrase at the end of that line."""
     sentence: str = ""
     """What was found, in at most 25 words."""
+    beside: str = ""
+    """Which verdict reads as its opposite, and why; '' where none does."""
     scaling: Figure | None = None
     moved: Figure | None = None
     verdicts: tuple[Statement, ...] = ()

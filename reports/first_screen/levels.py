@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis import MainEffects
 from analysis.factorial.axes import PRETRAINING
+from analysis.factorial.result import ALPHA
 from analysis.formatting import format_setting
 from reports.wording import sentence
 
@@ -89,14 +90,19 @@ def nothing_found(effects: MainEffects) -> str:
         return f"Nothing can be told about {score} yet: no two settings were run with everything else equal."
     seeds = effects.n_seeds
     told = f"{seeds} seeds" if seeds > 1 else "one seed" if seeds == 1 else "the printed spreads"
+    nothing = f"Nothing moved {score} by more than {told} can tell from zero"
     rows = effects.table.dropna(subset=["low", "high"])
     if rows.empty:
-        return f"Nothing moved {score} by more than {told} can tell from zero; a second seed would give intervals."
-    most = float(np.nanmax(np.abs(rows[["low", "high"]].to_numpy(dtype=float))))
-    text = f"Nothing moved {score} by more than {told} can tell from zero; the data allow effects up to {most:.3f}"
+        return f"{nothing}; a second seed would give intervals."
+    parts = []
+    if (rows["p"] < ALPHA).any():  # then the interval of one setting, drawn below, holds no zero
+        nothing += f" after correction over {len(rows)} settings"
+    else:
+        most = float(np.nanmax(np.abs(rows[["low", "high"]].to_numpy(dtype=float))))
+        parts.append(f"the data allow effects up to {most:.3f}")
     if seeds > 1:
         more = 5 if seeds < 5 else 2 * seeds
         half = float(np.nanmax((rows["high"] - rows["low"]).to_numpy(dtype=float))) / 2
         narrower = t_quantile(effects.level, more - 1.0) / t_quantile(effects.level, seeds - 1.0) * float(np.sqrt(seeds / more))
-        text += f", {more} seeds would tell {half * narrower:.3f}"
-    return f"{text}."
+        parts.append(f"{more} seeds would tell {half * narrower:.3f}")
+    return f"{'; '.join([nothing, ', '.join(parts)]) if parts else nothing}."

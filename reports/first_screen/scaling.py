@@ -356,7 +356,7 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     if not row["p_holm"] < 0.05:
         if row["low"] > 0 or row["high"] < 0:
             change = f"{signed(row['effect'])} {score.title}"
-            return title(f"{subject}: {change}, not shown after correction", f"{subject}: {change}")
+            return title(f"{subject}: {change}, not shown after correction over all settings", f"{subject}: {change}")
         told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
         return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
     verb = "raises" if row["effect"] > 0 else "lowers"

@@ -6,18 +6,23 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analysis import AnalysisError, MainEffects, main_effects
 from analysis.published.load import Published
 from reports.findings import Answer, card_of, counts_of, ranked
+from reports.first_screen.agreement import beside
 from reports.first_screen.levels import sentence_of
 from reports.first_screen.moved import moved_figure
 from reports.first_screen.scaling import OwnColumns, scaling_figure
 from reports.page import Screen, Statement
 from reports.score import Score
 from reports.theme import FigureError
+
+if TYPE_CHECKING:
+    from analysis.claims.finding import Findings
 
 MOST_VERDICTS = 3
 CELLS = re.compile(r"(?<=of )(\d+) cells?\b")
@@ -30,11 +35,7 @@ def first_screen(source: pd.DataFrame | Published, score: Score, answer: Answer,
     table = source.table if isinstance(source, Published) else source
     effects, reason = _effects(source, score)
     screen = with_figures(screen, table, effects, reason, score)
-    if answer.findings is None:
-        return screen
-    chosen = ranked(answer.findings)
-    verdicts = glossed([card_of(one) for one in chosen[:MOST_VERDICTS]])
-    return replace(screen, verdicts=verdicts, counts=counts_of(answer.findings))
+    return screen if answer.findings is None else with_findings(screen, effects, answer.findings)
 
 
 def with_figures(
@@ -50,6 +51,12 @@ def with_figures(
     if effects is not None:
         screen = replace(screen, moved=moved_figure(effects, table, score, None if own is None else (own.x, *own.axes)))
     return screen
+
+
+def with_findings(screen: Screen, effects: MainEffects | None, findings: Findings) -> Screen:
+    """The screen with the first verdicts, and why one of them differs from the sentence."""
+    verdicts = glossed([card_of(one) for one in ranked(findings)[:MOST_VERDICTS]])
+    return replace(screen, verdicts=verdicts, counts=counts_of(findings), beside=beside(effects, findings) if effects is not None else "")
 
 
 def glossed(verdicts: Sequence[Statement]) -> tuple[Statement, ...]:

@@ -12,9 +12,9 @@ from analysis.claims.headline import Verdict, changes, made_headline
 from analysis.factorial.result import ALPHA, comparison
 from analysis.formatting import number_of
 from analysis.runs.columns import column_of
-from reports.findings import Answer, card_of, counts_of, ranked
+from reports.findings import Answer
 from reports.first_screen.scaling import OwnColumns
-from reports.first_screen.screen import MOST_VERDICTS, glossed, with_figures
+from reports.first_screen.screen import MOST_VERDICTS, glossed, with_figures, with_findings
 from reports.page import Fact, Screen, Statement
 from reports.score import Score, named_score
 from reports.table.question import TableQuestion
@@ -34,8 +34,7 @@ def table_screen(question: TableQuestion, effects: MainEffects | str, answer: An
     )
     screen = with_figures(_empty(question), table, known, reason, score_of_table(question), own)
     if answer.findings is not None and len(answer.findings):
-        cards = [card_of(one) for one in ranked(answer.findings)[:MOST_VERDICTS]]
-        return replace(screen, verdicts=glossed(cards), counts=counts_of(answer.findings))
+        return with_findings(screen, known, answer.findings)
     if known is None:
         return screen
     verdicts = [verdict_of(row, known) for _, row in known.table.iterrows() if np.isfinite(row["low"])]
