@@ -35,7 +35,7 @@ def clusters_of(fit: Fit) -> list[str] | None:
     """The names of the clusters in the order of the refits; None where they are not known."""
     if fit.replicate_kind != "jackknife" or fit.cluster is None:
         return None
-    names = list(dict.fromkeys(fit.cluster))
+    names = list(dict.fromkeys(one for one, weight in zip(fit.cluster, fit.weights, strict=True) if weight > 0))
     return names if len(names) <= MOST else None
 
 
@@ -63,8 +63,10 @@ def law_corrected(fit: Fit, order: NDArray[np.int64] | None = None) -> Version |
     names = clusters_of(fit)
     if names is None or fit.cluster is None:
         return None
-    x, y, mass = np.array(fit.x), np.array(fit.y), np.array(fit.weights)
-    cluster = np.array([names.index(one) for one in fit.cluster])
+    mass = np.array(fit.weights)
+    counts, mass = mass > 0, mass[mass > 0]
+    x, y = np.array(fit.x)[counts], np.array(fit.y)[counts]
+    cluster = np.array([names.index(one) for one in np.array(fit.cluster, dtype=object)[counts]])
     node, place = np.unique(x, return_inverse=True)
     law = law_itself(fit)
     left = y - np.vstack([law.values(x), law.replicates(x)])  # all clusters, then without each

@@ -108,9 +108,12 @@ class Fit(FittedLaw):
         for a y that is not finite.
         """
         reason = self.reason_no_interval
-        return inverse_prediction(
-            y, self.predict, x=np.array(self.x), y=np.array(self.y), level=self.level, reason_no_interval=reason, names=(self.x_name, self.y_name)
-        )
+        x, values = self.measured()
+        return inverse_prediction(y, self.predict, x=x, y=values, level=self.level, reason_no_interval=reason, names=(self.x_name, self.y_name))
+
+    def measured(self) -> tuple[Array, Array]:
+        """x and y of the points that count, each of shape (m,)."""
+        return self._measured(), np.array(self.y, dtype=np.float64)[self._counts()]
 
     def points(self) -> tuple[Array, Array]:
         """x and y of all points given, each of shape (n,)."""

@@ -28,6 +28,7 @@ from analysis.fitting.inputs import (
     checked_start,
     checked_weights,
     checked_y_for,
+    units_of,
 )
 from analysis.fitting.lack_of_fit import lack_of_fit
 from analysis.fitting.losses import find_loss
@@ -143,19 +144,23 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
     checked_level(level)
     checked_samples(settings.bootstrap, settings.seed)
     find_loss(loss, settings.delta)
-    checked_y_for(y, loss)
-    given_range = checked_metric(settings.metric, settings.y_range)
-    ends = checked_range(given_range, y)
     mass = np.ones(len(y)) if isinstance(settings.weights, str) else checked_weights(settings.weights, len(y))
     if isinstance(settings.weights, str) and settings.weights != "equal":
         raise AnalysisError(f"weights is '{settings.weights}': give one number per point, or 'equal' for points that count alike.")
+    given, counts = (x, y, mass), mass > 0  # from here on there are only the points that count
+    sigma = checked_sigma(settings.sigma, counts)
+    labels = None if settings.cluster is None else checked_clusters(settings.cluster, counts)
+    named = None if settings.cluster is None else np.array([str(one) for one in np.ravel(np.asarray(settings.cluster, dtype=object))], dtype=object)
+    checked_y_for(np.where(counts, y, 1.0), loss)
+    x, y, mass = x[counts], y[counts], mass[counts]
+    given_range = checked_metric(settings.metric, settings.y_range)
+    ends = checked_range(given_range, y)
     chosen = resolved(law, known, x, y, mass, fixed=settings.fixed, bounds=settings.bounds, start=start)
     kind = find_loss(loss, chosen.delta if settings.delta is None and loss == "log_huber" else settings.delta)
-    units = checked_sigma(settings.sigma, y, logarithmic=kind.logarithmic)
+    units = units_of(sigma, y, logarithmic=kind.logarithmic)
     if chosen.baseline:
-        mass = np.where(x == x[mass > 0].max(), mass, 0.0)
+        mass = np.where(x == x.max(), mass, 0.0)
         mass = mass / np.mean(mass[mass > 0])
-    labels = None if settings.cluster is None else checked_clusters(settings.cluster, len(y))
     pinned = checked_pins(chosen, settings.fixed or {})
     within = checked_bounds(chosen, settings.bounds or {}, given_range, pinned)
     defaults: tuple[str, ...] = ()
@@ -177,8 +182,23 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
     begin = with_linear_solved(problem, checked_start(chosen, start or {}, problem.free)) if searched_from_start else None
     solution, spread = infer(problem, level=level, labels=labels, samples=settings.bootstrap, seed=settings.seed, start=begin)
     fields = fields_of(solution, spread, level=level, loss=loss, clustered=labels is not None, y_range=ends)
-    named = None if settings.cluster is None else tuple(str(one) for one in np.ravel(np.asarray(settings.cluster, dtype=object)))
-    return solution, fields | {"own_law": chosen if is_own(chosen, known) else None, "cluster": named, "defaults": defaults}
+    if chosen.baseline:  # here a weight of zero says that a later point was measured
+        named = None if named is None else named[counts]
+    else:
+        fields |= _as_given(fields["weights"], *given)
+    fields |= {"own_law": chosen if is_own(chosen, known) else None, "cluster": None if named is None else tuple(named), "defaults": defaults}
+    return solution, fields
+
+
+def _as_given(masses: tuple[float, ...], x: Array, y: Array, mass: Array) -> dict[str, Any]:
+    """The points as they were given, those that do not count with a weight of zero."""
+    weights = np.zeros(len(y))
+    weights[mass > 0] = masses
+    return {"x": _points(x), "y": tuple(y.tolist()), "weights": tuple(weights.tolist())}
+
+
+def _points(x: Array) -> tuple[Any, ...]:
+    return tuple(x.tolist()) if x.ndim == 1 else tuple(tuple(row) for row in x.tolist())
 
 
 def check_enough(problem: Problem) -> None:
@@ -210,7 +230,7 @@ def fields_of(solution: Solution, spread: Spread, *, level: float, loss: str, cl
         "delta": float(delta) if np.isfinite(delta) else None,
         "y_range": (finite(y_range[0]), finite(y_range[1])),
         "objective": solution.objective,
-        "x": tuple(problem.x.tolist()) if problem.x.ndim == 1 else tuple(tuple(row) for row in problem.x.tolist()),
+        "x": _points(problem.x),
         "y": tuple(problem.y.tolist()),
         "weights": tuple(problem.masses.tolist()),
         "residual_sd": None if noise is None else noise.sd,

@@ -69,10 +69,11 @@ def check_size(name: str, array: Array) -> None:
         )
 
 
-def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Cluster labels as integers from 0, shape (n,). Raises AnalysisError for a missing label or
-    another length.
+def checked_clusters(cluster: ArrayLike, counts: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Cluster labels of the points that count, a mask of shape (n,), as integers from 0. Raises
+    AnalysisError for a missing label or another length.
     """
+    n = len(counts)
     import pandas as pd  # here, so that a fit without clusters does not wait for it
 
     # as objects: an array of text would turn a missing label into the label 'nan'
@@ -82,7 +83,7 @@ def checked_clusters(cluster: ArrayLike, n: int) -> NDArray[np.int64]:
     missing = np.flatnonzero(labels.isna())
     if len(missing):
         raise AnalysisError(f"cluster[{missing[0]}] is missing: give every point a label, such as independent_groups(runs).")
-    return np.asarray(pd.factorize(labels)[0], dtype=np.int64)
+    return np.asarray(pd.factorize(labels[counts])[0], dtype=np.int64)
 
 
 def checked_weights(weights: ArrayLike | None, n: int) -> Array:
@@ -96,14 +97,22 @@ def checked_weights(weights: ArrayLike | None, n: int) -> Array:
     return np.asarray(array / np.mean(array[array > 0]))
 
 
-def checked_sigma(sigma: ArrayLike | None, y: Array, *, logarithmic: bool) -> Array | float:
+def checked_sigma(sigma: ArrayLike | None, counts: NDArray[np.bool_]) -> Array | None:
+    """Standard errors of the points that count, a mask of shape (n,). Raises AnalysisError unless
+    there is one above zero for each point.
+    """
+    if sigma is None:
+        return None
+    return _one_each("sigma", sigma, len(counts), lowest=float(np.nextafter(0.0, 1.0)), need="a finite standard error above zero")[counts]
+
+
+def units_of(sigma: Array | None, y: Array, *, logarithmic: bool) -> Array | float:
     """The unit of each point's residual, shape (n,), from standard errors of y; 1 for
     a typical point. Raises AnalysisError.
     """
     if sigma is None:
         return 1.0
-    array = _one_each("sigma", sigma, len(y), lowest=float(np.nextafter(0.0, 1.0)), need="a finite standard error above zero")
-    relative = array / np.abs(y) if logarithmic else array
+    relative = sigma / np.abs(y) if logarithmic else sigma
     if not np.max(relative) < 1e6 * np.min(relative):
         raise AnalysisError(
             "sigma spans more than a factor of a million, so a few points would decide the fit alone: leave the others out, or give larger errors."

@@ -74,7 +74,9 @@ class FittedLaw(Shown):
     y: tuple[float, ...]
     """The points' y."""
     weights: tuple[float, ...]
-    """The points' weights, with mean 1 over those used; 0 where a point was left out."""
+    """The points' weights, with mean 1 over those that count; 0 where a point was left out. A fit of
+    the last value holds the points that count alone, and has 0 where a later one was measured.
+    """
     residual_sd: float | None
     """Residual standard deviation on the residual degrees of freedom: relative to y if the loss is
     logarithmic, else in its unit; None if there are no degrees of freedom.
@@ -124,8 +126,8 @@ class FittedLaw(Shown):
 
     @property
     def n(self) -> int:
-        """Points given."""
-        return len(self.y)
+        """Points that count: those given, but for the ones of weight zero."""
+        return int(np.sum(self._counts()))
 
     @property
     def law_object(self) -> Law:
@@ -259,12 +261,19 @@ class FittedLaw(Shown):
             fields["extrapolation_error"] = ExtrapolationErrorModel(**fields["extrapolation_error"])
         return cls(**fields)
 
-    def _measured(self) -> Array:
-        """x of the points used, shape (m,) or (m, inputs). The last value gives no weight to earlier
-        points, yet they were measured.
+    def _counts(self) -> NDArray[np.bool_]:
+        """Which points count, shape (n,). The last value gives no weight to earlier points, yet they
+        were measured.
         """
-        x = np.array(self.x)
-        return x if self.law_object.baseline else x[np.array(self.weights) > 0]
+        return np.ones(len(self.y), dtype=bool) if self.law_object.baseline else np.array(self.weights) > 0
+
+    def _measured(self) -> Array:
+        """x of the points that count, shape (m,) or (m, inputs)."""
+        return np.array(self.x, dtype=np.float64)[self._counts()]
+
+    def _smallest(self) -> float:
+        """The smallest y measured."""
+        return float(np.min(np.array(self.y)[self._counts()]))
 
     def _points_described(self) -> str:
         raise NotImplementedError
@@ -324,7 +333,7 @@ class FittedLaw(Shown):
         """
         with np.errstate(all="ignore"):
             # below zero there is no ln y: there the half-width is that of the smallest y measured
-            unit = np.where(mean > 0, mean, min(self.y)) if self.logarithmic else 1.0
+            unit = np.where(mean > 0, mean, self._smallest()) if self.logarithmic else 1.0
             low, high = mean - half * unit, mean + half * unit
             if self.logarithmic:
                 low, high = np.where(mean > 0, mean * np.exp(-half), low), np.where(mean > 0, mean * np.exp(half), high)
@@ -339,7 +348,7 @@ class FittedLaw(Shown):
     def _relative(self, mean: Array, error: Array) -> Array:
         """A standard error in the unit of y on the scale of the residuals."""
         with np.errstate(all="ignore"):
-            return np.asarray(np.abs(error / np.where(mean > 0, mean, min(self.y))) if self.logarithmic else error)
+            return np.asarray(np.abs(error / np.where(mean > 0, mean, self._smallest())) if self.logarithmic else error)
 
     def _quantile(self) -> float:
         return t_quantile(self.level, self.degrees_of_freedom)

@@ -119,7 +119,7 @@ class SurfaceFit(FittedLaw):
         return agreement_chart(self)
 
     def _points_described(self) -> str:
-        x = np.array(self.x)
+        x = self._measured()
         ranges = [f"{name} from {column.min():,.6g} to {column.max():,.6g}" for name, column in zip(self.inputs, x.T, strict=True)]
         return f"fitted to {self.n} points, {' and '.join(ranges)}"
 

@@ -184,7 +184,7 @@ class LawChoice(Shown):
         """The smallest x from which the forecast has reached y, with an interval."""
         reason = self.fit.reason_no_interval
         names = self.x_name, self.y_name
-        x, values = np.array(self.fit.x), np.array(self.fit.y)
+        x, values = self.fit.measured()
         return inverse_prediction(y, self.predict, x=x, y=values, level=self.level, reason_no_interval=reason, names=names)
 
     def summary(self) -> str:

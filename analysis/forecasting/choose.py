@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.errors import AnalysisError, finite
 from analysis.fitting.fit import OwnLaw, fit
-from analysis.fitting.inputs import checked_clusters, checked_level, checked_points, checked_range, checked_sigma, checked_weights
+from analysis.fitting.inputs import checked_clusters, checked_level, checked_points, checked_range, checked_sigma, checked_weights, units_of
 from analysis.fitting.inverse import falls
 from analysis.fitting.own_law import is_own, resolved
 from analysis.forecasting.averaging import Average, average, last_value_errors
@@ -60,12 +60,14 @@ def choose_law(
     """
     points_x, points_y = checked_points(x, y)
     checked_level(level)
-    positive = bool(np.all(points_y > 0))
-    mass = checked_weights(weights, len(points_x)) / np.square(checked_sigma(sigma, points_y, logarithmic=positive))
+    given = checked_weights(weights, len(points_x))
+    used = given > 0
+    curve_x, curve_y = points_x[used], points_y[used]
+    positive = bool(np.all(curve_y > 0))
+    curve_mass = given[used] / np.square(units_of(checked_sigma(sigma, used), curve_y, logarithmic=positive))
+    curve_mass = curve_mass / np.mean(curve_mass)
     if cluster is not None:
-        checked_clusters(cluster, len(points_x))
-    used = mass > 0
-    curve_x, curve_y, curve_mass = points_x[used], points_y[used], mass[used] / np.mean(mass[used])
+        checked_clusters(cluster, used)
     if len(np.unique(curve_x)) < 3:
         raise AnalysisError(
             f"y is given at only {len(np.unique(curve_x))} distinct x, and a law is chosen by later points from earlier ones: measure at 3 x or more."
@@ -91,7 +93,7 @@ def choose_law(
         level_after = False
     weighting = _weighting(found, chosen)
     settings: dict[str, Any] = {"loss": "log_huber" if positive else "huber", "level": level, "cluster": cluster, "sigma": sigma}
-    counted = (mass > 0) * (points_x / points_x.max()) ** weighting * (1.0 if weights is None else checked_weights(weights, len(points_x)))
+    counted = given * np.minimum(points_x / curve_x.max(), 1.0) ** weighting
     law_of_y = laws[chosen].law_of_y
     if mirror is not None and law_of_y is not None:  # the law of the gap, written as the law of y with its asymptote at the ceiling
         fitted = fit(points_x, points_y, law=law_of_y[0], fixed={law_of_y[1]: mirror}, weights=counted, y_range=y_range, **settings)

@@ -57,18 +57,19 @@ def choose_surface(
     """
     checked_level(level)
     values = numbers("y", y)
-    chosen_laws, own = _laws(candidates, X, values)
+    mass = checked_weights(weights if values.ndim == 1 else None, values.size)
+    counts = mass > 0
+    chosen_laws, own = _laws(candidates, X, values, mass)
     where = checked_inputs(next(iter(chosen_laws.values())), X)
     if values.shape != (len(where),):
         raise AnalysisError(f"X has {len(where)} rows and y has shape {values.shape}: give one y for each row.")
     if not np.all(np.isfinite(values)):
         raise AnalysisError(f"y[{np.flatnonzero(~np.isfinite(values))[0]}] is not finite: leave such points out before choosing.")
-    if len(where) < FEWEST:
-        raise AnalysisError(f"{len(where)} points are too few to choose a surface by: measure at {FEWEST} or more.")
-    mass = checked_weights(weights, len(values))
-    logarithmic = bool(np.all(values[mass > 0] > 0))
+    if (number := int(np.sum(counts))) < FEWEST:
+        raise AnalysisError(f"{number} points are too few to choose a surface by: measure at {FEWEST} or more.")
+    logarithmic = bool(np.all(values[counts] > 0))
     given = checked_metric(metric, y_range)
-    low, high = checked_range(given, values)
+    low, high = checked_range(given, values[counts])
     floor = 0.0 if logarithmic and given is None and metric is None else low
     inputs = next(iter(chosen_laws.values())).inputs
     used = log_budget(where[mass > 0], inputs)  # another point may have an input of 0, whose log is none
@@ -101,7 +102,7 @@ def choose_surface(
             for (name, one), weight, params, from_budget in zip(found.candidates, found.weights, found.params, found.starts, strict=True)
         ),
         noise_sd=found.noise_sd,
-        extrapolation_error=shrunk_surface_error(found.squared_error, found.errors.shape[1], 1.0 if logarithmic else float(np.ptp(values))),
+        extrapolation_error=shrunk_surface_error(found.squared_error, found.errors.shape[1], 1.0 if logarithmic else float(np.ptp(values[counts]))),
         window=float(np.exp(start)),
         recency=part.recency,
         left_out=int(np.sum((mass > 0) & ~kept) + np.sum(left_out)),
@@ -110,7 +111,7 @@ def choose_surface(
     )
 
 
-def _laws(candidates: Sequence[str | OwnLaw] | None, X: ArrayLike, y: Array) -> tuple[dict[str, Law], dict[str, Law]]:
+def _laws(candidates: Sequence[str | OwnLaw] | None, X: ArrayLike, y: Array, mass: Array) -> tuple[dict[str, Law], dict[str, Law]]:
     """All candidate laws by name, and those of the caller's own. Raises AnalysisError."""
     if candidates is None:
         return {name: SURFACES[name] for name in CANDIDATES}, {}
@@ -121,7 +122,7 @@ def _laws(candidates: Sequence[str | OwnLaw] | None, X: ArrayLike, y: Array) -> 
         if isinstance(one, str):
             laws.append(find_law(one, SURFACES))
         else:
-            laws.append(resolved(one, SURFACES, checked_inputs(one, X), y, np.ones(len(y))))
+            laws.append(resolved(one, SURFACES, checked_inputs(one, X), y, mass))
     own = {law.name: law for law in laws if is_own(law, SURFACES)}
     for name in own:
         if name in SURFACES or sum(law.name == name for law in laws) > 1:

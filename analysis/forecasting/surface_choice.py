@@ -119,6 +119,11 @@ class SurfaceChoice(Shown):
         return self.fit.y
 
     @property
+    def n(self) -> int:
+        """Points that count, those that the law chosen leaves out among them."""
+        return sum(weight > 0 for weight in self.all_weights)
+
+    @property
     def x_name(self) -> str:
         """What the inputs are called."""
         return self.fit.x_name
@@ -153,7 +158,7 @@ class SurfaceChoice(Shown):
         split = weights @ (values - mean) ** 2
         far = self._distance(where)
         variance = SPLIT * split + GROWTH * self.extrapolation_error.per_efold**2 * far**2
-        leverage = min(sum(one.weight * len(one.params) for one in self.candidates) / max(self.fit.n, 1), 1.0)
+        leverage = min(sum(one.weight * len(one.params) for one in self.candidates) / max(self.n, 1), 1.0)
         variance = variance + NOISE * self.noise_sd**2 * (leverage + (kind == "new run"))
         half = WIDTH * normal_quantile(self.level) * np.sqrt(variance)
         ends = mean, mean - half, mean + half
@@ -227,7 +232,7 @@ class SurfaceChoice(Shown):
         return self.table
 
     def __repr__(self) -> str:
-        return f"<SurfaceChoice of {len(self.laws)} laws: {self.law}; {self.fit.n} points>"
+        return f"<SurfaceChoice of {len(self.laws)} laws: {self.law}; {self.n} points>"
 
     def summary(self) -> str:
         """The law chosen, the table of laws, what was left out, and what the forecast is."""
