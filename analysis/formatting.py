@@ -57,6 +57,13 @@ def number_of(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun if number == 1 else plural}"
 
 
+def share_of_average(share: float) -> str:
+    """'31% of the average'; a share that is not none does not read as 0%."""
+    if share <= 0.0:
+        return "not in the average"
+    return f"{100.0 * share:.0f}% of the average" if share >= 0.005 else "<1% of the average"
+
+
 def format_setting(value: object) -> str:
     """A setting's value for a sentence: whole numbers with thousands separated ('100,000 images'),
     others unchanged.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from analysis.fitting.rolling_origin import solve_many
 from analysis.fitting.solving import Solution
 from analysis.forecasting.candidates import Curve, curve_of
+from analysis.formatting import number_of
 
 Array = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ class ExtrapolationErrorModel:
 
     def sentence(self) -> str:
         """Where the width of an extrapolation comes from."""
-        origins = f"{self.origins} rolling origins in these points and " if self.origins else ""
+        origins = f"{number_of(self.origins, 'rolling origin')} in these points and " if self.origins else ""
         return f"extrapolation error {self.per_efold:.2g} per e-fold of x, from {origins}a prior from other curves"
 
 

@@ -18,7 +18,7 @@ from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, normal
 from analysis.fitting.inverse import InversePrediction, inverse_prediction
 from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
 from analysis.forecasting.averaging import growth
-from analysis.formatting import number_of
+from analysis.formatting import number_of, share_of_average
 from analysis.laws import Law, find_law
 from analysis.laws.own_function import restored, signature_of, stored_form
 from analysis.shown import Shown
@@ -197,9 +197,12 @@ class LawChoice(Shown):
             error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g} +- {row['standard_error'] or 0.0:.2g}"
             chosen = "  <- chosen" if row["chosen"] else ""
             many = number_of(row["parameters"], "parameter")
-            lines.append(f"  {row['law']:<22} {many:<12}  {error:<20} {100.0 * row['weight']:.0f}% of the average{chosen}")
+            lines.append(f"  {row['law']:<22} {many:<12}  {error:<20} {share_of_average(row['weight'])}{chosen}")
+        if not size:
+            lines.append(f"'{self.law}' stands, since there are too few x to predict later points from earlier ones")
         lines.append(self.fit.summary())
-        forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law '{self.law}' alone"
+        weighed = "weighted by these errors" if size else "all alike"
+        forecast = f"the average of the laws, {weighed}" if self.averaged else f"the law '{self.law}' alone"
         forecast = "the average's value at the largest x, since nothing beats the last value" if self.levelled else forecast
         lines.append(f"forecasts are by {forecast}; {self.extrapolation_error.sentence()}")
         return "\n".join(lines)

@@ -19,7 +19,7 @@ from analysis.fitting.extrapolation_error import ExtrapolationErrorModel, normal
 from analysis.fitting.prediction import Kind, Prediction, checked_kind
 from analysis.fitting.surface import SurfaceFit, checked_inputs, fit_surface
 from analysis.forecasting.surface_rolling import log_budget
-from analysis.formatting import number_of
+from analysis.formatting import number_of, share_of_average
 from analysis.laws import SURFACES, Law
 from analysis.laws.own_function import restored, signature_of, stored_form
 from analysis.shown import Shown
@@ -242,7 +242,7 @@ class SurfaceChoice(Shown):
             error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g} off"
             chosen = "  <- chosen" if row["chosen"] else ""
             many = number_of(row["parameters"], "parameter")
-            lines.append(f"  {row['law']:<16} {many:<12}  {error:<14} {100.0 * row['weight']:.0f}% of the average{chosen}")
+            lines.append(f"  {row['law']:<16} {many:<12}  {error:<14} {share_of_average(row['weight'])}{chosen}")
         heaviest = max(self.laws, key=lambda row: float(row["weight"]))["law"]
         if self.law != heaviest:
             lines.append(f"'{self.law}' is chosen, not '{heaviest}', which has more weight: it is simpler, and within one standard error")
@@ -255,7 +255,7 @@ class SurfaceChoice(Shown):
         lines.append(f"status of '{self.law}': {self.fit.status}" + (f": {self.fit.status_detail}" if self.fit.status_detail else ""))
         forecast = "the average of the laws, weighted by these errors" if self.averaged else f"the law '{self.law}' alone"
         error_model = self.extrapolation_error
-        origins = f"{error_model.origins} rolling origins in these points and " if error_model.origins else ""
+        origins = f"{number_of(error_model.origins, 'rolling origin')} in these points and " if error_model.origins else ""
         lines.append(
             f"forecasts are by {forecast}; extrapolation error {error_model.per_efold:.2g} per e-fold of the budget, from {origins}a prior from "
             f"other sets"

@@ -252,3 +252,28 @@ def test_a_choice_written_before_has_intervals_of_about_the_same_width() -> None
     written |= {"format": 2, "extrapolation_error": written["extrapolation_error"] | {"per_efold": 0.05}}
     again = LawChoice.from_json(json.dumps(written))
     assert GROWTH * again.extrapolation_error.per_efold**2 * growth(np.array([1.0]))[0] == pytest.approx(0.3 * 0.05**2 * 2.0)
+
+
+def rows_of(choice: LawChoice) -> dict[str, str]:
+    """The rows of laws in a summary, by law."""
+    lines = [line for line in choice.summary().splitlines() if "the average" in line and line.startswith("  ")]
+    return {line.split()[0]: line for line in lines}
+
+
+def test_a_law_outside_the_average_is_not_said_to_be_zero_percent_of_it() -> None:
+    flat = choose_law(X, noisy(np.full(14, 0.3), noise=0.02))
+    assert rows_of(flat)["last_value"].endswith("  not in the average  <- chosen")
+    few = choose_law(X[:4], 0.2 + 6.0 * X[:4] ** -0.4)
+    assert rows_of(few)["power"].endswith("  not in the average  <- chosen")
+    assert "\n'power' stands, since there are too few x to predict later points from earlier ones\n" in few.summary()
+    assert "forecasts are by the average of the laws, all alike; " in few.summary()
+
+
+def test_a_small_share_of_the_average_is_less_than_one_percent_and_one_origin_is_one() -> None:
+    falling = choose_law(X, noisy(0.1 + 3.0 * X**-0.4, 0, noise=0.003))
+    shares = dict(zip(falling.table["law"], falling.table["weight"], strict=True))
+    small = [law for law, share in shares.items() if 0.0 < share < 0.005]
+    assert small
+    assert all("<1% of the average" in rows_of(falling)[law] for law in small)
+    assert all(" 0% of the average" not in row for row in rows_of(falling).values())
+    assert ", from 1 rolling origin in these points and a prior" in choose_law(X[:5], noisy(0.1 + 3.0 * X[:5] ** -0.4)).summary()
