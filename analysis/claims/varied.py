@@ -14,7 +14,7 @@ from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_neglig
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.result import LABELS, MainEffects, comparison, named_level
+from analysis.factorial.result import LABELS, MainEffects, comparison, in_pairs, named_level
 from analysis.formatting import number_of
 
 TOPIC: Final = "What moved the score"
@@ -72,11 +72,7 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         verdict = for_difference(p)
         if verdict == "open" and row["levels"] == 2:
             verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
-    side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
-    seeds = f", {int(row['n_seeds'])} {'seed' if row['n_seeds'] == 1 else 'seeds'}" if row["n_seeds"] else ""
-    counted = f"{int(row['n_pairs']):,} pairs in {int(row['n_blocks'])} cells{seeds}"
-    if not row["n_blocks"]:  # no cell has both ends
-        counted = f"Its ends compared through the levels between them{seeds}"
+    counted, detail = _counted(row)
     return Finding(
         identity=f"varied-{axis.replace('_', '-')}",
         topic=TOPIC,
@@ -96,9 +92,24 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         margin=study.margin,
         levels=tuple(found.at_levels(axis)),
         cautions=tuple(found.cautions_of(row)),
-        detail=f"{'Up' if row['effect'] > 0 else 'Down'} in {int(side)} of {int(row['n_blocks'])} cells{seeds}" if row["n_blocks"] else counted,
+        detail=detail,
         rows=_rows(row, found),
     )
+
+
+def _counted(row: pd.Series) -> tuple[str, str]:
+    """What was counted: '12 pairs in 4 cells, 3 seeds', and in how many cells the effect has its
+    sign: 'Up in 4 of 4 cells, 3 seeds'.
+    """
+    seeds = number_of(row["n_seeds"], "seed") if not pd.isna(row["n_seeds"]) and row["n_seeds"] else ""
+    if not in_pairs(row):
+        return seeds, ", ".join(one for one in ("No pair of runs differs in it alone", seeds) if one)
+    side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
+    cells = [
+        f"{number_of(row['n_pairs'], 'pair')} in {number_of(row['n_blocks'], 'cell')}",
+        f"{'Up' if row['effect'] > 0 else 'Down'} in {side} of {number_of(row['n_blocks'], 'cell')}",
+    ]
+    return ", ".join([cells[0], *([seeds] if seeds else [])]), ", ".join([cells[1], *([seeds] if seeds else [])])
 
 
 def _sentence(found: MainEffects, row: pd.Series, estimate: Estimate, counted: str) -> str:
@@ -109,7 +120,7 @@ def _sentence(found: MainEffects, row: pd.Series, estimate: Estimate, counted: s
     change = f"{name[:1].upper()}{name[1:]}, {named_level(row['low_level'])} to {named_level(row['high_level'])}"
     if not np.isfinite(estimate.value):
         return f"{change}: no estimate ({row['note']})"
-    return f"{change}: {by_level}{format_estimate(estimate, float(row['p']), extra=[counted, *note])}{other_intervals(row)}"
+    return f"{change}: {by_level}{format_estimate(estimate, float(row['p']), extra=[one for one in (counted, *note) if one])}{other_intervals(row)}"
 
 
 def _wording(row: pd.Series, score: str) -> Wording:
@@ -119,7 +130,7 @@ def _wording(row: pd.Series, score: str) -> Wording:
 
 def _rows(row: pd.Series, found: MainEffects) -> pd.DataFrame:
     """The effect for exactly these cells, for cells like these, and by the scatter of single runs."""
-    counted = f"{number_of(int(row['n_pairs']), 'pair')}, {number_of(int(row['n_units']), 'group')}"
+    counted = ", ".join([*([number_of(row["n_pairs"], "pair")] if in_pairs(row) else []), number_of(int(row["n_units"]), "group")])
     nothing = float("nan")
     made: list[tuple[Any, ...]] = [("these cells", row["effect"], row["low"], row["high"], row["p"], nothing, nothing, counted, row["note"])]
     for label, kind in (("a cell like these", "cells"), ("by the scatter of single runs", "pooled")):

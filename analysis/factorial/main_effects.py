@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.contrast import EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
-from analysis.factorial.result import ALPHA, MainEffects
+from analysis.factorial.result import ALPHA, COUNTS, MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
@@ -97,7 +97,7 @@ def main_effects(
     crossed = _interactions(found if interactions else [], kept, y, variance, level)
     cell = kept.groupby(settings, dropna=False, sort=False).ngroup().to_numpy()
     shares, interacting, within = shares_of_variance(found, y, cell)
-    effects = pd.DataFrame(rows).assign(share=shares)
+    effects = pd.DataFrame(rows).assign(share=shares).astype(dict.fromkeys(COUNTS, "Int64"))
     effects.insert(list(effects.columns).index("p") + 1, "p_holm", adjust(effects["p"].to_numpy(dtype=float), method="holm"))
     effects = effects.sort_values("effect", key=np.abs, ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     return MainEffects(
@@ -143,6 +143,10 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
     like = cells_like_these(pairs, level=level)
     pooled_low, pooled_high = _by_scatter(points, design, low, high, found, noise, noise_df, level)
     used = np.isin(code, [low, high])
+    n_seeds = int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0
+    note = found.note
+    if not len(pairs) and np.isfinite(found.value):
+        note = "; ".join(one for one in (_how_compared(points, code, low, high), note) if one)
     return {
         "axis": axis.column,
         "name": axis.name,
@@ -163,12 +167,12 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
         "pooled_high": pooled_high,
         "se": found.se,
         "df": found.df,
-        "n_pairs": int(pairs.attrs["pairs"]),
-        "n_blocks": len(pairs),
-        "n_up": int((pairs.mean(axis=1) > 0).sum()) if len(pairs) else 0,
+        "n_pairs": int(pairs.attrs["pairs"]) if len(pairs) else pd.NA,
+        "n_blocks": len(pairs) if len(pairs) else pd.NA,
+        "n_up": int((pairs.mean(axis=1) > 0).sum()) if len(pairs) else pd.NA,
         "n_units": found.units,
-        "n_seeds": int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0,
-        "note": found.note,
+        "n_seeds": n_seeds if np.isfinite(found.value) else pd.NA,
+        "note": note,
     }
 
 
@@ -188,6 +192,13 @@ def _ends(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -> 
         low, high, found = high, low, _between(points, code, high, low, count, strict)
     note = "; ".join(part for part in (found.note, f"the pair that differs most of {len(pairs)}, corrected for that") if part)
     return low, high, _replaced(found, p=min(1.0, found.p * len(pairs)), note=note)
+
+
+def _how_compared(points: Points, code: NDArray[np.int64], low: int, high: int) -> str:
+    """How two levels are compared that no pair of runs has, all else equal and of one seed."""
+    if len(np.intersect1d(points.block[code == low], points.block[code == high])):
+        return "no pair of runs of one seed differs in it alone: seeds are compared through their other runs"
+    return "no pair of runs differs in it alone between these levels: the steps over levels in between are added up"
 
 
 def _between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> EffectEstimate:

@@ -19,6 +19,8 @@ ALPHA: Final = 0.05
 ENOUGH_SEEDS: Final = 5
 """Fewer seeds can agree by chance more closely than they would again."""
 LABELS: Final = "finetune_images"
+COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_seeds")
+"""Columns of whole numbers that are empty where there is nothing to count."""
 NEARLY: Final = 0.8
 """From this share of the largest effect on, another is said to be about as large."""
 _WORDS: Final = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -43,7 +45,9 @@ class MainEffects(Shown):
     are for the mean over exactly these), pooled_low and pooled_high (the interval by the pooled
     scatter of single runs), se, df, n_pairs, n_blocks (settings of the other axes at which both
     levels were run), n_up (those of them whose difference is above zero), n_units (what the
-    interval is taken over), n_seeds, note, share (of the variance of the scores).
+    interval is taken over), n_seeds, note, share (of the variance of the scores). Where no pair of
+    runs differs in the axis alone n_pairs, n_blocks and n_up are empty, and note says how its
+    levels are compared.
     """
     interactions: pd.DataFrame
     """One row a pair of axes: how the effect of `axis` differs between the ends of `by`."""
@@ -115,9 +119,11 @@ class MainEffects(Shown):
         if not np.isfinite(row["low"]):
             return f"{start}{effect} (no interval: {row['note']})."
         inside = f"{percent(self.level)} interval {row['low']:+z.3f} to {row['high']:+z.3f}, {p_value(float(row['p_holm']))} after Holm"
-        counted = f"{number_of(row['n_pairs'], 'pair')}, {number_of(row['n_seeds'], 'seed')}" if row["n_seeds"] else f"{int(row['n_blocks'])} cells"
+        counted = [number_of(row["n_seeds"], "seed")] if row["n_seeds"] else []
+        if in_pairs(row):
+            counted = [number_of(row["n_pairs"], "pair"), *counted] if counted else [number_of(row["n_blocks"], "cell")]
         note = f"; {row['note']}" if row["note"] else ""
-        return f"{start}{effect} ({inside}, {counted}{note})."
+        return f"{start}{effect} ({', '.join([inside, *counted])}{note})."
 
     def cautions(self) -> list[str]:
         """Where an interval says less than it seems to: one sentence each."""
@@ -199,6 +205,11 @@ def _at(row: pd.Series) -> str:
     if row["by"] == "pretrain_length":  # its images are shown again and again; pre-training images are others
         return f"after {re.sub(r' images$', ' image passes', level)}"
     return f"at {level} {row['by_name']}" if re.fullmatch(r"[\d,.]+", level) else f"at {level}"
+
+
+def in_pairs(row: pd.Series) -> bool:
+    """Whether pairs of runs differ in this axis alone, so that there is something to count."""
+    return not pd.isna(row["n_pairs"])
 
 
 def comparison(row: pd.Series) -> str:

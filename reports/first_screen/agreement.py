@@ -39,15 +39,10 @@ def beside(effects: MainEffects, findings: Findings) -> str:
         word = "supported" if all(other.verdict == "supported" for other, _ in decided) else "decided"
         count = f"one claim is {word} all the same" if len(decided) == 1 else f"{len(decided)} claims are {word} all the same, the first of them"
         return f"{sentence(f'Below, {count}: {one.headline}')} {corrections.why(one, row)}"
-    lost = next((pair for pair in pairs if pair[0].verdict == "open" and pair[1] is not None and _lost(*pair)), None)
-    if lost is None:
-        return ""
-    one, row = lost
-    return f"{sentence(f'Below, one claim is left open all the same: {one.claim}')} {corrections.why(one, row)}"
-
-
-def _lost(one: Finding, row: pd.Series) -> bool:
-    return bool(row["p_holm"] < ALPHA <= one.p_adjusted)
+    for one, row in pairs:
+        if one.verdict == "open" and row is not None and row["p_holm"] < ALPHA <= one.p_adjusted:
+            return f"{sentence(f'Below, one claim is left open all the same: {one.claim}')} {corrections.why(one, row)}"
+    return ""
 
 
 def _identities(row: pd.Series) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import MainEffects
 from analysis.claims.headline import Verdict, changes, made_headline
-from analysis.factorial.result import ALPHA, comparison
+from analysis.factorial.result import ALPHA, comparison, in_pairs
 from analysis.formatting import number_of
 from analysis.runs.columns import column_of
 from reports.findings import Answer
@@ -65,9 +65,11 @@ def verdict_of(row: pd.Series, effects: MainEffects) -> Statement:
         margin=float("nan"),
     )
     headline, told, allowed = headline.partition(" cannot be told: ")
-    side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
-    seeds = f", {number_of(int(row['n_seeds']), 'seed')}" if row["n_seeds"] else ""
-    detail = f"{'up' if row['effect'] > 0 else 'down'} in {int(side)} of {number_of(int(row['n_blocks']), 'cell')}{seeds}"
+    seeds = f", {number_of(row['n_seeds'], 'seed')}" if row["n_seeds"] else ""
+    detail = f"no pair of rows differs in it alone{seeds}"
+    if in_pairs(row):
+        side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
+        detail = f"{'up' if row['effect'] > 0 else 'down'} in {side} of {number_of(row['n_blocks'], 'cell')}{seeds}"
     claim = f"{row['name']} makes a difference to {effects.outcome_title}."
     return Statement(
         verdict=verdict,

@@ -169,3 +169,50 @@ def test_two_architectures_are_compared_as_models_not_as_sizes(small: str, large
         first, second = sorted((small, large))
         assert found.claim == "Model makes a difference to mIoU."
         assert found.headline.startswith(f"Model {second} instead of {first} ")
+
+
+def sparse(settings: list[tuple[str, int, int]]) -> pd.DataFrame:
+    """Runs of (k, x, s) on three seeds, whose score rises with log2 x and with k."""
+    rows = [(k, x, s, seed) for k, x, s in settings for seed in range(3)]
+    runs = pd.DataFrame(rows, columns=["k", "x", "s", "seed"])
+    noise = np.random.default_rng(5).normal(0.0, 0.002, len(runs))
+    return runs.assign(acc=0.3 + 0.05 * np.log2(runs["x"] / 100) + 0.04 * (runs["k"] == "b") + noise)
+
+
+def test_ends_that_no_pair_of_runs_has_are_said_to_be_added_up_over_the_levels_between() -> None:
+    runs = sparse([("a", 100, 10), ("a", 200, 10), ("b", 200, 10), ("b", 400, 10), ("a", 400, 20)])
+    found = main_effects(runs, outcome="acc", axes=["x", "k", "s"])
+    table = found.table.set_index("axis")
+    assert table.loc["x", "effect"] == pytest.approx(0.10, abs=0.01)
+    assert table.loc["x", ["n_pairs", "n_blocks", "n_up"]].isna().all()
+    assert table.loc["x", "n_seeds"] == 3
+    assert found.sentence(found.table.iloc[0]).endswith(
+        ", 3 seeds; no pair of runs differs in it alone between these levels: the steps over levels in between are added up)."
+    )
+    assert table.loc["k", "n_pairs"] == 3
+    assert "3 pairs, 3 seeds)" in found.summary()
+    assert table.loc["s", ["effect", "n_pairs", "n_blocks", "n_up", "n_seeds"]].isna().all()
+    assert "0 pairs" not in found.summary()
+    assert "<NA>" not in found.summary()
+
+
+def test_levels_that_no_seed_has_both_of_are_said_to_be_compared_through_other_runs() -> None:
+    runs = sparse([("a", 100, 10), ("b", 100, 10), ("a", 400, 10)])
+    runs = runs[~((runs["k"] == "a") & (runs["x"] == 100) & (runs["seed"] > 0)) & ~((runs["x"] == 400) & (runs["seed"] == 0))]
+    found = main_effects(runs.reset_index(drop=True), outcome="acc", axes=["x", "k"])
+    assert found.table.set_index("axis").loc["x", ["n_pairs", "n_up"]].isna().all()
+    said = next(one for one in found.sentences() if one.startswith("x, 100 to 400: "))
+    assert "no pair of runs of one seed differs in it alone: seeds are compared through their other runs" in said
+
+
+def test_a_claim_about_ends_that_no_pair_of_runs_has_counts_no_pairs() -> None:
+    settings = [(10, 20), (10, 40), (30, 40), (30, 80)]
+    runs = pd.DataFrame(
+        [(images, steps, seed) for images, steps in settings for seed in range(4)], columns=["finetune_images", "finetune_steps", "seed"]
+    )
+    runs["miou"] = 0.2 + 0.05 * np.log2(runs["finetune_steps"]) + np.random.default_rng(2).normal(0.0, 0.01, len(runs))
+    steps = next(one for one in findings(runs) if one.identity == "varied-finetune-steps")
+    assert steps.n == "4 seeds"
+    assert steps.detail == "No pair of runs differs in it alone, 4 seeds"
+    assert "no pair of runs differs in it alone between these levels" in steps.reading
+    assert "0 pairs" not in f"{steps.sentence} {steps.rows.to_string()}"
