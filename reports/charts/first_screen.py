@@ -31,6 +31,7 @@ def scaling_plot(
     x_title: str,
     y_title: str,
     y_domain: tuple[float, float],
+    dotted: Sequence[str] = (),
     phone: bool = False,
 ) -> alt.LayerChart:
     """The score against a size (log axis): a dot a run, a law with its band a group, named at its
@@ -42,6 +43,7 @@ def scaling_plot(
         curves: group, x, mean, low, high, extrapolated; low and high may be NaN.
         ends: group, name, detail, y: the label of each line and the height it belongs to.
         colours: colour of each group's line; shades: colour of each shade's dots.
+        dotted: groups with a dotted line and hollow dots, which share their colour with another.
         phone: for a screen 390 px wide.
 
     Raises:
@@ -75,25 +77,22 @@ def scaling_plot(
         if len(part):
             area = alt.Chart(part).mark_area(opacity=opacity, clip=True)
             layers.append(area.encode(x=x, y=alt.Y("low:Q", scale=y_scale, axis=y_axis), y2="high:Q", color=colour, detail="group:N"))
-    for extrapolated, dash in ((False, [1, 0]), (True, [4, 4])):
-        part = curves.loc[curves["extrapolated"] == extrapolated]
+    with_dots = curves["group"].isin(dotted)
+    for extrapolated, own, dash in ((False, False, [1, 0]), (True, False, [4, 4]), (False, True, [1.5, 3]), (True, True, [1.5, 6])):
+        part = curves.loc[(curves["extrapolated"] == extrapolated) & (with_dots == own)]
         if len(part):
             line = alt.Chart(part).mark_line(strokeDash=dash, strokeWidth=2.2 if not extrapolated else 1.8, clip=True)
             layers.append(line.encode(x=x, y=alt.Y("mean:Q", scale=y_scale, axis=y_axis), color=colour, detail="group:N"))
-    dots = alt.Chart(points).mark_point(filled=True, size=look["dot"], opacity=1, stroke=GROUND, strokeWidth=0.8, shape="circle")
     shown = [name for name in points.columns if name not in ("place", "group", "shade", "x", "score", "colour")]
-    layers.append(
-        dots.encode(
-            x=alt.X("place:Q", scale=x_scale, axis=x_axis),
-            y=alt.Y("score:Q", scale=y_scale, axis=y_axis),
-            color=colour,
-            tooltip=[
-                alt.Tooltip("score:Q", format=".4f", title=y_title),
-                alt.Tooltip("x:Q", format=",", title=x_title),
-                *(alt.Tooltip(f"{name}:N", title=name) for name in shown),
-            ],
-        )
-    )
+    tooltip = [alt.Tooltip("score:Q", format=".4f", title=y_title), alt.Tooltip("x:Q", format=",", title=x_title)]
+    tooltip += [alt.Tooltip(f"{name}:N", title=name) for name in shown]
+    hollow = points["group"].isin(dotted)
+    at = {"x": alt.X("place:Q", scale=x_scale, axis=x_axis), "y": alt.Y("score:Q", scale=y_scale, axis=y_axis)}
+    if hollow.any():
+        rings = alt.Chart(points.loc[hollow]).mark_point(filled=False, size=look["dot"], opacity=1, fill=GROUND, strokeWidth=1.4, shape="circle")
+        layers.append(rings.encode(**at, color=colour, tooltip=tooltip))
+    dots = alt.Chart(points.loc[~hollow]).mark_point(filled=True, size=look["dot"], opacity=1, stroke=GROUND, strokeWidth=0.8, shape="circle")
+    layers.append(dots.encode(**at, color=colour, tooltip=tooltip))
     layers += _end_labels(ends, look, colours, y_domain)
     return _finished(layers, look["width"], look["height"])
 

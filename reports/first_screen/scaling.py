@@ -14,26 +14,22 @@ from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.result import comparison
 from reports.charts.first_screen import scaling_plot
 from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
+from reports.first_screen.groups import SCRATCH_NAME, colours_of, group_of, is_scratch, scratch_by_model, scratch_of, with_law
 from reports.first_screen.levels import level_name, level_text, subject_of, thousands
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
-from reports.theme import PALETTE, RAMP, SCRATCH, count, decimals, padded_domain, ramp, signed
+from reports.theme import SCRATCH, count, decimals, padded_domain, signed
 from reports.wording import joined, title
 
 LEVEL: Final = 0.95
 """As everywhere on the first screen."""
 REACH: Final = 2.0
-MOST_LAWS: Final = 4
-"""Beside that from scratch: bands of more lie on each other."""
-MOST_KINDS: Final = 8
-"""Laws of groups without an order, of which none stands for another."""
 LONGEST: Final = 22
 """Letters at the end of a line; on a phone half of it."""
 MOST_SHADES: Final = 6
 MOST_DOTS: Final = 2000
 DOT_STEP: Final = 0.016
 """From the dots of one line to those of the next, as a share of the measured range: 7 px of 460."""
-SCRATCH_NAME: Final = "from scratch"
 SIZES: Final = (
     ("finetune_images", "labelled images for fine-tuning", "labels"),
     ("pretrain_images", "pre-training images", "pre-training images"),
@@ -76,7 +72,7 @@ class Scaling:
     only: str = ""
     """Which runs are drawn, where not all are: 'without an intermediate stage'."""
     pooled: tuple[str, ...] = ()
-    """Axes over which a law is a mean."""
+    """Columns of the axes over which a law is a mean."""
     own: OwnColumns | None = None
     """The columns, where the table is no study."""
 
@@ -112,6 +108,7 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
                 x_title=found.x_title,
                 y_title=score.title,
                 y_domain=domain,
+                dotted=[name for name in found.colours if is_scratch(name) and name != SCRATCH_NAME],
                 phone=phone,
             )
         )
@@ -142,7 +139,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     ranked = [str(axis) for axis in effects.table["axis"]] if effects is not None else list(axes)
     same = {x, "encoder"} if x == "encoder_params" else {x, "pretrain_length"} if x == "pretrain_image_passes" else {x}
     others = [axes[name] for name in ranked if name in axes and name not in same]
-    group = _group(others, effects)
+    group = group_of(others, effects)
     keep = np.ones(len(table), dtype=bool)
     only = ""
     if "intermediate" in axes and (group is None or group.column != "intermediate"):
@@ -161,11 +158,14 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     else:
         names = [level_name(group.column, level) for level in group.levels]
         code = group.code
-    frame["group"] = np.where(scratch, SCRATCH_NAME, np.where(code >= 0, np.array(names)[np.clip(code, 0, None)], ""))
+    by_model = scratch_by_model(group)
+    own_scratch = np.array([scratch_of(name) for name in names])[np.clip(code, 0, None)] if by_model else SCRATCH_NAME
+    frame["group"] = np.where(scratch, own_scratch, np.where(code >= 0, np.array(names)[np.clip(code, 0, None)], ""))
     keep = keep & (scratch | (code >= 0))
     shade_names = [level_name(shade.column, level) for level in shade.levels] if shade else []
     shade_code = np.where(scratch, -1, shade.code) if shade else np.full(len(table), -1)
-    colours, by_place = _colours(names, len(shade_names), ordered=group is None or group.ordered, scratch=bool((scratch & keep).any()))
+    lines = "none" if not (scratch & keep).any() else "each" if by_model else "one"
+    colours, by_place = colours_of(names, len(shade_names), ordered=group is None or group.ordered, scratch=lines)
     shown = np.where(shade_code >= 0, np.array([*shade_names, ""])[shade_code], "")
     frame["shade"] = [f"{one} · {other}" if other else one for one, other in zip(frame["group"], shown, strict=True)]
     shades = {}
@@ -185,11 +185,11 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
         return None
     drawn = [name for name in colours if (kept["group"] == name).any()]
     colours = {name: colours[name] for name in drawn}
-    curves, fits, reasons = _laws(kept, _some(drawn, group), grouped=grouped or (own is not None and "n_runs" not in table.columns))
+    curves, fits, reasons = _laws(kept, with_law(drawn, group), grouped=grouped or (own is not None and "n_runs" not in table.columns))
     points = _dodged(kept, [SCRATCH_NAME, *shade_names], shade.name if shade else "")
     if len(points) > MOST_DOTS:
         points = points.groupby(["group", "shade", "x", "place"], sort=False)["score"].mean().reset_index()
-    pooled = tuple(axis.name for axis in rest if kept is not None and axis.column != "finetune_images")
+    pooled = tuple(axis.column for axis in rest if axis.column != "finetune_images")
     return Scaling(
         x=x,
         x_title=x_title,
@@ -207,47 +207,6 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
         pooled=pooled,
         own=own,
     )
-
-
-def _group(others: list[Axis], effects: MainEffects | None) -> Axis | None:
-    """The axis that matters most; where that is pre-training as such, the size or length of it that
-    is found to matter, beside which scratch stands as a line of its own.
-    """
-    if not others:
-        return None
-    first = others[0]
-    if first.column != PRETRAINING:
-        return first
-    found = set(effects.found()["axis"]) if effects is not None else set()
-    return next((axis for axis in others if axis.column in found and axis.column.startswith("pretrain_") and axis.ordered), first)
-
-
-def _some(drawn: list[str], group: Axis | None) -> list[str]:
-    """The groups that have a law: all, or of many some, evenly spread, the ends among them."""
-    others = [name for name in drawn if name != SCRATCH_NAME]
-    most = MOST_LAWS if group is None or group.ordered else MOST_KINDS
-    if len(others) > most:
-        others = [others[round(place)] for place in np.linspace(0, len(others) - 1, most)]
-    return [name for name in drawn if name == SCRATCH_NAME or name in others]
-
-
-def _colours(names: list[str], shades: int, *, ordered: bool, scratch: bool) -> tuple[dict[str, str], dict[tuple[str, int], str]]:
-    """A colour for each line, and for each shade within it: one hue from light to dark where the
-    groups have an order.
-    """
-    colours: dict[str, str] = {}
-    by_place: dict[tuple[str, int], str] = {}
-    steps = ramp(len(names))
-    for number, name in enumerate(names):
-        colours[str(name)] = steps[number] if ordered else PALETTE[number % len(PALETTE)]
-        if ordered and shades > 1 and len(names) <= 2:
-            own = RAMP if len(names) == 1 else RAMP[3 * number : 3 * number + 3]
-            for place in range(shades):
-                by_place[str(name), place] = own[round(place * (len(own) - 1) / (shades - 1))]
-            colours[str(name)] = own[-2]
-    if scratch:
-        colours[SCRATCH_NAME] = SCRATCH
-    return colours, by_place
 
 
 def _laws(kept: pd.DataFrame, drawn: list[str], *, grouped: bool) -> tuple[pd.DataFrame, dict[str, Fit], dict[str, str]]:
@@ -290,11 +249,11 @@ def _dodged(kept: pd.DataFrame, order: list[str], shade: str) -> pd.DataFrame:
     sizes = np.log(np.sort(kept["x"].unique()))
     room = 0.42 * float(np.diff(sizes).min()) if len(sizes) > 1 else 0.1
     room = min(room, 0.12 * float(sizes[-1] - sizes[0])) if len(sizes) > 1 else room
-    key = kept["shade"].str.partition(" · ")[2].where(kept["group"] != SCRATCH_NAME, SCRATCH_NAME)
+    key = kept["shade"].str.partition(" · ")[2].where(~kept["group"].map(is_scratch), SCRATCH_NAME)
     there = [name for name in order if (key == name).any()] or [""]
     if not shade:  # by group, where no shade tells the dots apart
         key, there = kept["group"], list(dict.fromkeys(kept["group"]))
-        there = [name for name in there if name == SCRATCH_NAME] + [name for name in there if name != SCRATCH_NAME]
+        there = [name for name in there if is_scratch(name)] + [name for name in there if not is_scratch(name)]
     room = min(room, DOT_STEP * float(sizes[-1] - sizes[0]) * (len(there) - 1)) if len(sizes) > 1 else room
     number = key.map({name: place for place, name in enumerate(there)}).fillna(0).to_numpy(dtype=float)
     shift = (number - (len(there) - 1) / 2) * room / max(1, len(there) - 1) if len(there) > 1 else np.zeros(len(kept))
@@ -306,8 +265,8 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
     rows = []
     preposition = "with" if unit == "labels" else "at"
     # Where one line stops with the data, all are named at their heights there, in that order.
-    reach = [curves.loc[curves["group"] == name, "extrapolated"].astype(bool).any() for name in _some(drawn, group)]
-    for name in _some(drawn, group):
+    reach = [curves.loc[curves["group"] == name, "extrapolated"].astype(bool).any() for name in with_law(drawn, group)]
+    for name in with_law(drawn, group):
         own = curves.loc[curves["group"] == name]
         inner = own.loc[~own["extrapolated"].astype(bool)]
         if inner.empty:
@@ -315,12 +274,12 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
         last = inner.iloc[-1]
         short = name
         if group is not None and group.column != PRETRAINING and name != SCRATCH_NAME:
-            level = next(one for one in group.levels if level_name(group.column, one) == name)
-            short = level_name(group.column, level, short=True)
+            level = next(one for one in group.levels if level_name(group.column, one) == name.removesuffix(f" {SCRATCH_NAME}"))
+            short = level_name(group.column, level, short=True) + (" scratch" if is_scratch(name) else "")
         rows.append(
             {
                 "group": name,
-                "name": name,
+                "name": name if name == SCRATCH_NAME else name.replace(SCRATCH_NAME, "scratch"),
                 "short_name": short.removeprefix("from "),
                 "detail": f"{decimals(float(last['mean']))} {preposition} {_size(float(last['x']))} {_short_unit(unit)}".rstrip(),
                 "short_detail": f"{decimals(float(last['mean']))} at {thousands(float(last['x']))}",
@@ -374,7 +333,7 @@ def _size(number: float) -> str:
 
 def _where(found: Scaling, up: bool) -> str:
     """'at every number of labels' where the lines' ends say so at each size, else 'on average'."""
-    names = [name for name in found.colours if name != SCRATCH_NAME]
+    names = [name for name in found.colours if not is_scratch(name)]
     means = found.points.pivot_table(index="x", columns="group", values="score", aggfunc="mean")
     low = SCRATCH_NAME if found.group is not None and found.group.column == PRETRAINING else names[0]
     if low not in means.columns or names[-1] not in means.columns or low == names[-1]:
@@ -389,9 +348,13 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
     each = "One dot is one row" if found.own is not None and "run_id" not in found.points.columns else each
     text = f"{each}{f', {found.only}' if found.only else ''}."
     if SCRATCH_NAME in found.colours and found.group is not None and len(found.colours) > 2 and not found.group.column.startswith("pretrain"):
-        text += f" The line {SCRATCH_NAME} is over every {found.group.name} together."
+        text += f" The line {SCRATCH_NAME} is over {'all' if found.group.name.endswith('s') else 'every'} {found.group.name} together."
+    if any(is_scratch(name) and name != SCRATCH_NAME for name in found.colours):
+        text += f" Dotted, hollow: {SCRATCH_NAME}."
+    if found.own is None and "encoder" in found.pooled:
+        text += " Each line is over all models together."
     if found.shade is not None:
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
-        there = [SCRATCH_NAME.removeprefix("from ")] if SCRATCH_NAME in found.colours else []
+        there = [SCRATCH_NAME.removeprefix("from ")] if any(map(is_scratch, found.colours)) else []
         text += f" Side by side: {joined([*there, *levels])}."
     return text + band_text(laws=bool(found.fits), means=bool(found.reasons), lines=len(found.curves) > 0, level=LEVEL, hidden=hidden)
