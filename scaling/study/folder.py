@@ -17,7 +17,11 @@ from trials.received_files import file_inside
 from trials.stage_files import atomic, read_json, read_result, sweep, write_json
 from trials.training.checkpoints import list_checkpoints
 
-_OWN_FILE = re.compile(r"grid\.yaml|plan\.json|stages|columns\.json|(runs|stages)\.(csv|parquet)|running\.json|lease\.json|report(-[\w-]+)?\.html")
+EARLIER_GRIDS = "earlier_grids"
+"""Where grids are kept whose finished runs are not all in the present one."""
+_OWN_FILE = re.compile(
+    r"grid\.yaml|earlier_grids|plan\.json|stages|columns\.json|(runs|stages)\.(csv|parquet)|running\.json|lease\.json|report(-[\w-]+)?\.html"
+)
 """What a launch and the report leave in a study folder."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.cluster.address import without_secrets
+from scaling.study.folder import EARLIER_GRIDS
 from scaling.study.lock import Owner, another_launch, owner_of
 from scaling.study.remote import Remote
 from scaling.study.remote_stage import scratch_folder
@@ -116,7 +117,8 @@ class Mirror:
 
     def push_plan(self) -> None:
         """Copy plan and grid to the store, for mirrors on other machines. Raises OSError."""
-        for name in _TOP:
+        earlier = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(f"{EARLIER_GRIDS}/*.yaml")]
+        for name in (*_TOP, *earlier):
             self.remote.write(name, (self.folder / name).read_bytes())
 
     def stage_progressed(self, name: str, values: dict[str, Any]) -> None:

@@ -226,3 +226,28 @@ def test_what_is_killed_at_random_moments_loses_no_stage_and_runs_none_twice() -
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines() if line.startswith("| worker")]
     assert [(row[1], row[2], row[5], row[6], row[7]) for row in rows] == [("worker", "1", "0", "0", "yes")]
+
+
+@pytest.mark.slow
+def test_a_smaller_grid_of_the_same_name_says_which_runs_it_leaves_out_and_loses_none(small_data: Path, tmp_path: Path, whole: Path) -> None:
+    out = tmp_path / "study"
+    shutil.copytree(whole, out)
+    grid_file = whole.parent / "grid.yaml"
+    before = stamps(out)
+    smaller = ("--set", "finetune.images=[8]", *ONE_SEED)
+    planned = launch(grid_file, small_data, out, "--plan", *smaller)
+    line = "4 finished runs of earlier launches are not part of this grid: they stay on disk, and tables and report leave them out. "
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert line in planned.stdout
+    assert not (out / "earlier_grids").exists()
+    done = launch(grid_file, small_data, out, *smaller)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(line) == 1
+    assert len(pd.read_csv(out / "runs.csv")) == 4
+    assert stamps(out) == before
+    (earlier,) = (out / "earlier_grids").iterdir()
+    again = launch(earlier, small_data, out)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "not part of this grid" not in again.stdout
+    assert (out / "runs.csv").read_bytes() == (whole / "runs.csv").read_bytes()
+    assert stamps(out) == before
