@@ -14,7 +14,7 @@ from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_neglig
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.result import LABELS, MainEffects, comparison, in_pairs, named_level
+from analysis.factorial.result import LABELS, THROUGH_SEEDS, MainEffects, comparison, in_pairs, named_level
 from analysis.formatting import number_of
 
 TOPIC: Final = "What moved the score"
@@ -103,7 +103,8 @@ def _counted(row: pd.Series) -> tuple[str, str]:
     """
     seeds = number_of(row["n_seeds"], "seed") if not pd.isna(row["n_seeds"]) and row["n_seeds"] else ""
     if not in_pairs(row):
-        return seeds, ", ".join(one for one in ("No pair of runs differs in it alone", seeds) if one)
+        through = "other runs of their seeds" if THROUGH_SEEDS in row["note"] else "the levels between them"
+        return seeds, ", ".join(one for one in (f"Its ends compared through {through}", seeds) if one)
     side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
     cells = [
         f"{number_of(row['n_pairs'], 'pair')} in {number_of(row['n_blocks'], 'cell')}",

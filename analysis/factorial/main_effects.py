@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.contrast import EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
-from analysis.factorial.result import ALPHA, COUNTS, MainEffects
+from analysis.factorial.result import ALPHA, COUNTS, THROUGH_LEVELS, THROUGH_SEEDS, MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
@@ -197,8 +197,8 @@ def _ends(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -> 
 def _how_compared(points: Points, code: NDArray[np.int64], low: int, high: int) -> str:
     """How two levels are compared that no pair of runs has, all else equal and of one seed."""
     if len(np.intersect1d(points.block[code == low], points.block[code == high])):
-        return "no pair of runs of one seed differs in it alone: seeds are compared through their other runs"
-    return "no pair of runs differs in it alone between these levels: the steps over levels in between are added up"
+        return THROUGH_SEEDS
+    return THROUGH_LEVELS
 
 
 def _between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> EffectEstimate:

@@ -19,6 +19,9 @@ ALPHA: Final = 0.05
 ENOUGH_SEEDS: Final = 5
 """Fewer seeds can agree by chance more closely than they would again."""
 LABELS: Final = "finetune_images"
+THROUGH_LEVELS: Final = "no pair of runs differs in it alone between these levels: the steps over levels in between are added up"
+THROUGH_SEEDS: Final = "no pair of runs of one seed differs in it alone: seeds are compared through their other runs"
+"""Notes on an axis whose two levels no pair of runs has."""
 COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_seeds")
 """Columns of whole numbers that are empty where there is nothing to count."""
 NEARLY: Final = 0.8

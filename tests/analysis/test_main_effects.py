@@ -213,6 +213,6 @@ def test_a_claim_about_ends_that_no_pair_of_runs_has_counts_no_pairs() -> None:
     runs["miou"] = 0.2 + 0.05 * np.log2(runs["finetune_steps"]) + np.random.default_rng(2).normal(0.0, 0.01, len(runs))
     steps = next(one for one in findings(runs) if one.identity == "varied-finetune-steps")
     assert steps.n == "4 seeds"
-    assert steps.detail == "No pair of runs differs in it alone, 4 seeds"
+    assert steps.detail == "Its ends compared through the levels between them, 4 seeds"
     assert "no pair of runs differs in it alone between these levels" in steps.reading
     assert "0 pairs" not in f"{steps.sentence} {steps.rows.to_string()}"
