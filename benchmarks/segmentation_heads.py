@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.fresh_weights import against_margin, smallest_encoders, trained
 from benchmarks.generated_data import data_of
-from trials import StageSpec, get_recipe, run_stage, stage_id
 from trials.data.store import open_store
 from trials.models.segmentation_heads.head import HEADS
 from trials.objectives.segmentation_scores import confusion_per_image, miou
@@ -67,29 +66,15 @@ def main() -> None:
         print("| encoder | head | mean IoU | minutes |\n|---|---|---|---|")
         print(f"| floor | | {least:.3f} | |", flush=True)
         above = []
-        for encoder in (f"swinv2-pico@{options.side}", f"pico/8@{options.side}"):
+        for encoder in smallest_encoders(options.side):
             for head in options.heads:
                 changes = {"batch_images": options.batch, "learning_rate": options.rate, "head": head, "head_channels": 32}
-                spec = StageSpec(
-                    kind="finetune",
-                    objective="segmentation",
-                    encoder=encoder,
-                    data=data,
-                    recipe=get_recipe("finetune", "compact", changes),
-                    steps=options.steps,
-                    eval_points=1,
-                    seed=0,
-                    parent=None,
-                )
-                folder = root / "stages" / stage_id(spec)
-                folder.mkdir(parents=True)
-                started = time.monotonic()
-                score = run_stage(spec, folder, root / "store", cpus=1)["metrics"]["miou"]
-                print(f"| {encoder} | {head} | {score:.3f} | {(time.monotonic() - started) / 60:.1f} |", flush=True)
+                scores, minutes = trained(root, data, "segmentation", encoder, changes, steps=options.steps)
+                print(f"| {encoder} | {head} | {scores['miou']:.3f} | {minutes:.1f} |", flush=True)
                 if head == "upernet":
-                    above.append(score - least)
+                    above.append(scores["miou"] - least)
     if above:
-        print(f"upernet: least distance above the floor {min(above):.3f}: {'above' if min(above) > MARGIN else 'NOT above'} the margin of {MARGIN}")
+        print(f"upernet: {against_margin(above, MARGIN)}")
 
 
 if __name__ == "__main__":
