@@ -6,6 +6,7 @@ from .charts.coverage import coverage_map as coverage_map
 from .charts.curves import curves_by_size as curves_by_size
 from .charts.dynamics import learning_curves as learning_curves
 from .charts.dynamics import training_and_held_out as training_and_held_out
+from .charts.effects import effect_by_series as effect_by_series
 from .charts.effects import paired_effect as paired_effect
 from .charts.first_screen import moved_score as moved_score
 from .charts.first_screen import scaling_plot as scaling_plot
@@ -23,6 +24,7 @@ from .charts.scaling import loss_by_length as loss_by_length
 from .charts.scaling import loss_by_model as loss_by_model
 from .charts.scaling import score_by_images as score_by_images
 from .charts.scores import score_by_labels as score_by_labels
+from .charts.scores import score_by_series as score_by_series
 from .charts.surface import score_surface as score_surface
 from .charts.worth import worth_in_labels as worth_in_labels
 from .comparison import build_comparison as build_comparison
