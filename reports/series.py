@@ -60,16 +60,49 @@ def separating_settings(whole: pd.DataFrame) -> list[str]:
     return settings + varying(staged, own)
 
 
+USUAL_SHARE = 2 / 3
+"""Of the pre-trainings: a value that more of them have goes without saying."""
+
+
+def usual_settings(whole: pd.DataFrame) -> dict[str, str]:
+    """The value of each setting that the names of series leave out, since most pre-trainings have it.
+
+    None of a length: where it varies at all, each series names its own.
+    """
+    settings = [name for name in separating_settings(whole) if name in SERIES_SETTINGS]
+    kinds = [name for name in settings if name not in ("pretrain_images", "pretrain_length")]
+    distinct = whole.loc[whole["pretrain_images"] > 0, settings].drop_duplicates() if kinds else whole.iloc[:0]
+    usual = {}
+    for name in kinds:
+        if (value := _usual(distinct[name])) is not None:
+            usual[name] = value
+    return usual
+
+
+def _usual(values: pd.Series) -> str | None:
+    """The value that goes without saying, if one does and none is missing."""
+    shares = values.value_counts(normalize=True)
+    return str(shares.index[0]) if len(shares) and values.notna().all() and shares.iloc[0] > USUAL_SHARE else None
+
+
+def usual_sentence(whole: pd.DataFrame) -> str:
+    """'Unless its name says otherwise, a pre-training has the recipe compact.', or ''."""
+    usual = [f"the {name.removeprefix('pretrain_')} {value}" for name, value in usual_settings(whole).items()]
+    return f"Unless its name says otherwise, a pre-training has {' and '.join(usual)}." if usual else ""
+
+
 def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
     """Adds the columns `series` and `panel`, which name what varies in `whole` (the grid, or all
     runs).
 
     `series` is 'none' for runs from scratch, else the number of pre-training images with whatever
-    else of the pre-training varies; `panel` is '' where nothing but series, labels and seeds
-    varies. The grid's own arms are distinguished as `_place_of_arms` says.
+    else of the pre-training varies and is not what `usual_settings` says; `panel` is '' where
+    nothing but series, labels and seeds varies. The grid's own arms are distinguished as
+    `_place_of_arms` says.
     """
     settings = separating_settings(whole)
     extra = [name for name in settings if name in SERIES_SETTINGS and name != "pretrain_images"]
+    usual: dict[str, str | None] = {**usual_settings(whole)}
     split = [name for name in settings if name in PANEL_SETTINGS]
     place = _place_of_arms(whole, ["pretrain_images", *extra], split) if "arm" in table.columns else ""
     named = table
@@ -79,8 +112,15 @@ def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
             names = [name if key in crowded else None for name, key in zip(names, _keys(table, split), strict=True)]
         named = table.assign(arm=pd.Series(names, index=table.index, dtype="object"))
         (extra if place == "series" else split).append("arm")
+        if place == "series":
+            pretrained = whole.loc[whole["pretrain_images"] > 0, ["pretrain_images", *extra]]
+            usual["arm"] = _usual(pretrained.assign(arm=pretrained["arm"].str.partition(",")[0]).drop_duplicates()["arm"])
     return table.assign(
-        series=_named(named, ["pretrain_images", *extra], lambda row: _series_name(row, extra)),
+        series=_named(
+            named,
+            ["pretrain_images", *extra],
+            lambda row: _series_name(row, [one for one in extra if usual.get(one) is None or row.get(one) != usual[one]]),
+        ),
         panel=_named(named, split, lambda row: _panel(row, split)),
     )
 
@@ -154,7 +194,8 @@ def _setting(column: str, value: object) -> str:
 
 def _panel(row: Mapping[Hashable, Any], split: Sequence[str]) -> str:
     settings = [(column, row[column]) for column in split if column in row]
-    return ", ".join(f"{PANEL_TITLES[column]}: {_formatted(value)}" for column, value in settings if not _is_missing(value))
+    told = [(column, value) for column, value in settings if not _is_missing(value) and (column, value) != ("intermediate_images", 0)]
+    return ", ".join(f"{PANEL_TITLES[column]}: {_formatted(value)}" for column, value in told)
 
 
 def _is_missing(value: object) -> bool:

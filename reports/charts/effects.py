@@ -109,15 +109,15 @@ def effect_by_series(
     rows = {series: named(series, "images") for series in series_names if series in there}
     effects, pairs = (table.assign(row=[rows[series] for series in table["series"]]) for table in (effects, pairs))
     y = alt.Y("row:N", sort=list(rows.values()), title=None, axis=alt.Axis(grid=True, labelLimit=260))
-    scale = value_scale(x_domain, zero=True)
+    scale, axis = value_scale(x_domain, zero=True), alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
     colour = alt.Color("series:N", scale=styles(series_names)[0], legend=None)
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
-    layers = [zero.encode(x=alt.X("zero:Q", scale=scale, title=x_title))]
-    x = alt.X("difference:Q", scale=scale, title=x_title)
+    layers = [zero.encode(x=alt.X("zero:Q", scale=scale, title=x_title, axis=axis))]
+    x = alt.X("difference:Q", scale=scale, title=x_title, axis=axis)
     bars = effects.dropna(subset=["low", "high"])
     if len(bars):
         bar = alt.Chart(bars).mark_rule(strokeWidth=2.5)
-        layers.append(bar.encode(y=y, x=alt.X("low:Q", scale=scale, title=x_title), x2="high:Q", color=colour))
+        layers.append(bar.encode(y=y, x=alt.X("low:Q", scale=scale, title=x_title, axis=axis), x2="high:Q", color=colour))
     if len(pairs):
         dash = alt.Chart(pairs).mark_tick(orient="vertical", size=13, thickness=1.5, opacity=0.6)
         own = [

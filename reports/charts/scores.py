@@ -124,15 +124,15 @@ def score_by_series(
     rows = {series: named(series, "images") for series in series_names if series in there}
     points, means = (table.assign(row=[rows[series] for series in table["series"]]) for table in (points, means))
     y = alt.Y("row:N", sort=list(rows.values()), title=None, axis=alt.Axis(grid=True, labelLimit=260))
-    scale = value_scale(x_domain)
+    scale, axis = value_scale(x_domain), alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
     colour = alt.Color("series:N", scale=styles(series_names)[0], legend=None)
     layers = []
     bars = means.dropna(subset=["low", "high"])
     if len(bars):
         bar = alt.Chart(bars).mark_rule(strokeWidth=2.5, opacity=0.5)
-        layers.append(bar.encode(y=y, x=alt.X("low:Q", scale=scale, title=score_title), x2="high:Q", color=colour))
+        layers.append(bar.encode(y=y, x=alt.X("low:Q", scale=scale, title=score_title, axis=axis), x2="high:Q", color=colour))
     middle = alt.Chart(means).mark_tick(thickness=2.5, size=16, opacity=1)
-    layers.append(middle.encode(y=y, x=alt.X("mean:Q", scale=scale, title=score_title), color=colour))
+    layers.append(middle.encode(y=y, x=alt.X("mean:Q", scale=scale, title=score_title, axis=axis), color=colour))
     tooltip = [
         alt.Tooltip("row:N", title="pre-training"),
         alt.Tooltip("finetune_images:Q", format=",", title="labelled images"),
@@ -140,7 +140,7 @@ def score_by_series(
         *(alt.Tooltip(f"{column}:N", title=column) for column in which_run(points)),
     ]
     dots = alt.Chart(points).mark_point(filled=True, size=36, opacity=0.75)
-    layers.append(dots.encode(y=y, x=alt.X(f"{score}:Q", scale=scale, title=score_title), color=colour, tooltip=tooltip))
+    layers.append(dots.encode(y=y, x=alt.X(f"{score}:Q", scale=scale, title=score_title, axis=axis), color=colour, tooltip=tooltip))
     return finish(layers, labels=[], height=max(120, 26 * len(rows)))
 
 

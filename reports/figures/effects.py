@@ -127,6 +127,8 @@ def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
     phrases = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
     series = series_phrase(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
     score, low, high = evidence.score.title, signed(ends["difference"].min()), signed(ends["difference"].max())
+    if len(ends) == 1:
+        return title(f"{series}: {score} {phrases[0]}", f"The largest pre-training: {score} {phrases[0]}", f"Pre-training: {phrases[0]}")
     return title(
         f"{series}: {score} {', '.join(phrases)}",
         f"{series}: {score} {low} to {high}",

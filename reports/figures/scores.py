@@ -11,7 +11,7 @@ from reports.charts.scores import score_by_labels, score_by_series
 from reports.evidence import MOST_POINTS, REACH, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import panels_of, series_phrase, spread_out
+from reports.series import panels_of, series_phrase, spread_out, usual_sentence
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
 from reports.wording import by_reason, interval_note, joined, measured_on, title
 
@@ -173,6 +173,8 @@ def _notes(evidence: Evidence, shown: Sequence[str]) -> list[str]:
         notes.append(f"{len(shown)} of {len(evidence.panels)} panels are drawn; the tables have all.")
     if evidence.not_finite:
         notes.append(f"{evidence.not_finite} finished runs have no finite {evidence.score.title} and are left out everywhere.")
+    if usual := usual_sentence(evidence.whole):
+        notes.append(usual)
     return [*notes, *law_notes(evidence.laws)]
 
 

@@ -15,6 +15,14 @@ from reports.wording import sentence
 NUMBER = re.compile(r"(?<![\w.,])\d{4,}(?![\w.,])")
 MOST_WORDS = 25
 """Of the first sentence."""
+UNITS = {
+    "pretrain_images": "images",
+    "finetune_images": "labels",
+    "finetune_steps": "steps",
+    "intermediate_images": "intermediate images",
+    "intermediate_steps": "intermediate steps",
+}
+"""What the levels of an axis count."""
 SUBJECTS = {
     PRETRAINING: "pre-training",
     "pretrain_images": "more pre-training images",
@@ -42,10 +50,8 @@ def level_name(axis: str, level: object, *, short: bool = False) -> str:
         text = re.sub(r"\d{1,3}(?:,\d{3})+", lambda found: thousands(float(found[0].replace(",", ""))), text)
     if axis == "pretrain_length":
         return re.sub(r" images?$", " passes" if short else " image passes", text)
-    if axis == "pretrain_images":
-        return f"{text} images"
-    if axis == "finetune_images":
-        return f"{text} labels"
+    if axis in UNITS:
+        return f"{text} {UNITS[axis]}"
     if axis == "intermediate":
         return ("no stage" if short else "no intermediate stage") if text == "none" else text if short else f"with {text}"
     # A number alone is no name: it takes the axis with it.

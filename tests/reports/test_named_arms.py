@@ -12,7 +12,7 @@ from analysis.runs.matching import PRETRAIN
 from reports.evidence import gather
 from reports.registry import compose_section
 from reports.report_data import read_study
-from reports.series import SERIES_SETTINGS, with_series
+from reports.series import SERIES_SETTINGS, usual_sentence, with_series
 
 
 def with_two_arms(folder: Path, *, share_scratch: bool) -> Path:
@@ -123,3 +123,39 @@ def test_a_plan_that_states_only_the_unusual_kind_of_pretraining_has_the_usual_o
     assert set(found[scratch].dropna()) == set()
     assert set(found[~scratch & ~found.index.isin(kept)]) == {"simmim"}
     assert set(found[list(kept)]) == {"mae"}
+
+
+def test_what_most_pretrainings_have_goes_without_saying() -> None:
+    """Not in series that differ: the unusual ones are named, and no two have one name."""
+    rows = [
+        {"pretrain_images": images, "pretrain_recipe": "compact", "pretrain_sampling": "uniform", "arm": "main"}
+        for images in (50, 500, 2000, 5000, 20000)
+    ]
+    rows += [{"pretrain_images": 500, "pretrain_recipe": recipe, "pretrain_sampling": sampling, "arm": arm} for recipe, sampling, arm in UNUSUAL]
+    rows += [{"pretrain_images": 0, "pretrain_recipe": None, "pretrain_sampling": None, "arm": "main"}]
+    table = pd.DataFrame([{"intermediate": "none", "finetune_images": 100, "seed": 0} | row for row in rows])
+    assert with_series(table, table)["series"].tolist() == [
+        "50",
+        "500",
+        "2,000",
+        "5,000",
+        "20,000",
+        "500, wide, wider",
+        "500, classes, one_class",
+        "none",
+    ]
+    assert usual_sentence(table) == "Unless its name says otherwise, a pre-training has the recipe compact and the sampling uniform."
+    some = table.iloc[5:]  # names are those of the whole study
+    assert with_series(some, table)["series"].tolist() == ["500, wide, wider", "500, classes, one_class", "none"]
+
+
+UNUSUAL = (("wide", "uniform", "wider"), ("compact", "classes", "one_class"))
+
+
+def test_a_panel_without_an_intermediate_stage_names_no_images_of_it() -> None:
+    rows = [
+        {"pretrain_images": 0, "intermediate": stage, "intermediate_images": images, "finetune_images": 100, "seed": 0}
+        for stage, images in (("none", 0), ("spatial", 100), ("spatial", 200))
+    ]
+    table = pd.DataFrame(rows)
+    assert with_series(table, table)["panel"].tolist()[0] == "intermediate stage: none"
