@@ -4,14 +4,15 @@ layer.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.charts.line_names import names_at_ends, names_fit
-from reports.theme import GREY, finish, padded_domain, styles, with_columns
+from reports.charts.line_names import named, names_at_ends, names_fit
+from reports.theme import GREY, NO_PRETRAINING, finish, padded_domain, styles, with_columns
 
 SMALL = 220
 ROW = 40
@@ -61,7 +62,9 @@ def similarity_by_distance(
     dots = alt.Chart(points).mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
     names: list[alt.Chart] = []
     if legend is None:
-        names = names_at_ends(points, series="encoder", x="distance", y="similarity", series_names=encoders, y_domain=y_domain, height=SMALL)
+        names = names_at_ends(
+            points, series="encoder", x="distance", y="similarity", series_names=encoders, y_domain=y_domain, height=SMALL, unit="images"
+        )
     return finish([*layers, dots, *names], labels=encoders, height=SMALL)
 
 
@@ -90,7 +93,8 @@ def value_by_encoder(
     points = with_columns(points, "value_by_encoder", columns=["encoder", "value", *ends], finite=["value"]).assign(zero=0.0)
     there = [encoder for encoder in encoders if encoder in set(points["encoder"])]
     colours, shapes = styles(encoders, there)
-    label = alt.Axis(labelExpr="split(datum.label, ', ')", labelLimit=0, ticks=False)
+    texts = json.dumps({one: one if one == NO_PRETRAINING else named(one, "images") for one in there}, ensure_ascii=False)
+    label = alt.Axis(labelExpr=f"split({texts}[datum.label], ', ')", labelLimit=0, ticks=False)
     y = alt.Y("encoder:N", sort=there, title=None, axis=label)
     colour = alt.Color("encoder:N", scale=colours, legend=None)
     x_scale = alt.Scale(zero=floor is None, nice=True) if x_domain is None else alt.Scale(domain=list(x_domain), nice=False)
@@ -147,5 +151,7 @@ def attention_by_layer(points: pd.DataFrame, *, encoders: Sequence[str], uniform
     dots = alt.Chart(points).mark_point(filled=True, size=50, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
     names: list[alt.Chart] = []
     if legend is None:
-        names = names_at_ends(points, series="encoder", x="layer", y="distance", series_names=encoders, y_domain=y_domain, height=SMALL)
+        names = names_at_ends(
+            points, series="encoder", x="layer", y="distance", series_names=encoders, y_domain=y_domain, height=SMALL, unit="images"
+        )
     return finish([rule, lines, dots, *names], labels=encoders, height=SMALL)

@@ -249,3 +249,10 @@ def test_the_series_that_overfits_most_is_set_beside_the_best_that_does_not(writ
     loss = runs.loc[long & small & (runs["seed"] == 0), "val_mim_loss"].iloc[0]
     assert labels[0].endswith(f"{loss:.4f}")
     assert "rises most with longer training (by 0.10" in block.subtitle
+
+
+def test_a_row_of_an_encoder_says_what_its_number_counts() -> None:
+    points = pd.DataFrame({"encoder": ["none", "500", "500, mae"], "value": [0.7, 0.8, 0.9]})
+    spec = specification(value_by_encoder(points, encoders=["none", "500", "500, mae"], x_title="accuracy"))
+    labels = spec["layer"][0]["encoding"]["y"]["axis"]["labelExpr"]
+    assert labels == """split({"none": "none", "500": "500 images", "500, mae": "500 images, mae"}[datum.label], ', ')"""
