@@ -56,9 +56,9 @@ def inverse_prediction(
     """The smallest x from which `predict` has reached the target, and the x around it at which the
     target lies inside the interval.
 
-    Whether y falls or rises is read off the points (x, y), shape (n,). 'Never' where the law's
-    floor (or ceiling) lies on the wrong side of the target. Raises AnalysisError for a target that
-    is not finite.
+    Whether y falls or rises, and which x count as measured, is read off the points that were fitted,
+    (x, y) of shape (n,). 'Never' where the law's floor (or ceiling) lies on the wrong side of the
+    target. Raises AnalysisError for a target that is not finite.
     """
     try:
         target = float(y_wanted)

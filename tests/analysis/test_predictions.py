@@ -125,3 +125,15 @@ def test_what_numpy_would_bend_into_numbers_is_refused(y: np.ndarray, sentence: 
 def test_pure_noise_says_that_nothing_is_identified() -> None:
     said = [fit(X, noisy(np.full(12, 0.5), 0.02, seed)).status for seed in range(20)]
     assert said.count("converged") <= 4
+
+
+def test_points_left_out_do_not_count_as_measured_in_an_inverse_prediction() -> None:
+    """Fitted to the first eight points of twelve, the four beyond are a forecast."""
+    y = 0.2 + 3.0 * X**-0.4
+    weights = np.where(np.arange(len(X)) < 8, 1.0, 0.0)
+    for found in (fit(X, y, weights=weights), choose_law(X, y, weights=weights)):
+        needed = found.inverse(float(found.predict(X[-2]).mean[0]))
+        assert needed.x == pytest.approx(X[-2], rel=1e-6)
+        assert needed.extrapolated
+        assert found.predict(needed.x).extrapolated[0]
+        assert needed.sentence.endswith(", outside what was measured")
