@@ -180,12 +180,13 @@ def _clustered(solution: Solution, labels: NDArray[np.int64], level: float) -> S
     edge = [name for name in solution.at_bound if name in problem.law.searched]
     if replicates.at_bound or edge:
         name = edge[0] if edge else problem.law.searched[-1]
-        where = f"in {replicates.at_bound} of the {clusters} fits that leave one cluster out" if replicates.at_bound else "in the fit"
+        one = "cluster" if groups == clusters else "group of clusters"
+        where = f"in {replicates.at_bound} of the {groups} fits that leave one {one} out" if replicates.at_bound else "in the fit"
         reason = f"{name} is on the edge of its range {where}"
         return no_spread(problem, reason, **shared, method=f"for predictions only: {method}", lost=replicates.at_bound)
     intervals, covariance = jackknife_intervals(solution, replicates, quantile=t_quantile(level, groups - 1))
     return Spread(
-        intervals=_holding(solution, intervals),
+        intervals=_within_bounds(problem, _holding(solution, intervals)),
         method=method,
         correlation=_named(problem.free, covariance),
         **shared,  # type: ignore[arg-type]
@@ -198,6 +199,15 @@ def _holding(solution: Solution, intervals: dict[str, Interval]) -> dict[str, In
     """
     params = solution.params
     return {name: None if (ends := intervals.get(name)) is None else (min(ends[0], value), max(ends[1], value)) for name, value in params.items()}
+
+
+def _within_bounds(problem: Problem, intervals: dict[str, Interval | None]) -> dict[str, Interval | None]:
+    """The intervals, none reaching beyond the bounds of its parameter."""
+    confined = dict(intervals)
+    for name, (least, most) in problem.bounds.items():
+        if (ends := confined.get(name)) is not None:
+            confined[name] = max(ends[0], least), min(ends[1], most)
+    return confined
 
 
 def bootstrapped(solution: Solution, level: float, labels: NDArray[np.int64] | None, samples: int, seed: int) -> Spread:
@@ -216,12 +226,9 @@ def bootstrapped(solution: Solution, level: float, labels: NDArray[np.int64] | N
         name: percentile_ends(found[name], params[name], level, freedom, logged=logged) if name in problem.free else None
         for name, logged in zip(problem.law.names, problem.logged, strict=True)
     }
-    for name, (least, most) in problem.bounds.items():
-        if (ends := intervals.get(name)) is not None:
-            intervals[name] = max(ends[0], least), min(ends[1], most)
     what = "points" if labels is None else "clusters"
     return Spread(
-        intervals=intervals,
+        intervals=_within_bounds(problem, intervals),
         method=f"bootstrap of {units} {what}, {len(drawn.u)} samples, percentiles stretched to Student t on {freedom} degrees of freedom",
         correlation=_named(problem.free, np.cov(drawn.u[:, problem.free_mask].T).reshape(len(problem.free), -1)),
         degrees_of_freedom=freedom,

@@ -126,6 +126,23 @@ def test_jackknife_of_a_mean_is_the_t_interval_over_cluster_means() -> None:
     assert result.intervals["E"] == pytest.approx((3.0 - half, 3.0 + half))
 
 
+@pytest.mark.parametrize("bootstrap", [0, 100])
+def test_no_interval_over_clusters_reaches_beyond_a_bound(bootstrap: int) -> None:
+    """Neither the floor at zero that a loss has by default, nor the ends that the caller gave."""
+    x, cluster = np.repeat(np.geomspace(1e2, 1e4, 8), 4), np.tile(np.arange(4), 8)
+    random = np.random.default_rng(1)
+    y = (0.005 + 2.0 * x**-0.5) * np.exp(0.05 * random.standard_normal(32) + 0.05 * random.standard_normal(4)[cluster])
+    free = fit(x, y, cluster=cluster, bootstrap=bootstrap, metric="any")
+    assert (free.intervals["E"] or (0.0, 0.0))[0] < 0.0
+    ends = free.intervals["b"]
+    assert ends is not None
+    most = free.params["b"] + 0.8 * (ends[1] - free.params["b"])
+    held = fit(x, y, cluster=cluster, bootstrap=bootstrap, bounds={"b": (None, most)}).intervals
+    assert held["b"] is not None
+    assert ends[0] < held["b"][1] <= most
+    assert (held["E"] or (-1.0, 0.0))[0] >= 0.0
+
+
 def test_jackknife_over_unequal_clusters_equals_a_loop_of_fits() -> None:
     from scipy.stats import t
 
