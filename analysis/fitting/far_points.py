@@ -60,7 +60,7 @@ def far_points(solution: Solution) -> FarPoints | None:
 
 def _sentence(solution: Solution, without: Solution, far: NDArray[np.bool_]) -> str:
     problem = solution.problem
-    off = without.residual[far]  # fitted minus measured, of logs where the loss is logarithmic
+    off = (without.residual * problem.units)[far]  # fitted minus measured, of logs where the loss is logarithmic
     most = f"{100.0 * np.abs(np.expm1(-off)).max():.0f}%" if problem.loss.logarithmic else f"{np.abs(off).max():.3g}"
     ends = zip(problem.law.inputs, problem.x[far].min(axis=0), problem.x[far].max(axis=0), strict=True)
     where = " and ".join(f"{name} {low:.3g} to {high:.3g}" if low < high else f"{name} {low:.3g}" for name, low, high in ends)

@@ -64,9 +64,10 @@ def check_surface(solution: Solution) -> SurfaceCheck:
     axes = axes_of(X, problem.law.inputs)
     runs_p = min(1.0, len(axes) * min(_runs_p(held, along) for along in axes.values()))
     bias = _rolling_bias(solution, used, axes)
+    units = np.broadcast_to(np.asarray(problem.units), used.shape)[used]
     agree = runs_p < CLEAR or (bias is not None and abs(bias) > BIASED * sd)
     wrong = p is not None and p < CLEAR and misfit > LARGE and agree
-    return SurfaceCheck(fits=not wrong, p=p, runs_p=runs_p, bias=bias, region=_region(held, axes) if wrong else "")
+    return SurfaceCheck(fits=not wrong, p=p, runs_p=runs_p, bias=bias, region=_region(held * units, axes) if wrong else "")
 
 
 def axes_of(X: Array, inputs: tuple[str, ...]) -> dict[str, Array]:
@@ -86,14 +87,15 @@ def _against_quadratic(solution: Solution, used: NDArray[np.bool_], residual: Ar
         tangent = problem.gradient(solution.u[None])[0][:, problem.free_mask]
         if problem.loss.logarithmic:
             tangent = tangent / problem.function(solution.u[None])[0][:, None]
+    units = np.broadcast_to(np.asarray(problem.units), used.shape)[used]
     axes = [value for name, value in axes_of(problem.x[used], problem.law.inputs).items() if " " not in name]
     centred = [(one - one.mean()) / one.std() for one in axes]
     more = [centred[i] * centred[j] for i in range(len(centred)) for j in range(i, len(centred))]
-    root = np.sqrt(problem.weights[used])
+    root = np.sqrt(problem.weights[used]) / units  # as the residuals are: in units of their standard errors
     tangent = tangent[used] * root[:, None]
     if not more or not np.all(np.isfinite(tangent)):
         return None, 0.0
-    target = residual * root
+    target = residual * np.sqrt(problem.weights[used])
     size = np.linalg.norm(tangent, axis=0)
     plain = tangent / np.where(size > 0, size, 1.0)
     full = np.column_stack([plain, np.stack(more, axis=1) * root[:, None]])
@@ -134,7 +136,7 @@ def _rolling_bias(solution: Solution, used: NDArray[np.bool_], axes: dict[str, A
     seen = np.array([(budget < end) & used for end in ends])
     weights = np.where(seen, problem.weights, 0.0)
     with np.errstate(all="ignore"):
-        off = problem.loss.residual(solve_many(problem, weights).fitted, problem.y)
+        off = problem.loss.residual(solve_many(problem, weights).fitted, problem.y) / problem.units
     off = np.where(used & ~seen & np.isfinite(off), -off, np.nan)
     return float(np.mean([np.nanmedian(row) for row in off])) if np.isfinite(off).any(axis=1).all() else None
 

@@ -172,3 +172,15 @@ def test_noise_is_no_part_of_the_extrapolation_error() -> None:
     budget = np.sort(np.log(DENSE.prod(axis=1)))
     squared_efolds = [np.mean((budget[end:] - budget[end - 1]) ** 2) for end in (round(share * len(budget)) for share in SHARES)]
     assert np.mean([one.squared_error for one in found]) < 0.3 * missed / np.mean(squared_efolds)
+
+
+def test_a_surface_is_judged_alike_by_standard_errors_and_by_the_weights_that_they_stand_for() -> None:
+    """Points count by sigma^-2, in the fit and in the test of the law; no residual is an outlier."""
+    random = np.random.default_rng(0)
+    sigma = 0.002 * np.where(np.arange(len(GRID)) % 3, 1.0, 1.3)
+    y = chinchilla(GRID) * np.exp(sigma * random.uniform(-1.5, 1.5, len(GRID)))
+    one = fit_surface(GRID, y, sigma=sigma * y, loss="log_squared", bootstrap=0).check
+    other = fit_surface(GRID, y, weights=sigma**-2.0, loss="log_squared", bootstrap=0).check
+    assert one.p == pytest.approx(other.p, rel=1e-6)
+    assert one.runs_p == pytest.approx(other.runs_p)
+    assert one.fits == other.fits
