@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.decisions.suggest import _hours, suggest_runs
+from analysis.decisions.suggest import checked_hours, suggest_runs
 from analysis.decisions.validation import positive, real
 from analysis.errors import AnalysisError
 from analysis.fitting.fit import OwnLaw
-from analysis.fitting.inputs import numbers
+from analysis.fitting.inputs import checked_level, numbers
 from analysis.fitting.prediction import Prediction
-from analysis.forecasting.choose_surface import FEWEST, choose_surface
+from analysis.fitting.surface import checked_inputs
+from analysis.forecasting.choose_surface import FEWEST, checked_laws, choose_surface
 from analysis.forecasting.surface_choice import SurfaceChoice
 
 Array = NDArray[np.float64]
@@ -70,13 +71,26 @@ def run_in_rounds(
     most per GPU-hour^`cost_exponent`, averaged over the laws by their weights. Where the laws have
     no intervals yet, a round goes on as the pilot does. `cost` is as for `suggest_runs`.
 
-    Raises AnalysisError for a budget that does not pay for six runs, and as `suggest_runs` does.
+    Raises AnalysisError, before the first run, for a budget that does not pay for six runs, targets
+    or laws that do not go with the candidates, and costs that are not positive; and where `measure`
+    returns a y that is not finite.
     """
     where = numbers("candidates", candidates)
     if where.ndim != 2 or where.shape[1] < 2 or not np.all(np.isfinite(where)) or not np.all(where > 0):
         raise AnalysisError("candidates have to be rows of two inputs or more, each above zero and finite.")
     wanted = np.atleast_2d(numbers("targets", targets))
-    hours = _hours(cost, where)
+    if wanted.ndim != 2 or wanted.shape[1] != where.shape[1] or not len(wanted) or not np.all(np.isfinite(wanted)) or not np.all(wanted > 0):
+        raise AnalysisError(f"targets have to be rows of {where.shape[1]} inputs, as candidates are, each above zero and finite.")
+    # what would be refused after the pilot is refused before it: its GPU-hours would be lost
+    checked_level(level)
+    real("cost_exponent", cost_exponent, "give the power of the GPU-hours that a gain is divided by, such as 1 or 0.5")
+    first = next(iter(checked_laws(laws, where, np.ones(len(where)), np.ones(len(where)))[0].values()))
+    for what, places in (("candidates", where), ("targets", wanted)):
+        try:
+            checked_inputs(first, places)
+        except AnalysisError as error:
+            raise AnalysisError(f"{what}: {error}") from None
+    hours = checked_hours(cost, where)
     budget = positive("gpu_hours", gpu_hours, "give the GPU-hours to spend, above zero")
     share = real("pilot", pilot, "give the pilot's share of the GPU-hours, above 0 and at most 1")
     if not 0 < share <= 1:

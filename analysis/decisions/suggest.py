@@ -129,7 +129,7 @@ def suggest_runs(
     for other in fits[1:]:
         cautions = tuple(dict.fromkeys((*cautions, *_checked(other, candidates)[0])))
     targets = [checked_quantities(one, quantity) for one in fits]
-    hours = _hours(cost, where)
+    hours = checked_hours(cost, where)
     heavy = positive("weight", weight, "give the weight of one new run relative to the mean of those fitted, above zero")
     power = real("cost_exponent", cost_exponent, "give the power of the GPU-hours that a gain is divided by, such as 1 or 0.5")
     allowed = np.inf if gpu_hours is None else positive("gpu_hours", gpu_hours, "give the GPU-hours to spend, above zero")
@@ -320,7 +320,7 @@ def _lopsided(fit: FittedLaw, quantity: Wanted | Sequence[Wanted]) -> tuple[str,
     return (f"the interval of {quantity} is lopsided, {digits(interval[0])} to {digits(interval[1])}, so the predicted half-widths are rough",)
 
 
-def _hours(cost: Any, where: Array) -> Array:
+def checked_hours(cost: Any, where: Array) -> Array:
     """GPU-hours of each candidate, shape (m,). Raises AnalysisError."""
     given = numbers("cost", cost(where) if callable(cost) else cost)
     if given.shape not in ((), (len(where),)):

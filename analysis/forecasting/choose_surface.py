@@ -59,7 +59,7 @@ def choose_surface(
     values = numbers("y", y)
     mass = checked_weights(weights if values.ndim == 1 else None, values.size)
     counts = mass > 0
-    chosen_laws, own = _laws(candidates, X, values, mass)
+    chosen_laws, own = checked_laws(candidates, X, values, mass)
     where = checked_inputs(next(iter(chosen_laws.values())), X)
     if values.shape != (len(where),):
         raise AnalysisError(f"X has {len(where)} rows and y has shape {values.shape}: give one y for each row.")
@@ -111,7 +111,7 @@ def choose_surface(
     )
 
 
-def _laws(candidates: Sequence[str | OwnLaw] | None, X: ArrayLike, y: Array, mass: Array) -> tuple[dict[str, Law], dict[str, Law]]:
+def checked_laws(candidates: Sequence[str | OwnLaw] | None, X: ArrayLike, y: Array, mass: Array) -> tuple[dict[str, Law], dict[str, Law]]:
     """All candidate laws by name, and those of the caller's own. Raises AnalysisError."""
     if candidates is None:
         return {name: SURFACES[name] for name in CANDIDATES}, {}

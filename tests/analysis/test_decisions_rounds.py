@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -39,6 +42,30 @@ def test_a_budget_is_spent_in_rounds_on_each_candidate_once_and_forecasts_the_ta
 def test_a_budget_that_cannot_be_spent_is_refused(options: dict[str, float], sentence: str) -> None:
     with pytest.raises(AnalysisError, match=sentence):
         run_in_rounds(CELLS, lambda rows: LOSS[rows], [[1e10, 1e12]], hours, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"targets": [[1e10, 1e12, 1.0]]}, "targets have to be rows of 2 inputs, as candidates are, each above zero and finite."),
+        ({"targets": [[-1e10, 1e12]]}, "targets have to be rows of 2 inputs, as candidates are, each above zero and finite."),
+        ({"laws": ["chinchila"]}, "there is no law 'chinchila' (did you mean 'chinchilla'?)"),
+        ({"laws": ["data_constrained"]}, "candidates: X has shape (36, 2): the law 'data_constrained' needs 3 columns, "),
+        ({"level": 95}, "level is 95: give the confidence level"),
+        ({"cost_exponent": "half"}, "cost_exponent is 'half', which is no number"),
+    ],
+)
+def test_what_cannot_be_forecast_is_refused_before_any_run_is_made(options: dict[str, Any], sentence: str) -> None:
+    made: list[np.ndarray] = []
+
+    def measure(rows: np.ndarray) -> np.ndarray:
+        made.append(rows)
+        return np.asarray(LOSS[rows])
+
+    given: dict[str, Any] = {"targets": [[1e10, 1e12]], "cost": hours, "gpu_hours": 30.0}
+    with pytest.raises(AnalysisError, match=re.escape(sentence)):
+        run_in_rounds(CELLS, measure, **given | options)
+    assert not made
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
