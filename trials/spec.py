@@ -36,7 +36,7 @@ class DataSpec:
     train_images: int
     """Size of the subset; subsets of one seed are nested."""
     sampling: str
-    """'uniform' per class, or 'proportional' to the classes' shares."""
+    """'uniform' per class, 'proportional' to the classes' shares, or 'classes': some classes whole."""
     heldout_split: str
     heldout_fingerprint: str
     heldout_images: int

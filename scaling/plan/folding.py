@@ -18,9 +18,9 @@ def folded_by_seed(plan: Plan, state_of: Callable[[str], Hashable]) -> list[list
     groups: dict[Hashable, list[str]] = {}
     for name, stage in plan.stages.items():
         spec = stage.spec
-        data = (spec.data.source, spec.data.train_images, spec.data.heldout_images, spec.data.image_px)
+        data = (spec.data.source, spec.data.train_images, spec.data.sampling, spec.data.heldout_images, spec.data.image_px)
         needs = tuple(settings[need] for need in spec.needs)
-        settings[name] = (spec.kind, spec.objective, spec.encoder, data, repr(spec.recipe), spec.steps, needs)
+        settings[name] = (spec.kind, spec.objective, spec.encoder, data, repr(spec.recipe), spec.steps, spec.eval_points, needs)
         groups.setdefault((settings[name], state_of(name)), []).append(name)
     return list(groups.values())
 

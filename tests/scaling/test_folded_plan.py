@@ -46,6 +46,15 @@ def test_stages_whose_parents_differ_in_a_setting_are_not_one_row(grid: Path) ->
         assert len({plan.stages[one].spec.data.train_images for one in parents if one}) <= 1
 
 
+def test_stages_that_differ_in_their_sampling_are_not_one_row(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(grid), "--plan", "--out", str(grid.parent / "run"), "--data", str(grid.parent / "data"), "--set", "pretrain.images=24"]
+    assert main([*given, "--set", "pretrain.sampling=[uniform, classes]"]) == 0
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.startswith("pretrain-")]
+    assert len(rows) == 2
+    assert all("and 3 more" in row and "24 leaves, seeds 0 to 3" in row for row in rows)
+    assert ["sampling classes" in row for row in rows] == [False, True]
+
+
 def test_a_state_of_its_own_is_a_row_of_its_own(grid: Path) -> None:
     plan = make_plan(load_grid(grid), grid.parent / "data")
     done = next(iter(plan.stages))
