@@ -25,6 +25,9 @@ from analysis.student import t_p_value, t_quantile
 
 WHERE = "the runs table"
 STATISTICS = ("n_pairs", "n_groups", "n_seeds", "baseline_mean", "treatment_mean", "difference", "low", "high", "p")
+OF_PAIRS = ("baseline_value", "treatment_value", "group", "unit", "overall_group", "overall_unit", "baseline_row", "treatment_row")
+RESULT_COLUMNS = frozenset(("factor", "baseline", "treatment", *STATISTICS, "p_holm", "p_bh", "note", *OF_PAIRS))
+"""Columns that the result makes. A column of the runs with such a name is no part of it."""
 
 
 @of_table
@@ -49,8 +52,8 @@ def paired_effects(
     With one group only, because all runs share a pre-training, the seeds take the groups' place and
     the row's note says that it is conditional on that pre-training.
 
-    Raises AnalysisError where no runs match, where two runs are equal in all settings, or for a
-    missing column or level.
+    Raises AnalysisError where no runs match, where two runs are equal in all settings, for a missing
+    column or level, or for a column of `by` with the name of one that the result makes, such as 'p'.
     """
     return _effects(
         runs,
@@ -123,20 +126,22 @@ def _effects(
             f"factor must be a "
             f"setting other than the seed and the columns of by, and its two values must differ."
         )
+    taken = next((name for name in by if name in RESULT_COLUMNS), None)
+    if taken is not None:
+        raise AnalysisError(f"by names the column '{taken}', and the result makes a column of that name: rename it in the table.")
     values = numeric_column(runs, outcome, where=WHERE)
     concerned = runs[factor].isin([baseline, *treatments])
     kept = runs[concerned & values.notna()].reset_index(drop=True)
     for one in (baseline, *treatments):
         check_value_exists(runs, kept, factor=factor, value=one, outcome=outcome)
     matches = [match_runs(kept, factor=factor, baseline=baseline, treatment=treatment, match=match) for treatment in treatments]
-    pairs = pd.concat([_pairs(kept, outcome, one.treatment, one.baseline) for one in matches], ignore_index=True)
+    pairs = pd.concat([_pairs(kept, factor, outcome, one.treatment, one.baseline) for one in matches], ignore_index=True)
     if pairs.empty:
         reason = why_none(kept, factor=factor, baseline=baseline, treatment=treatments[0], on=matches[0].matched_on)
         raise AnalysisError(
             f"no run with {factor} = {', '.join(map(format_setting, treatments))} has a partner with {format_setting(baseline)} that is equal in all "
             f"other settings: {reason}. Run the missing treatment, or name in match= the columns that must agree."
         )
-    pairs.insert(0, "treatment", pairs[factor])
     by = _extended(pairs, by, factor)
     links = _of_objects(pairs, [name for one in SHARED for name in (*one, *(f"baseline_{own}" for own in one))] + ["treatment_row", "baseline_row"])
     for kind, within in (("", ["treatment", *by]), ("overall_", ["treatment"])):
@@ -169,7 +174,7 @@ def _effects(
     )
 
 
-def _pairs(runs: pd.DataFrame, outcome: str, treatment: Sequence[int], baseline: Sequence[int]) -> pd.DataFrame:
+def _pairs(runs: pd.DataFrame, factor: str, outcome: str, treatment: Sequence[int], baseline: Sequence[int]) -> pd.DataFrame:
     """One row per pair: the treatment run's columns, then what the baseline run had."""
     new, old = runs.iloc[list(treatment)].reset_index(drop=True), runs.iloc[list(baseline)].reset_index(drop=True)
     names = {name for link in SHARED for name in link} | {"run_id"}
@@ -177,8 +182,8 @@ def _pairs(runs: pd.DataFrame, outcome: str, treatment: Sequence[int], baseline:
     extra |= {f"treatment_{name}": new[name] for name in runs.columns if name in names}
     values = [numeric_column(side, outcome, where=WHERE) for side in (old, new)]
     extra |= {"baseline_value": values[0], "treatment_value": values[1], "difference": values[1] - values[0]}
-    extra |= {"baseline_row": list(baseline), "treatment_row": list(treatment)}
-    return new.assign(**extra)
+    extra |= {"treatment": new[factor], "baseline_row": list(baseline), "treatment_row": list(treatment)}
+    return new.drop(columns=[name for name in new.columns if name in RESULT_COLUMNS]).assign(**extra)
 
 
 def _extended(pairs: pd.DataFrame, by: tuple[str, ...], factor: str) -> tuple[str, ...]:

@@ -177,3 +177,23 @@ def test_any_column_may_be_the_factor_of_ones_own_table() -> None:
     effects = paired_effects(table, factor="optimiser", baseline="a", treatment="b", outcome="top1", by=())
     assert effects.table["p"].iloc[0] == pytest.approx(ttest_rel([1.5, 2.7, 3.2], [1.0, 2, 3]).pvalue)
     assert effects.sentences()[0].startswith("optimiser b rather than a changes top1 by +0.467")
+
+
+@pytest.mark.parametrize("name", ["treatment", "group", "unit", "difference", "note"])
+def test_a_column_named_as_one_of_the_result_changes_nothing(name: str) -> None:
+    random = np.random.default_rng(0)
+    rows = [(kind, n, seed, random.normal(0.1 * (kind == "new"), 0.01)) for kind in ("old", "new") for n in (10, 20) for seed in range(4)]
+    runs = pd.DataFrame(rows, columns=["kind", "n", "seed", "score"])
+    expected = paired_effects(runs, factor="kind", baseline="old", treatment="new", outcome="score", by=("n",), match=("n", "seed"))
+    named = runs.rename(columns={"kind": name})
+    found = paired_effects(named, factor=name, baseline="old", treatment="new", outcome="score", by=("n",), match=("n", "seed"))
+    pd.testing.assert_frame_equal(found.table.drop(columns="factor"), expected.table.drop(columns="factor"))
+    pd.testing.assert_frame_equal(found.pairs, expected.pairs)
+    beside = paired_effects(
+        runs.assign(**{name: "text"}), factor="kind", baseline="old", treatment="new", outcome="score", by=("n",), match=("n", "seed")
+    )
+    pd.testing.assert_frame_equal(beside.pairs, expected.pairs)
+    with pytest.raises(AnalysisError, match=f"by names the column '{name}', and the result makes a column of that name: rename it in the table."):
+        paired_effects(
+            runs.rename(columns={"n": name}), factor="kind", baseline="old", treatment="new", outcome="score", by=(name,), match=(name, "seed")
+        )
