@@ -30,6 +30,7 @@ MOST_SHADES: Final = 6
 MOST_DOTS: Final = 2000
 DOT_STEP: Final = 0.016
 """From the dots of one line to those of the next, as a share of the measured range: 7 px of 460."""
+PLOT_COLUMNS: Final = ("x", "score", "group", "shade", "seed", "run_id", "unit", "place")
 SIZES: Final = (
     ("finetune_images", "labelled images for fine-tuning", "labels"),
     ("pretrain_images", "pre-training images", "pre-training images"),
@@ -172,9 +173,9 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     for name, place, label in zip(frame["group"], shade_code, frame["shade"], strict=True):
         shades[str(label)] = by_place.get((str(name), int(place)), colours.get(str(name), SCRATCH))
     if group is not None and group.column != PRETRAINING:
-        frame[group.name] = [level_text(group.levels[place]) if place >= 0 else "none" for place in code]
+        frame[_free_name(group.name)] = [level_text(group.levels[place]) if place >= 0 else "none" for place in code]
     if shade is not None:
-        frame[shade.name] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"])[shade_code], "none")
+        frame[_free_name(shade.name)] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"])[shade_code], "none")
     for column in ("seed", "run_id"):
         if column in table.columns:
             frame[column] = table[column].to_numpy()
@@ -207,6 +208,11 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
         pooled=pooled,
         own=own,
     )
+
+
+def _free_name(name: str) -> str:
+    """The name of an axis as a column beside the plot's own."""
+    return f"{name} (column)" if name in PLOT_COLUMNS else name
 
 
 def _laws(kept: pd.DataFrame, drawn: list[str], *, grouped: bool) -> tuple[pd.DataFrame, dict[str, Fit], dict[str, str]]:

@@ -69,6 +69,14 @@ class TableQuestion:
             table["seed"] = self.runs[self.seed]
         return table
 
+    def runs_by_seed(self) -> pd.DataFrame:
+        """The rows with the column of seeds as `seed`, the name by which analysis finds it; another
+        column of that name is left out.
+        """
+        if self.seed in (None, "seed"):
+            return self.runs
+        return self.runs.drop(columns="seed", errors="ignore").rename(columns={self.seed: "seed"})
+
     def groups(self) -> list[str]:
         """Every group, in the order of the table."""
         return list(dict.fromkeys(self.points()[GROUP]))
@@ -119,6 +127,8 @@ def read_question(
     twice = next((name for name in used if used.count(name) > 1), None)
     if twice is not None:
         raise ReportError(f"The column '{twice}' is named twice: x, y, by and seed are different columns.")
+    if seed not in (None, "seed") and "seed" in used:
+        raise ReportError(f"The column 'seed' of {where} is named as x, y or by, and '{seed}' as the seeds: give 'seed' another name in the table.")
     kept = _finite(runs, x, y, where)
     direction = usual_direction(kept, x, y, by) if lower_is_better is None else "lower" if lower_is_better else "higher"
     question = TableQuestion(
@@ -144,8 +154,10 @@ def read_question(
 
 def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
     """The rows with a finite x and y. Raises ReportError where they are too few or all alike."""
-    numbers = np.column_stack([numeric_column(runs, name, where=where) for name in (x, y)])
-    kept: pd.DataFrame = runs.loc[np.isfinite(numbers).all(axis=1)].reset_index(drop=True)
+    numbers = {name: numeric_column(runs, name, where=where) for name in (x, y)}
+    # a column that is text in a study, such as 'arm', holds numbers here
+    as_text = {name: values for name, values in numbers.items() if not pd.api.types.is_numeric_dtype(runs[name])}
+    kept: pd.DataFrame = runs.assign(**as_text).loc[np.isfinite(np.column_stack(list(numbers.values()))).all(axis=1)].reset_index(drop=True)
     kept.attrs = runs.attrs
     if len(kept) < 2:
         many = "no row" if len(kept) == 0 else "one row"

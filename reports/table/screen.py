@@ -27,12 +27,7 @@ def table_screen(question: TableQuestion, effects: MainEffects | str, answer: An
     known = effects if isinstance(effects, MainEffects) else None
     reason = effects if isinstance(effects, str) else ""
     own = OwnColumns(x=question.x, x_title=question.x_title, axes=question.by)
-    table = (
-        question.runs
-        if question.seed in (None, "seed")
-        else question.runs.drop(columns="seed", errors="ignore").rename(columns={question.seed: "seed"})
-    )
-    screen = with_figures(_empty(question), table, known, reason, score_of_table(question), own)
+    screen = with_figures(_empty(question), question.runs_by_seed(), known, reason, score_of_table(question), own)
     if answer.findings is not None and len(answer.findings):
         return with_findings(screen, known, answer.findings)
     if known is None:

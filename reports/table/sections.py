@@ -19,12 +19,13 @@ from analysis import (
 )
 from analysis.factorial.result import ALPHA
 from analysis.formatting import p_value
+from analysis.significance.pairs import RESULT_COLUMNS
 from reports.charts.curves import curves_by_size
 from reports.findings import Answer, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, Table, make_table
 from reports.table.laws import BEYOND, LEVEL, GroupLaws
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
-from reports.table.wording import change, interval, named, score, size
+from reports.table.wording import change, interval, named, score, size, titled
 from reports.theme import count, padded_domain
 from reports.wording import by_reason, joined, sentence, title
 
@@ -65,9 +66,9 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
         panels=(Panel(identity="scores-0", chart=chart, alternative=description),),
         notes=tuple(by_reason("No law is drawn for", list(laws.reasons.items()), of=len(groups))) if laws.reasons else (),
         tables=(
-            make_table(points.rename(columns={X: question.x_title, Y: question.y_title}), caption="Rows (the points)", file_name="points.csv"),
+            make_table(titled(points, {X: question.x_title, Y: question.y_title}), caption="Rows (the points)", file_name="points.csv"),
             make_table(
-                summarise_cells(points, by=[GROUP, X], outcome=Y, level=LEVEL).rename(columns={X: question.x_title}),
+                titled(summarise_cells(points, by=[GROUP, X], outcome=Y, level=LEVEL), {X: question.x_title}),
                 caption=f"Mean {question.y_title} of each group and size",
                 file_name="means.csv",
             ),
@@ -224,13 +225,13 @@ def tests_section(question: TableQuestion) -> Section:
 
 
 def _paired_rows(question: TableQuestion, column: str, baseline: object, treatment: object, match: list[str]) -> tuple[str, Table] | str:
-    runs = question.runs.rename(columns={question.seed: "seed"}) if question.seed not in (None, "seed") else question.runs
-    match = ["seed" if name == question.seed else name for name in match]
+    shown = ["n_pairs", "baseline_mean", "treatment_mean", "difference", "low", "high", "p", "p_holm"]
+    x = f"{question.x} (size)" if question.x in RESULT_COLUMNS else question.x
+    runs = question.runs_by_seed().rename(columns={question.x: x})
+    match = [{question.seed: "seed", question.x: x}.get(name, name) for name in match]
     title = f"{question.titles[column]} {_level(treatment)} against {_level(baseline)}"
     try:
-        found = paired_effects(
-            runs, factor=column, baseline=baseline, treatment=treatment, outcome=question.y, by=(question.x,), level=LEVEL, match=match
-        )
+        found = paired_effects(runs, factor=column, baseline=baseline, treatment=treatment, outcome=question.y, by=(x,), level=LEVEL, match=match)
     except AnalysisError as error:
         return sentence(f"{title}: {error}")
     spread, tested = spread_of(question), found.table["p_holm"].dropna()
@@ -241,8 +242,7 @@ def _paired_rows(question: TableQuestion, column: str, baseline: object, treatme
         f"{title}: {change(float(whole['difference']), spread)} {question.y_title}{inside} over {count(int(whole['n_pairs']))} pairs; "
         f"{int((tested < 0.05).sum())} of {count(len(tested))} sizes differ after Holm."
     )
-    shown = [question.x, "n_pairs", "baseline_mean", "treatment_mean", "difference", "low", "high", "p", "p_holm"]
-    table = found.table[[name for name in shown if name in found.table.columns]].rename(columns={question.x: question.x_title})
+    table = titled(found.table[[name for name in (x, *shown) if name in found.table.columns]], {x: question.x_title})
     return said, make_table(table, caption=f"{title}: difference in {question.y_title} at each {question.x_title}", file_name=f"{column}_tests.csv")
 
 

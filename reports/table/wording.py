@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import pandas as pd
+
 from analysis.formatting import percent
 from reports.table.question import TableQuestion
 from reports.theme import decimals, signed
@@ -19,6 +21,14 @@ def named(text: str, question: TableQuestion, more: Mapping[str, str] | None = N
     text = re.sub(r"\d(?:\.\d+)?e[+]\d+", lambda found: size(float(found[0])), text)
     written = sentence(text)
     return text[:1] + written[1:] if text.startswith(tuple(words.values())) else written  # a column keeps its name as it is
+
+
+def titled(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """A table with some columns under the names of the file, by our names; a column of ours that has
+    such a name already is called 'NAME (report)'.
+    """
+    taken = {name: f"{name} (report)" for name in table.columns if name in titles.values() and name not in titles}
+    return table.rename(columns={**taken, **titles})
 
 
 def size(value: float) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from analysis import load_runs, main_effects
 from reports.build import main
+from reports.errors import ReportError
 from reports.page import Page
 from reports.table import compose_table, read_question
 from reports.table.wording import named
@@ -237,3 +238,23 @@ def test_a_column_that_makes_no_difference_is_told_to_be_open(tmp_path: Path) ->
     assert one.detail.startswith("The data allow")
     assert screen.scaling is not None
     assert screen.scaling.claim == "Backbone vit instead of resnet: no difference that 3 seeds can tell"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"n_labels": "n"}, {"n_labels": "group"}, {"n_labels": "arm"}, {"backbone": "group"}, {"backbone": "unit"}, {"backbone": "treatment"}],
+)
+def test_columns_may_be_named_as_those_that_the_page_makes(names: dict[str, str], file: Path, page: Page, tmp_path: Path) -> None:
+    results().assign(seed=7).rename(columns=names).to_csv(tmp_path / "results.csv", index=False)
+    x, by = (names.get(name, name) for name in ("n_labels", "backbone"))
+    found = compose_table(read_question(tmp_path / "results.csv", x=x, y="acc", by=[by], seed="trial"))
+    assert [len(figure.tables) for figure in found.figures] == [len(figure.tables) for figure in page.figures]
+    means = next(table for figure in found.figures for table in figure.tables if table.caption.startswith("Mean acc"))
+    assert [cell.text for cell in means.headings[:3]] == ["group (report)" if x == "group" else "group", x, "n (report)" if x == "n" else "n"]
+    assert "over 15 pairs" in paragraphs(found, "tests")
+
+
+def test_a_column_seed_cannot_be_x_beside_another_column_of_seeds(tmp_path: Path) -> None:
+    results().rename(columns={"n_labels": "seed"}).to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(ReportError, match=r"The column 'seed' of .* is named as x, y or by, and 'trial' as the seeds: give 'seed' another name"):
+        read_question(tmp_path / "results.csv", x="seed", y="acc", by=["backbone"], seed="trial")
