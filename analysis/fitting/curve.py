@@ -70,7 +70,7 @@ class Fit(FittedLaw):
             extrapolated=(where < self.x_min) | (where > self.x_max),
             level=self.level,
             kind=kind,
-            x_name=self.x_name,
+            x_names=(self.x_name,),
         )
 
     def marginal(self, x: ArrayLike, per: float | str = "doubling") -> Prediction:
@@ -93,7 +93,7 @@ class Fit(FittedLaw):
         half = error * self._quantile()
         outside = (where < self.x_min) | (after > self.x_max)
         return Prediction(
-            x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level, kind="marginal", x_name=self.x_name
+            x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level, kind="marginal", x_names=(self.x_name,)
         )
 
     def doubling_gain(self, x: ArrayLike) -> Prediction:

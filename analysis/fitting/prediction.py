@@ -36,15 +36,17 @@ class Prediction:
     """Confidence level of the interval."""
     kind: str = "mean"
     """What the interval is for: 'mean' of many runs, one 'new run', or the change in 'marginal'."""
-    x_name: str = "x"
-    """What x is called, the name of its column in `to_frame`."""
+    x_names: tuple[str, ...] = ("x",)
+    """What x is called, or each input of a surface: names of columns in `to_frame`."""
 
     def to_frame(self) -> pd.DataFrame:
         """One row per x: x by its name (or one column per input), mean, low, high, extrapolated."""
         import pandas as pd
 
-        where = {self.x_name: self.x} if self.x.ndim == 1 else {f"x{index}": column for index, column in enumerate(self.x.T)}
-        return pd.DataFrame(where | {name: getattr(self, name) for name in ("mean", "low", "high", "extrapolated")})
+        results = {name: getattr(self, name) for name in ("mean", "low", "high", "extrapolated")}
+        columns = self.x.reshape(len(self.x), -1).T
+        where = {f"{name} (x)" if name in results else name: column for name, column in zip(self.x_names, columns, strict=True)}
+        return pd.DataFrame(where | results)
 
 
 def positive_x(x: ArrayLike) -> Array:

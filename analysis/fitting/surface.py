@@ -42,8 +42,14 @@ class SurfaceFit(FittedLaw):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the columns of X."""
+        """The letters of the columns of X in the law's formula."""
         return self.law_object.inputs
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What the columns of X are called: by a table, else by the law."""
+        names = tuple(self.x_name.split(", "))
+        return names if len(names) == len(self.inputs) else self.inputs
 
     def predict(self, X: ArrayLike, kind: Kind = "mean") -> Prediction:
         """The surface at X, shape (m, inputs), with an interval for its mean or for one new run.
@@ -58,7 +64,9 @@ class SurfaceFit(FittedLaw):
         if kind == "new run":
             half = np.hypot(half, (np.nan if self.residual_sd is None else self.residual_sd) * self._quantile())
         mean, low, high = self._band(mean, half)
-        return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=self._outside(where), level=self.level, kind=kind)
+        return Prediction(
+            x=where, mean=mean, low=low, high=high, extrapolated=self._outside(where), level=self.level, kind=kind, x_names=self.input_names
+        )
 
     def marginal(self, X: ArrayLike, by: str, per: float | str = "doubling") -> Prediction:
         """The change of y at X, shape (m, inputs), from doubling the input named `by`, or from `per`
@@ -82,7 +90,16 @@ class SurfaceFit(FittedLaw):
         mean, error = self._error(((1.0, after), (-1.0, where)))
         half = error * self._quantile()
         outside = self._outside(where) | self._outside(after)
-        return Prediction(x=where, mean=mean, low=mean - half, high=mean + half, extrapolated=outside, level=self.level, kind="marginal")
+        return Prediction(
+            x=where,
+            mean=mean,
+            low=mean - half,
+            high=mean + half,
+            extrapolated=outside,
+            level=self.level,
+            kind="marginal",
+            x_names=self.input_names,
+        )
 
     def plot_data(self) -> dict[str, pd.DataFrame]:
         """'points': the inputs, y, weight, fitted and residual of every point, for any plotting
@@ -109,8 +126,7 @@ class SurfaceFit(FittedLaw):
         return np.asarray(((where < x.min(axis=0)) | (where > x.max(axis=0))).any(axis=1))
 
     def _letters(self) -> list[tuple[str, str]]:
-        names = self.x_name.split(", ")
-        return [("y", self.y_name), *(zip(self.inputs, names, strict=True) if len(names) == len(self.inputs) else ())]
+        return [("y", self.y_name), *zip(self.inputs, self.input_names, strict=True)]
 
     def plot(self) -> alt.LayerChart:
         """Measured against fitted y as an Altair chart, with the line on which they agree."""

@@ -178,7 +178,7 @@ class LawChoice(Shown):
         least, most = self.fit._range()
         mean, low, high = (np.clip(one, least, most) for one in (mean, low, high))
         outside = (where < self.x_min) | (where > self.x_max)
-        return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=outside, level=self.level, kind=kind, x_name=self.x_name)
+        return Prediction(x=where, mean=mean, low=low, high=high, extrapolated=outside, level=self.level, kind=kind, x_names=(self.x_name,))
 
     def inverse(self, y: float) -> InversePrediction:
         """The smallest x from which the forecast has reached y, with an interval."""

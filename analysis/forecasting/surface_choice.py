@@ -105,8 +105,13 @@ class SurfaceChoice(Shown):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the columns of X."""
+        """The letters of the columns of X in the law's formula."""
         return self.fit.inputs
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What the columns of X are called: by a table, else by the law."""
+        return self.fit.input_names
 
     @property
     def x(self) -> tuple[Any, ...]:
@@ -163,7 +168,7 @@ class SurfaceChoice(Shown):
         half = WIDTH * normal_quantile(self.level) * np.sqrt(variance)
         ends = mean, mean - half, mean + half
         middle, low, high = (np.clip(np.exp(one) if self.logarithmic else one, *self.fit._range()) for one in ends)
-        return Prediction(x=where, mean=middle, low=low, high=high, extrapolated=far > 1e-9, level=self.level, kind=kind)
+        return Prediction(x=where, mean=middle, low=low, high=high, extrapolated=far > 1e-9, level=self.level, kind=kind, x_names=self.input_names)
 
     def _distance(self, where: Array) -> Array:
         """e-folds of the budget beyond the largest measured, or of any input beyond its range, shape

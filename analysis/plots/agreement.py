@@ -24,8 +24,7 @@ def agreement_chart(surface: SurfaceFit | SurfaceChoice) -> alt.LayerChart:
 
     X = np.array(surface.x, dtype=float)
     fitted, measured = surface.predict(X).mean, np.asarray(surface.y, dtype=float)
-    names = surface.x_name.split(", ")
-    inputs = names if len(names) == X.shape[1] else list(surface.inputs)
+    inputs = surface.input_names
     table = pd.DataFrame({"fitted": fitted, "measured": measured} | dict(zip(inputs, X.T, strict=True)))
     both = np.concatenate([fitted, measured])
     ends = [float(both.min()), float(both.max())]

@@ -98,6 +98,18 @@ def test_predictions_hold_the_truth_and_flag_extrapolation() -> None:
         assert "P from 0 to 100,000 and F from 30 to 3,000" in result.summary()
 
 
+def test_the_inputs_of_a_prediction_are_called_as_the_table_or_the_law_calls_them() -> None:
+    X, y = transfer(0.002)
+    ends = ["mean", "low", "high", "extrapolated"]
+    of_arrays = fit_surface(X, y, law="additive", bootstrap=0)
+    assert list(of_arrays.predict(X).to_frame()) == ["P", "F", *ends]
+    assert list(of_arrays.marginal(X, "P").to_frame()) == ["P", "F", *ends]
+    table = pd.DataFrame({"images": X[:, 0], "mean": X[:, 1], "err": y})
+    frame = fit_surface(table, x=["images", "mean"], y="err", law="additive", bootstrap=0).predict(X).to_frame()
+    assert list(frame) == ["images", "mean (x)", *ends]
+    assert frame["mean (x)"].to_numpy() == pytest.approx(X[:, 1])
+
+
 @pytest.mark.parametrize(
     ("X", "y", "options", "sentence"),
     [
