@@ -195,12 +195,11 @@ class GpuSharing:
     def _reason(self, kind: str, number: int) -> str:
         load = self.kinds[kind].load
         if load is None:
-            return f"each {kind} stage has a GPU of its own, since nothing is known of this GPU"
-        has = "shares" if number == 1 else "share"
+            return f"{sharing_text(kind, 1)}, since nothing is known of this GPU"
         rate = load.images_per_s(number, cores=self._cores)
         source = "measured" if load.measured else "from the model of this GPU"
         return (
-            f"{number} {kind} {'stage' if number == 1 else 'stages'} {has} a GPU; a step takes {1e3 * load.step_s:.3g} ms alone and the GPU has "
+            f"{sharing_text(kind, number)}; a step takes {1e3 * load.step_s:.3g} ms alone and the GPU has "
             f"no time for others in {load.occupied_s / load.step_s:.0%} of it ({source}: {rate:,.0f} images/s in all)"
         )
 
@@ -231,6 +230,11 @@ class GpuSharing:
         if load is None:
             return 0.0
         return load.images_per_s(after, cores=self._cores) / load.images_per_s(before, cores=self._cores) - 1
+
+
+def sharing_text(kind: str, number: int) -> str:
+    """'4 pretrain stages share a GPU', or that each has its own."""
+    return f"each {kind} stage has a GPU of its own" if number == 1 else f"{number} {kind} stages share a GPU"
 
 
 def _read_load(values: Any) -> StageLoad | None:

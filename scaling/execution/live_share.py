@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from scaling.cluster.machine import Granted
-from scaling.execution.gpu_share import GpuSharing
+from scaling.execution.gpu_share import GpuSharing, sharing_text
 from scaling.plan.forecast import rate_key
 from scaling.plan.plan import Plan
 from scaling.study.folder import Study
@@ -85,7 +85,7 @@ class LiveShare:
             self._granted[kind] = self._sharing.grant_of(kind, number)
             self._steps_s.pop(kind, None)
             self._show_message(
-                f"gpus: auto: {number} {kind} stages share a GPU from here on, {before} until now: a step of {measured} took {1e3 * step_s:.3g} ms, "
+                f"gpus: auto: {sharing_text(kind, number)} from here on, {before} until now: a step of {measured} took {1e3 * step_s:.3g} ms, "
                 f"and this should train {gain:.0%} more images a second"
             )
         return changed

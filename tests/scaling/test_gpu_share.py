@@ -162,6 +162,14 @@ def test_stages_that_do_not_hinder_one_another_make_room_for_more(launch: Launch
     assert "8 finetune stages share a GPU from here on, 4 until now: a step of finetune took 4 ms" in launch.shown[-1]
 
 
+def test_a_stage_that_fills_the_gpu_is_said_to_have_its_own(launch: Launch) -> None:
+    launch.answers["pretrain"] = dataclasses.replace(LOAD, memory_bytes=0.6 * GPU_BYTES)
+    sharing = launch.sharing()
+    sharing.learn(launch.probe, launch.shown.append)
+    assert sharing.granted()["pretrain"].gpus == 1.0
+    assert launch.shown[0].startswith("gpus: auto: each pretrain stage has a GPU of its own; a step takes 4 ms alone")
+
+
 def test_stages_that_ran_with_fewer_neighbours_teach_nothing(launch: Launch) -> None:
     share, granted = live(launch)
     before = dict(granted)
