@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from trials.data.mask_classes import IGNORED, read_classes
 from trials.data.pictures import open_pictures
 from trials.data.sources import list_split
 from trials.data.store import describe_split, store_folder
+from trials.objectives.patch_classification import patch_accuracy
 from trials.objectives.segmentation import Segmentation
 from trials.training.precision import choose_compute
 
@@ -194,6 +196,12 @@ def test_spatial_supervision_takes_own_classes(tmp_path: Path, make_spec: MakeSp
     spec = changed(_spec(make_spec, tmp_path, "intermediate", steps=3), objective="spatial")
     metrics = run_stage(spec, tmp_path / "stages" / stage_id(spec), tmp_path / "store")["metrics"]
     assert 0 < metrics["majority_accuracy"] < 1
+
+
+def test_patches_without_a_class_have_no_say_in_the_accuracy_of_an_image() -> None:
+    truth, named = torch.tensor([[0, 1, IGNORED, IGNORED]]), torch.tensor([[0, 0, 1, 1]])
+    assert patch_accuracy(named, truth) == 0.5
+    assert math.isnan(patch_accuracy(named, torch.full_like(truth, IGNORED)))
 
 
 def test_a_manifest_with_impossible_mask_classes_is_refused(tmp_path: Path) -> None:

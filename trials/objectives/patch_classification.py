@@ -44,6 +44,13 @@ def patch_majority(masks: Tensor, patch_px: int, classes: int = len(TRIMAP)) -> 
     return votes.argmax(dim=1).masked_fill(votes.sum(dim=1) == 0, IGNORED).flatten(1)
 
 
+def patch_accuracy(named: Tensor, truth: Tensor) -> float:
+    """Share of the patches with a class that are named rightly, both of one shape; NaN where none has
+    a class.
+    """
+    return float((named == truth)[truth != IGNORED].double().mean())
+
+
 class PatchClassifier(nn.Module):
     """A linear head on each output token of an encoder; no CLS token is fed."""
 
@@ -114,7 +121,7 @@ class SpatialSupervision(Objective):
     def evaluate(self) -> dict[str, float]:
         truth = self._truth(self._heldout)
         named = self._predict(torch.arange(len(truth)))
-        return {"val_accuracy": float((named == truth)[truth != IGNORED].double().mean())}
+        return {"val_accuracy": patch_accuracy(named, truth)}
 
     @torch.no_grad()
     def finish(self, folder: Path) -> dict[str, float | int]:
@@ -150,9 +157,10 @@ class SpatialSupervision(Objective):
         images = self._heldout.images(positions).cpu().numpy()
         named = self._predict(positions)
         rows = [[image, self._tile(truth[p]), self._tile(one)] for image, p, one in zip(images, positions, named, strict=True)]
+        scores = [patch_accuracy(one, truth[p]) for p, one in zip(positions, named, strict=True)]
         items = [
-            {"caption": f"held-out image {int(p)}", "accuracy": round(float((one == truth[p]).double().mean()), 4)}
-            for p, one in zip(positions, named, strict=True)
+            {"caption": f"held-out image {int(p)}"} | ({} if math.isnan(score) else {"accuracy": round(score, 4)})
+            for p, score in zip(positions, scores, strict=True)
         ]
         write_examples(folder, columns=["image", "truth", "prediction"], rows=rows, items=items)
 

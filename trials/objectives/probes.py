@@ -50,8 +50,7 @@ class LinearProbe(Classification):
     def finish(self, folder: Path) -> dict[str, float | int]:
         train, test = self._batches.pictures, self._heldout
         scores = super().finish(folder)
-        labels = torch.cat([train.labels(torch.arange(len(train)))])
-        truth = torch.cat([test.labels(torch.arange(len(test)))])
+        labels, truth = train.labels(torch.arange(len(train))), test.labels(torch.arange(len(test)))
         named = nearest_classes(self._features(train), labels, self._features(test), classes=len(self.classes))
         return scores | {"knn_accuracy": int((named == truth).sum()) / len(truth)}
 
