@@ -47,8 +47,8 @@ class Fit(FittedLaw):
         run.
 
         Inside the measured range: delta method with Student's t, delete-one-cluster jackknife, or
-        bootstrap, whichever the fit has. Beyond the largest x the interval also holds the
-        extrapolation error, and widens with the distance; where `extrapolation_error` is None the
+        bootstrap, whichever the fit has. Outside it the interval also holds the extrapolation
+        error, and widens with the distance; where `extrapolation_error` is None the
         interval assumes that the law is correctly specified. A new run is one as noisy as a typical
         point: where `sigma` differed between points, the interval does not know that of the new
         one. Raises AnalysisError for an x that is not positive and finite.

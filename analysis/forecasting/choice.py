@@ -194,7 +194,9 @@ class LawChoice(Shown):
         lines = [f"law chosen for {self.y_name} over {self.x_name}: '{self.law}'{size}"]
         lines += [f"laws by their error at later points from rolling origins ({'relative' if self.logarithmic else 'absolute'} error):"]
         for row in self.laws:
-            error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g} +- {row['standard_error'] or 0.0:.2g}"
+            error = "no origin" if row["rolling_error"] is None else f"{row['rolling_error']:.3g}"
+            if row["standard_error"] is not None:  # from one origin alone it is not known
+                error += f" +- {row['standard_error']:.2g}"
             chosen = "  <- chosen" if row["chosen"] else ""
             many = number_of(row["parameters"], "parameter")
             lines.append(f"  {row['law']:<22} {many:<12}  {error:<20} {share_of_average(row['weight'])}{chosen}")

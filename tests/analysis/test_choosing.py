@@ -41,6 +41,13 @@ def test_the_chosen_law_is_the_simplest_that_is_not_clearly_worse_than_the_best(
     assert choice.fit.law == choice.law == chosen["law"]
 
 
+def test_a_standard_error_over_a_single_origin_is_not_said_to_be_zero() -> None:
+    choice = choose_law(X[:5], noisy(0.2 + 6.0 * X**-0.4)[:5])
+    assert choice.table["standard_error"].isna().all()
+    assert choice.table["rolling_error"].notna().all()
+    assert "+-" not in choice.summary()
+
+
 @pytest.mark.parametrize("random_seed", range(8))
 def test_a_curve_that_still_falls_is_never_left_at_its_last_value(random_seed: int) -> None:
     assert choose_law(X, noisy(0.1 + 3.0 * X**-0.4, random_seed, noise=0.03)).law != "last_value"

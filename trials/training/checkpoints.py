@@ -149,8 +149,8 @@ def _check_steps(state: TrainingState, step: int, steps: int) -> None:
 
 
 def drop_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a finished stage, half-written ones included (and state.pt of
-    earlier versions).
+    """Delete the checkpoints of a finished stage, and the state.pt of earlier versions. What a kill
+    left half-written goes when the stage starts again (`trials.stage_files.sweep`).
     """
     for path in [*list_checkpoints(folder), folder / FOLDER / "state.pt"]:
         with contextlib.suppress(OSError):
