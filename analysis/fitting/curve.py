@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.errors import AnalysisError
 from analysis.fitting.inverse import InversePrediction, inverse_prediction
-from analysis.fitting.prediction import Kind, Prediction, checked_kind, positive_x
+from analysis.fitting.prediction import Kind, Prediction, checked_kind, checked_step, positive_x
 from analysis.fitting.result import FittedLaw
 
 if TYPE_CHECKING:
@@ -78,17 +77,11 @@ class Fit(FittedLaw):
 
         Negative where y falls, as a loss does. The interval assumes that the law is correctly
         specified; it is flagged as extrapolated unless both ends of the step are inside the
-        measured range.
+        measured range. Raises AnalysisError for an x or a step that is not positive and finite.
         """
         where = positive_x(x)
-        if isinstance(per, str):
-            if per != "doubling":
-                raise AnalysisError(f"per is {per!r}: give 'doubling' or a number in the unit of x, such as 1000.")
-            after = 2.0 * where
-        elif np.isfinite(per) and per > 0:
-            after = where + float(per)
-        else:
-            raise AnalysisError(f"per is {per:g}: give 'doubling' or a positive number in the unit of x, such as 1000.")
+        step = checked_step(per, "x")
+        after = 2.0 * where if step is None else where + step
         mean, error = self._error(((1.0, after), (-1.0, where)))
         half = error * self._quantile()
         outside = (where < self.x_min) | (after > self.x_max)

@@ -192,7 +192,7 @@ def checked_metric(metric: str | None, y_range: tuple[float | None, float | None
     """
     if metric is None:
         return y_range
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise AnalysisError(f"metric is {metric!r} ({nearest_name(str(metric), METRICS)}): choose one of {', '.join(METRICS)}, or give a y_range.")
     if y_range is not None:
         raise AnalysisError("metric and y_range both say where y ends: give one of them.")
@@ -260,8 +260,9 @@ def checked_start_values(law: Law, start: Mapping[str, float]) -> dict[str, floa
         _check_name(law, name, "start", "start from")
     found = {name: _number(f"start gives {name}", value) for name, value in start.items() if law.parameter(name).role != "linear"}
     for name, value in found.items():
-        if not np.isfinite(value) or (law.parameter(name).role == "positive" and value <= 0):
-            raise AnalysisError(f"start gives {name} = {value:g}: give a finite number{' above zero' if value <= 0 else ''}.")
+        positive = law.parameter(name).role == "positive"
+        if not np.isfinite(value) or (positive and value <= 0):
+            raise AnalysisError(f"start gives {name} = {value:g}: give a finite number{' above zero' if positive else ''}.")
     return found
 
 

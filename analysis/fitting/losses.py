@@ -74,6 +74,8 @@ def find_loss(name: str, delta: float | None) -> Loss:
     robust = name.endswith("huber")
     if delta is not None and not robust:
         raise AnalysisError(f"delta is given and the loss '{name}' has none: leave it out, or choose 'log_huber' or 'huber'.")
-    if delta is not None and not (np.isfinite(delta) and delta > 0):
-        raise AnalysisError(f"delta is {delta:g}: give the residual beyond which a point is an outlier, above zero.")
+    number = isinstance(delta, int | float | np.number) and not isinstance(delta, bool)
+    if delta is not None and (not number or not (np.isfinite(delta) and delta > 0)):
+        given = f"{delta:g}" if number else repr(delta)
+        raise AnalysisError(f"delta is {given}: give the residual beyond which a point is an outlier, above zero.")
     return Loss(logarithmic=name.startswith("log"), robust=robust, delta=np.inf if delta is None else float(delta))

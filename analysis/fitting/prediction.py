@@ -64,6 +64,19 @@ def positive_x(x: ArrayLike) -> Array:
     return where
 
 
+def checked_step(per: float | str, of: str) -> float | None:
+    """How much more of the input named `of` a marginal takes; None for 'doubling'. Raises
+    AnalysisError.
+    """
+    if isinstance(per, str) and per == "doubling":
+        return None
+    number = isinstance(per, int | float | np.number) and not isinstance(per, bool)
+    if not number or not (np.isfinite(per) and per > 0):  # type: ignore[operator]
+        given = f"{per:g}" if number else repr(per)
+        raise AnalysisError(f"per is {given}: give 'doubling' or a positive number in the unit of {of}, such as 1000.")
+    return float(per)
+
+
 def checked_kind(kind: str) -> None:
     """Raises AnalysisError unless kind is 'mean' or 'new run'."""
     if kind not in ("mean", "new run"):

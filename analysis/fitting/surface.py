@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.far_points import far_points
 from analysis.fitting.fit import OwnLaw, Settings, fitted
 from analysis.fitting.inputs import check_size, checked_weights, numbers
-from analysis.fitting.prediction import Kind, Prediction, checked_kind
+from analysis.fitting.prediction import Kind, Prediction, checked_kind, checked_step
 from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface_check import SurfaceCheck, check_surface
 from analysis.fitting.turning import turn_of_surface, with_turn
@@ -79,14 +79,8 @@ class SurfaceFit(FittedLaw):
             )
         after = where.copy()
         column = self.inputs.index(by)
-        if isinstance(per, str):
-            if per != "doubling":
-                raise AnalysisError(f"per is {per!r}: give 'doubling' or a number in the unit of {by}, such as 1000.")
-            after[:, column] *= 2.0
-        elif np.isfinite(per) and per > 0:
-            after[:, column] += float(per)
-        else:
-            raise AnalysisError(f"per is {per:g}: give 'doubling' or a positive number in the unit of {by}, such as 1000.")
+        step = checked_step(per, by)
+        after[:, column] += where[:, column] if step is None else step
         mean, error = self._error(((1.0, after), (-1.0, where)))
         half = error * self._quantile()
         outside = self._outside(where) | self._outside(after)

@@ -192,6 +192,18 @@ CURVE = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
         (
             [1, 2, 3],
             [1, 2, 3],
+            {"delta": "auto"},
+            "delta is 'auto': give the residual beyond which a point is an outlier, above zero.",
+        ),
+        (
+            [1, 2, 3],
+            [1, 2, 3],
+            {"metric": ["loss"]},
+            "metric is ['loss'] (did you mean 'loss'?): choose one of loss, error, accuracy, percent, any, or give a y_range.",
+        ),
+        (
+            [1, 2, 3],
+            [1, 2, 3],
             {"loss": "squared", "delta": 1.0},
             "delta is given and the loss 'squared' has none: leave it out, or choose 'log_huber' or 'huber'.",
         ),
@@ -259,6 +271,10 @@ def test_what_cannot_be_asked_of_a_fit_is_refused_in_a_sentence() -> None:
         result.predict(1.0, kind="runs")  # type: ignore[arg-type]
     with pytest.raises(AnalysisError, match="per is -1: give 'doubling' or a positive number in the unit of x, such as 1000"):
         result.marginal(1.0, per=-1.0)
+    with pytest.raises(AnalysisError, match="per is None: give 'doubling' or a positive number in the unit of x, such as 1000"):
+        result.marginal(1.0, per=None)  # type: ignore[arg-type]
+    with pytest.raises(AnalysisError, match="per is 'tripling': give 'doubling' or a positive number in the unit of x, such as 1000"):
+        result.marginal(1.0, per="tripling")
     with pytest.raises(AnalysisError, match="the target is nan: give a finite value of y"):
         result.inverse(math.nan)
     with pytest.raises(AnalysisError, match="this fit has no bootstrap: ask for one with bootstrap=1000"):
