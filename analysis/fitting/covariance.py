@@ -64,7 +64,7 @@ def noise_of(solution: Solution) -> Noise | None:
     weights, residual = problem.weights[used], solution.residual[used]
     slope = problem.loss.slope(residual)
     squares = float(np.sum(weights * slope**2)) / freedom
-    inside = _share_inside(solution, weights, residual)
+    inside = max(_share_inside(solution, weights, residual), 1e-150)  # its square is above zero, however small delta is
     floor = (1e-15 * _size(solution)) ** 2  # rounding: noise-free points leave no exact zero
     return Noise(
         degrees_of_freedom=freedom,

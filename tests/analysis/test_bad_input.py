@@ -257,6 +257,12 @@ def test_what_cannot_be_fitted_is_refused_in_a_sentence(x: list, y: list, option
     assert str(error.value) == sentence
 
 
+@pytest.mark.parametrize("delta", [5e-324, 1e-300, 1e-160])
+def test_a_delta_near_the_smallest_number_makes_a_fit(delta: float) -> None:
+    check(fit([1.0, 1.0], [1.0, 2.0], law="last_value", delta=delta))
+    check(fit(CURVE, 1.0 + CURVE**-0.5 + 0.1 * np.sin(CURVE), loss="huber", delta=delta))
+
+
 def test_what_cannot_be_asked_of_a_fit_is_refused_in_a_sentence() -> None:
     result = fit(CURVE, 1.0 + CURVE**-0.5)
     for wrong, sentence in (
