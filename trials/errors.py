@@ -29,6 +29,12 @@ class StageError(RuntimeError):
     """A stage could not go on; what it had written stays."""
 
 
+def error_summary(error: BaseException) -> str:
+    """The class of an error and the first line of its message: 'RuntimeError: out of memory'."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint after an unknown name: the closest known one if there is one, else the whole list."""
     names = sorted(known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from trials.errors import InputError, StageError
+from trials.errors import InputError, StageError, error_summary
 
 RETRIES = 2  # further attempts within one launch, unless the grid says otherwise
 # Seconds before the second attempt and before every later one. One second is enough for a dying
@@ -66,7 +66,7 @@ def _sentence(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror} ({error.filename or 'while writing'}): mend that and launch again."
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+    return error_summary(error)
 
 
 def backoff_s(attempts: int) -> float:

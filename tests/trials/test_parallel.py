@@ -24,7 +24,7 @@ from trials.stage import main
 from trials.stage_files import WEIGHTS, write_json
 from trials.training.checkpoints import list_checkpoints
 from trials.training.execution import Execution
-from trials.training.parallel import Group, joined
+from trials.training.parallel import Group, ProcessLost, joined
 from trials.training.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,3 +158,15 @@ def test_more_processes_than_images_are_refused(make_spec: MakeSpec, leaves_stor
     group = Group(rank=0, size=3)
     with pytest.raises(InputError, match="A batch of 2 images cannot be shared by 3 processes in 1 micro-batches each"):
         Run(spec, folder_of(spec, tmp_path), leaves_store, execution=Execution(), group=group, log=print)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"), [("Connection closed\nat line 3", "RuntimeError: Connection closed"), ("", "RuntimeError: no message")]
+)
+def test_a_lost_process_is_told_whatever_the_backend_says(message: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object, **named: object) -> None:
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("trials.training.parallel.distributed.broadcast_object_list", fail)
+    with pytest.raises(ProcessLost, match=f"Another process of this stage is gone .{reason}.: run the stage again"):
+        Group(rank=0, size=2).share(1)

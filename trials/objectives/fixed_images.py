@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trials.data.augmentation import Crops
 from trials.data.pictures import Pictures
+from trials.errors import error_summary
 
 EVAL_BATCH = 256
 MOST_PARTS = 16
@@ -89,8 +90,7 @@ class RepeatedCalls:
             try:
                 replay = self._known[name] = self._captured(body)
             except Exception as error:  # the call itself has no fault: it ran before
-                lines = str(error).strip().splitlines()
-                self.failed[name] = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+                self.failed[name] = error_summary(error)
                 if self._device.type == "cuda":
                     torch.cuda.empty_cache()
                 return body()

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
-from trials.errors import InputError
+from trials.errors import InputError, error_summary
 
 CompileMode = Literal["auto", "off", "default", "reduce-overhead"]
 
@@ -90,6 +90,5 @@ class Compiled:
 
     def give_up(self, error: Exception) -> None:
         """Stop using what is compiled, for this reason."""
-        text = str(error).strip().splitlines()
         self._forwards, self.mode = [], "off"
-        self.reason = f"compiling failed: {type(error).__name__}: {text[0] if text else 'no message'}"
+        self.reason = f"compiling failed: {error_summary(error)}"

@@ -21,7 +21,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from trials.errors import InputError, StageError
+from trials.errors import InputError, StageError, error_summary
 
 TIMEOUT = datetime.timedelta(minutes=30)  # the others wait as long for the first process, which evaluates and writes alone
 
@@ -82,7 +82,7 @@ def _telling_who_is_lost() -> Iterator[None]:
     except torch.cuda.OutOfMemoryError:
         raise
     except RuntimeError as error:  # gloo's and nccl's errors
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = error_summary(error)[:200]
         raise ProcessLost(
             f"Another process of this stage is gone ({reason}): run the stage again, with any number of processes; it goes on from its checkpoint."
         ) from error

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from trials.errors import InputError, StageError
+from trials.errors import InputError, StageError, error_summary
 from trials.objectives.objective import Objective
 from trials.recipes.fields import Recipe, SupervisedRecipe
 from trials.training.averaging import AveragedWeights
@@ -88,8 +88,7 @@ class Updates:
             except Exception as error:
                 if not self._captured.recording:
                     raise
-                lines = str(error).strip().splitlines()
-                self._give_up_capture(f"capturing failed: {type(error).__name__}: {lines[0] if lines else 'no message'}", rate)
+                self._give_up_capture(f"capturing failed: {error_summary(error)}", rate)
         return self._eager(step)
 
     def _give_up_capture(self, reason: str, rate: float) -> None:
@@ -161,9 +160,8 @@ class Updates:
             if self._proven or not (self._compiled.on or self._copies):
                 raise
             if self._copies is not None:
-                lines = str(error).strip().splitlines()
                 self._copies = None
-                self._log(f"the stage goes on without bf16 copies of its weights: {type(error).__name__}: {lines[0] if lines else 'no message'}")
+                self._log(f"the stage goes on without bf16 copies of its weights: {error_summary(error)}")
             else:
                 self._compiled.give_up(error)
                 self._log(f"the stage goes on without torch.compile: {self._compiled.reason}")
