@@ -16,7 +16,7 @@ from analysis.decisions.cost import Cost, checked_cost
 from analysis.decisions.decision import Decision, Interval, with_digits
 from analysis.decisions.draws import ends
 from analysis.decisions.response import Response, response_of
-from analysis.decisions.spending import Line, best_inputs
+from analysis.decisions.spending import BudgetLine, best_inputs
 from analysis.decisions.validation import Better, direction, positive, real
 from analysis.errors import AnalysisError, nearest_name
 from analysis.fitting.surface import SurfaceFit
@@ -180,7 +180,7 @@ def best_split(
     )
 
 
-def _line(response: Response, cost: Cost, budget: float, bounds: Mapping[str, tuple[float | None, float | None]]) -> Line:
+def _line(response: Response, cost: Cost, budget: float, bounds: Mapping[str, tuple[float | None, float | None]]) -> BudgetLine:
     """The budget line within the bounds. Raises AnalysisError."""
     names = response.inputs
     low, high = np.zeros(len(names)), np.full(len(names), np.inf)
@@ -211,10 +211,10 @@ def _line(response: Response, cost: Cost, budget: float, bounds: Mapping[str, tu
         raise AnalysisError(f"the budget of {budget:g} is used up by the fixed cost: raise it.")
     reference = np.array([np.sqrt(np.prod(response.measured[name])) for name in names])
     zero = np.array([name in response.zero_inputs for name in names]) & (low == 0)
-    return Line(cost=cost, budget=budget, reference=reference, low=low, high=high, zero=zero)
+    return BudgetLine(cost=cost, budget=budget, reference=reference, low=low, high=high, zero=zero)
 
 
-def _otherwise(response: Response, line: Line, best: Array, sign: float, fixed: NDArray[np.bool_]) -> pd.DataFrame:
+def _otherwise(response: Response, line: BudgetLine, best: Array, sign: float, fixed: NDArray[np.bool_]) -> pd.DataFrame:
     """Other splits of the budget: each input in turn times FACTORS, the others scaled alike."""
     names = response.inputs
     moved = [column for column in range(len(names)) if not fixed[column] and best[column] > 0]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.decisions.decision import NOT_WRITTEN, Decision, Interval, with_digits, with_names
-from analysis.decisions.law_error import Version
+from analysis.decisions.law_error import JackknifedCurve
 from analysis.decisions.same_y import (
     CORRECTED,
     Found,
@@ -29,7 +29,7 @@ from analysis.formatting import digits, p_value, percent
 from analysis.significance.cluster_resampling import jackknife_sd
 from analysis.student import t_quantile
 
-SPOKEN = {"with_fit": "the curve with it", "without_fit": "the curve without it", "arm_a": "arm a", "arm_b": "arm b"}
+TITLES = {"with_fit": "the curve with it", "without_fit": "the curve without it", "arm_a": "arm a", "arm_b": "arm b"}
 TOO_WIDE = 100.0  # ratio of the ends beyond which an interval that holds 'no gain' identifies no rate
 SAME = 1e-9  # relative difference below which two nominal coverages are one
 
@@ -96,10 +96,10 @@ class ExchangeRate(Decision):
         """The exchange rate as a sentence, with what qualifies it: first of all whether it is
         identified.
         """
-        text = with_names(self._told(), self.curves[0].x_name, self.curves[0].y_name)
+        text = with_names(self._claim(), self.curves[0].x_name, self.curves[0].y_name)
         return _qualified(text, self.not_identified, self.cautions)
 
-    def _told(self) -> str:
+    def _claim(self) -> str:
         (ahead, behind), default = self.names, self.names == ("with it", "without it")
         with_it, without_it = ("with it", "without it") if default else (f"with '{ahead}'", f"with '{behind}'")
         begin = f"x = {digits(self.x)} {with_it} gives y = {digits(self.y)}"
@@ -172,10 +172,10 @@ class SpeedUp(Decision):
 
     def sentence(self) -> str:
         """The speed-up as a sentence, first of all whether it is identified; then its cautions."""
-        text = with_names(self._told(), self.curves[0].x_name, self.curves[0].y_name)
+        text = with_names(self._claim(), self.curves[0].x_name, self.curves[0].y_name)
         return _qualified(text, self.not_identified, self.cautions)
 
-    def _told(self) -> str:
+    def _claim(self) -> str:
         a, b = (f"in {name}" if name in ("arm a", "arm b") else f"with '{name}'" for name in self.names)
         start = f"y = {digits(self.y)} takes x = {digits(self.x_a)} {a} and {digits(self.x_b)} {b}"
         if self.status == "neither":
@@ -195,9 +195,9 @@ def _why_unidentified(curves: tuple[Fit, Fit], ratio: Interval | None) -> str:
     return f"the data allow a factor of {digits(ratio[0])} as well as {high}"
 
 
-def _qualified(told: str, unidentified: str, cautions: tuple[str, ...]) -> str:
+def _qualified(claim: str, unidentified: str, cautions: tuple[str, ...]) -> str:
     """The sentence, after whether it is identified and before its cautions."""
-    first = f"Not identified: {unidentified}. As fitted, {told}" if unidentified else told
+    first = f"Not identified: {unidentified}. As fitted, {claim}" if unidentified else claim
     return " ".join([first, *(f"Caution: {one.rstrip('.')}." for one in cautions)])
 
 
@@ -318,7 +318,7 @@ def _of_ratio(arm_a: Fit, arm_b: Fit, y: float, sign: float, paired: bool) -> tu
     return (extended(found, law), "", how + CORRECTED) if corrected and not np.isnan(law) else (found, "", how)
 
 
-def _paired_ratio(arm_a: Fit, arm_b: Fit, version: tuple[Version, Version], y: float, sign: float) -> Interval | None:
+def _paired_ratio(arm_a: Fit, arm_b: Fit, version: tuple[JackknifedCurve, JackknifedCurve], y: float, sign: float) -> Interval | None:
     with np.errstate(all="ignore"):
         each = reaching_of_replicates(arm_b, version[1], y, sign) - reaching_of_replicates(arm_a, version[0], y, sign)
         centre = np.log(reaching(arm_b, y, sign, version[1]).x) - np.log(reaching(arm_a, y, sign, version[0]).x)
@@ -328,7 +328,7 @@ def _paired_ratio(arm_a: Fit, arm_b: Fit, version: tuple[Version, Version], y: f
     return float(np.exp(centre - half)), float(np.exp(centre + half))
 
 
-def _independent_ratio(arm_a: Fit, arm_b: Fit, version: tuple[Version, Version], y: float, sign: float) -> Interval | None:
+def _independent_ratio(arm_a: Fit, arm_b: Fit, version: tuple[JackknifedCurve, JackknifedCurve], y: float, sign: float) -> Interval | None:
     a, b = reaching(arm_a, y, sign, version[0]), reaching(arm_b, y, sign, version[1])
     if a.status == b.status == "never" or a.interval is None or b.interval is None:
         return None
@@ -349,9 +349,9 @@ def _compared(one: Fit, other: Fit, better: Better | None, names: tuple[str, str
     """
     cautions: tuple[str, ...] = ()
     for fit, name in ((one, names[0]), (other, names[1])):
-        said = [caution.replace(name, SPOKEN[name]) for caution in checked_curve(fit, name)]
+        said = [caution.replace(name, TITLES[name]) for caution in checked_curve(fit, name)]
         if fit.lack_of_fit.p is not None and fit.lack_of_fit.p < SIGNIFICANT:
-            said.append(f"{SPOKEN[name]} misses the means at repeated x ({p_value(fit.lack_of_fit.p)}), so the interval is too narrow")
+            said.append(f"{TITLES[name]} misses the means at repeated x ({p_value(fit.lack_of_fit.p)}), so the interval is too narrow")
         cautions += tuple(said)
     if abs(one.level - other.level) > SAME:
         raise AnalysisError(f"the intervals of {names[0]} have level {one.level:g} and those of {names[1]} {other.level:g}: fit both with one level.")

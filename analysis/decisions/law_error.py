@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class JackknifedCurve:
     """A curve, and its refits without one cluster each."""
 
     values: Callable[[Array], Array]
@@ -49,14 +49,14 @@ def order_of(fit: Fit, names: list[str]) -> NDArray[np.int64] | None:
     return np.array([own.index(name) for name in names], dtype=np.int64)
 
 
-def law_itself(fit: Fit, order: NDArray[np.int64] | None = None) -> Version:
+def law_itself(fit: Fit, order: NDArray[np.int64] | None = None) -> JackknifedCurve:
     """The law as it was fitted; its refits in the given order."""
     params = {} if fit.replicates is None else {name: np.array(values) for name, values in fit.replicates.items()}
     ordered = params if order is None else {name: values[order] for name, values in params.items()}
-    return Version(values=fit._values, replicates=lambda x: fit._values(x, ordered))
+    return JackknifedCurve(values=fit._values, replicates=lambda x: fit._values(x, ordered))
 
 
-def law_corrected(fit: Fit, order: NDArray[np.int64] | None = None) -> Version | None:
+def law_corrected(fit: Fit, order: NDArray[np.int64] | None = None) -> JackknifedCurve | None:
     """The law corrected by the means at the measured x; None where there are no clusters, or where an
     x was measured in one cluster alone.
     """
@@ -93,4 +93,4 @@ def law_corrected(fit: Fit, order: NDArray[np.int64] | None = None) -> Version |
         every = law.replicates(x) + added(x, slice(1, None))
         return np.asarray(every if order is None else every[order])
 
-    return Version(values=values, replicates=replicates)
+    return JackknifedCurve(values=values, replicates=replicates)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from analysis.decisions.crossing import Gap, reached_from
 from analysis.decisions.decision import Interval
-from analysis.decisions.law_error import Version, clusters_of, law_corrected, law_itself, order_of
+from analysis.decisions.law_error import JackknifedCurve, clusters_of, law_corrected, law_itself, order_of
 from analysis.decisions.validation import why_no_spread
 from analysis.errors import AnalysisError
 from analysis.fitting.curve import Fit
@@ -57,7 +57,7 @@ def ladder_of(fit: Fit) -> Array:
     return np.geomspace(fit.x_min * NEAR, fit.x_max * FAR, STEPS)
 
 
-def band(fit: Fit, x: Array, sign: float, version: Version | None = None) -> tuple[Array, Array, Array]:
+def band(fit: Fit, x: Array, sign: float, version: JackknifedCurve | None = None) -> tuple[Array, Array, Array]:
     """Mean of sign * y at x, and how far the band of the mean reaches above and below it, each of
     shape (m,). With a `version` whose y is not that of the law, the band is that of its jackknife.
     """
@@ -93,7 +93,7 @@ def checked_pairing(one: Fit, other: Fit, paired: bool | None) -> bool:
     return True
 
 
-def versions_of(one: Fit, other: Fit) -> tuple[tuple[Version, Version], bool]:
+def versions_of(one: Fit, other: Fit) -> tuple[tuple[JackknifedCurve, JackknifedCurve], bool]:
     """Both curves, corrected where that is possible, with refits in the same order; and whether one
     is corrected.
     """
@@ -142,7 +142,7 @@ def extended(interval: Interval | None, value: float) -> Interval | None:
     return None if interval is None else (min(interval[0], value), max(interval[1], value))
 
 
-def _independent_sides(curve: Fit, other: Fit, version: tuple[Version, Version], there: Array, sign: float) -> tuple[Gap, Gap]:
+def _independent_sides(curve: Fit, other: Fit, version: tuple[JackknifedCurve, JackknifedCurve], there: Array, sign: float) -> tuple[Gap, Gap]:
     """Upper and lower side of the band of the difference of two curves that share nothing."""
     reference, above, below = (float(part[0]) for part in band(other, there, sign, version[1]))
 
@@ -157,7 +157,7 @@ def _independent_sides(curve: Fit, other: Fit, version: tuple[Version, Version],
     return hopeful, doubtful
 
 
-def _paired_sides(curve: Fit, other: Fit, version: tuple[Version, Version], there: Array, sign: float) -> tuple[Gap, Gap]:
+def _paired_sides(curve: Fit, other: Fit, version: tuple[JackknifedCurve, JackknifedCurve], there: Array, sign: float) -> tuple[Gap, Gap]:
     """Upper and lower side of the band of the difference, jackknifed over shared clusters."""
     quantile = t_quantile(curve.level, curve.degrees_of_freedom)
     beside, reference = version[1].replicates(there), version[1].values(there)
@@ -172,7 +172,7 @@ def _paired_sides(curve: Fit, other: Fit, version: tuple[Version, Version], ther
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a band without an end overflows on the way to it
-def reaching(curve: Fit, y: float, sign: float, version: Version | None = None) -> Matched:
+def reaching(curve: Fit, y: float, sign: float, version: JackknifedCurve | None = None) -> Matched:
     """The smallest x from which the curve is as good as y."""
     reason = no_interval(curve)
     values = curve._values if version is None else version.values
@@ -190,7 +190,7 @@ def reaching(curve: Fit, y: float, sign: float, version: Version | None = None) 
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a band without an end overflows on the way to it
-def reaching_of_replicates(curve: Fit, version: Version, y: float, sign: float) -> Array:
+def reaching_of_replicates(curve: Fit, version: JackknifedCurve, y: float, sign: float) -> Array:
     """ln x at which each of the refits reaches y, shape (replicates,); infinite where one never
     does.
     """

@@ -26,11 +26,12 @@ LARGEST = 230.0  # of ln of an input, so that a product of three stays a double
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """All inputs that use up a budget."""
+class BudgetLine:
+    """The inputs that use up a budget, within bounds."""
 
     cost: Cost
     budget: float
+    """To spend, in the unit of the cost."""
     reference: Array
     """A usual value of each input, shape (inputs,): where directions are counted from."""
     low: Array
@@ -69,16 +70,16 @@ class Line:
     def _at(self, base: Array, scale: Array) -> Array:
         return np.clip(np.exp(np.minimum(base + scale[..., None], LARGEST)), self.low, self.high)
 
-    def held(self, column: int, value: float) -> Line:
+    def held(self, column: int, value: float) -> BudgetLine:
         """The same with one input held."""
         low, high = self.low.copy(), self.high.copy()
         low[column] = high[column] = value
-        return Line(cost=self.cost, budget=self.budget, reference=self.reference, low=low, high=high, zero=self.zero)
+        return BudgetLine(cost=self.cost, budget=self.budget, reference=self.reference, low=low, high=high, zero=self.zero)
 
 
-def best_inputs(line: Line, values: Values, rows: int, sign: float, *, near: Array | None = None) -> tuple[Array, NDArray[np.bool_]]:
-    """The inputs where sign * y is greatest, shape (rows, inputs), for each row of y that `values`
-    gives, and which rows ran off to the edge of the search.
+def best_inputs(line: BudgetLine, values: Values, rows: int, sign: float, *, near: Array | None = None) -> tuple[Array, NDArray[np.bool_]]:
+    """The inputs on a budget line where sign * y is greatest, shape (rows, inputs), for each row of y
+    that `values` gives; and which rows ran off to the edge of the search, shape (rows,).
 
     From a grid of directions, then by a compass search whose step shrinks whenever no neighbour is
     better. `near`, shape (inputs,), adds a direction to start from.
