@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.decisions.decision import Decision
+from analysis.decisions.decision import NOT_WRITTEN, Decision, with_names
 from analysis.decisions.information import Information, information_of, rows_at
 from analysis.decisions.quantity import Quantity, Wanted, checked_quantities
 from analysis.decisions.validation import checked_curve, positive, real, undetermined, why_no_spread
@@ -22,7 +22,7 @@ from analysis.fitting.result import FittedLaw
 from analysis.fitting.surface import SurfaceFit, checked_inputs
 from analysis.forecasting.surface_choice import SurfaceChoice
 from analysis.forecasting.surface_rolling import log_budget
-from analysis.formatting import digits, percent
+from analysis.formatting import digits, number_of, percent
 from analysis.student import t_quantile
 
 Array = NDArray[np.float64]
@@ -53,9 +53,14 @@ class SuggestedRuns(Decision):
     """
     method: str
     """How the half-widths were predicted."""
+    names: tuple[str, str] = field(default=("x", "y"), metadata=NOT_WRITTEN)
+    """What sentences call x and y. The tables have the column x."""
 
     def sentence(self) -> str:
         """The suggestion as a sentence."""
+        return with_names(self._claim(), *self.names)
+
+    def _claim(self) -> str:
         if self.chosen.empty:
             return f"No run that the GPU-hours allow makes {self.quantity} more precise."
         places = self.chosen.drop(columns=["cost_gpu_hours", "half_width_after", "total_gpu_hours", "extrapolated"])
@@ -184,6 +189,7 @@ def suggest_runs(
         table=table.assign(rank=np.arange(1, len(table) + 1)),
         chosen=chosen,
         method=f"delta method: the half-width now by the fit's {source}, reduced by the information of the added runs{averaged}",
+        names=(first.x_name if isinstance(first, Fit) else "x", fit.y_name if isinstance(fit, SurfaceChoice) else first.y_name),
     )
 
 
@@ -303,7 +309,7 @@ def _checked(fit: Any, candidates: ArrayLike) -> tuple[tuple[str, ...], Array, t
         cautions = (f"the law '{fit.law}' does not fit its points ({fit.status_detail}), {rough}",)
     if isinstance(fit, SurfaceFit):
         return cautions, checked_inputs(fit.law_object, np.atleast_2d(numbers("candidates", candidates))), fit.inputs
-    where = positive_x(candidates)
+    where = positive_x(candidates, "candidates")
     if not len(where):
         raise AnalysisError("candidates are empty: give at least one x to run at.")
     return cautions, where, ("x",)
@@ -324,7 +330,8 @@ def checked_hours(cost: Any, where: Array) -> Array:
     """GPU-hours of each candidate, shape (m,). Raises AnalysisError."""
     given = numbers("cost", cost(where) if callable(cost) else cost)
     if given.shape not in ((), (len(where),)):
-        raise AnalysisError(f"cost has shape {given.shape} for {len(where)} candidates: give one number of GPU-hours for all, or one for each.")
+        many = number_of(len(where), "candidate")
+        raise AnalysisError(f"cost has shape {given.shape} for {many}: give one number of GPU-hours for all, or one for each.")
     hours = np.broadcast_to(given, (len(where),)).astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(hours) & (hours > 0)))
     if len(wrong):

@@ -49,18 +49,20 @@ class Prediction:
         return pd.DataFrame(where | results)
 
 
-def positive_x(x: ArrayLike) -> Array:
-    """x as a float array of shape (m,). Raises AnalysisError unless all are finite and above zero."""
+def positive_x(x: ArrayLike, what: str = "the x to predict at") -> Array:
+    """x as a float array of shape (m,). Raises AnalysisError, about `what`, unless all are finite and
+    above zero.
+    """
     try:
         where = np.atleast_1d(np.asarray(x, dtype=np.float64))
     except (TypeError, ValueError):
-        raise AnalysisError("the x to predict at hold something that is not a number: give numbers.") from None
+        raise AnalysisError(f"{what} hold something that is not a number: give numbers.") from None
     if where.ndim != 1:
-        raise AnalysisError(f"the x to predict at have shape {where.shape}: give one number or a one-dimensional array.")
+        raise AnalysisError(f"{what} have shape {where.shape}: give one number or a one-dimensional array.")
     wrong = ~(np.isfinite(where) & (where > 0))
     if wrong.any():
         value = where[wrong][0]
-        raise AnalysisError(f"the x to predict at hold {value:g}: a law is defined for finite x above zero, so leave it out.")
+        raise AnalysisError(f"{what} hold {value:g}: a law is defined for finite x above zero, so leave it out.")
     return where
 
 

@@ -3,6 +3,7 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import AnalysisError, Fit, fit, fit_surface
@@ -133,7 +134,7 @@ def test_clusters_and_lopsided_parameters_are_cautioned_of() -> None:
         ([100.0], ("predikt", 5.0), 1.0, {}, r"did you mean 'predict'\?"),
         ([100.0], ("predict", -5.0), 1.0, {}, "the x to predict at hold -5"),
         ([100.0], ("inverse", 0.5), 1.0, {}, r"the curve never reaches y = 0\.5"),
-        ([-1.0], "E", 1.0, {}, "the x to predict at hold -1"),
+        ([-1.0], "E", 1.0, {}, "candidates hold -1"),
         ([100.0, 200.0], "E", [1.0, 0.0], {}, r"cost\[1\] is 0: give the GPU-hours of one run, above zero"),
         ([100.0, 200.0], "E", [1.0, 1.0, 1.0], {}, r"cost has shape \(3,\) for 2 candidates"),
         ([100.0], "E", 1.0, {"runs": 0}, "runs is 0: give how many runs to choose"),
@@ -255,3 +256,14 @@ def test_a_parameter_on_its_bound_is_refused_in_a_sentence() -> None:
     assert bent.params["E"] == 0.0
     with pytest.raises(AnalysisError, match="the parameter E does not move with the fit's parameters, or lies on a bound"):
         suggest_runs(bent, CELLS, "E", 1.0)
+
+
+def test_a_suggestion_is_in_the_names_of_the_table() -> None:
+    x = np.geomspace(100.0, 1e4, 10)
+    table = pd.DataFrame({"n_labels": x, "err": 0.1 + 3.0 * x**-0.5 + 0.001 * np.sin(np.arange(10.0))})
+    found = fit(table, x="n_labels", y="err")
+    said = suggest_runs(found, [2e4], ("predict", 1e5), 1.0).sentence()
+    assert said.startswith("To make err at n_labels = 100,000 more precise, run next: 1 at n_labels = 20,000 (1.00 GPU-hours).")
+    assert "(of err)" in said
+    with pytest.raises(AnalysisError, match="candidates hold -5: a law is defined for finite x above zero, so leave it out"):
+        suggest_runs(found, [-5.0], ("predict", 1e5), 1.0)
