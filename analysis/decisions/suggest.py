@@ -43,9 +43,9 @@ class SuggestedRuns(Decision):
     half_width_now: float
     """Half-width of the quantity's interval as the fit stands."""
     table: pd.DataFrame
-    """One row per candidate, best first: its x (or inputs), cost_gpu_hours of one run,
-    half_width_now, half_width_after one run there, reduction (share of the half-width that goes),
-    reduction_per_gpu_hour, extrapolated, rank.
+    """One row per candidate, in the order in which a single run would be chosen: its x (or inputs),
+    cost_gpu_hours of one run, half_width_now, half_width_after one run there, reduction (share of the
+    half-width that goes), reduction_per_gpu_hour, extrapolated, rank.
     """
     chosen: pd.DataFrame
     """The runs to make, one row each in order: the candidate, cost_gpu_hours, half_width_after it
@@ -155,7 +155,8 @@ def suggest_runs(
 
     error = float(np.sqrt(sum(view.share * np.mean([one.standard_error**2 for one in view.targets]) for view in views)))
     now = error * t_quantile(first.level, freedom)
-    after = half_width(_ratios_with(views), 1)
+    lowered = _ratios_with(views)
+    after = half_width(lowered, 1)
     frame = pd.DataFrame(where[:, None] if where.ndim == 1 else where, columns=list(names))
     outside = _outside(first, where)
     table = frame.assign(
@@ -165,7 +166,7 @@ def suggest_runs(
         reduction=1.0 - after / now,
         reduction_per_gpu_hour=(1.0 - after / now) / hours,
     )
-    worth = np.argsort(-(1.0 - after / now) / hours**power, kind="stable")
+    worth = np.argsort(-(1.0 - lowered) / hours**power, kind="stable")  # as runs are chosen: by the variance
     table = table.assign(extrapolated=outside).iloc[worth].reset_index(drop=True)
     order, ratios = _greedy(views, hours, runs, allowed, power=power, once=once)
     chosen = frame.iloc[order].reset_index(drop=True)

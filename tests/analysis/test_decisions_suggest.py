@@ -218,8 +218,20 @@ def test_runs_one_after_another_shrink_a_straight_line_as_its_closed_form_says()
 def test_the_table_is_ordered_by_what_the_runs_are_chosen_by() -> None:
     for exponent in (0.0, 0.5, 1.0):
         table = suggest_runs(curve(), CELLS, ("predict", 1e5), HOURS, cost_exponent=exponent).table
-        worth = table["reduction"] / table["cost_gpu_hours"] ** exponent
+        variance = (table["half_width_after"] / t_quantile(0.95, 10)) ** 2 / (table["half_width_now"] / t_quantile(0.95, 9)) ** 2
+        worth = (1.0 - variance) / table["cost_gpu_hours"] ** exponent
         assert (np.diff(worth) <= 0).all()
+
+
+def test_the_first_row_is_the_first_run_chosen_where_widths_would_rank_otherwise() -> None:
+    """A cheap run takes more off the half-width per GPU-hour, the other more off the variance."""
+    differed = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        advice = suggest_runs(curve(seed), CELLS, ("predict", 1e5), np.exp(random.uniform(-1.5, 1.5, len(CELLS))))
+        assert advice.table["x"][0] == advice.chosen["x"][0]
+        differed += int(advice.table["reduction_per_gpu_hour"].idxmax() != 0)
+    assert differed > 0
 
 
 def test_what_laws_in_doubt_say_counts_by_their_weights() -> None:
