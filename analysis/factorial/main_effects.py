@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.contrast import EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
+from analysis.factorial.odd_cells import odd_cells
 from analysis.factorial.result import ALPHA, MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
@@ -101,6 +102,7 @@ def main_effects(
     effects.insert(list(effects.columns).index("p") + 1, "p_holm", adjust(effects["p"].to_numpy(dtype=float), method="holm"))
     effects = effects.sort_values("effect", key=np.abs, ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     return MainEffects(
+        odd=odd_cells(kept, y, settings) if variance is None else pd.DataFrame(),
         outcome=outcome,
         outcome_title=title_of(outcome, table),
         level=level,

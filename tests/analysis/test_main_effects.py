@@ -169,3 +169,21 @@ def test_two_architectures_are_compared_as_models_not_as_sizes(small: str, large
         first, second = sorted((small, large))
         assert found.claim == "Model makes a difference to mIoU."
         assert found.headline.startswith(f"Model {second} instead of {first} ")
+
+
+def test_cells_whose_runs_lie_far_apart_are_few_in_sound_tables_and_found_in_others() -> None:
+    random = np.random.default_rng(8)
+    wrong = 0
+    for _ in range(200):
+        runs = pd.DataFrame([(n, seed) for n in (1, 2, 4, 8, 16, 32) for seed in range(2)], columns=["n", "seed"])
+        runs["acc"] = 50.0 + runs["n"] + random.normal(0, 0.5, len(runs))
+        wrong += len(main_effects(runs, outcome="acc", axes=["n"]).odd)
+    assert wrong <= 2
+    runs.loc[5, "acc"] = 0.1  # a diverged run
+    assert main_effects(runs, outcome="acc", axes=["n"]).odd["lowest"].tolist() == [0.1]
+
+
+@pytest.mark.parametrize(("size", "written"), [(0.04, "+0.040 "), (20.0, "+20.00 "), (0.0004, "+0.00040 "), (2000.0, "+2000 ")])
+def test_effects_have_the_digits_of_their_size(size: float, written: str) -> None:
+    runs = pd.DataFrame([(n, seed, size * n + 1e-3 * size * seed * n) for n in (0.0, 1.0) for seed in (-1, 0, 1)], columns=["n", "seed", "acc"])
+    assert written in main_effects(runs, outcome="acc", axes=["n"]).sentences()[0]

@@ -237,3 +237,40 @@ def test_a_column_that_makes_no_difference_is_told_to_be_open(tmp_path: Path) ->
     assert one.detail.startswith("The data allow")
     assert screen.scaling is not None
     assert screen.scaling.claim == "Backbone vit instead of resnet: no difference that 3 seeds can tell"
+
+
+def crossing(seeds: int = 3) -> pd.DataFrame:
+    """Percent: the small model is 6 better with the fewest images, and 6 worse with the most."""
+    random = np.random.default_rng(3)
+    rows = [
+        (n, model, seed, 40.0 + 12.0 * place + sign * (6.0 - 6.0 * place) + random.normal(0, 0.3))
+        for model, sign in (("large", -0.5), ("small", 0.5))
+        for place, n in ((0, 1_000), (1, 10_000), (2, 100_000))
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["images", "model", "seed", "top1"])
+
+
+def test_an_effect_of_either_sign_is_given_by_level_and_never_called_no_difference(tmp_path: Path) -> None:
+    crossing().to_csv(tmp_path / "crossing.csv", index=False)
+    page = compose_table(read_question(tmp_path / "crossing.csv", x="images", y="top1", by=["model"]))
+    screen = page.screen
+    assert screen is not None
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "small scores higher at 1,000 images, large at 100,000"
+    assert "model small instead of large raised top1" in screen.sentence
+    assert "at 1,000 images and lowered it" in screen.sentence
+    assert re.search(r"^A hundred times more images raised top1 by 2\d\.\d\d;", screen.sentence)
+    model = next(one for one in screen.verdicts if one.headline.startswith("Model"))
+    assert model.verdict == "supported"
+    assert re.search(r"changes top1, not alike everywhere: \+[56]\.\d+ at 1,000 images, .*−[56]\.\d+ at 100,000 images; on average", model.headline)
+
+
+def test_one_wrong_run_is_named_where_it_hides_every_effect(tmp_path: Path) -> None:
+    table = results(2)
+    table.loc[1, "acc"] = 9.0
+    table.to_csv(tmp_path / "odd.csv", index=False)
+    page = compose_table(read_question(tmp_path / "odd.csv", x="n_labels", y="acc", by=["backbone"], seed="trial"))
+    assert page.screen is not None
+    assert re.search(r"equal runs give 0\.\d+ and 9\.000: check them first\.", page.screen.sentence)
+    assert "The runs of one cell (n_labels 100, backbone resnet) lie far apart" in page.remarks[0]
