@@ -34,7 +34,8 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     if 0.0 < abs(value) < 1e-6 and width < 1e-4:
         shown = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
         return f"{value:.3g} ({percent(level)} interval {shown[0]} to {shown[1]})"
-    shown = [f"{end:z,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+    endless = 1e6 * max(abs(value), 1.0)  # of an end so far away the digits say nothing
+    shown = [(f"{end:z,.{places}f}" if abs(end) < endless else f"{end:.3g}") if math.isfinite(end) else "unbounded" for end in (low, high)]
     return f"{value:z,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
 
 
