@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, load_runs
+from analysis.formatting import format_setting
 from analysis.runs.columns import first_score
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
@@ -57,7 +58,7 @@ class TableQuestion:
     def points(self) -> pd.DataFrame:
         """One row a run: x, y, group (its values of `by` in words), and seed where there is one."""
         table = pd.DataFrame({X: self.runs[self.x].astype(float), Y: self.runs[self.y].astype(float)})
-        values = [self.runs[name].astype(object).map(lambda value: "missing" if pd.isna(value) else f"{value}") for name in self.by]
+        values = [self.runs[name].astype(object).map(level_in_words) for name in self.by]
         if not values:
             table[GROUP] = EVERYTHING
         elif len(values) == 1:
@@ -68,6 +69,11 @@ class TableQuestion:
         if self.seed is not None:
             table["seed"] = self.runs[self.seed]
         return table
+
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """The values of `by` of each group, in words."""
+        values = self.runs[list(self.by)].astype(object).map(level_in_words)
+        return dict(zip(self.points()[GROUP], values.itertuples(index=False, name=None), strict=True))
 
     def groups(self) -> list[str]:
         """Every group, in the order of the table."""
@@ -153,6 +159,11 @@ def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
     if kept[x].nunique() < 2:
         raise ReportError(f"The column '{x}' of {where} is {kept[x].iloc[0]:g} in every row: name a column of several sizes with --x.")
     return kept
+
+
+def level_in_words(value: object) -> str:
+    """A value of a column of `by`: '100,000', 'vit', 'missing'."""
+    return "missing" if pd.isna(value) else format_setting(value)  # type: ignore[call-overload]
 
 
 def column_pairs(text: str) -> dict[str, str]:

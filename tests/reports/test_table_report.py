@@ -274,3 +274,49 @@ def test_one_wrong_run_is_named_where_it_hides_every_effect(tmp_path: Path) -> N
     assert page.screen is not None
     assert re.search(r"equal runs give 0\.\d+ and 9\.000: check them first\.", page.screen.sentence)
     assert "The runs of one cell (n_labels 100, backbone resnet) lie far apart" in page.remarks[0]
+
+
+def two_seeds(folder: Path) -> Page:
+    """Percent over five sizes: two backbones crossed with two recipes, two seeds."""
+    random = np.random.default_rng(1)
+    rows = [
+        (n, backbone, recipe, seed, 88.0 - 40.0 * (n / 1e5) ** -0.25 + 3.0 * (backbone == "vit") + recipe / 1e5 + random.normal(0, 0.4))
+        for n in (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+        for backbone in ("resnet", "vit")
+        for recipe in (10_000, 100_000)
+        for seed in range(2)
+    ]
+    pd.DataFrame(rows, columns=["images", "backbone", "recipe", "seed", "top1"]).to_csv(folder / "two.csv", index=False)
+    return compose_table(read_question(folder / "two.csv", x="images", y="top1", by=["backbone", "recipe"]))
+
+
+def test_with_two_seeds_decisions_have_intervals_and_a_caution(tmp_path: Path) -> None:
+    said = paragraphs(two_seeds(tmp_path), "decisions").split("\n")
+    assert said[0].startswith("2 seeds are too few to tell what rows of one seed share")
+    assert any(re.search(r"on, another doubling of images gains less .*\(95% interval", line) for line in said)
+    assert not re.search(r"paired|cluster|for for|no interval|_fit\b", "\n".join(said))
+
+
+def test_groups_are_weighed_against_those_that_differ_in_one_column(tmp_path: Path) -> None:
+    said = paragraphs(two_seeds(tmp_path), "decisions").split("\n")
+    weighed = [line.partition(":")[0] for line in said if " against " in line]
+    assert len(weighed) == 4
+    for line in weighed:
+        one, other = (dict(part.split(" ", 1) for part in side.split(", ")) for side in line.split(" against "))
+        assert sum(one[name] != other[name] for name in one) == 1
+    assert "backbone vit, recipe 100,000" in " ".join(weighed)
+
+
+def test_where_more_stops_paying_beyond_the_data_is_also_said_by_the_other_laws(tmp_path: Path) -> None:
+    said = [line for line in paragraphs(two_seeds(tmp_path), "decisions").split("\n") if "rests on the law beyond" in line]
+    assert said
+    assert all(re.search(r"Laws that forecast about as well put it at images = [\d,]+( to [\d,]+)?\.$|to nowhere\.$", line) for line in said)
+
+
+def test_a_group_that_no_law_forecasts_is_said_in_words_of_the_table(tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    scores = 70.0 + random.normal(0, 0.8, 15)
+    rows = [(n, seed, scores[3 * place + seed]) for place, n in enumerate((1e3, 3e3, 1e4, 3e4, 1e5)) for seed in range(3)]
+    pd.DataFrame(rows, columns=["images", "seed", "top1"]).to_csv(tmp_path / "flat.csv", index=False)
+    said = paragraphs(compose_table(read_question(tmp_path / "flat.csv", x="images", y="top1")), "decisions")
+    assert said == "No law forecasts top1 better than its last value, so no decision about images follows."
