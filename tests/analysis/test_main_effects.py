@@ -187,3 +187,17 @@ def test_cells_whose_runs_lie_far_apart_are_few_in_sound_tables_and_found_in_oth
 def test_effects_have_the_digits_of_their_size(size: float, written: str) -> None:
     runs = pd.DataFrame([(n, seed, size * n + 1e-3 * size * seed * n) for n in (0.0, 1.0) for seed in (-1, 0, 1)], columns=["n", "seed", "acc"])
     assert written in main_effects(runs, outcome="acc", axes=["n"]).sentences()[0]
+
+
+def test_seeds_that_agree_to_the_last_digit_leave_the_interval_to_the_scatter_of_single_runs() -> None:
+    """Scores over few test images often agree; an effect in every pair must not end as nothing."""
+    off = {0: {1: 2, 2: -2, 4: 0}, 1: {1: -1, 2: 1, 4: 0}}  # of a seed: images of 144, by m; each adds up to zero
+    cells = [(n, m, seed) for n in (1, 4) for m in (1, 2, 4) for seed in (0, 1)]
+    runs = pd.DataFrame(cells, columns=["labels", "m", "seed"])
+    runs["acc"] = [(40 + 10 * (n == 4) + (n == 4) * off[seed][m] + 2 * seed) / 144 for n, m, seed in cells]
+    row = main_effects(runs, outcome="acc", axes=["labels", "m"]).table.set_index("axis").loc["labels"]
+    assert row["effect"] == pytest.approx(10 / 144)
+    assert row["note"] == "the seeds agree exactly, so the interval is by the scatter of single runs"
+    assert (row["low"], row["high"]) == (row["pooled_low"], row["pooled_high"])
+    assert 0.0 < row["low"] < row["high"]
+    assert 0.0 < row["p"] < 0.05
