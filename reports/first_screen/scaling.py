@@ -175,7 +175,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     if group is not None and group.column != PRETRAINING:
         frame[group.name] = [level_text(group.levels[place]) if place >= 0 else "none" for place in code]
     if shade is not None:
-        frame[shade.name] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"])[shade_code], "none")
+        frame[shade.name] = np.array([*map(level_text, shade.levels), "none"])[shade.code]
     for column in ("seed", "run_id"):
         if column in table.columns:
             frame[column] = table[column].to_numpy()
@@ -304,8 +304,7 @@ def _dodged(kept: pd.DataFrame, order: list[str], shade: str) -> pd.DataFrame:
 
 def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axis | None, unit: str) -> pd.DataFrame:
     """The name of each line, and its height where the measured sizes end."""
-    rows, places = [], places_of_effects(float(np.ptp(kept["score"])))
-    preposition = "with" if unit == "labels" else "at"
+    rows, places, preposition = [], places_of_effects(float(np.ptp(kept["score"]))), "with" if unit == "labels" else "at"
     # Where one line stops with the data, all are named at their heights there, in that order.
     reach = [curves.loc[curves["group"] == name, "extrapolated"].astype(bool).any() for name in _some(drawn, group)]
     for name in _some(drawn, group):
@@ -349,8 +348,8 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         means = found.points.groupby("x")["score"].mean()
         change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
         sizes = f"{thousands(float(means.index[0]))} to {thousands(float(means.index[-1]))}"
-        first, last = (decimals(one, places_of_effects(float(np.ptp(found.points["score"])))) for one in means.iloc[[0, -1]])
-        start = f"{score.start} {change} from {first} to {last}"
+        ends = " to ".join(decimals(one, places_of_effects(float(np.ptp(means)))) for one in means.iloc[[0, -1]])
+        start = f"{score.start} {change} from {ends}"
         return title(f"{start} with {found.x_unit} ({sizes})", start)
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
     subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
@@ -398,4 +397,4 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
         there = [SCRATCH_NAME.removeprefix("from ")] if SCRATCH_NAME in found.colours else []
         text += f" Side by side: {joined([*there, *levels])}."
-    return text + band_text(laws=bool(found.fits), means=bool(found.reasons), lines=len(found.curves) > 0, level=LEVEL, hidden=hidden)
+    return text + band_text(found.curves, laws=bool(found.fits), means=bool(found.reasons), level=LEVEL, hidden=hidden)

@@ -57,8 +57,12 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
     curves = laws.curves if "extrapolated" in laws.curves.columns else laws.curves.assign(extrapolated=pd.Series(dtype=bool))
     divided = joined([question.titles[name] for name in question.by])
     lines = [_ends(points.loc[points[GROUP] == group], group, question, spread) for group in groups]
+    spare = 0.2 * spread
     domain = padded_domain(
-        points[Y], curves.loc[~curves["extrapolated"].astype(bool), "low"], curves.loc[~curves["extrapolated"].astype(bool), "high"]
+        points[Y],
+        curves["mean"].clip(points[Y].min() - spare, points[Y].max() + spare),
+        curves.loc[~curves["extrapolated"].astype(bool), "low"],
+        curves.loc[~curves["extrapolated"].astype(bool), "high"],
     )
     chart = curves_by_size(
         points, curves, means, groups=groups, group_title=divided, x_title=question.x_title, y_title=question.y_title, y_domain=domain

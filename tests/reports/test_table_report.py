@@ -320,3 +320,15 @@ def test_a_group_that_no_law_forecasts_is_said_in_words_of_the_table(tmp_path: P
     pd.DataFrame(rows, columns=["images", "seed", "top1"]).to_csv(tmp_path / "flat.csv", index=False)
     said = paragraphs(compose_table(read_question(tmp_path / "flat.csv", x="images", y="top1")), "decisions")
     assert said == "No law forecasts top1 better than its last value, so no decision about images follows."
+
+
+def test_the_plot_of_two_seeds_promises_no_band_and_shows_where_a_line_goes(tmp_path: Path) -> None:
+    page = two_seeds(tmp_path)
+    assert page.screen is not None
+    assert page.screen.scaling is not None
+    assert page.screen.scaling.subtitle.endswith("Line: power law, dashed beyond the data. A band takes three seeds or more.")
+    chart = next(one for one in page.sections if one.identity == "scores").figures[0].panels[0].chart.to_dict()
+    domain = next(layer["encoding"]["y"]["scale"]["domain"] for layer in chart["layer"] if "scale" in layer.get("encoding", {}).get("y", {}))
+    rows = [row for table in chart["datasets"].values() for row in table if row.get("extrapolated") is True]
+    assert rows
+    assert max(row["mean"] for row in rows) <= domain[1]
