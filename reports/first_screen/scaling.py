@@ -127,7 +127,7 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
         subtitle=_subtitle(found, effects, hidden),
         description=description,
         panels=(Panel(identity="scaling-plot", chart=charts[0], narrow=charts[1], alternative=description),),
-        notes=tuple(f"No law is drawn {f'for {name}' if name else 'here'}: {reason}" for name, reason in found.reasons.items()),
+        notes=tuple(f"No law is drawn{f' ({name})' if name else ' here'}: {reason}" for name, reason in found.reasons.items()),
         tables=tuple(tables),
     )
 

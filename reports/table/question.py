@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +66,11 @@ class TableQuestion:
         elif len(values) == 1:
             table[GROUP] = values[0]
         else:
-            named = [f"{self.titles[name]} " + one for name, one in zip(self.by, values, strict=True)]
+            shared = {one for one, number in Counter(level for part in values for level in part.unique()).items() if number > 1}
+            named = [
+                part.map(lambda one, column=self.titles[name]: one if _stands_alone(one) and one not in shared else f"{column} {one}")
+                for name, part in zip(self.by, values, strict=True)
+            ]
             table[GROUP] = [", ".join(parts) for parts in zip(*named, strict=True)]
         if self.seed is not None:
             table["seed"] = self.runs[self.seed]
@@ -159,6 +165,11 @@ def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
     if kept[x].nunique() < 2:
         raise ReportError(f"The column '{x}' of {where} is {kept[x].iloc[0]:g} in every row: name a column of several sizes with --x.")
     return kept
+
+
+def _stands_alone(level: str) -> bool:
+    """Whether a level needs no column's name beside it: 'vit-b' does not, '100,000' and 'no' do."""
+    return re.search(r"[A-Za-z]{2}", level) is not None and level.lower() not in ("true", "false", "yes", "no", "on", "off", "none", "missing")
 
 
 def level_in_words(value: object) -> str:

@@ -57,13 +57,9 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
     curves = laws.curves if "extrapolated" in laws.curves.columns else laws.curves.assign(extrapolated=pd.Series(dtype=bool))
     divided = joined([question.titles[name] for name in question.by])
     lines = [_ends(points.loc[points[GROUP] == group], group, question, spread) for group in groups]
-    spare = 0.2 * spread
-    domain = padded_domain(
-        points[Y],
-        curves["mean"].clip(points[Y].min() - spare, points[Y].max() + spare),
-        curves.loc[~curves["extrapolated"].astype(bool), "low"],
-        curves.loc[~curves["extrapolated"].astype(bool), "high"],
-    )
+    least, most = points[Y].min() - 0.3 * spread, points[Y].max() + 0.3 * spread  # a band, or a line beyond the data, may go anywhere
+    inner = curves.loc[~curves["extrapolated"].astype(bool)]
+    domain = padded_domain(points[Y], *(part.astype(float).clip(least, most) for part in (curves["mean"], inner["low"], inner["high"])))
     chart = curves_by_size(
         points, curves, means, groups=groups, group_title=divided, x_title=question.x_title, y_title=question.y_title, y_domain=domain
     )
