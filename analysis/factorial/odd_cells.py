@@ -35,16 +35,17 @@ def odd_cells(table: pd.DataFrame, y: NDArray[np.float64], settings: Sequence[st
     cells = cells.loc[cells["count"] > 1]
     usual = float(cells["std"].median()) if len(cells) >= FEWEST_CELLS else 0.0
     if not usual > 0.0:
-        return cells.iloc[:0][varied].assign(lowest=0.0, highest=0.0)
+        return pd.DataFrame(columns=[*varied, "lowest", "highest"])
     squares, freedom = cells["std"].to_numpy(dtype=float) ** 2, cells["count"].to_numpy(dtype=float) - 1.0
     near = squares <= (FARTHER * usual) ** 2
     others = float((squares * freedom)[near].sum() / freedom[near].sum())
     chance = fdtrc(freedom, freedom[near].sum(), squares / others) * len(cells)
     far = cells.loc[~near & (chance < RARE)]
     far = far.sort_values("std", ascending=False, kind="stable").reset_index(drop=True)
-    return far.drop(columns=["count", "std"]).rename(columns={"min": "lowest", "max": "highest"})
+    found: pd.DataFrame = far.drop(columns=["count", "std"]).rename(columns={"min": "lowest", "max": "highest"})
+    return found
 
 
 def settings_of(cell: pd.Series) -> dict[str, Any]:
     """The settings of one row of `odd_cells`."""
-    return cell.drop(labels=["lowest", "highest"]).to_dict()
+    return {str(name): value for name, value in cell.items() if name not in ("lowest", "highest")}

@@ -348,8 +348,8 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         means = found.points.groupby("x")["score"].mean()
         change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
         sizes = f"{thousands(float(means.index[0]))} to {thousands(float(means.index[-1]))}"
-        ends = " to ".join(decimals(one, places_of_effects(float(np.ptp(means)))) for one in means.iloc[[0, -1]])
-        start = f"{score.start} {change} from {ends}"
+        span = " to ".join(decimals(one, places_of_effects(float(np.ptp(means)))) for one in means.iloc[[0, -1]])
+        start = f"{score.start} {change} from {span}"
         return title(f"{start} with {found.x_unit} ({sizes})", start)
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
     subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
