@@ -24,6 +24,16 @@ from analysis.fitting.losses import LOSSES
 from analysis.laws import LAWS, SURFACES
 
 
+def _seed(text: str) -> int:
+    """A seed of the bootstrap; elsewhere --seed names a column, so a name is a likely mistake."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no whole number: --seed is that of the bootstrap; name a column of seeds with --cluster."
+        ) from None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     options = _parser().parse_args(arguments)
@@ -44,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", metavar="COL", help="column of weights")
     parser.add_argument("--loss", default="log_huber", choices=list(LOSSES))
     parser.add_argument("--fixed", nargs="+", action="extend", default=[], metavar="NAME=NUMBER", help="pinned parameters, such as E=0.1")
-    parser.add_argument("--y-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the metric, such as 0 1")
+    parser.add_argument("--y-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="range of the metric, such as 0 1, or 0 100 of percent")
     parser.add_argument("--bootstrap", type=int, metavar="SAMPLES", help="bootstrap intervals from so many samples")
     parser.add_argument("--level", type=float, default=0.95, help="confidence level of the intervals (default 0.95)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the bootstrap (default 0); a column of seeds is named with --cluster")
     parser.add_argument("--predict", nargs="+", action="extend", type=float, default=[], metavar="X", help="predict one new run at these x")
     parser.add_argument("--target", type=float, metavar="Y", help="the x at which y reaches this value")
     parser.add_argument("--json", metavar="FILE", help="where to write the fits (default: TABLE.fits.json beside the table)")

@@ -13,6 +13,15 @@ def decimals_for(width: float) -> int:
     return min(8, max(0, 1 - math.floor(math.log10(width))))
 
 
+def places_of_effects(largest: float) -> int:
+    """Decimals of effects of which the largest has this size: 3 of a share such as mIoU, 2 of a score
+    in percent.
+    """
+    if not math.isfinite(largest) or largest < 2.0:
+        return max(3, decimals_for(largest)) if math.isfinite(largest) and largest > 0.0 else 3
+    return 2 if largest < 100.0 else 1 if largest < 1000.0 else 0
+
+
 def with_interval(value: float, low: float, high: float, *, level: float) -> str:
     """'0.340 (90% interval 0.312 to 0.371)', with as many digits as the interval's width justifies."""
     ends = [end for end in (low, high) if math.isfinite(end)]
@@ -25,7 +34,8 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     if 0.0 < abs(value) < 1e-6 and width < 1e-4:
         shown = [f"{end:.3g}" if math.isfinite(end) else "unbounded" for end in (low, high)]
         return f"{value:.3g} ({percent(level)} interval {shown[0]} to {shown[1]})"
-    shown = [f"{end:z,.{places}f}" if math.isfinite(end) else "unbounded" for end in (low, high)]
+    endless = 1e6 * max(abs(value), 1.0)  # of an end so far away the digits say nothing
+    shown = [(f"{end:z,.{places}f}" if abs(end) < endless else f"{end:.3g}") if math.isfinite(end) else "unbounded" for end in (low, high)]
     return f"{value:z,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
 
 

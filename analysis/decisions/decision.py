@@ -43,8 +43,9 @@ class Decision(Shown):
         raise NotImplementedError
 
     def summary(self) -> str:
-        """The sentence, and each caution on a line of its own."""
-        return "\n".join([self.sentence(), *(f"  caution: {caution}" for caution in self.cautions)])
+        """The sentence, and each caution that it does not hold on a line of its own."""
+        said = self.sentence()
+        return "\n".join([said, *(f"  caution: {caution}" for caution in self.cautions if caution not in said)])
 
     def plot(self) -> alt.LayerChart:
         """The decision as an Altair chart, which composes with `+` and `|`."""

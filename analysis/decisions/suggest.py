@@ -71,15 +71,11 @@ class SuggestedRuns(Decision):
         runs = "; ".join(f"{count} at {place}" for place, count in counted.items())
         last = self.chosen.iloc[-1]
         after, hours = float(last["half_width_after"]), float(last["total_gpu_hours"])
-        outside = (
-            " Some lie beyond what was measured, where the prediction assumes that the law is correctly specified."
-            if self.chosen["extrapolated"].any()
-            else ""
-        )
+        outside = " Some lie beyond what was measured, where the law may not hold." if self.chosen["extrapolated"].any() else ""
         unit = f" ({self.unit})" if self.unit else ""  # a law of the caller's own may have none
         return (
-            f"To make {self.quantity} more precise, run next: {runs} ({digits(hours)} GPU-hours). Its {percent(self.level)} interval is expected "
-            f"to shrink from +-{digits(self.half_width_now)} to +-{digits(after)}{unit}.{outside}"
+            f"To make {self.quantity} more precise, run next: {runs} ({digits(hours)} GPU-hours). If the law is right, its "
+            f"{percent(self.level)} interval is expected to shrink from +-{digits(self.half_width_now)} to +-{digits(after)}{unit}.{outside}"
         )
 
     def plot_data(self) -> pd.DataFrame:

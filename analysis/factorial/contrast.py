@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 NONE: Final = float("nan")
 ROUNDING: Final = 1e-12  # spreads below this share of the scores are rounding
 NEXT_TO_NOTHING: Final = 1e-9  # weights below this are rounding
+AGREE: Final = "all seeds agree exactly"
 ONE_SEED: Final = "one seed only, so there is no spread over seeds"
 
 
@@ -181,7 +182,7 @@ def over_units(
         return _none(value, "one group of seeds alone holds a cell, so there is no spread over seeds")
     se = float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
     if se <= ROUNDING * max(abs(value), float(np.abs(y[used]).max()), 1e-300):
-        return _none(value, "all seeds agree exactly, so their spread says nothing")
+        return _none(value, f"{AGREE}, so their spread says nothing")
     return _student(value, se, count - 1.0, level, count, "")
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
-from analysis.factorial.contrast import EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
+from analysis.factorial.contrast import AGREE, EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
+from analysis.factorial.odd_cells import odd_cells
 from analysis.factorial.result import ALPHA, COUNTS, THROUGH_LEVELS, THROUGH_SEEDS, MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
@@ -27,7 +28,7 @@ from analysis.runs.matching import PRETRAIN, SETTINGS
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.multiplicity import adjust
-from analysis.student import t_quantile
+from analysis.student import t_p_value, t_quantile
 
 Array = NDArray[np.float64]
 WHERE: Final = "the runs table"
@@ -101,6 +102,7 @@ def main_effects(
     effects.insert(list(effects.columns).index("p") + 1, "p_holm", adjust(effects["p"].to_numpy(dtype=float), method="holm"))
     effects = effects.sort_values("effect", key=np.abs, ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     return MainEffects(
+        odd=odd_cells(kept, y, settings) if variance is None else pd.DataFrame(),
         outcome=outcome,
         outcome_title=title_of(outcome, table),
         level=level,
@@ -142,6 +144,8 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
     pairs = _differences(points, code, low, high)
     like = cells_like_these(pairs, level=level)
     pooled_low, pooled_high = _by_scatter(points, design, low, high, found, noise, noise_df, level)
+    if found.note.startswith(AGREE) and np.isfinite(pooled_low):
+        found = _of_scatter(found, pooled_low, pooled_high, noise_df, level)
     used = np.isin(code, [low, high])
     n_seeds = int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0
     note = found.note
@@ -245,6 +249,17 @@ def _by_scatter(
         return float("nan"), float("nan")
     half = t_quantile(level, noise_df) * noise * float(np.sqrt(((ends[1] - ends[0]) ** 2).sum()))
     return found.value - half, found.value + half
+
+
+def _of_scatter(found: EffectEstimate, low: float, high: float, noise_df: float, level: float) -> EffectEstimate:
+    """An effect on which the seeds agree to the last digit, as scores over few test images can: their
+    spread says nothing, and the interval is that by the scatter of single runs.
+    """
+    se = (high - low) / 2.0 / t_quantile(level, noise_df)
+    note = "the seeds agree exactly, so the interval is by the scatter of single runs"
+    return EffectEstimate(
+        value=found.value, se=se, df=noise_df, low=low, high=high, p=t_p_value(found.value / se, noise_df), units=found.units, note=note
+    )
 
 
 def _interactions(axes: list[Axis], table: pd.DataFrame, y: Array, variance: Array | None, level: float) -> pd.DataFrame:

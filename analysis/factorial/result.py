@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
-from analysis.formatting import format_setting, number_of, p_value, percent
+from analysis.factorial.odd_cells import settings_of
+from analysis.formatting import format_setting, number_of, p_value, percent, places_of_effects
 from analysis.shown import Shown
 
 if TYPE_CHECKING:
@@ -71,6 +72,15 @@ class MainEffects(Shown):
     """Runs with the outcome (rows, for printed means)."""
     n_seeds: int
     """Distinct seeds; 0 for printed means."""
+    odd: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Cells whose equal runs lie much farther apart than those of the others: settings, lowest and
+    highest score.
+    """
+
+    @property
+    def places(self) -> int:
+        """Decimals of effects in sentences: 3 of a share such as mIoU, 2 of a score in percent."""
+        return places_of_effects(float(self.table["effect"].abs().max()))
 
     def summary(self) -> str:
         """The headline, one sentence an axis, and the cautions."""
@@ -104,11 +114,11 @@ class MainEffects(Shown):
             if not np.isfinite(row["effect_at_low"] + row["effect_at_high"]):
                 continue
             said.append(
-                f"The effect of {row['name']} depends on {row['by_name']}: {row['effect_at_low']:+z.3f} at {named_level(row['by_low'])} and "
-                f"{row['effect_at_high']:+z.3f} at {named_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
+                f"The effect of {row['name']} depends on {row['by_name']}: {self._signed(row['effect_at_low'])} at {named_level(row['by_low'])} and "
+                f"{self._signed(row['effect_at_high'])} at {named_level(row['by_high'])} ({p_value(float(row['p_holm']))} after Holm)."
             )
         if np.isfinite(self.noise_sd):
-            said.append(f"Single runs of one cell scatter by {self.noise_sd:.3f} {self.outcome_title} (standard deviation).")
+            said.append(f"Single runs of one cell scatter by {self.noise_sd:.{self.places}f} {self.outcome_title} (standard deviation).")
         return said
 
     def sentence(self, row: pd.Series) -> str:
@@ -118,10 +128,12 @@ class MainEffects(Shown):
         start = f"{begin}, {levels}: "
         if not np.isfinite(row["effect"]):
             return f"{start}no estimate ({row['note']})."
-        effect = f"{row['effect']:+z.3f} {self.outcome_title}"
+        effect = f"{self._signed(row['effect'])} {self.outcome_title}"
         if not np.isfinite(row["low"]):
             return f"{start}{effect} (no interval: {row['note']})."
-        inside = f"{percent(self.level)} interval {row['low']:+z.3f} to {row['high']:+z.3f}, {p_value(float(row['p_holm']))} after Holm"
+        inside = (
+            f"{percent(self.level)} interval {self._signed(row['low'])} to {self._signed(row['high'])}, {p_value(float(row['p_holm']))} after Holm"
+        )
         counted = [number_of(row["n_seeds"], "seed")] if row["n_seeds"] else []
         if in_pairs(row):
             counted = [number_of(row["n_pairs"], "pair"), *counted] if counted else [number_of(row["n_blocks"], "cell")]
@@ -130,7 +142,19 @@ class MainEffects(Shown):
 
     def cautions(self) -> list[str]:
         """Where an interval says less than it seems to: one sentence each."""
-        return [text for _, row in self.table.iterrows() for text in self.cautions_of(row)]
+        return [*self.odd_sentences(), *(text for _, row in self.table.iterrows() for text in self.cautions_of(row))]
+
+    def odd_sentences(self) -> list[str]:
+        """One sentence on each cell whose runs lie much farther apart than the others."""
+        said: list[str] = []
+        for _, cell in self.odd.iterrows():
+            where = ", ".join(f"{name} {named_level(value)}" for name, value in settings_of(cell).items())
+            low, high = (f"{cell[end]:.{self.places}f}" for end in ("lowest", "highest"))
+            said.append(
+                f"The runs of one cell ({where}) lie far apart, from {low} to {high} {self.outcome_title}: check them, since one wrong run widens "
+                f"every interval."
+            )
+        return said
 
     def cautions_of(self, row: pd.Series) -> list[str]:
         """Where the interval of one row says less than it seems to: one sentence each."""
@@ -141,12 +165,12 @@ class MainEffects(Shown):
         if np.isfinite(pooled) and own < pooled and row["n_seeds"] < ENOUGH_SEEDS:
             said.append(
                 f"{int(row['n_seeds'])} seeds agree on the effect of {row['name']} more closely than single runs scatter; by that scatter "
-                f"its interval is {row['pooled_low']:+z.3f} to {row['pooled_high']:+z.3f}. Five seeds would tell."
+                f"its interval is {self._signed(row['pooled_low'])} to {self._signed(row['pooled_high'])}. Five seeds would tell."
             )
         if np.isfinite(cells) and cells > 1.5 * own:
             said.append(
-                f"The effect of {row['name']} differs between cells: for cells like these its mean lies between {row['cells_low']:+z.3f} and "
-                f"{row['cells_high']:+z.3f}."
+                f"The effect of {row['name']} differs between cells: for cells like these its mean lies between "
+                f"{self._signed(row['cells_low'])} and {self._signed(row['cells_high'])}."
             )
         return said
 
@@ -161,19 +185,35 @@ class MainEffects(Shown):
         most = mine[mine["by"] == (spread["max"] - spread["min"]).idxmax()]
         return [(float(row["effect"]), _at(row)) for _, row in most.iterrows()]
 
+    def turn(self, axis: str) -> list[tuple[float, str]]:
+        """Where an effect is shown to have either sign by the level of another axis: the effect and
+        the level in words, for the two levels farthest apart; else empty.
+        """
+        mine = self.levels[self.levels["axis"] == axis]
+        for by in dict.fromkeys(mine["by"]):
+            part = mine[mine["by"] == by]
+            if (part["low"] > 0.0).any() and (part["high"] < 0.0).any():
+                ends = part.loc[sorted([part["effect"].idxmin(), part["effect"].idxmax()])]
+                words = [_at(row) for _, row in ends.iterrows()]
+                unit = f" {part['by_name'].iloc[0]}"
+                words[1] = words[1].removesuffix(unit) if words[0].endswith(unit) else words[1]
+                return list(zip(ends["effect"].astype(float), words, strict=True))
+        return []
+
     def headline(self, *, brief: bool = False) -> str:
         """The largest effects in one sentence, and the widest range that brought nothing; `brief` says
-        of it in fewer words that it may be zero.
+        of it in fewer words that it may be zero. An effect of either sign by the level of another
+        axis is given by level (`brief`: without amounts), since its mean over the levels says little.
         """
         known = self.table[np.isfinite(self.table["effect"])]
-        found = known[known["p_holm"] < ALPHA]
+        found = known[[bool(row["p_holm"] < ALPHA or self.turn(row["axis"])) for _, row in known.iterrows()]]
         first = [row for _, row in found.iterrows() if row["axis"] != LABELS]
         # A setting of the pre-training that matters about as much says more than 'pre-training'.
         near = len(first) > 1 and abs(first[1]["effect"]) >= NEARLY * abs(first[0]["effect"])
         if near and first[0]["axis"] == "pretraining" and str(first[1]["axis"]).startswith("pretrain_"):
             first[:2] = first[1], first[0]
-        parts = [self._clause(row, sure=True) for row in first]
-        unsure = [row for _, row in known.iterrows() if not row["p_holm"] < ALPHA and row["axis"] != LABELS]
+        parts = [self._clause(row, sure=True, brief=brief) for row in first]
+        unsure = [row for _, row in known.drop(index=found.index).iterrows() if row["axis"] != LABELS]
         unsure.sort(key=lambda row: -(row["ratio"] if np.isfinite(row["ratio"]) else 0.0))
         if not parts:
             labels = found[found["axis"] == LABELS]
@@ -192,10 +232,18 @@ class MainEffects(Shown):
     def _clause(self, row: pd.Series, *, sure: bool, brief: bool = False) -> str:
         """'pre-training five times longer raised mIoU by 0.042'."""
         change = "raised" if row["effect"] > 0 else "lowered"
+        if turn := self.turn(row["axis"]):
+            (first, where), (last, there) = turn
+            verbs = ("raised", "lowered") if first > 0 else ("lowered", "raised")
+            by = ["" if brief else f" by {abs(one):.{self.places}f}" for one in (first, last)]
+            return f"{comparison(row)} {verbs[0]} {self.outcome_title}{by[0]} {where} and {verbs[1]} it{by[1]} {there}"
         if sure:
-            return f"{comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.3f}"
+            return f"{comparison(row)} {change} {self.outcome_title} by {abs(row['effect']):.{self.places}f}"
         doubt = "may be zero" if brief else f"{self._seeds()} {'cannot' if self.n_seeds else 'do not'} tell from zero"
-        return f"{comparison(row)} changed it by {row['effect']:+z.3f}, which {doubt}"
+        return f"{comparison(row)} changed it by {self._signed(row['effect'])}, which {doubt}"
+
+    def _signed(self, value: float) -> str:
+        return f"{value:+z.{self.places}f}"
 
 
 def _at(row: pd.Series) -> str:

@@ -168,7 +168,7 @@ def fitted(law: str | OwnLaw, known: Mapping[str, Law], x: Array, y: Array, sett
     kept_above = given_range is None and settings.metric is None and asymptote not in (None, *pinned, *within) and bool(np.all(y[mass > 0] > 0))
     if kept_above and not chosen.baseline:
         within |= {str(asymptote): (0.0, np.inf)}
-        defaults = (f"{asymptote} is kept at 0 or above, as for a loss or an error (metric='any' lifts this)",)
+        defaults = (f"{asymptote} is kept at 0 or above, as every y is (metric='any' lifts this)",)
     problem = make_problem(chosen, x, y, mass, kind, pinned, within, units)
     check_enough(problem)
     told = settings.weights is not None or settings.sigma is not None or settings.fixed or settings.bounds or is_own(chosen, known)

@@ -111,7 +111,7 @@ def status_of(solution: Solution, spread: Spread, level: float) -> tuple[Status,
         name, side = next(iter(stuck.items()))
         index = law.names.index(name)
         end = problem.box[0 if side == "lower" else 1][index]
-        value = float(np.exp(end)) if problem.logged[index] else float(end) * problem.sizes[index]
+        value = float(np.exp(end)) * _unit(problem, name) if problem.logged[index] else float(end) * problem.sizes[index]
         meaning = law.parameter(name).at_lower if side == "lower" else law.parameter(name).at_upper
         return "at bound", f"{name} ended on its {side} bound {value:.4g}" + (f": {meaning}" if meaning else "")
     if not solution.converged:
@@ -124,10 +124,14 @@ def _is_open(problem: Problem, name: str, ends: Interval | None) -> bool:
     index = problem.law.names.index(name)
     if ends is None or name in problem.bounds or not problem.logged[index]:
         return False
-    ratio = proportion(problem.law, name, tuple(1.0 / factor for factor in problem.scale)) or 1.0
     with np.errstate(over="ignore"):
-        low, high = (float(np.exp(end[index])) * ratio for end in problem.box)
+        low, high = (float(np.exp(end[index])) * _unit(problem, name) for end in problem.box)
     return ends[0] <= OPEN * low and ends[1] >= high / OPEN
+
+
+def _unit(problem: Problem, name: str) -> float:
+    """What a searched parameter is multiplied by for x as given: the search divides x by its size."""
+    return proportion(problem.law, name, tuple(1.0 / factor for factor in problem.scale)) or 1.0
 
 
 def _profiled(solution: Solution, level: float) -> tuple[Spread, Array | None]:

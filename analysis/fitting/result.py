@@ -183,7 +183,11 @@ class FittedLaw(Shown):
         outlier = "" if self.delta is None else f", outliers beyond {self.delta:.3g}"
         lines = [f"  loss: {self.loss}, {LOSSES[self.loss].split(':')[0]}{outlier}"]
         if self.residual_sd is not None:
-            lines.append(f"  residual standard deviation {self.residual_sd:.3g}" + (" of y" if self.logarithmic else ""))
+            lines.append(
+                f"  residual standard deviation {100 * self.residual_sd:.3g}% of y"
+                if self.logarithmic
+                else f"  residual standard deviation {self.residual_sd:.3g}"
+            )
         if self.interval_method:
             lines.append(f"  intervals: {self.interval_method}")
         if self.lack_of_fit.p is not None:

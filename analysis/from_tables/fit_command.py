@@ -20,6 +20,7 @@ from analysis.fitting.surface import SurfaceFit, fit_surface
 from analysis.forecasting.choice import LawChoice
 from analysis.forecasting.choose import choose_law
 from analysis.formatting import percent
+from analysis.from_tables.settings import taken_for_noise
 from analysis.runs.table import load_runs, numeric_column, require_columns
 
 Result = LawChoice | Fit | SurfaceFit
@@ -52,6 +53,7 @@ def _answers(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[st
     columns = [*options.x, options.y, *options.by, *(name for name in (options.cluster, options.sigma, options.weights) if name)]
     table = load_runs(options.table, required=columns)
     answers, reasons, text = [], [], []
+    mixed = taken_for_noise(table, options.x, columns, options.by)
     for group, part in _groups(table, options.by):
         label = ", ".join(f"{name} = {'missing' if value is None else value}" for name, value in group.items())
         try:
@@ -82,7 +84,7 @@ def _answers(options: argparse.Namespace) -> tuple[list[dict[str, Any]], list[st
         text.append("\n".join(lines))
     if not answers:
         raise AnalysisError(f"no group could be fitted; the first: {reasons[0]}")
-    return answers, reasons, text
+    return answers, reasons, [*text, *([f"caution: {mixed}, or name it with --by"] if mixed else [])]
 
 
 def _fitted(part: pd.DataFrame, options: argparse.Namespace) -> tuple[Result, int]:

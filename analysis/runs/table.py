@@ -208,6 +208,9 @@ def _read_csv(file: Path) -> tuple[pd.DataFrame, list[str]]:
             header = [name.strip() for name in next(reader, [])]
             if not header:
                 raise AnalysisError(f"{file} is empty: give a CSV with a line of column names and one line per run.")
+            other = next((mark for mark in (";", "\t", "|") if mark in header[0]), "") if len(header) == 1 else ""
+            if other:
+                raise AnalysisError(f"{file} separates its columns by {other!r}: save it with commas.")
             _check_names(header, where=str(file))
             for cells in reader:
                 if not cells:

@@ -26,19 +26,24 @@ def without_bands_as_wide_as_the_plot(curves: pd.DataFrame, domain: tuple[float,
     return curves.assign(**{name: curves[name].mask(curves["group"].isin(hidden)) for name in ("low", "high")}), hidden
 
 
-def band_text(*, laws: bool, means: bool, lines: bool, level: float, hidden: Sequence[str]) -> str:
+def band_text(curves: pd.DataFrame, *, laws: bool, means: bool, level: float, hidden: Sequence[str]) -> str:
     """Says what lines and bands are.
 
     Args:
+        curves: the lines, with intervals in low and high; with two seeds none has one.
         laws: whether a law is drawn for some group.
         means: whether means are, where no law can be.
-        lines: whether there are any lines.
         hidden: the groups whose band is left out.
     """
-    text = ""
-    if laws:
-        text = f" Line and band: power law{', or means where none can be told,' if means else ''} and {level:.0%} interval, dashed beyond the data."
-    elif lines:
+    bands = bool(curves["low"].notna().any())
+    text, otherwise = "", ", or means where none can be told," if means else ""
+    if laws and bands:
+        text = f" Line and band: power law{otherwise} and {level:.0%} interval, dashed beyond the data."
+    elif laws:
+        text = f" Line: power law{otherwise or ','} dashed beyond the data. A band takes three seeds or more."
+    elif len(curves) and not bands:
+        text = " Lines join means."
+    elif len(curves):
         text = f" Lines join means; bands: {level:.0%} intervals."
     if hidden:
         text += f" Intervals as wide as the plot are not drawn{'' if list(hidden) == [''] else f': {joined(list(hidden))}'}."

@@ -36,7 +36,7 @@ def moved_figure(effects: MainEffects, table: pd.DataFrame, score: Score, axes: 
         {
             "name": [str(name) if axes is not None else str(name)[0].upper() + str(name)[1:] for name in known["name"]],
             "levels": [_compared(row) for row in known.to_dict("records")],
-            "value": [signed(value) for value in known["effect"]],
+            "value": [signed(value, effects.places) for value in known["effect"]],
             "effect": known["effect"].to_numpy(),
             "low": known["low"].to_numpy(),
             "high": known["high"].to_numpy(),
@@ -123,5 +123,5 @@ def _subtitle(effects: MainEffects, score: Score, has_seeds: bool, cut: bool) ->
     text = f"Change in {score.title} from the lowest to the highest setting, all else equal. "
     text += f"Bar: {effects.level:.0%} interval, hollow where it holds zero"
     text += "; ticks: seeds" if has_seeds else ""
-    text += f"; grey: noise between runs, ±{decimals(effects.noise_sd)}" if np.isfinite(effects.noise_sd) else ""
+    text += f"; grey: noise between runs, ±{decimals(effects.noise_sd, effects.places)}" if np.isfinite(effects.noise_sd) else ""
     return f"{text}." + (f" The {MOST_ROWS} largest of {len(effects.table)}." if cut else "")

@@ -12,10 +12,11 @@ import pandas as pd
 from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, summarise_cells
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.result import comparison
+from analysis.formatting import places_of_effects
 from reports.charts.first_screen import scaling_plot
 from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
 from reports.first_screen.groups import SCRATCH_NAME, colours_of, group_of, is_scratch, scratch_by_model, scratch_of, with_law
-from reports.first_screen.levels import level_name, level_text, subject_of, thousands
+from reports.first_screen.levels import level_name, level_text, subject_of, thousands, turning_title
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import SCRATCH, count, decimals, padded_domain, signed
@@ -124,7 +125,7 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
         subtitle=_subtitle(found, effects, hidden),
         description=description,
         panels=(Panel(identity="scaling-plot", chart=charts[0], narrow=charts[1], alternative=description),),
-        notes=tuple(f"No law is drawn {name or 'here'}: {reason}" for name, reason in found.reasons.items()),
+        notes=tuple(f"No law is drawn{f' ({name})' if name else ' here'}: {reason}" for name, reason in found.reasons.items()),
         tables=tuple(tables),
     )
 
@@ -175,7 +176,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     if group is not None and group.column != PRETRAINING:
         frame[_free_name(group.name)] = [level_text(group.levels[place]) if place >= 0 else "none" for place in code]
     if shade is not None:
-        frame[_free_name(shade.name)] = np.where(shade_code >= 0, np.array([*map(level_text, shade.levels), "none"])[shade_code], "none")
+        frame[_free_name(shade.name)] = np.array([*map(level_text, shade.levels), "none"])[shade.code]
     for column in ("seed", "run_id"):
         if column in table.columns:
             frame[column] = table[column].to_numpy()
@@ -268,8 +269,7 @@ def _dodged(kept: pd.DataFrame, order: list[str], shade: str) -> pd.DataFrame:
 
 def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axis | None, unit: str) -> pd.DataFrame:
     """The name of each line, and its height where the measured sizes end."""
-    rows = []
-    preposition = "with" if unit == "labels" else "at"
+    rows, places, preposition = [], places_of_effects(float(np.ptp(kept["score"]))), "with" if unit == "labels" else "at"
     # Where one line stops with the data, all are named at their heights there, in that order.
     reach = [curves.loc[curves["group"] == name, "extrapolated"].astype(bool).any() for name in with_law(drawn, group)]
     for name in with_law(drawn, group):
@@ -287,8 +287,8 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
                 "group": name,
                 "name": name if name == SCRATCH_NAME else name.replace(SCRATCH_NAME, "scratch"),
                 "short_name": short.removeprefix("from "),
-                "detail": f"{decimals(float(last['mean']))} {preposition} {_size(float(last['x']))} {_short_unit(unit)}".rstrip(),
-                "short_detail": f"{decimals(float(last['mean']))} at {thousands(float(last['x']))}",
+                "detail": f"{decimals(float(last['mean']), places)} {preposition} {_size(float(last['x']))} {_short_unit(unit)}".rstrip(),
+                "short_detail": f"{decimals(float(last['mean']), places)} at {thousands(float(last['x']))}",
                 "y": float((own if all(reach) else inner)["mean"].iloc[-1]),
             }
         )
@@ -313,14 +313,17 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         means = found.points.groupby("x")["score"].mean()
         change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
         sizes = f"{thousands(float(means.index[0]))} to {thousands(float(means.index[-1]))}"
-        start = f"{score.start} {change} from {decimals(means.iloc[0])} to {decimals(means.iloc[-1])}"
+        span = " to ".join(decimals(one, places_of_effects(float(np.ptp(means)))) for one in means.iloc[[0, -1]])
+        start = f"{score.start} {change} from {span}"
         return title(f"{start} with {found.x_unit} ({sizes})", start)
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
     subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
     subject = subject[0].upper() + subject[1:]
+    if turned := turning_title(effects, found.group.column):
+        return title(turned, f"Which {found.group.name} scores higher depends on the other settings")
     if not row["p_holm"] < 0.05:
         if row["low"] > 0 or row["high"] < 0:
-            change = f"{signed(row['effect'])} {score.title}"
+            change = f"{signed(row['effect'], effects.places)} {score.title}"
             return title(f"{subject}: {change}, not shown after correction over all settings", f"{subject}: {change}")
         told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
         return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
@@ -363,4 +366,4 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
         there = [SCRATCH_NAME.removeprefix("from ")] if any(map(is_scratch, found.colours)) else []
         text += f" Side by side: {joined([*there, *levels])}."
-    return text + band_text(laws=bool(found.fits), means=bool(found.reasons), lines=len(found.curves) > 0, level=LEVEL, hidden=hidden)
+    return text + band_text(found.curves, laws=bool(found.fits), means=bool(found.reasons), level=LEVEL, hidden=hidden)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from analysis import MainEffects
 from reports.findings import Answer, ask
 from reports.page import Fact, Page
 from reports.report import write_page
@@ -54,7 +55,7 @@ def compose_table(question: TableQuestion) -> Page:
         kicker="Report of a table",
         title=question.file.stem,
         lead=_lead(question),
-        remarks=_remarks(question),
+        remarks=(*_remarks(question), *(effects.odd_sentences() if isinstance(effects, MainEffects) else ())),
         facts=(Fact(term="Rows", text=_rows(question)), Fact(term="Better", text=f"a {question.better} {question.y_title} is better")),
         sections=tuple(one for one in sections if one is not None),
         screen=table_screen(question, effects, answer),

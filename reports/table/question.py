@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, load_runs
+from analysis.formatting import format_setting
 from analysis.runs.columns import first_score
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
@@ -57,13 +60,17 @@ class TableQuestion:
     def points(self) -> pd.DataFrame:
         """One row a run: x, y, group (its values of `by` in words), and seed where there is one."""
         table = pd.DataFrame({X: self.runs[self.x].astype(float), Y: self.runs[self.y].astype(float)})
-        values = [self.runs[name].astype(object).map(lambda value: "missing" if pd.isna(value) else f"{value}") for name in self.by]
+        values = [self.runs[name].astype(object).map(level_in_words) for name in self.by]
         if not values:
             table[GROUP] = EVERYTHING
         elif len(values) == 1:
             table[GROUP] = values[0]
         else:
-            named = [f"{self.titles[name]} " + one for name, one in zip(self.by, values, strict=True)]
+            shared = {one for one, number in Counter(level for part in values for level in part.unique()).items() if number > 1}
+            named = [
+                part.map(lambda one, column=self.titles[name]: one if _stands_alone(one) and one not in shared else f"{column} {one}")
+                for name, part in zip(self.by, values, strict=True)
+            ]
             table[GROUP] = [", ".join(parts) for parts in zip(*named, strict=True)]
         if self.seed is not None:
             table["seed"] = self.runs[self.seed]
@@ -76,6 +83,11 @@ class TableQuestion:
         if self.seed in (None, "seed"):
             return self.runs
         return self.runs.drop(columns="seed", errors="ignore").rename(columns={self.seed: "seed"})
+
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """The values of `by` of each group, in words."""
+        values = self.runs[list(self.by)].astype(object).map(level_in_words)
+        return dict(zip(self.points()[GROUP], values.itertuples(index=False, name=None), strict=True))
 
     def groups(self) -> list[str]:
         """Every group, in the order of the table."""
@@ -165,6 +177,16 @@ def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
     if kept[x].nunique() < 2:
         raise ReportError(f"The column '{x}' of {where} is {kept[x].iloc[0]:g} in every row: name a column of several sizes with --x.")
     return kept
+
+
+def _stands_alone(level: str) -> bool:
+    """Whether a level needs no column's name beside it: 'vit-b' does not, '100,000' and 'no' do."""
+    return re.search(r"[A-Za-z]{2}", level) is not None and level.lower() not in ("true", "false", "yes", "no", "on", "off", "none", "missing")
+
+
+def level_in_words(value: object) -> str:
+    """A value of a column of `by`: '100,000', 'vit', 'missing'."""
+    return "missing" if pd.isna(value) else format_setting(value)  # type: ignore[call-overload]
 
 
 def column_pairs(text: str) -> dict[str, str]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from analysis import (
+    LAWS,
     AnalysisError,
+    LawChoice,
     MainEffects,
     diminishing_returns,
     exchange_rate,
+    fit,
     main_effects,
     paired_effects,
     suggest_runs,
     summarise_cells,
 )
+from analysis.decisions.returns import DiminishingReturns
 from analysis.factorial.result import ALPHA
 from analysis.formatting import p_value
 from analysis.significance.pairs import RESULT_COLUMNS
 from reports.charts.curves import curves_by_size
 from reports.findings import Answer, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, Table, make_table
-from reports.table.laws import BEYOND, LEVEL, GroupLaws
+from reports.table.laws import BEYOND, FEWEST_SEEDS, LEVEL, GroupLaws
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
 from reports.table.wording import change, interval, named, score, size, titled
 from reports.theme import count, padded_domain
@@ -32,6 +37,9 @@ from reports.wording import by_reason, joined, sentence, title
 MOST_TESTED = 8
 """Levels of a column up to which every one is tested against the first."""
 NEXT_RUNS = 3
+FLAT = "last_value"
+LEAST_WEIGHT = 0.1
+"""From this share in a forecast on, another law counts as forecasting about as well."""
 
 
 def spread_of(question: TableQuestion) -> float:
@@ -50,9 +58,9 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
     curves = laws.curves if "extrapolated" in laws.curves.columns else laws.curves.assign(extrapolated=pd.Series(dtype=bool))
     divided = joined([question.titles[name] for name in question.by])
     lines = [_ends(points.loc[points[GROUP] == group], group, question, spread) for group in groups]
-    domain = padded_domain(
-        points[Y], curves.loc[~curves["extrapolated"].astype(bool), "low"], curves.loc[~curves["extrapolated"].astype(bool), "high"]
-    )
+    least, most = points[Y].min() - 0.3 * spread, points[Y].max() + 0.3 * spread  # a band, or a line beyond the data, may go anywhere
+    inner = curves.loc[~curves["extrapolated"].astype(bool)]
+    domain = padded_domain(points[Y], *(part.astype(float).clip(least, most) for part in (curves["mean"], inner["low"], inner["high"])))
     chart = curves_by_size(
         points, curves, means, groups=groups, group_title=divided, x_title=question.x_title, y_title=question.y_title, y_domain=domain
     )
@@ -64,7 +72,9 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
         subtitle=f"Each point is one row ({count(len(points))} in all); {drawn}.",
         description=description,
         panels=(Panel(identity="scores-0", chart=chart, alternative=description),),
-        notes=tuple(by_reason("No law is drawn for", list(laws.reasons.items()), of=len(groups))) if laws.reasons else (),
+        notes=tuple(by_reason("No law is drawn", [(f"for {name}", why) for name, why in laws.reasons.items()], of=len(groups)))
+        if laws.reasons
+        else (),
         tables=(
             make_table(titled(points, {X: question.x_title, Y: question.y_title}), caption="Rows (the points)", file_name="points.csv"),
             make_table(
@@ -133,18 +143,49 @@ def decisions_section(question: TableQuestion, laws: GroupLaws) -> Section:
     """Where more stops paying, what one group is worth against another, and which rows to add."""
     said: list[str] = []
     reasons: list[tuple[str, str]] = []
+    flat = [group for group, law in laws.found.items() if law.fit.law == FLAT]
+    if flat:
+        whose = "" if flat == [EVERYTHING] else f" of {joined(flat)}"
+        said.append(f"No law forecasts {question.y_title}{whose} better than its last value, so no decision about {question.x_title} follows.")
     for group, law in laws.found.items():
+        if group in flat:
+            continue
         whose = "" if group == EVERYTHING else f"{group}: "
         try:
-            said.append(whose + named(diminishing_returns(law.fit, better=question.better).sentence(), question))
+            returns = diminishing_returns(law.fit, better=question.better)
+            said.append(whose + named(returns.sentence(), question) + _by_other_laws(law, returns, question))
             said.append(whose + _next_runs(question, law.fit, float(law.x_max)))
         except AnalysisError as error:
-            reasons.append((group, str(error)))
+            reasons.append((f"for {group}", str(error)))
     said += _worth(question, laws)
-    said += by_reason("There is no decision for", reasons, of=len(question.groups())) if reasons else []
+    said += by_reason("There is no decision", reasons, of=len(question.groups())) if reasons else []
     if not said:
         said = ["No group has a law, and a decision rests on one: give four sizes or more."]
+    if laws.seeds:
+        said.insert(
+            0,
+            f"{count(laws.seeds)} seeds are too few to tell what rows of one seed share, so the laws take all rows as independent: the intervals "
+            f"below are too narrow if a seed moves all its rows alike. A third seed would tell.",
+        )
     return Section(identity="decisions", heading="Decisions", paragraphs=tuple(said))
+
+
+def _by_other_laws(law: LawChoice, returns: DiminishingReturns, question: TableQuestion) -> str:
+    """Where the other laws of a forecast see the same point, if it lies beyond the sizes measured: an
+    interval by one law says nothing of that.
+    """
+    if not returns.noise.extrapolated:
+        return ""
+    others = [name for name in law.table.loc[law.table["weight"] >= LEAST_WEIGHT, "law"] if name in LAWS and name not in (law.fit.law, FLAT)]
+    x, y = law.points()
+    found: list[float] = []
+    for name in others:
+        with suppress(AnalysisError):
+            found.append(diminishing_returns(fit(x, y, law=name, level=LEVEL), better=question.better).noise.x)
+    if not found:
+        return ""
+    ends = list(dict.fromkeys(size(float(f"{one:.3g}")) if np.isfinite(one) else "nowhere" for one in (min(found), max(found))))
+    return f" Laws that forecast about as well put it at {question.x_title} = {' to '.join(ends)}."
 
 
 def _next_runs(question: TableQuestion, curve: object, largest: float) -> str:
@@ -163,9 +204,14 @@ def _next_runs(question: TableQuestion, curve: object, largest: float) -> str:
 
 
 def _worth(question: TableQuestion, laws: GroupLaws) -> list[str]:
-    """What each group's advantage over each other is worth in x, at the middle of the sizes."""
+    """What each group's advantage over another is worth in x, at the middle of the sizes: of groups
+    that differ in one column of `by`, since two changes at once are no choice.
+    """
     said: list[str] = []
-    for first, second in combinations(laws.found, 2):
+    levels = question.levels()
+    for first, second in combinations([group for group, law in laws.found.items() if law.fit.law != FLAT], 2):
+        if sum(one != other for one, other in zip(levels[first], levels[second], strict=True)) != 1:
+            continue
         low, high = (laws.found[one] for one in (first, second))
         at_x = float(np.sqrt(max(low.x_min, high.x_min) * min(low.x_max, high.x_max)))
         ahead = _ahead(question, laws, first, second, at_x)
@@ -195,7 +241,7 @@ def _paired(question: TableQuestion, first: str, second: str) -> bool:
     if "seed" not in points.columns:
         return False
     seeds = [list(dict.fromkeys(points.loc[points[GROUP] == one, "seed"])) for one in (first, second)]
-    return len(seeds[0]) > 1 and seeds[0] == seeds[1]
+    return len(seeds[0]) >= FEWEST_SEEDS and seeds[0] == seeds[1]
 
 
 def tests_section(question: TableQuestion) -> Section:

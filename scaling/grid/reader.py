@@ -101,7 +101,9 @@ class _Reader:
         for key in mapping:
             if key not in known:
                 where = f"in {path!r}" if path else "at the top level"
-                raise self.fail(f"{path}.{key}".lstrip("."), f"unknown key {key!r} {where}; {nearest(str(key), known)}")
+                homes = ["at the top level"] if key in _KEYS[""] else [f"in {kind!r}" for kind in KINDS if key in _KEYS[kind]]
+                told = f"{key!r} stands {where}, and belongs {', '.join([*homes[:-2], ' or '.join(homes[-2:])])}." if homes else ""
+                raise self.fail(f"{path}.{key}".lstrip("."), told or f"unknown key {key!r} {where}; {nearest(str(key), known)}")
 
     def grid(self) -> Grid:
         for key in ("study", "encoder", "pretrain", "finetune"):

@@ -73,6 +73,8 @@ def _read(text: str, where: str) -> tuple[Any, Any]:
         line = f" line {mark.line + 1}" if mark else ""
         problem = _one_line(getattr(error, "problem", None) or error)
         advice = ": write spaces where the line has a tab" if r"'\t'" in problem else ""
+        if "but got ':'" in problem or "mapping values are not allowed" in problem:
+            advice = ": put quotes around a value that holds a colon and a space"
         raise InputError(f"{where}{line}: not valid YAML ({problem}){advice}.") from None
     except InputError:
         raise

@@ -137,3 +137,10 @@ def test_a_group_without_a_name_is_called_missing(table: Path, capsys: pytest.Ca
     assert main([str(table), "--x", "images", "--y", "error", "--by", "encoder", "--law", "power"]) == 0
     assert "encoder = missing:" in capsys.readouterr().out
     assert json.loads((table.parent / "results.fits.json").read_text())[1]["group"] == {"encoder": None}
+
+
+def test_a_column_given_as_the_seed_of_the_bootstrap_is_told_where_it_belongs(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(table), "--x", "images", "--y", "error", "--seed", "run"])
+    assert ended.value.code == 2
+    assert "'run' is no whole number: --seed is that of the bootstrap; name a column of seeds with --cluster." in capsys.readouterr().err

@@ -31,10 +31,13 @@ def answered(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out.rstrip("\n")
 
 
+MIXED = "  caution: 'backbone' varies at equal n_labels, and what that changes counts as noise here: give the rows of one group"
+
+
 def test_where_returns_diminish(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curve = fit(pd.read_csv(file), x="n_labels", y="err", cluster="seed")
     given = ["returns", str(file), *CURVE, "--cluster", "seed", "--noise-sd", "0.01"]
-    assert answered(given, capsys) == diminishing_returns(curve, noise_sd=0.01).summary()
+    assert answered(given, capsys) == f"{diminishing_returns(curve, noise_sd=0.01).summary()}\n{MIXED}"
 
 
 def test_what_an_advantage_is_worth(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +54,8 @@ def test_what_an_advantage_is_worth(file: Path, capsys: pytest.CaptureFixture[st
 def test_which_runs_to_add(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curve = fit(pd.read_csv(file), x="n_labels", y="err")
     given = ["runs", str(file), *CURVE, "--candidates", "1600", "6400", "--cost-each", "1", "4", "--predict", "10000", "--count", "2"]
-    assert answered(given, capsys) == suggest_runs(curve, [1600, 6400], ("predict", 10_000), [1.0, 4.0], runs=2).summary()
+    suggested = suggest_runs(curve, [1600, 6400], ("predict", 10_000), [1.0, 4.0], runs=2)
+    assert answered(given, capsys) == f"{suggested.summary()}\n{MIXED}"
 
 
 def test_how_to_split_a_budget(public_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,3 +80,22 @@ def test_a_wrong_call_is_one_sentence(file: Path, change: list[str], sentence: s
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert pd.Series([said]).str.contains(sentence).all()
+
+
+def test_settings_that_are_taken_for_noise_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """'The noise of one run' over rows of two models is the difference between the models."""
+    random = np.random.default_rng(0)
+    rows = [
+        (n, model, 22 if model == "s" else 86, seed, 0.1 + gap + 3.0 * n**-0.5 + random.normal(0, 0.001), random.normal())
+        for n in (100, 200, 400, 800, 1600)
+        for model, gap in (("s", 0.1), ("b", 0.0))
+        for seed in range(3)
+    ]
+    file = tmp_path / "mixed.csv"
+    pd.DataFrame(rows, columns=["n", "model", "params_M", "seed", "err", "loss"]).to_csv(file, index=False)
+    assert main(["returns", str(file), "--x", "n", "--y", "err"]) == 0
+    assert "caution: 'model' varies at equal n, and what that changes counts as noise here: give the rows of one group" in capsys.readouterr().out
+    assert main(["exchange", str(file), "--x", "n", "--y", "err", "--by", "model", "--better", "b", "--worse", "s", "--at", "400"]) == 0
+    assert "counts as noise" not in capsys.readouterr().out
+    assert main(["exchange", str(file), "--x", "n", "--y", "err", "--by", "seed", "--better", "0", "--worse", "1", "--at", "400"]) == 0
+    assert capsys.readouterr().out.count("counts as noise") == 1

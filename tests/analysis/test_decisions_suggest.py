@@ -179,7 +179,7 @@ def test_a_parameter_without_a_unit_has_no_empty_brackets() -> None:
 
     said = suggest_runs(fit(BASE, noisy(BASE, np.random.default_rng(0)), law=own), CELLS, "floor", 1.0).sentence()
     assert "()" not in said
-    assert "expected to shrink from +-" in said
+    assert "If the law is right, its 95% interval is expected to shrink from +-" in said
 
 
 def test_each_candidate_is_taken_once_and_dear_runs_by_an_exponent_of_their_cost() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.formatting import format_setting
+from analysis.formatting import format_setting, with_interval
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ from analysis.formatting import format_setting
 )
 def test_a_setting_in_a_sentence(value: object, text: str) -> None:
     assert format_setting(value) == text
+
+
+def test_an_end_far_beyond_its_value_has_three_digits() -> None:
+    assert with_interval(1e-9, 0.0, 2.2e36, level=0.95).endswith(" to 2.2e+36)")
+    assert with_interval(2.0e9, 1.5e9, 3.0e9, level=0.95) == "2,000,000,000 (95% interval 1,500,000,000 to 3,000,000,000)"

@@ -187,6 +187,12 @@ def test_a_line_in_log_x_is_at_bound() -> None:
     assert result.status_detail.startswith("b ended on its lower bound 0.001: the points look like a straight line in log x")
 
 
+def test_a_bound_is_given_in_the_unit_of_its_parameter() -> None:
+    x = np.geomspace(1e5, 1e7, 8)
+    result = fit(x, 90.0 - 180.0 * x**-0.1, law="weibull")
+    assert result.status_detail == f"c ended on its lower bound {result.params['c']:.4g}"
+
+
 def test_rising_points_without_a_floor_are_at_bound() -> None:
     result = fit(SIZES, SIZES**0.2, law="power_no_floor")
     assert result.status == "at bound"

@@ -216,3 +216,35 @@ def test_a_claim_about_ends_that_no_pair_of_runs_has_counts_no_pairs() -> None:
     assert steps.detail == "Its ends compared through the levels between them, 4 seeds"
     assert "no pair of runs differs in it alone between these levels" in steps.reading
     assert "0 pairs" not in f"{steps.sentence} {steps.rows.to_string()}"
+
+
+def test_cells_whose_runs_lie_far_apart_are_few_in_sound_tables_and_found_in_others() -> None:
+    random = np.random.default_rng(8)
+    wrong = 0
+    for _ in range(200):
+        runs = pd.DataFrame([(n, seed) for n in (1, 2, 4, 8, 16, 32) for seed in range(2)], columns=["n", "seed"])
+        runs["acc"] = 50.0 + runs["n"] + random.normal(0, 0.5, len(runs))
+        wrong += len(main_effects(runs, outcome="acc", axes=["n"]).odd)
+    assert wrong <= 2
+    runs.loc[5, "acc"] = 0.1  # a diverged run
+    assert main_effects(runs, outcome="acc", axes=["n"]).odd["lowest"].tolist() == [0.1]
+
+
+@pytest.mark.parametrize(("size", "written"), [(0.04, "+0.040 "), (20.0, "+20.00 "), (0.0004, "+0.00040 "), (2000.0, "+2000 ")])
+def test_effects_have_the_digits_of_their_size(size: float, written: str) -> None:
+    runs = pd.DataFrame([(n, seed, size * n + 1e-3 * size * seed * n) for n in (0.0, 1.0) for seed in (-1, 0, 1)], columns=["n", "seed", "acc"])
+    assert written in main_effects(runs, outcome="acc", axes=["n"]).sentences()[0]
+
+
+def test_seeds_that_agree_to_the_last_digit_leave_the_interval_to_the_scatter_of_single_runs() -> None:
+    """Scores over few test images often agree; an effect in every pair must not end as nothing."""
+    off = {0: {1: 2, 2: -2, 4: 0}, 1: {1: -1, 2: 1, 4: 0}}  # of a seed: images of 144, by m; each adds up to zero
+    cells = [(n, m, seed) for n in (1, 4) for m in (1, 2, 4) for seed in (0, 1)]
+    runs = pd.DataFrame(cells, columns=["labels", "m", "seed"])
+    runs["acc"] = [(40 + 10 * (n == 4) + (n == 4) * off[seed][m] + 2 * seed) / 144 for n, m, seed in cells]
+    row = main_effects(runs, outcome="acc", axes=["labels", "m"]).table.set_index("axis").loc["labels"]
+    assert row["effect"] == pytest.approx(10 / 144)
+    assert row["note"] == "the seeds agree exactly, so the interval is by the scatter of single runs"
+    assert (row["low"], row["high"]) == (row["pooled_low"], row["pooled_high"])
+    assert 0.0 < row["low"] < row["high"]
+    assert 0.0 < row["p"] < 0.05

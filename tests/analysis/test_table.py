@@ -127,3 +127,9 @@ def test_a_missing_place_says_what_to_give(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_text("x")
     with pytest.raises(AnalysisError, match="cannot be read as Parquet"):
         load_runs(tmp_path / "bad.parquet")
+
+
+def test_a_table_with_other_separators_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("n;err\n1;0.5\n")
+    with pytest.raises(AnalysisError, match=r"runs\.csv separates its columns by ';': save it with commas\."):
+        load_runs(tmp_path / "runs.csv", required=["n"])

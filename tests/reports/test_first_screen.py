@@ -231,6 +231,20 @@ def test_lines_over_several_models_say_so(write: Callable[..., Path], tmp_path: 
     assert " Each line is over all models together." in figure.subtitle
 
 
+def test_the_dots_from_scratch_have_the_model_that_they_had(write: Callable[..., Path], tmp_path: Path) -> None:
+    runs = runs_of(write(tmp_path / "lengths", lengths=("20 epochs", "100 epochs"), intermediates=("none",)))
+    runs = runs[runs["pretrain_images"].isin([0, runs["pretrain_images"].max()])].reset_index(drop=True)
+    runs["miou"] += np.where(runs["pretrain_length"] == "100 epochs", 0.1, 0.0)
+    other = runs.assign(encoder="small/8@64", encoder_params=11_000_000, miou=runs["miou"] + 0.01, run_id=runs["run_id"] + "-other")
+    runs = pd.concat([runs, other], ignore_index=True)
+    figure = scaling_figure(runs, main_effects(runs), score_of(runs))
+    assert figure is not None
+    dots = [" ".join(cell.text for cell in row) for row in figure.tables[0].rows]
+    scratch = [row for row in dots if "from scratch" in row]
+    assert scratch
+    assert all(("small/8@64" in row) == ("-other" in row) for row in scratch)
+
+
 def test_many_levels_get_some_laws_and_all_dots(write: Callable[..., Path], tmp_path: Path) -> None:
     study = write(tmp_path / "sizes", pretrain_sizes=(0, 500, 1000, 2000, 4000, 8000, 16000, 32000), intermediates=("none",))
     runs = runs_of(study)

@@ -258,3 +258,109 @@ def test_a_column_seed_cannot_be_x_beside_another_column_of_seeds(tmp_path: Path
     results().rename(columns={"n_labels": "seed"}).to_csv(tmp_path / "results.csv", index=False)
     with pytest.raises(ReportError, match=r"The column 'seed' of .* is named as x, y or by, and 'trial' as the seeds: give 'seed' another name"):
         read_question(tmp_path / "results.csv", x="seed", y="acc", by=["backbone"], seed="trial")
+
+
+def crossing(seeds: int = 3) -> pd.DataFrame:
+    """Percent: the small model is 6 better with the fewest images, and 6 worse with the most."""
+    random = np.random.default_rng(3)
+    rows = [
+        (n, model, seed, 40.0 + 12.0 * place + sign * (6.0 - 6.0 * place) + random.normal(0, 0.3))
+        for model, sign in (("large", -0.5), ("small", 0.5))
+        for place, n in ((0, 1_000), (1, 10_000), (2, 100_000))
+        for seed in range(seeds)
+    ]
+    return pd.DataFrame(rows, columns=["images", "model", "seed", "top1"])
+
+
+def test_an_effect_of_either_sign_is_given_by_level_and_never_called_no_difference(tmp_path: Path) -> None:
+    crossing().to_csv(tmp_path / "crossing.csv", index=False)
+    page = compose_table(read_question(tmp_path / "crossing.csv", x="images", y="top1", by=["model"]))
+    screen = page.screen
+    assert screen is not None
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "small scores higher at 1,000 images, large at 100,000"
+    assert "model small instead of large raised top1" in screen.sentence
+    assert "at 1,000 images and lowered it" in screen.sentence
+    assert re.search(r"^A hundred times more images raised top1 by 2\d\.\d\d;", screen.sentence)
+    model = next(one for one in screen.verdicts if one.headline.startswith("Model"))
+    assert model.verdict == "supported"
+    assert re.search(r"changes top1, not alike everywhere: \+[56]\.\d+ at 1,000 images, .*−[56]\.\d+ at 100,000 images; on average", model.headline)
+
+
+def test_one_wrong_run_is_named_where_it_hides_every_effect(tmp_path: Path) -> None:
+    table = results(2)
+    table.loc[1, "acc"] = 9.0
+    table.to_csv(tmp_path / "odd.csv", index=False)
+    page = compose_table(read_question(tmp_path / "odd.csv", x="n_labels", y="acc", by=["backbone"], seed="trial"))
+    assert page.screen is not None
+    assert re.search(r"equal runs give 0\.\d+ and 9\.000: check them first\.", page.screen.sentence)
+    assert "The runs of one cell (n_labels 100, backbone resnet) lie far apart" in page.remarks[0]
+
+
+def two_seeds(folder: Path) -> Page:
+    """Percent over five sizes: two backbones crossed with two recipes, two seeds."""
+    random = np.random.default_rng(1)
+    rows = [
+        (n, backbone, recipe, seed, 88.0 - 40.0 * (n / 1e5) ** -0.25 + 3.0 * (backbone == "vit") + recipe / 1e5 + random.normal(0, 0.4))
+        for n in (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+        for backbone in ("resnet", "vit")
+        for recipe in (10_000, 100_000)
+        for seed in range(2)
+    ]
+    pd.DataFrame(rows, columns=["images", "backbone", "recipe", "seed", "top1"]).to_csv(folder / "two.csv", index=False)
+    return compose_table(read_question(folder / "two.csv", x="images", y="top1", by=["backbone", "recipe"]))
+
+
+def test_with_two_seeds_decisions_have_intervals_and_a_caution(tmp_path: Path) -> None:
+    said = paragraphs(two_seeds(tmp_path), "decisions").split("\n")
+    assert said[0].startswith("2 seeds are too few to tell what rows of one seed share")
+    assert any(re.search(r"on, another doubling of images gains less .*\(95% interval", line) for line in said)
+    assert not re.search(r"paired|cluster|for for|no interval|_fit\b", "\n".join(said))
+
+
+def test_groups_are_weighed_against_those_that_differ_in_one_column(tmp_path: Path) -> None:
+    said = paragraphs(two_seeds(tmp_path), "decisions").split("\n")
+    weighed = [line.partition(":")[0] for line in said if " against " in line]
+    assert len(weighed) == 4
+    for line in weighed:
+        one, other = (side.split(", ") for side in line.split(" against "))
+        assert sum(mine != its for mine, its in zip(one, other, strict=True)) == 1
+    assert "vit, recipe 100,000" in " ".join(weighed)
+    assert "backbone" not in " ".join(weighed)
+
+
+def test_where_more_stops_paying_beyond_the_data_is_also_said_by_the_other_laws(tmp_path: Path) -> None:
+    said = [line for line in paragraphs(two_seeds(tmp_path), "decisions").split("\n") if "rests on the law beyond" in line]
+    assert said
+    assert all(re.search(r"Laws that forecast about as well put it at images = [\d,]+( to [\d,]+)?\.$|to nowhere\.$", line) for line in said)
+
+
+def test_a_group_that_no_law_forecasts_is_said_in_words_of_the_table(tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    scores = 70.0 + random.normal(0, 0.8, 15)
+    rows = [(n, seed, scores[3 * place + seed]) for place, n in enumerate((1e3, 3e3, 1e4, 3e4, 1e5)) for seed in range(3)]
+    pd.DataFrame(rows, columns=["images", "seed", "top1"]).to_csv(tmp_path / "flat.csv", index=False)
+    said = paragraphs(compose_table(read_question(tmp_path / "flat.csv", x="images", y="top1")), "decisions")
+    assert said == "No law forecasts top1 better than its last value, so no decision about images follows."
+
+
+def test_the_plot_of_two_seeds_promises_no_band_and_shows_where_a_line_goes(tmp_path: Path) -> None:
+    page = two_seeds(tmp_path)
+    assert page.screen is not None
+    assert page.screen.scaling is not None
+    assert page.screen.scaling.subtitle.endswith("Line: power law, dashed beyond the data. A band takes three seeds or more.")
+    chart = next(one for one in page.sections if one.identity == "scores").figures[0].panels[0].chart.to_dict()
+    domain = next(layer["encoding"]["y"]["scale"]["domain"] for layer in chart["layer"] if "scale" in layer.get("encoding", {}).get("y", {}))
+    rows = [row for table in chart["datasets"].values() for row in table if row.get("extrapolated") is True]
+    assert rows
+    assert max(row["mean"] for row in rows) <= domain[1]
+
+
+def test_a_band_of_any_width_leaves_the_points_in_sight(tmp_path: Path) -> None:
+    table = results(2)
+    table.loc[1, "acc"] = 0.001
+    table.to_csv(tmp_path / "odd.csv", index=False)
+    page = compose_table(read_question(tmp_path / "odd.csv", x="n_labels", y="acc", by=["backbone"], seed="trial"))
+    chart = next(one for one in page.sections if one.identity == "scores").figures[0].panels[0].chart.to_dict()
+    low, high = next(layer["encoding"]["y"]["scale"]["domain"] for layer in chart["layer"] if "scale" in layer.get("encoding", {}).get("y", {}))
+    assert high - low < 2 * (table["acc"].max() - table["acc"].min())

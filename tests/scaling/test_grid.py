@@ -34,6 +34,13 @@ def test_values_and_axes(grid_file: Path) -> None:
     ("old", "new", "sentence"),
     [
         ("  images: [0, 24]", "  imges: [0, 24]", r"grid\.yaml line 5: unknown key 'imges' in 'pretrain'; did you mean 'images'\?"),
+        (
+            "study: small",
+            "recipe: compact\nstudy: small",
+            r"line 1: 'recipe' stands at the top level, and belongs in 'pretrain', in 'intermediate' or in 'finetune'\.",
+        ),
+        ("  images: [0, 24]", "  task: mae\n  images: [0, 24]", r"grid\.yaml line 5: 'task' stands in 'pretrain', and belongs in 'finetune'\."),
+        ("seeds: 2", "seeds: 2\nzip: {a: b: c}", r"not valid YAML \(.*\): put quotes around a value that holds a colon and a space\."),
         ("study: small", "studdy: small", r"grid\.yaml line 1: unknown key 'studdy' at the top level; did you mean 'study'\?"),
         (
             "encoder: pico/8@16",

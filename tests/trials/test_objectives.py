@@ -19,6 +19,7 @@ from tests.trials.conftest import MakeSpec, changed
 from trials import InputError, run_stage, stage_id
 from trials.data.augmentation import InputForm, normalise
 from trials.data.pictures import open_pictures
+from trials.data.sources import no_masks
 from trials.diagnostics.probe import majority_classes
 from trials.objectives.classification import Classification, top_accuracy
 from trials.objectives.objective import OBJECTIVES, Objective, Setting
@@ -117,6 +118,11 @@ def test_images_without_trimaps_are_refused(kind: str, objective: str, purpose: 
     other = changed(spec, objective=objective, data=dataclasses.replace(spec.data, source="cifar10"))
     with pytest.raises(InputError, match=rf"{kind}: cifar10 carries no masks of classes, so it cannot be used for {purpose}; these do: .*leaves"):
         OBJECTIVES[objective](dataclasses.replace(setting, spec=other))
+
+
+def test_a_folder_without_masks_is_told_where_they_go() -> None:
+    assert no_masks("folder:mine", "segmentation").endswith("leaves-objects. A folder of yours does with masks in masks/ beside images/.")
+    assert no_masks("cifar10", "segmentation").endswith("leaves-objects.")
 
 
 @given(seed=st.integers(0, 500), most=st.integers(1, 5))

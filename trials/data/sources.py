@@ -143,7 +143,8 @@ def locate(name: str, data: Path) -> Path:
 def no_masks(name: str, purpose: str) -> str:
     """The sentence for a source whose images carry no masks of classes."""
     able = ", ".join(other for other, one in SOURCES.items() if one.has_masks)
-    return f"{name} carries no masks of classes, so it cannot be used for {purpose}; these do: {able}."
+    folder = " A folder of yours does with masks in masks/ beside images/." if name.partition(":")[0] == "folder" else ""
+    return f"{name} carries no masks of classes, so it cannot be used for {purpose}; these do: {able}.{folder}"
 
 
 def lacking(name: str, what: Carried, purpose: str) -> str:
