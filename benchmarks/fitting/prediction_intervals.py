@@ -15,7 +15,7 @@ from benchmarks.fitting.tables import MissingData, Options, show, verdict
 LEVEL = 0.90
 RANGE = (0.85, 0.95)
 LCDB_CURVES = 40
-IMAGE_CURVES = 40
+IMAGE_CURVES = 200
 
 
 def _bands(curve: Curve) -> dict[str, Any]:
