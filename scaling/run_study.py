@@ -36,7 +36,7 @@ from scaling.plan.gpu_speed import gpu_speed_here
 from scaling.plan.planner import make_plan
 from scaling.plan.preview import print_plan
 from scaling.preparation import prepare_stores, store_lines, stores_of
-from scaling.study.earlier_runs import keep_earlier_grid, runs_outside, told
+from scaling.study.earlier_runs import keep_earlier_grid, left_out_sentence, runs_outside
 from scaling.study.folder import Study, resolved
 from scaling.study.lock import Owner
 from scaling.study.presence import FolderLostError, Presence
@@ -177,7 +177,7 @@ def _preview(context: LaunchContext) -> None:
     console = context.console if context.console.is_terminal else Console(width=200)
     print_plan(context.plan, context.study, outlook.forecast, outlook.budget, console, where=context.machine.name, notes=outlook.notes)
     if outside := runs_outside(context.study, context.plan):
-        context.show_message(told(outside, planned=True))
+        context.show_message(left_out_sentence(outside, planned=True))
     context.console.print(f"planned for {context.described or context.machine}", highlight=False)
     describe = describe_or_assume if context.assume_data else describe_split
     for line in store_lines(context.plan, context.data, context.store, context.grid.execution.broken_images, describe):
@@ -247,7 +247,7 @@ def _prepare(context: LaunchContext) -> tuple[LaunchContext, Expected | None]:
         expected = check_nodes(context, stores_exist=True)
     if outside := runs_outside(context.study, context.plan):
         keep_earlier_grid(context.study, context.grid)
-        context.show_message(told(outside))
+        context.show_message(left_out_sentence(outside))
     context.study.write_plan(context.grid, context.plan)
     if context.mirror:
         context.mirror.push_plan()

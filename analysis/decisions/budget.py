@@ -50,7 +50,7 @@ class BestSplit(Decision):
     better: Better
     """Which y is better."""
     budget: float
-    """To spend, in the unit of the prices."""
+    """The budget, in the unit of the prices."""
     spent: float
     """Cost of the best inputs; less than the budget only where the bounds leave no use for more."""
     cost: str

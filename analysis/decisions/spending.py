@@ -31,7 +31,7 @@ class BudgetLine:
 
     cost: Cost
     budget: float
-    """To spend, in the unit of the cost."""
+    """The budget, in the unit of the cost."""
     reference: Array
     """A usual value of each input, shape (inputs,): where directions are counted from."""
     low: Array

@@ -54,7 +54,7 @@ class SuggestedRuns(Decision):
     method: str
     """How the half-widths were predicted."""
     names: tuple[str, str] = field(default=("x", "y"), metadata=NOT_WRITTEN)
-    """What sentences call x and y. The tables have the column x."""
+    """Names of x and y in sentences. The column of the tables is always x."""
 
     def sentence(self) -> str:
         """The suggestion as a sentence."""

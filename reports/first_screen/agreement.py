@@ -13,7 +13,7 @@ import pandas as pd
 from analysis import MainEffects
 from analysis.factorial.axes import PRETRAINING
 from analysis.factorial.result import ALPHA
-from analysis.formatting import number_of, p_value
+from analysis.formatting import p_value
 from reports.findings import ranked
 from reports.wording import sentence
 
@@ -69,9 +69,8 @@ class _Corrections:
         if not np.isfinite(one.p_adjusted):
             return "It has no p and goes by its interval; the line above tests each setting by itself."
         number = sum(bool(np.isfinite(other.p_adjusted)) for other in self.findings if other.family == one.family)
-        kind = "claim stated beforehand" if one.family == "primary" else "further claim"
-        over = f"the {number_of(number, kind)}" if number != 1 else f"one {kind} alone"
-        over = over.replace("claim stated beforehands", "claims stated beforehand")
+        before, after = ("", " stated beforehand") if one.family == "primary" else ("further ", "")
+        over = f"the {number:,} {before}claims{after}" if number != 1 else f"one {before}claim{after} alone"
         if row is None:
             return f"It asks another question than the line above, and is corrected over {over} ({p_value(one.p_adjusted)})."
         settings = f"all {self.settings} settings" if self.settings > 1 else "one setting alone"

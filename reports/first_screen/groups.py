@@ -15,12 +15,12 @@ from reports.theme import PALETTE, RAMP, SCRATCH, ramp
 MOST_LAWS: Final = 4
 """Beside that from scratch: bands of more lie on each other."""
 MOST_KINDS: Final = 8
-"""Laws of groups without an order, of which none stands for another."""
+"""Groups that have a law where groups have no order, such as architectures."""
 SCRATCH_NAME: Final = "from scratch"
 
 
 def is_scratch(name: str) -> bool:
-    """Whether a group is of runs from scratch: of all, or of one model."""
+    """Whether a group holds runs without pre-training, of all models or of one."""
     return name.endswith(SCRATCH_NAME)
 
 

@@ -1,4 +1,4 @@
-"""Finished runs of earlier launches that a study's grid has no more: the tables leave them out."""
+"""Finds finished runs of a study that its grid no longer contains, and keeps the earlier grids."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def runs_outside(study: Study, plan: Plan) -> list[str]:
     return [name for name in there if study.is_done(name)]
 
 
-def told(outside: list[str], *, planned: bool = False) -> str:
-    """One line about them, of a launch or of a plan."""
+def left_out_sentence(outside: list[str], *, planned: bool = False) -> str:
+    """One line that says how many finished runs the tables leave out, for a launch or a plan."""
     one = len(outside) == 1
     text = (
         f"{len(outside):,} finished {'run' if one else 'runs'} of earlier launches {'is' if one else 'are'} not part of this grid: "

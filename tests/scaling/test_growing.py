@@ -10,7 +10,7 @@ from scaling import Plan, Study, load_grid, make_plan
 from scaling.cluster.capacity import Shape
 from scaling.execution.attempts import Outcome
 from scaling.execution.ready_queue import ReadyQueue
-from scaling.study.earlier_runs import keep_earlier_grid, runs_outside, told
+from scaling.study.earlier_runs import keep_earlier_grid, left_out_sentence, runs_outside
 from scaling.study.table import run_rows
 from tests.prose import complaints
 from trials.stage_files import write_json
@@ -107,11 +107,13 @@ def test_the_grid_that_they_came_from_is_kept_and_brings_their_rows_back(grid_fi
 
 
 def test_the_line_about_them_says_how_to_keep_them() -> None:
-    assert told(["finetune-1"]) == (
+    assert left_out_sentence(["finetune-1"]) == (
         "1 finished run of earlier launches is not part of this grid: it stays on disk, and tables and report leave it out. To have it there too "
         "add its values to the grid; to keep both apart give this grid another name as `study`; to see the earlier table again launch its grid, "
         "which is in earlier_grids/."
     )
-    assert told(["a", "b"], planned=True).startswith("2 finished runs of earlier launches are not part of this grid: they stay on disk, ")
-    assert told(["a", "b"], planned=True).endswith("another name as `study`.")
-    assert complaints(told(["a", "b"])) == []
+    assert left_out_sentence(["a", "b"], planned=True).startswith(
+        "2 finished runs of earlier launches are not part of this grid: they stay on disk, "
+    )
+    assert left_out_sentence(["a", "b"], planned=True).endswith("another name as `study`.")
+    assert complaints(left_out_sentence(["a", "b"])) == []

@@ -52,7 +52,7 @@ def on_gpu(spec: StageSpec, root: Path, store: Path, **options: Any) -> dict[str
 
 @pytest.fixture(scope="module")
 def large_leaves(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of 64 px for each split, the smallest that SwinV2 takes."""
+    """A store of 64 px images, the smallest that SwinV2 takes; twelve in each split."""
     root = tmp_path_factory.mktemp("large")
     for kind in ("pretrain", "finetune"):
         for part in ("train", "heldout"):
