@@ -88,8 +88,8 @@ def sentence_of(effects: MainEffects) -> str:
 
 
 def turning_title(effects: MainEffects, axis: str) -> str:
-    """'vit-s scores higher at 10,000 images, vit-b at 100,000 images'; '' where the effect of the axis
-    has one sign.
+    """'vit-s has the higher error at 10,000 images, vit-b at 100,000'; '' where the effect of the
+    axis has one sign.
     """
     if not (turn := effects.turn(axis)):
         return ""
@@ -97,7 +97,7 @@ def turning_title(effects: MainEffects, axis: str) -> str:
     first, last = (level_text(row[end]) for end in ("high_level", "low_level")[:: 1 if turn[0][0] > 0 else -1])
     if re.fullmatch(r"[\d.,]+", first):
         first, last = f"{row['name']} {first}", last
-    return f"{first} scores higher {turn[0][1]}, {last} {turn[1][1]}"
+    return f"{first} has the higher {effects.outcome_title} {turn[0][1]}, {last} {turn[1][1]}"
 
 
 def nothing_found(effects: MainEffects) -> str:

@@ -320,7 +320,7 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
     subject = subject[0].upper() + subject[1:]
     if turned := turning_title(effects, found.group.column):
-        return title(turned, f"Which {found.group.name} scores higher depends on the other settings")
+        return title(turned, f"Which {found.group.name} has the higher {score.title} depends on the other settings")
     if not row["p_holm"] < 0.05:
         if row["low"] > 0 or row["high"] < 0:
             change = f"{signed(row['effect'], effects.places)} {score.title}"
@@ -332,7 +332,7 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         verb = verb.removesuffix("s")
     if not found.group.ordered or found.group.column == "encoder":
         ends = [level_text(row[end]) for end in (("high_level", "low_level") if row["effect"] > 0 else ("low_level", "high_level"))]
-        return title(f"{ends[0]} scores higher than {ends[1]}", f"{subject} {verb} {score.title}", f"{score.start} by {found.x_title}")
+        return title(f"{ends[0]} has a higher {score.title} than {ends[1]}", f"{subject} {verb} {score.title}", f"{score.start} by {found.x_title}")
     return f"{subject} {verb} {score.title} {_where(found, verb.startswith('raise'))}"
 
 

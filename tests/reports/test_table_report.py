@@ -278,7 +278,7 @@ def test_an_effect_of_either_sign_is_given_by_level_and_never_called_no_differen
     screen = page.screen
     assert screen is not None
     assert screen.scaling is not None
-    assert screen.scaling.claim == "small scores higher at 1,000 images, large at 100,000"
+    assert screen.scaling.claim == "small has the higher top1 at 1,000 images, large at 100,000"
     assert "model small instead of large raised top1" in screen.sentence
     assert "at 1,000 images and lowered it" in screen.sentence
     assert re.search(r"^A hundred times more images raised top1 by 2\d\.\d\d;", screen.sentence)
@@ -364,3 +364,13 @@ def test_a_band_of_any_width_leaves_the_points_in_sight(tmp_path: Path) -> None:
     chart = next(one for one in page.sections if one.identity == "scores").figures[0].panels[0].chart.to_dict()
     low, high = next(layer["encoding"]["y"]["scale"]["domain"] for layer in chart["layer"] if "scale" in layer.get("encoding", {}).get("y", {}))
     assert high - low < 2 * (table["acc"].max() - table["acc"].min())
+
+
+def test_a_title_over_crossing_errors_does_not_call_the_worse_one_better(tmp_path: Path) -> None:
+    """A higher error is no higher score."""
+    table = crossing()
+    table.assign(error=100.0 - table["top1"]).drop(columns="top1").to_csv(tmp_path / "errors.csv", index=False)
+    screen = compose_table(read_question(tmp_path / "errors.csv", x="images", y="error", by=["model"])).screen
+    assert screen is not None
+    assert screen.scaling is not None
+    assert screen.scaling.claim == "large has the higher error at 1,000 images, small at 100,000"
