@@ -56,18 +56,21 @@ def ask(source: pd.DataFrame | Published, *, claims: Claims | None = None) -> An
 
 
 def ranked(findings: Findings) -> list[Finding]:
-    """At most five findings for the top of the page: what is decided before what is open, what was
-    asked beforehand before the rest, and the larger effect first; of each topic one, then more. Of
-    open claims the larger effect is the one of which the data allow more; the order in which
-    analysis lists them does not matter.
+    """At most five findings for the top of the page: what is decided before what is open, what is
+    about the score before what is about the loss, what was asked beforehand before the rest, and
+    the larger effect first; of each topic one, then more. Of the loss what is refuted comes first,
+    being unexpected. Of open claims the larger effect is the one of which the data allow more, and those
+    without an interval come last; the order in which analysis lists them does not matter.
     """
     order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
 
-    def key(one: Finding) -> tuple[bool, int, bool, bool, bool, float, str]:
+    def key(one: Finding) -> tuple[int, bool, bool, bool, bool, float, str]:
         in_unit = bool(one.estimate and one.estimate.unit)
         # That more labels help is no news; and a correlation, which has another unit, comes after.
         about_the_loss = one.family != "primary" and not in_unit  # the page is about the score
-        return about_the_loss, order[one.verdict], one.identity == LABELS, one.family != "primary", not in_unit, -_size(one), one.identity
+        expected = one.identity == LABELS or (about_the_loss and one.verdict != "refuted")
+        decided = order[one.verdict] + (one.verdict == "open" and not says_something(one))
+        return decided, about_the_loss, expected, one.family != "primary", not in_unit, -_size(one), one.identity
 
     ordered = sorted(findings, key=key)
     first: dict[str, Finding] = {}
@@ -75,6 +78,12 @@ def ranked(findings: Findings) -> list[Finding]:
         first.setdefault(one.topic, one)
     chosen = list(first.values())
     return [*chosen, *(one for one in ordered if one not in chosen)][:MOST_HEADLINES]
+
+
+def says_something(finding: Finding) -> bool:
+    """Whether a claim is decided, or left open with an interval that says what the data allow."""
+    one = finding.estimate
+    return finding.verdict != "open" or (one is not None and bool(np.isfinite(one.low) and np.isfinite(one.high)))
 
 
 def _size(finding: Finding) -> float:
@@ -92,8 +101,8 @@ def card_of(finding: Finding) -> Statement:
     detail = finding.detail or (formatted_estimate(estimate) if estimate and np.isfinite(estimate.value) and not told else "")
     if told:  # the numbers of an open claim stand in its second line
         headline, detail = f"{headline} cannot be told", "; ".join(part for part in (allowed, detail[:1].lower() + detail[1:]) if part)
-    if finding.verdict == "refuted":  # the headline says what the data show; the mark is of the claim
-        detail = f"Refutes: {finding.claim.rstrip('.')}. {detail}"
+    if finding.verdict == "refuted":  # the mark is of the claim, so the claim stands beside it
+        headline, detail = f"Refuted: {finding.claim.rstrip('.')}", f"{headline}. {detail}".removesuffix(". ")
     return Statement(
         verdict=finding.verdict,
         identity=_identity(finding),

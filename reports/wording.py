@@ -58,8 +58,21 @@ def interval_note(method: str) -> str:
     return sentence(f"bands: 90% intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
 
 
+SPLIT = re.compile(r"\+split=([^+]*)")
+
+
+def sets_of_test_images(runs: pd.DataFrame) -> int:
+    """How many different sets of test images the runs were scored on, as far as the table says."""
+    recipes = runs["finetune_recipe"].astype(str) if "finetune_recipe" in runs.columns else pd.Series("", index=runs.index)
+    told = pd.DataFrame({"split": recipes.map(lambda recipe: "".join(SPLIT.findall(recipe)))})
+    told = told.join(runs[[name for name in ("finetune_source", "test_images") if name in runs.columns]])
+    return len(told.drop_duplicates())
+
+
 def measured_on(runs: pd.DataFrame) -> str:
     """', scored on the same 1,000 test images' where the whole table agrees on that."""
     if "test_images" not in runs.columns or runs["test_images"].nunique() != 1:
         return ""
-    return f", scored on the same {count(float(runs['test_images'].iloc[0]))} test images"
+    images = count(float(runs["test_images"].iloc[0]))
+    sets = sets_of_test_images(runs)
+    return f", scored on the same {images} test images" if sets == 1 else f", scored on {sets} different sets of {images} test images"

@@ -85,7 +85,7 @@ def _verdicts(pair: Pair, differences: Differences) -> list[Statement]:
         found.append(
             _statement(
                 "supported" if equal == whole else "refuted",
-                "Runs that both have are equal to the last digit" if equal == whole else "Runs that both have are not all equal",
+                "Runs that both have are equal to the last digit" if equal == whole else "Refuted: Runs that both have are equal to the last digit",
                 f"{count(equal)} of {count(whole)} are equal in all that was measured",
             )
         )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis import AnalysisError, MainEffects, main_effects
 from analysis.published.load import Published
-from reports.findings import Answer, card_of, counts_of, ranked
+from reports.findings import Answer, card_of, counts_of, ranked, says_something
 from reports.first_screen.agreement import beside
 from reports.first_screen.levels import sentence_of
 from reports.first_screen.moved import moved_figure
@@ -55,7 +55,9 @@ def with_figures(
 
 def with_findings(screen: Screen, effects: MainEffects | None, findings: Findings) -> Screen:
     """The screen with the first verdicts, and why one of them differs from the sentence."""
-    verdicts = glossed([card_of(one) for one in ranked(findings)[:MOST_VERDICTS]])
+    top = ranked(findings)
+    telling = [one for one in top if says_something(one)] or top
+    verdicts = glossed([card_of(one) for one in telling[:MOST_VERDICTS]])
     return replace(screen, verdicts=verdicts, counts=counts_of(findings), beside=beside(effects, findings) if effects is not None else "")
 
 

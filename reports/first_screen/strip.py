@@ -12,7 +12,7 @@ from reports.first_screen.levels import thousands
 from reports.page import Fact, Screen
 from reports.report_data import ReportData, last_finished
 from reports.theme import count
-from reports.wording import joined
+from reports.wording import joined, sets_of_test_images
 
 MOST_NAMED = 2
 VIT = re.compile(r"[\w-]+/(\d+)@(\d+)")
@@ -88,7 +88,9 @@ def _strip(grid: GridState, done: int, planned: int) -> list[Fact]:
         seeds = int(runs["seed"].nunique())
         facts.append(Fact(term=count(seeds), text="seed" if seeds == 1 else "seeds"))
     if "test_images" in runs.columns and runs["test_images"].nunique() == 1:
-        facts.append(Fact(term=count(float(runs["test_images"].dropna().iloc[0])), text="test images"))
+        sets = sets_of_test_images(runs)
+        text = "test images" if sets == 1 else f"test images in each of {sets} sets"
+        facts.append(Fact(term=count(float(runs["test_images"].dropna().iloc[0])), text=text))
     finished = last_finished(study)
     if finished is not None:
         facts.append(Fact(term="", text=day(finished)))

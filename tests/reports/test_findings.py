@@ -17,7 +17,8 @@ from analysis.claims.finding import Estimate, Finding, Findings, Verdict
 from analysis.significance.checks import Check
 from reports import build_report
 from reports.findings import Answer, ask, card_of, formatted_estimate, ranked, topics_of
-from reports.page import NAMES
+from reports.first_screen.screen import with_findings
+from reports.page import NAMES, Screen
 from reports.readable import visible
 from reports.registry import compose_section
 from reports.sections.claims import MOST_DRAWN
@@ -87,7 +88,8 @@ def page(full_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Reader:
 def test_every_claim_stands_with_its_verdict_in_words_its_sentence_and_its_checks(page: Reader) -> None:
     claims = page.text_of("claims")
     for one in FOUND:
-        assert f"{visible(card_of(one).headline)} {NAMES[one.verdict]}" in claims
+        said = f" {NAMES[one.verdict]}" if one.verdict != "refuted" else ""
+        assert f"{visible(card_of(one).headline)}{said}" in claims
         assert f"The claim: {visible(sentence(one.claim))}" in claims
         assert sentence(one.sentence) in claims
         for check in one.checks:
@@ -107,7 +109,15 @@ def test_every_claim_stands_with_its_verdict_in_words_its_sentence_and_its_check
 
 def test_a_verdict_is_told_by_words_and_shape_not_by_colour_alone(page: Reader) -> None:
     assert all(f"{name} 1" in page.text_of("findings") for name in ("supported", "refuted", "cannot be told"))
-    assert all(f"{name}: " in page.text_of("findings") for name in ("supported", "refuted", "cannot be told"))
+    assert all(f"{name}: " in page.text_of("findings") for name in ("supported", "Refuted", "cannot be told"))
+
+
+def test_beside_the_mark_of_a_refuted_claim_stands_the_claim() -> None:
+    """A cross beside what the data show would say that the data do not show it."""
+    refuted = replace(finding("second", "refuted", "B", claim="It helps."), detail="Down in 2 of 2 cells")
+    card = card_of(refuted)
+    assert card.headline == "Refuted: It helps."
+    assert card.detail == sentence(f"{refuted.headline}. Down in 2 of 2 cells")
 
 
 def test_every_number_among_the_findings_is_one_of_the_finding(page: Reader) -> None:
@@ -163,6 +173,23 @@ def test_the_top_has_the_decided_findings_of_each_topic_first_then_open_ones() -
     assert [one.identity for one in ranked(single)] == ["a2", "a3", "a1"]
     many = replace(FOUND, statements=tuple(finding(str(number), "supported", str(number)) for number in range(8)))
     assert len(ranked(many)) == 5
+
+
+def test_what_is_decided_about_the_loss_comes_before_open_claims_about_the_score() -> None:
+    correlation = Estimate(what="r", value=0.75, low=0.54, high=0.87, level=0.95)
+    loss = replace(finding("loss", "supported", "Loss"), estimate=replace(correlation, value=-0.94, low=-0.96, high=-0.9))
+    surprise = replace(finding("surprise", "refuted", "Loss"), estimate=correlation)
+    found = replace(FOUND, statements=(finding("open", "open", "Score"), loss, surprise, finding("decided", "supported", "Score")))
+    assert [one.identity for one in ranked(found)] == ["decided", "surprise", "loss", "open"]
+
+
+def test_open_claims_without_an_interval_come_last_and_only_fill_an_empty_screen() -> None:
+    nothing = [replace(finding(name, "open", name), estimate=None) for name in ("x", "y")]
+    found = replace(FOUND, statements=(*nothing, finding("open", "open", "Z")))
+    assert [one.identity for one in ranked(found)] == ["open", "x", "y"]
+    screen = Screen(about="")
+    assert len(with_findings(screen, None, found).verdicts) == 1
+    assert len(with_findings(screen, None, replace(found, statements=tuple(nothing))).verdicts) == 2
 
 
 def test_findings_stand_under_their_topic_in_order() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis import AnalysisError, findings, main_effects
-from analysis.claims.finding import Findings
+from analysis.claims.finding import Finding, Findings
 from analysis.overfitting import phase_relations, split_by_overfitting
 from analysis.published.load import PUBLISHED, Published, load_published
 from reports.build import main
@@ -72,13 +72,18 @@ def test_every_chart_has_a_place_and_a_text(page: Reader) -> None:
     assert all(len(attributes["aria-label"] or "") > 20 for attributes in places.values())
 
 
+def said(one: Finding) -> str:
+    """The verdict in words after a headline; that of a refuted claim begins with it."""
+    return f" {NAMES[one.verdict]}" if one.verdict != "refuted" else ""
+
+
 def test_every_finding_stands_on_the_page_with_whoever_claims_it(page: Reader, found: Findings) -> None:
     claims = page.text_of("claims")
     assert len(found) >= 5
     assert any(one.source for one in found)
     for one in found:
         assert sentence(one.sentence) in claims
-        assert f"{card_of(one).headline} {NAMES[one.verdict]}" in claims
+        assert f"{card_of(one).headline}{said(one)}" in claims
         assert f"The claim: {sentence(one.claim)}" in claims
         assert not one.source or one.source in claims
     for question, reason in found.unanswered:
@@ -97,7 +102,7 @@ def test_the_first_screen_says_what_analysis_says(page: Reader, published: Publi
     assert sentence_of(main_effects(published)) in page.text
     for one in ranked(found)[:3]:
         card = card_of(one)
-        assert f"{card.headline} {NAMES[one.verdict]}: {card.detail}" in top
+        assert f"{card.headline}{said(one)}{':' if said(one) else ''} {card.detail}" in top
     for verdict, number in counts_of(found):
         assert f"{NAMES[verdict]} {number}" in top
 
