@@ -59,8 +59,8 @@ def ranked(findings: Findings) -> list[Finding]:
     """At most five findings for the top of the page: what is decided before what is open, what is
     about the score before what is about the loss, what was asked beforehand before the rest, and
     the larger effect first; of each topic one, then more. Of the loss what is refuted comes first,
-    being unexpected. Of open claims the larger effect is the one of which the data allow more, and those
-    without an interval come last; the order in which analysis lists them does not matter.
+    being unexpected. Of open claims the larger effect is the one of which the data allow more, and
+    those without an interval come last; the order in which analysis lists them does not matter.
     """
     order = {"supported": 0, "refuted": 0, "negligible": 1, "open": 2}
 
