@@ -35,6 +35,18 @@ def error_summary(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
+def first_cause(error: BaseException) -> str:
+    """The summary of the first of all errors that led to this one, then of this one: ending a CUDA
+    graph whose recording failed says only that it failed.
+    """
+    first, seen = error, {id(error)}
+    while (earlier := first.__cause__ or first.__context__) is not None and id(earlier) not in seen:
+        first = earlier
+        seen.add(id(first))
+    said, before = error_summary(error), error_summary(first)
+    return said if said == before else f"{before} (then {said})"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint after an unknown name: the closest known one if there is one, else the whole list."""
     names = sorted(known)

@@ -24,6 +24,7 @@ from torch.utils._device import _device_constructors
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map
 
+from trials.training import recording
 from trials.training.precision import Compute, choose_compute
 
 GPU = torch.device("cuda:0")
@@ -51,6 +52,10 @@ class FakeGpu(TorchDispatchMode):
         self.capturing = False
         self.captured: list[list[str]] = []
         """The operations of each capture, in order."""
+        self.stream = _Stream()
+        """The current one."""
+        self.events: list[str] = []
+        """What happened, in order: 'record', 'wait', 'empty cache', 'reset peak'."""
         self._made: list[StorageWeakRef] = []
         self._read: list[StorageWeakRef] = []
 
@@ -189,8 +194,15 @@ class _Stream:
 
 
 class _Event:
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
     def record(self) -> None:
         self.at = time.perf_counter()
+        self._log.append("record")
+
+    def synchronize(self) -> None:
+        self._log.append("wait")
 
     def elapsed_time(self, other: _Event) -> float:
         return 1e3 * (other.at - self.at)
@@ -217,12 +229,27 @@ def fake_gpu() -> Iterator[FakeGpu]:
         return made() if torch.device(device).type == "cpu" else FakeGenerator()
 
     @contextlib.contextmanager
-    def capture(graph: _Graph, stream: Any = None) -> Iterator[None]:
-        mode.begin_capture()
+    def on(stream: _Stream) -> Iterator[None]:
+        before, mode.stream = mode.stream, stream
         try:
             yield
         finally:
+            mode.stream = before
+
+    @contextlib.contextmanager
+    def capture(graph: _Graph, stream: _Stream) -> Iterator[None]:
+        """A capture that fails ends as torch's does: with an error that says no more than that, on the
+        stream of the capture.
+        """
+        before, mode.stream = mode.stream, stream
+        mode.begin_capture()
+        try:
+            yield
+        except Exception:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")  # noqa: B904
+        finally:
             mode.end_capture()
+        mode.stream = before
 
     def pinned(values: Tensor) -> Tensor:
         assert values.device.type == "cpu"
@@ -236,18 +263,19 @@ def fake_gpu() -> Iterator[FakeGpu]:
     places: dict[str, Callable[..., Any]] = {
         "_lazy_init": lambda: None,
         "Stream": lambda device=None: _Stream(),
-        "current_stream": lambda device=None: _Stream(),
-        "stream": lambda stream: contextlib.nullcontext(),
+        "current_stream": lambda device=None: mode.stream,
+        "set_stream": lambda stream: setattr(mode, "stream", stream),
+        "stream": on,
         "CUDAGraph": _Graph,
         "graph": capture,
         "mem_get_info": lambda device=None: (MEMORY_BYTES, MEMORY_BYTES),
         "get_device_name": lambda device=None: "a fake GPU",
         "is_bf16_supported": lambda **kwargs: True,
         "synchronize": lambda device=None: None,
-        "empty_cache": lambda: None,
-        "reset_peak_memory_stats": lambda: None,
+        "empty_cache": lambda: mode.events.append("empty cache"),
+        "reset_peak_memory_stats": lambda: mode.events.append("reset peak"),
         "max_memory_reserved": lambda: 2**20,
-        "Event": lambda enable_timing=False: _Event(),
+        "Event": lambda enable_timing=False, blocking=False: _Event(mode.events),
         "_sleep": lambda cycles: None,
     }
     made_empty, made_tensor = torch.empty, torch.tensor
@@ -269,5 +297,6 @@ def fake_gpu() -> Iterator[FakeGpu]:
         stack.enter_context(mock.patch.object(fake_tensor, "init_gpu_context"))
         for module in USERS:
             stack.enter_context(mock.patch(f"{module}.choose_compute", choose))
+        stack.enter_context(mock.patch.dict(recording._streams, clear=True))
         stack.enter_context(mode)
         yield mode

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import pytest
+import torch
 
 from tests.trials.conftest import MakeSpec
 from trials.cost import stage_probe
 from trials.cost.gpu_sharing import CROWDED, Sharer, StageLoad, choose_numbers, compiled_load
 from trials.cost.stage_probe import probe_stage, probe_stages
+from trials.training.precision import Compute
 from trials.training.step_clock import UNTIMED_STEPS, StepClock
 
 # benchmarks/README and trials/cost/measured_rates.csv: eager kernels in one CUDA graph, one H200 with
@@ -119,6 +122,18 @@ def test_a_step_that_cannot_be_captured_is_probed_as_it_is(make_spec: MakeSpec, 
     load = probe_stage(make_spec("pretrain"), cpus=1, gpus=0.0, capture="on", seconds=0.01)
     assert load.step_s > 0
     assert "operation not permitted" in probed[0].reason_not_captured
+
+
+def test_the_time_to_start_a_step_is_without_that_of_making_its_block_of_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def take(step: int) -> torch.Tensor:
+        now[0] += 0.5 if step == 0 else 0.001
+        return torch.zeros(())
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    compute = Compute(device=torch.device("cpu"), precision="fp32", reason="")
+    assert stage_probe._start_s(take, compute) == pytest.approx(0.001)
 
 
 def test_steps_are_timed_without_what_lies_between_them() -> None:

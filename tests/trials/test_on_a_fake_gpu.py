@@ -28,6 +28,7 @@ from trials.objectives.classification import Classification
 from trials.objectives.masked_image_modelling import MaskedImageModelling
 from trials.stage_files import read_json
 from trials.training.captured import WARM_UP_STEPS
+from trials.training.step_queue import EVERY_STEPS, StepQueue
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available() or not torch.backends.cuda.is_built(), reason="a fake GPU needs torch's build for CUDA, and no real GPU"
@@ -145,13 +146,16 @@ def test_memory_that_is_freed_after_a_capture_is_counted(gpu: FakeGpu) -> None:
 def test_a_step_that_no_graph_can_hold_is_taken_eagerly_and_says_why(
     what: Any, reason: str, gpu: FakeGpu, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path
 ) -> None:
-    loss = MaskedImageModelling.loss
-    spec = make_spec("pretrain", steps=STEPS)
+    loss, stream = MaskedImageModelling.loss, gpu.stream
+    spec = dataclasses.replace(make_spec("pretrain", steps=STEPS), eval_points=1)
     with mock.patch.object(MaskedImageModelling, "loss", lambda self, step, part=(0, 1): what(loss(self, step, part))):
         on_gpu(spec, tmp_path, leaves_store)
     assert not provenance(spec, tmp_path)["captured"]
-    with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(provenance(spec, tmp_path)["reason_not_captured"])
+    said = provenance(spec, tmp_path)["reason_not_captured"]
+    with pytest.raises(AssertionError, match=f"capturing failed: RefusedInCaptureError: .*({reason}).* .then RuntimeError: CUDA error"):
+        raise AssertionError(said)
+    assert gpu.stream is stream  # and not that of the capture
+    assert len(gpu.captured) == 1  # evaluations are not tried
 
 
 def test_an_evaluation_that_waits_for_the_device_is_not_captured(gpu: FakeGpu, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
@@ -161,6 +165,33 @@ def test_an_evaluation_that_waits_for_the_device_is_not_captured(gpu: FakeGpu, m
         on_gpu(spec, tmp_path, leaves_store)
     assert "the evaluation of heldout images was not captured: RefusedInCaptureError" in (folder_of(spec, tmp_path) / "log.txt").read_text()
     assert provenance(spec, tmp_path)["captured"]
+
+
+def test_all_stages_of_a_process_are_captured_on_one_stream(gpu: FakeGpu, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    """torch keeps a workspace for each stream on which a matrix product ever ran."""
+    streams: list[Any] = []
+    capture = torch.cuda.graph
+
+    def watched(graph: Any, stream: Any) -> Any:
+        streams.append(stream)
+        return capture(graph, stream=stream)
+
+    with mock.patch.object(torch.cuda, "graph", watched):
+        for seed in range(2):
+            on_gpu(dataclasses.replace(make_spec("pretrain", steps=STEPS), seed=seed), tmp_path, leaves_store)
+    assert len(streams) == 6
+    assert all(one is streams[0] for one in streams)
+
+
+def test_the_cpu_is_never_more_than_two_marks_ahead(gpu: FakeGpu) -> None:
+    queue = StepQueue(GPU)
+    ahead = []
+    for _ in range(5 * EVERY_STEPS):
+        queue()
+        ahead.append(gpu.events.count("record") - gpu.events.count("wait"))
+    assert max(ahead) == 1
+    assert gpu.events.count("record") == 5
+    StepQueue(torch.device("cpu"))()
 
 
 def test_tensors_on_two_devices_are_refused(gpu: FakeGpu) -> None:
@@ -208,6 +239,7 @@ def test_the_probe_of_gpus_auto_measures_captured_steps(gpu: FakeGpu, make_spec:
     assert load.images == 8
     assert load.memory_bytes > 0
     assert len(gpu.captured) == 2  # of two batch sizes
+    assert gpu.events[:2] == ["empty cache", "reset peak"]  # memory that a stage before reserved does not count
 
 
 def test_the_benchmark_for_gpus_takes_its_way_on_a_gpu(gpu: FakeGpu, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ pads nothing.
 from __future__ import annotations
 
 import math
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -134,6 +136,26 @@ def test_the_fused_kernel_gives_the_same_numbers_and_gradients() -> None:
             mixed.square().sum().backward()
             results.append([mixed.detach(), *(leaf.grad for leaf in leaves)])
         torch.testing.assert_close(results[0], results[1])
+
+
+def test_evaluation_takes_the_kernel_of_training() -> None:
+    """With a bias that is trained torch has no use for cuDNN's kernel; without gradients it would take
+    that one first on an H100.
+    """
+    allowed: list[bool] = []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*arguments: Any, **names: Any) -> Any:
+        allowed.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return kernel(*arguments, **names)
+
+    query, bias = torch.randn(2, 4, 3, 9, 8), torch.randn(1, 3, 9, 9)
+    with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", watched):
+        trained = biased_attention(query, query, query, bias, fused=True)
+        with torch.no_grad():
+            evaluated = biased_attention(query, query, query, bias, fused=True)
+    assert allowed == [True, False]
+    torch.testing.assert_close(trained, evaluated)
 
 
 def test_windows_and_back_and_a_shift_keeps_strangers_apart() -> None:

@@ -79,6 +79,11 @@ def test_a_stage_that_cannot_be_compiled_goes_on_without(make_spec: MakeSpec, le
 
     with mock.patch.object(torch, "compile", compile_):
         assert run(spec, tmp_path, leaves_store, compile="default") == whole
+        in_bf16 = make_spec("pretrain", precision="bf16")
+        run(in_bf16, tmp_path, leaves_store, compile="default")
+    log = (folder_of(in_bf16, tmp_path) / "log.txt").read_text()
+    assert "goes on without torch.compile: compiling failed" in log
+    assert "without bf16 copies" not in log
     provenance = json.loads((folder_of(spec, tmp_path) / "provenance.json").read_text())
     assert (provenance["compile"], provenance["compile_reason"]) == ("off", "compiling failed: RuntimeError: no compiler here")
     assert "goes on without torch.compile: compiling failed" in (folder_of(spec, tmp_path) / "log.txt").read_text()
@@ -139,3 +144,26 @@ def test_settings_that_cannot_be_are_refused() -> None:
         Execution(micro_batches=0)
     with pytest.raises(InputError, match="reduce-overhead keeps gradients in its graph's memory"):
         dataclasses.replace(Execution(micro_batches=2), compile="reduce-overhead")
+
+
+def test_a_process_compiles_as_many_shapes_as_come() -> None:
+    """A worker may train a ladder of encoders; torch stops after 8 shapes, without an error."""
+    counter = CompileCounter()
+    compile_ = torch.compile
+
+    def counted(forward: Any, mode: str, dynamic: bool) -> Any:
+        return compile_(forward, backend=counter, dynamic=dynamic)
+
+    class Model(torch.nn.Module):
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return values * 2
+
+    torch._dynamo.reset()
+    limits = torch._dynamo.config.patch(recompile_limit=8, accumulated_recompile_limit=256, fail_on_recompile_limit_hit=False)
+    with limits, mock.patch.object(torch, "compile", counted):
+        for length in range(1, 13):
+            model = Model()
+            with Compiled(model, "default", "").training():
+                model(torch.ones(length))
+    torch._dynamo.reset()
+    assert counter.frame_count == 12

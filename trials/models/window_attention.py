@@ -11,12 +11,14 @@ the feature map.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchvision.models.swin_transformer import ShiftedWindowAttentionV2, SwinTransformerBlockV2
 
 from trials.models.full_precision import full_precision
@@ -64,6 +66,12 @@ def shift_mask(height: int, side: int, shift: int) -> Tensor:
     return torch.where(regions[:, :, None] == regions[:, None, :], 0.0, MASKED)
 
 
+TRAINED_WITH = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""What torch chooses among where the bias is trained. Without gradients it would take cuDNN's kernel
+first, whose numbers differ, and which may refuse a bias whose rows are no multiple of 16 bytes.
+"""
+
+
 def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, *, fused: bool) -> Tensor:
     """softmax(query key' + bias) value over (B, windows, heads, N, head_dim), the bias (1 or
     windows, heads, N, N).
@@ -78,7 +86,8 @@ def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, *,
     first = 0 if len(bias) == 1 else 1
     flat = bias if len(bias) == 1 else bias.flatten(0, 1)[None]
     query_, key_, value_ = (x.flatten(first, first + 1) for x in (query, key, value))
-    return F.scaled_dot_product_attention(query_, key_, value_, attn_mask=flat.to(value.dtype), scale=1.0).view_as(query)
+    with contextlib.nullcontext() if torch.is_grad_enabled() else sdpa_kernel(TRAINED_WITH):
+        return F.scaled_dot_product_attention(query_, key_, value_, attn_mask=flat.to(value.dtype), scale=1.0).view_as(query)
 
 
 class WindowAttention(ShiftedWindowAttentionV2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from trials.data.augmentation import Crops
 from trials.data.pictures import Pictures
-from trials.errors import error_summary
+from trials.errors import first_cause
+from trials.training.recording import recorded
 
 EVAL_BATCH = 256
 MOST_PARTS = 16
@@ -90,17 +92,19 @@ class RepeatedCalls:
             try:
                 replay = self._known[name] = self._captured(body)
             except Exception as error:  # the call itself has no fault: it ran before
-                self.failed[name] = error_summary(error)
-                if self._device.type == "cuda":
+                self.failed[name] = first_cause(error)
+        if replay is None:
+            if self._device.type == "cuda":
+                with contextlib.suppress(RuntimeError):  # torch up to 2.11 counts a recording that failed as under way
                     torch.cuda.empty_cache()
-                return body()
+            return body()
         return replay()
 
     def _captured(self, body: Callable[[], Tensor]) -> Callable[[], Tensor]:
         if self._device.type != "cuda":
             return body
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with recorded(graph, self._device):
             result = body()
 
         def replay() -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from trials.errors import InputError
+from trials.training.recording import recorded, recording_stream
 from trials.training.step_inputs import StepInputs
 
 CaptureMode = Literal["auto", "off", "on"]
@@ -70,7 +71,7 @@ class CapturedStep:
         device: torch.device,
     ) -> None:
         self._eager, self._body, self._inputs, self._device = eager, body, inputs, device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = recording_stream(device) if device.type == "cuda" else None
         self._steps = 0
         self.recording = False
         """Whether a step is being recorded; then nothing of it has been computed."""
@@ -119,7 +120,7 @@ class CapturedStep:
         graph = torch.cuda.CUDAGraph()
         for one in self._inputs.generators:
             graph.register_generator_state(one)
-        with torch.cuda.graph(graph, stream=self._stream):
+        with recorded(graph, self._device):
             loss = self._run_recorded(step)
 
         def replay() -> Tensor:

@@ -22,6 +22,10 @@ CompileMode = Literal["auto", "off", "default", "reduce-overhead"]
 # 31 to 38 s for the whole model.
 SAVED_S_PER_FLOP = 20e-6 / 2.17e9
 SETUP_S = 35.0
+MOST_SHAPES = 1000
+"""Shapes of blocks that one process compiles; torch stops after 8 of its own accord, and trains on
+without a word to the caller. A worker may train a ladder of sizes one stage after another.
+"""
 
 
 def choose_mode(mode: CompileMode, *, device: torch.device, flops: float) -> tuple[CompileMode, str]:
@@ -55,6 +59,16 @@ def compiled_modules(model: nn.Module) -> list[nn.Module]:
     return blocks or [model]
 
 
+def _allow_many_shapes() -> None:
+    """Compile as many shapes as come, and raise an error beyond `MOST_SHAPES`, so that the stage says
+    that it is not compiled.
+    """
+    from torch._dynamo import config
+
+    config.recompile_limit = config.accumulated_recompile_limit = MOST_SHAPES
+    config.fail_on_recompile_limit_hit = True
+
+
 class Compiled:
     """A model that is compiled for training and runs uncompiled in evaluation.
 
@@ -66,6 +80,7 @@ class Compiled:
         self.mode, self.reason = mode, reason
         self._forwards: list[tuple[nn.Module, Callable[..., Any]]] = []
         if mode != "off":
+            _allow_many_shapes()
             # CUDA graphs of torch.compile hold one forward and backward pass: that of the whole model
             modules = [model] if mode == "reduce-overhead" else compiled_modules(model)
             self._forwards = [(one, torch.compile(one.forward, mode=mode, dynamic=False)) for one in modules]

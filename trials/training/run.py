@@ -31,6 +31,7 @@ from trials.training.optimiser import build_optimiser
 from trials.training.parallel import Group
 from trials.training.precision import Compute, choose_compute
 from trials.training.step_clock import StepClock
+from trials.training.step_queue import StepQueue
 from trials.training.trunks import check_trunk_schedule, state_to_begin_with
 from trials.training.updates import Updates, has_short_batches
 
@@ -190,6 +191,8 @@ class Run:
         """
         self.update.release()
         self.repeated.release()
+        if self.compute.device.type == "cuda":
+            torch.cuda.empty_cache()  # memory of captured steps is in no other use, and would stay taken
 
     def _provenance(self) -> dict[str, Any]:
         earlier = read_json(self.folder / "provenance.json") or {}
@@ -226,6 +229,7 @@ class Run:
         if metrics and self.start_step == 0:
             scores = self._line(metrics, 0, started)
         checkpointed = reported = time.monotonic()
+        queue = StepQueue(self.compute.device)
         self.clock.start(self.start_step)
         for step in range(self.start_step, self.steps):
             if self._asked_to_stop(step):
@@ -233,6 +237,7 @@ class Run:
                     self._checkpoint(metrics, step, started)
                 raise Interrupted(f"{self.folder.name} was asked to stop after step {step} of {self.steps}: run again, it goes on from there.")
             self.losses.record(step, self.update(step, learning_rate(self.spec, step)))
+            queue()
             done = step + 1
             if done % self.log_every == 0 or done in self.eval_steps:
                 self._check(done)
@@ -257,6 +262,8 @@ class Run:
         return contextlib.nullcontext() if self.average is None else self.average.in_place()
 
     def _evaluate(self) -> dict[str, float]:
+        if self.update.reason_not_captured:  # what cannot be captured here may not be tried again
+            self.repeated.release()
         with self._measured_weights():
             return self.objective.evaluate()
 

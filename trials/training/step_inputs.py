@@ -74,9 +74,12 @@ class StepInputs:
         self._holding = True
 
     def release(self) -> None:
-        """Stop holding inputs: from now on they are made for each step."""
+        """Stop holding inputs: from now on they are made for each step. Generators are made anew,
+        since those of a recording that failed may refuse to draw outside it.
+        """
         self._holding, self._recording = False, None
         self._held.clear()
+        self._generators.clear()
 
     def prepare(self, step: int) -> None:
         """Set the held inputs, and every generator that has been used, to those of `step`."""

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from trials.errors import InputError, StageError, error_summary
+from trials.errors import InputError, StageError, error_summary, first_cause
 from trials.objectives.objective import Objective
 from trials.recipes.fields import Recipe, SupervisedRecipe
 from trials.training.averaging import AveragedWeights
@@ -88,7 +88,7 @@ class Updates:
             except Exception as error:
                 if not self._captured.recording:
                     raise
-                self._give_up_capture(f"capturing failed: {error_summary(error)}", rate)
+                self._give_up_capture(f"capturing failed: {first_cause(error)}", rate)
         return self._eager(step)
 
     def _give_up_capture(self, reason: str, rate: float) -> None:
@@ -159,12 +159,12 @@ class Updates:
         except Exception as error:
             if self._proven or not (self._compiled.on or self._copies):
                 raise
-            if self._copies is not None:
-                self._copies = None
-                self._log(f"the stage goes on without bf16 copies of its weights: {error_summary(error)}")
-            else:
+            if self._compiled.on:  # the likelier cause; where it was not, the copies go next
                 self._compiled.give_up(error)
                 self._log(f"the stage goes on without torch.compile: {self._compiled.reason}")
+            else:
+                self._copies = None
+                self._log(f"the stage goes on without bf16 copies of its weights: {error_summary(error)}")
         self._optimiser.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         return None

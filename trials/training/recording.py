@@ -1,0 +1,34 @@
+"""Recording work of a GPU in a CUDA graph: on which stream, and what is put right when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+_streams: dict[torch.device, torch.cuda.Stream] = {}
+
+
+def recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream of this process that everything is recorded on, and warmed up on before.
+
+    One for all stages of a process: torch keeps a workspace for matrix products, 32 MiB on an H100,
+    for each stream on which a product ever ran.
+    """
+    if device not in _streams:
+        _streams[device] = torch.cuda.Stream(device)
+    return _streams[device]
+
+
+@contextlib.contextmanager
+def recorded(graph: torch.cuda.CUDAGraph, device: torch.device) -> Iterator[None]:
+    """Records what runs within it. Where that fails, the stream that was current is so again: torch
+    leaves it where it cannot end the recording.
+    """
+    before = torch.cuda.current_stream(device)
+    try:
+        with torch.cuda.graph(graph, stream=recording_stream(device)):
+            yield
+    finally:
+        torch.cuda.set_stream(before)
