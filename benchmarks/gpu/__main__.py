@@ -10,22 +10,25 @@ nothing. A part that fails is named with its reason, and the next begins. The la
 numbers with their targets.
 
 The parts: parity (captured steps beside eager ones and beside fp32 on the CPU, and a stop at a
-random step), steps (ViNy at three batch sizes, eager, captured, compiled and captured), together
-(several processes at once), loops (the usual loop and transformers'), large (ViT-S, ViT-B and
-SwinV2-B beside the measured ceiling), overhead (a short fine-tuning), packing (`gpus: auto` beside
-the best fixed number), compiling (what it adds to a stage's first steps), study (60 short stages
-through scaling.launch, where Ray is installed).
+random step), steps (ViNy at three batch sizes, eager, captured, compiled and captured), overhead (a
+short fine-tuning), together (several processes at once), packing (`gpus: auto` beside the best
+fixed number), large (ViT-B, SwinV2-B and ViT-S beside the measured ceiling), loops (the usual loop
+and transformers'), compiling (what it adds to a stage's first steps), study (60 short stages
+through scaling.launch, where Ray is installed). Where a command may not last so long, `--only`
+splits them: give the same DIR, and what was measured before stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -55,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the parts; 0 if none failed."""
     options = read_options(arguments)
     started = time.monotonic()
-    results = Results(options.out, lambda text: print(text, flush=True))
+    results = Results(options.out, lambda text: print(text, flush=True), go_on=options.only is not None)
     device = "cpu" if options.dry_run else "cuda"
     where = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU, tiny sizes: the numbers mean nothing"
     results.say(f"{where}, torch {torch.__version__}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
@@ -71,10 +74,26 @@ def main(arguments: list[str] | None = None) -> int:
             if left_s() <= 0:
                 results.say("skipped: the minutes are over")
                 continue
-            failed += not _run(PARTS[name], sizes, results, left_s)
+            with _kernels_in(Path(scratch) / "kernels"):
+                failed += not _run(PARTS[name], sizes, results, left_s)
             results.say(f"({time.monotonic() - started:.0f} s since the start)")
     results.sum_up()
     return int(failed > 0)
+
+
+@contextmanager
+def _kernels_in(folder: Path) -> Iterator[None]:
+    """Processes that are started within it compile into that folder, unless the environment names
+    another: what one part compiles, the next need not.
+    """
+    places = {"TORCHINDUCTOR_CACHE_DIR": str(folder), "TRITON_CACHE_DIR": str(folder / "triton")}
+    added = {name: place for name, place in places.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _run(part: Callable[[Sizes, Results, Callable[[], float]], None], sizes: Sizes, results: Results, left_s: Callable[[], float]) -> bool:

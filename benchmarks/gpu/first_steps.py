@@ -46,7 +46,7 @@ def compiling(sizes: Sizes, results: Results, left_s: Callable[[], float]) -> No
     """The seconds that compiling adds to the first steps of a stage, each in a process of its own."""
     way = "compiled and captured" if "compiled and captured" in sizes.ways else "captured"
     sizes.stage(batch_images=sizes.batches[0], steps=sizes.parity_steps)  # its images, which no process should wait for
-    kernels = sizes.root / "kernels"
+    kernels = sizes.root / "kernels-of-this-part"
     without = _in_a_new_process(sizes, "captured", kernels)
     cold, warm = (_in_a_new_process(sizes, way, kernels) - without for _ in range(2))
     results.keep(compile_cold_s=cold, compile_warm_s=warm)

@@ -56,7 +56,7 @@ class Sizes:
             large=("vit-b", "swinv2-b", "vit-s"),
             batches=(64, 256, 1024),
             ways=tuple(WAYS),
-            images=4096,
+            images=1024,
             processes=(1, 4, 8, 14),
             repeats=3,
             seconds=1.5,

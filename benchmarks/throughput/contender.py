@@ -20,11 +20,11 @@ from benchmarks.throughput.images import our_stage
 from benchmarks.throughput.laps import Laps, laps_of_ours, synchroniser
 from benchmarks.throughput.loops import Loop, Rival, build_rival
 from benchmarks.throughput.models import WORKLOADS, Workload
-from benchmarks.throughput.session import Session
+from benchmarks.throughput.session import LEAST_STEPS, Session
 from trials import run_stage, stage_id
 from trials.cost.costs import stage_cost
 from trials.errors import StageError
-from trials.training.captured import CaptureMode
+from trials.training.captured import WARM_UP_STEPS, CaptureMode
 from trials.training.compiling import CompileMode
 from trials.training.precision import choose_compute
 
@@ -65,9 +65,11 @@ def train_ours(job: Job, workload: Workload) -> None:
     about = {"precision": compute.precision, "reason": compute.reason, "parameters": cost.parameters, "flops": cost.train_flops_per_image}
     laps = Laps(synchroniser(job.device))
     with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(StageError):
+        folder = Path(scratch) / stage_id(spec)
+        captures = job.device == "cuda" and job.capture != "off"
         run_stage(
             spec,
-            Path(scratch) / stage_id(spec),
+            folder,
             Path(job.root) / "store",
             cpus=job.threads,
             gpus=gpus,
@@ -81,6 +83,8 @@ def train_ours(job: Job, workload: Workload) -> None:
                 timing=laps_of_ours,
                 set_workers=lambda number: None,
                 about=about,
+                first_steps=WARM_UP_STEPS + 3 if captures else LEAST_STEPS,
+                said=lambda: (folder / "log.txt").read_text().splitlines(),
             ),
         )
 

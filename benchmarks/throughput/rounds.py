@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,17 @@ from typing import Any
 
 from benchmarks.throughput.contender import Job, as_argument
 
+LOG_LINES = 40
+
 
 class GaveUp(Exception):
-    """A contender ended; its last words."""
+    """A contender ended; its last words.
+
+    Attributes:
+        log: the last lines of what it printed.
+    """
+
+    log = ""
 
 
 @dataclass(kw_only=True)
@@ -49,6 +58,8 @@ class Contender:
     process: subprocess.Popen[str] | None = None
     log: Path | None = None
     """What it printed."""
+    limit_s: float | None = None
+    """It is ended if it does not answer for so long."""
 
     def start(self, log: Path) -> None:
         """Start the process; `await_ready` waits until it is ready for its first step."""
@@ -137,18 +148,43 @@ class Contender:
     def _answer(self) -> dict[str, Any]:
         assert self.process is not None
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("@ "):
-                return json.loads(line[2:])
+        late = threading.Event()
+        with self._ended_when_late(late):
+            for line in self.process.stdout:
+                if line.startswith("@ "):
+                    return json.loads(line[2:])
         assert self.log is not None
         said = [line for line in self.log.read_text().splitlines() if line.strip()]
-        raise GaveUp(said[-1] if said else f"it ended with status {self.process.wait()}")
+        words = GaveUp(said[-1] if said else f"it ended with status {self.process.wait()}")
+        if late.is_set():
+            words = GaveUp(f"it did not answer for {self.limit_s:.0f} s" + (f"; its last line: {said[-1]}" if said else ""))
+        words.log = "\n".join(said[-LOG_LINES:])
+        raise words
+
+    @contextlib.contextmanager
+    def _ended_when_late(self, late: threading.Event) -> Iterator[None]:
+        def end() -> None:
+            late.set()
+            with contextlib.suppress(ProcessLookupError):
+                self._signal(signal.SIGKILL)
+
+        timer = None if self.limit_s is None else threading.Timer(self.limit_s, end)
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 @contextlib.contextmanager
-def running(contenders: list[Contender], *, at_once: bool = False) -> Iterator[list[Contender]]:
-    """Those that start, one after another or all at once; the others are named with their last words.
-    All are ended on leaving.
+def running(
+    contenders: list[Contender], *, at_once: bool = False, on_gave_up: Callable[[Contender, GaveUp], None] | None = None
+) -> Iterator[list[Contender]]:
+    """Those that start, one after another or all at once; the others are named with their last words,
+    or handed to `on_gave_up`. All are ended on leaving.
     """
     with tempfile.TemporaryDirectory() as scratch, _ended_by_signal():
         able = []
@@ -164,7 +200,11 @@ def running(contenders: list[Contender], *, at_once: bool = False) -> Iterator[l
                     one.await_ready()
                     able.append(one)
                 except GaveUp as words:
-                    _say_gave_up(one, words)
+                    if on_gave_up is None:
+                        _say_gave_up(one, words)
+                    else:
+                        one.stop()
+                        on_gave_up(one, words)
             yield able
         finally:
             for one in contenders:

@@ -6,6 +6,7 @@ The parent writes a line, the process answers with one that begins with `@`:
     parts SECONDS     the same with a clock between the parts of each step, answer the seconds of each
     workers NUMBER    load with so many processes (rivals)
     memory            the most that was held at once
+    said              what the loop had to say of how it trains
     quit
 """
 
@@ -38,15 +39,19 @@ class Session:
         timing: Callable[[Laps], AbstractContextManager[None]],
         set_workers: Callable[[int], None],
         about: dict[str, Any],
+        first_steps: int = LEAST_STEPS,
+        said: Callable[[], list[str]] = list,
     ) -> None:
         """
         Args:
+            first_steps: of the first round at least, so that warming up is over.
             timing: within what it returns, the loop calls `laps`.
             set_workers: load with so many processes from here on.
             about: what to answer first, once the loop is ready.
         """
         self._batch_images, self._synchronise, self._laps, self._timing = batch_images, synchronise, laps, timing
-        self._set_workers, self._about = set_workers, about
+        self._set_workers, self._about, self._said = set_workers, about, said
+        self._least_steps = first_steps
         self._steps, self._seconds, self._started, self._first = 0, 0.0, 0.0, True
         self._timed: AbstractContextManager[None] | None = None
         self._running = False
@@ -58,7 +63,7 @@ class Session:
         if self._running:
             self._steps += 1
             self._laps("else")
-            if self._steps < LEAST_STEPS or time.perf_counter() - self._started < self._seconds:
+            if self._steps < self._least_steps or time.perf_counter() - self._started < self._seconds:
                 return False
             self._end_round()
         if self._first:
@@ -74,6 +79,8 @@ class Session:
             if command == "workers":
                 self._set_workers(int(value))
                 self._answer({})
+            if command == "said":
+                self._answer({"lines": self._said()})
             if command == "memory":
                 self._answer({"bytes": peak_memory_bytes()})
 
@@ -89,7 +96,7 @@ class Session:
     def _end_round(self) -> None:
         self._synchronise()
         elapsed = time.perf_counter() - self._started
-        self._running = False
+        self._running, self._least_steps = False, LEAST_STEPS
         if self._timed is not None:
             self._timed.__exit__(None, None, None)
             self._timed = None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import parts
+from benchmarks.gpu import parts, rates
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.results import TARGETS, Results, Target
 from benchmarks.gpu.sizes import Sizes
+from benchmarks.throughput.contender import Job
+from benchmarks.throughput.rounds import Contender
 
 
 @pytest.mark.slow
@@ -78,6 +82,46 @@ def test_a_target_can_be_a_most(value: float | None, verdict: str) -> None:
 
 def test_a_way_that_does_not_work_costs_its_own_rows_alone(tmp_path: Path) -> None:
     sizes, results = Sizes.whole(tmp_path), Results(tmp_path / "out", lambda text: None)
-    assert parts._fastest_way(sizes, results) == "compiled and captured"
+    assert rates.fastest_way(sizes, results) == "captured"
     results.keep(steps_images_per_s={"eager 64": 2_000.0, "captured 64": 14_000.0, "captured 1024": 9.0})
-    assert parts._fastest_way(sizes, results) == "captured"
+    assert rates.fastest_way(sizes, results) == "captured"
+    results.keep(steps_images_per_s={"captured 64": 14_000.0, "compiled and captured 64": 22_000.0})
+    assert rates.fastest_way(sizes, results) == "compiled and captured"
+
+
+def test_a_process_that_hangs_is_ended_and_its_log_kept(tmp_path: Path) -> None:
+    hanging = "import sys, time; print('@ {}', flush=True); print('last words', file=sys.stderr, flush=True); time.sleep(600)"
+    one = Contender(name="pico, batch 8", job=Job.__new__(Job), files=tmp_path, limit_s=1.0)
+    one.log = tmp_path / "log"
+    with open(one.log, "w") as errors:
+        one.process = subprocess.Popen(
+            [sys.executable, "-c", hanging], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, process_group=0
+        )
+    one.await_ready()
+    results, able = Results(tmp_path / "out", lambda text: None), [one]
+    rates._each(able, results, lambda contender: contender.round(1.0))
+    assert able == []
+    assert "pico, batch 8: gave up: it did not answer for 1 s; its last line: last words" in (tmp_path / "out/report.md").read_text()
+    assert (tmp_path / "out/logs/pico-batch-8.txt").read_text() == "last words\n"
+
+
+def test_a_contender_that_fell_back_is_not_taken_for_what_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {
+        "captured": ["the stage goes on without a captured step: capturing failed: RuntimeError: no"],
+        "eager": ["steps not captured (there is no GPU)"],
+    }
+    results = Results(tmp_path, lambda text: None)
+    for way, as_asked in (("captured", False), ("eager", True)):
+        one = rates._ours(Sizes.tiny(tmp_path), workload="pico", way=way, batch=8)
+        monkeypatch.setattr(one, "ask", lambda command, way=way: {"lines": said[way]})
+        assert rates._as_asked(one, results) == as_asked
+    assert "pico, batch 8, captured: NOT as asked: the stage goes on without a captured step" in (tmp_path / "report.md").read_text()
+
+
+def test_parts_of_one_command_add_to_those_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {"parity": lambda sizes, results, left_s: results.keep(parity_cpu=0.01), "steps": lambda sizes, results, left_s: results.keep(viny_64=2.0)}
+    monkeypatch.setattr("benchmarks.gpu.__main__.PARTS", made)
+    for name in made:
+        assert main(["--dry-run", "--out", str(tmp_path), "--only", name]) == 0
+    assert json.loads((tmp_path / "results.json").read_text()) == {"parity_cpu": 0.01, "viny_64": 2.0}
+    assert "## parity" in (tmp_path / "report.md").read_text()

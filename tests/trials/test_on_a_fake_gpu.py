@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 import torch
 
-from benchmarks.gpu.parts import parity
+from benchmarks.gpu.parity import parity
 from benchmarks.gpu.results import Results
 from benchmarks.gpu.sizes import Sizes
 from tests.trials.conftest import MakeSpec
