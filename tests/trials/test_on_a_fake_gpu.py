@@ -48,7 +48,7 @@ def provenance(spec: StageSpec, root: Path) -> dict[str, Any]:
 
 
 def on_gpu(spec: StageSpec, root: Path, store: Path, **options: Any) -> dict[str, Any]:
-    return run(spec, root, store, cpus=1, gpus=1, compile="off", **options)["metrics"]
+    return run(spec, root, store, cpus=1, gpus=1, compile="off", **{"checkpoint_s": 600} | options)["metrics"]
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_a_stage_that_was_killed_goes_on_with_its_state_on_the_gpu(
 ) -> None:
     spec = make_spec("pretrain", steps=STEPS + WARM_UP_STEPS + 2, average=0.9, precision="bf16")
     with pytest.raises(Killed), killed_in_step(step):
-        on_gpu(spec, tmp_path, leaves_store)
+        on_gpu(spec, tmp_path, leaves_store, checkpoint_s=0)
     on_gpu(spec, tmp_path, leaves_store)
     about = provenance(spec, tmp_path)
     assert (about["attempts"], about["captured"]) == (2, True)
