@@ -55,7 +55,7 @@ class FakeGpu(TorchDispatchMode):
         self.stream = _Stream()
         """The current one."""
         self.events: list[str] = []
-        """What happened, in order: 'record', 'wait', 'empty cache', 'reset peak'."""
+        """What happened, in order: 'record', 'wait', 'empty cache', 'reset peak', 'pin'."""
         self._made: list[StorageWeakRef] = []
         self._read: list[StorageWeakRef] = []
 
@@ -280,6 +280,11 @@ def fake_gpu() -> Iterator[FakeGpu]:
     }
     made_empty, made_tensor = torch.empty, torch.tensor
 
+    def make_empty(*shape: Any, pin_memory: bool = False, **rest: Any) -> Tensor:
+        if pin_memory:
+            mode.events.append("pin")
+        return made_empty(*shape, **rest)
+
     def make_tensor(values: Any, *, device: Any = None, **rest: Any) -> Tensor:
         made = made_tensor(values, **rest)
         return made if device is None else made.to(device)
@@ -290,7 +295,7 @@ def fake_gpu() -> Iterator[FakeGpu]:
             stack.enter_context(mock.patch.object(torch.cuda, name, stand_in))
         stack.enter_context(mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", return_value=False))
         stack.enter_context(mock.patch.object(torch, "Generator", make_generator))
-        stack.enter_context(mock.patch.object(torch, "empty", lambda *a, pin_memory=False, **k: made_empty(*a, **k)))
+        stack.enter_context(mock.patch.object(torch, "empty", make_empty))
         stack.enter_context(mock.patch.object(torch, "tensor", make_tensor))
         stack.enter_context(mock.patch.object(Tensor, "pin_memory", pinned))
         stack.enter_context(mock.patch.object(Tensor, "backward", _backward))

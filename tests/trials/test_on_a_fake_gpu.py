@@ -194,6 +194,16 @@ def test_the_cpu_is_never_more_than_two_marks_ahead(gpu: FakeGpu) -> None:
     StepQueue(torch.device("cpu"))()
 
 
+def test_a_data_set_is_not_pinned_whole(gpu: FakeGpu, make_spec: MakeSpec, leaves_store: Path, tmp_path: Path) -> None:
+    """torch keeps pinned memory, rounded up to a power of two, for as long as the process lives."""
+    with mock.patch("trials.data.pictures.MOST_PINNED_BYTES", 1):
+        on_gpu(make_spec("pretrain", steps=1), tmp_path, leaves_store)
+    assert "pin" not in gpu.events
+    RESIDENT.clear()
+    on_gpu(dataclasses.replace(make_spec("pretrain", steps=1), seed=1), tmp_path, leaves_store)
+    assert "pin" in gpu.events
+
+
 def test_tensors_on_two_devices_are_refused(gpu: FakeGpu) -> None:
     with pytest.raises(RuntimeError, match="devices"):
         torch.zeros(3, device=GPU) + torch.zeros(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,8 @@ HELDOUT_SEED = 0
 FIXED_SUBSET_SEED = 0
 """By which labelled images are drawn where a recipe has all seeds share them."""
 RELEASED_SPLIT_SEED = 42
+MOST_PINNED_BYTES = 2**28
+"""Of a copy to a GPU: enough for any batch. A whole data set is copied once, from plain memory."""
 
 
 class Pictures:
@@ -141,7 +144,9 @@ class Pictures:
         areas = crops.boxes[:, 2:].prod(dim=1)
         starts = torch.cumsum(areas, dim=0) - areas
         last = images.last
-        pixels = torch.empty((int(areas.sum()), *last), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        shape = (int(areas.sum()), *last)
+        pinned = self._device.type == "cuda" and math.prod(shape) <= MOST_PINNED_BYTES
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
         room = pixels.numpy()
         for index, start, (top, left, height, width) in zip(indices.tolist(), starts.tolist(), crops.boxes.tolist(), strict=True):
             part = room[start : start + height * width].reshape(height, width, *last)
