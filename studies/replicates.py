@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 DECIDED = ("supported", "refuted")
+RULE = "each by its own interval, since it was named beforehand: the page of the second study corrects over all its claims and may leave it open"
 
 
 def replications(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]], called: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     table = replications(first, second, dict(pair.split("=", 1) for pair in options.called if "=" in pair))
     print(table.to_string(index=False))
-    print(f"{(table['replicates'] == 'yes').sum()} of {len(table)} replicate")
+    print(f"{(table['replicates'] == 'yes').sum()} of {len(table)} replicate, {RULE}")
     return 0
 
 
