@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, load_runs
-from analysis.formatting import format_setting
+from analysis.formatting import format_setting, in_order, size_in
 from analysis.runs.columns import first_score
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
@@ -90,8 +90,17 @@ class TableQuestion:
         return dict(zip(self.points()[GROUP], values.itertuples(index=False, name=None), strict=True))
 
     def groups(self) -> list[str]:
-        """Every group, in the order of the table."""
-        return list(dict.fromkeys(self.points()[GROUP]))
+        """Every group, in the order of the columns of `by`: numbers from low to high, names as they first
+        stand in the table.
+        """
+        place = {name: {level_in_words(level): number for number, level in enumerate(self.levels_of(name))} for name in self.by}
+        levels = self.levels()
+        return sorted(levels, key=lambda group: [place[name].get(level, -1) for name, level in zip(self.by, levels[group], strict=True)])
+
+    def levels_of(self, column: str) -> list[object]:
+        """The values of a column of `by`: numbers from low to high, names as they first stand."""
+        found = list(dict.fromkeys(self.runs[column].dropna()))
+        return in_order(found) if all(np.isfinite(size_in(level)) for level in found) else found
 
 
 def read_question(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ import pandas as pd
 import pytest
 
 from analysis import load_runs, main_effects
+from analysis.formatting import size_in
 from reports.build import main
 from reports.errors import ReportError
 from reports.page import Page
-from reports.table import compose_table, read_question
+from reports.table import TableQuestion, compose_table, read_question
 from reports.table.wording import named
 
 SIZES = (100, 200, 400, 800, 1600)
@@ -374,3 +376,41 @@ def test_a_title_over_crossing_errors_does_not_call_the_worse_one_better(tmp_pat
     assert screen is not None
     assert screen.scaling is not None
     assert screen.scaling.claim == "large has the higher error at 1,000 images, small at 100,000"
+
+
+def steps(written: Sequence[object], path: Path) -> TableQuestion:
+    """A table whose column 'extra' takes four levels, so written: 0, 100,000, 300,000 and 1,000,000,
+    of which more is better; the rows are not in their order.
+    """
+    random = np.random.default_rng(2)
+    rows = [
+        (n, written[place], seed, 0.5 + 0.02 * np.log2(n / 100) + 0.03 * place * (1.0 if n < 500 else 0.2) + random.normal(0, 0.002))
+        for place in (3, 0, 2, 1)
+        for n in SIZES
+        for seed in range(3)
+    ]
+    pd.DataFrame(rows, columns=["n_labels", "extra", "seed", "acc"]).to_csv(path, index=False)
+    return read_question(path, x="n_labels", y="acc", by=["extra"])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [(0, 100_000, 300_000, 1_000_000), ("0", "100,000", "300,000", "1,000,000"), ("0", "1e5", "3e5", "1e6"), ("0", "100k", "300k", "1M")],
+)
+def test_levels_that_are_numbers_stand_in_their_order_however_they_are_written(written: Sequence[object], tmp_path: Path) -> None:
+    question = steps(written, tmp_path / "steps.csv")
+    page = compose_table(question)
+    levels = [group.replace(",", "").replace(".0", "") for group in question.groups()]
+    assert [size_in(one) for one in levels] == [0, 1e5, 3e5, 1e6]
+    row = main_effects(question.runs, outcome="acc", axes=["n_labels", "extra"]).table.set_index("axis").loc["extra"]
+    assert (size_in(row["low_level"]), size_in(row["high_level"])) == (0, 1e6)
+    assert "differs most of" not in row["note"]  # one comparison, from the lowest to the highest, was meant
+    means = next(table for figure in page.figures for table in figure.tables if table.caption.startswith("Mean acc"))
+    assert list(dict.fromkeys(row[0].text for row in means.rows)) == question.groups()
+    tests = next(one for one in page.sections if one.identity == "tests").tables
+    assert [size_in(table.caption.split()[1]) for table in tests] == [1e5, 3e5, 1e6]
+    assert page.screen is not None
+    assert page.screen.scaling is not None
+    drawn = page.screen.scaling.panels[0].alternative
+    places = [drawn.index(f"xtra {level}: ") if f"xtra {level}: " in drawn else drawn.index(f" {level}: ") for level in question.groups()]
+    assert places == sorted(places)
