@@ -90,8 +90,8 @@ class TableQuestion:
         return dict(zip(self.points()[GROUP], values.itertuples(index=False, name=None), strict=True))
 
     def groups(self) -> list[str]:
-        """Every group, in the order of the columns of `by`: numbers from low to high, names as they first
-        stand in the table.
+        """Every group, by the columns of `by`: numbers from low to high, names as they first stand in the
+        table.
         """
         place = {name: {level_in_words(level): number for number, level in enumerate(self.levels_of(name))} for name in self.by}
         levels = self.levels()
