@@ -68,7 +68,7 @@ class TableQuestion:
         else:
             shared = {one for one, number in Counter(level for part in values for level in part.unique()).items() if number > 1}
             named = [
-                part.map(lambda one, column=self.titles[name]: one if _stands_alone(one) and one not in shared else f"{column} {one}")
+                part.map(lambda one, column=self.titles[name]: one if stands_alone(one) and one not in shared else f"{column} {one}")
                 for name, part in zip(self.by, values, strict=True)
             ]
             table[GROUP] = [", ".join(parts) for parts in zip(*named, strict=True)]
@@ -90,9 +90,7 @@ class TableQuestion:
         return dict(zip(self.points()[GROUP], values.itertuples(index=False, name=None), strict=True))
 
     def groups(self) -> list[str]:
-        """Every group, by the columns of `by`: numbers from low to high, names as they first stand in the
-        table.
-        """
+        """Every group, by the columns of `by`: numbers from low to high, names as they first stand."""
         place = {name: {level_in_words(level): number for number, level in enumerate(self.levels_of(name))} for name in self.by}
         levels = self.levels()
         return sorted(levels, key=lambda group: [place[name].get(level, -1) for name, level in zip(self.by, levels[group], strict=True)])
@@ -188,7 +186,7 @@ def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
     return kept
 
 
-def _stands_alone(level: str) -> bool:
+def stands_alone(level: str) -> bool:
     """Whether a level needs no column's name beside it: 'vit-b' does not, '100,000' and 'no' do."""
     return re.search(r"[A-Za-z]{2}", level) is not None and level.lower() not in ("true", "false", "yes", "no", "on", "off", "none", "missing")
 

@@ -2,50 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 
 from analysis import (
-    LAWS,
     AnalysisError,
-    LawChoice,
     MainEffects,
-    diminishing_returns,
-    exchange_rate,
-    fit,
     main_effects,
     paired_effects,
-    suggest_runs,
     summarise_cells,
 )
-from analysis.decisions.returns import DiminishingReturns
 from analysis.factorial.result import ALPHA
 from analysis.formatting import p_value
 from analysis.significance.pairs import RESULT_COLUMNS
 from reports.charts.curves import curves_by_size
 from reports.findings import Answer, topics_of, verdict_counts
 from reports.page import Figure, Panel, Section, Table, make_table
-from reports.table.laws import BEYOND, FEWEST_SEEDS, LEVEL, GroupLaws
+from reports.table.laws import LEVEL, GroupLaws
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
-from reports.table.wording import change, interval, named, score, size, titled
+from reports.table.wording import change, interval, score, size, spread_of, titled
 from reports.theme import count, padded_domain
 from reports.wording import by_reason, joined, sentence, title
 
 MOST_TESTED = 8
 """Levels of a column up to which every one is tested against the first."""
-NEXT_RUNS = 3
-FLAT = "last_value"
-LEAST_WEIGHT = 0.1
-"""From this share in a forecast on, another law counts as forecasting about as well."""
-
-
-def spread_of(question: TableQuestion) -> float:
-    """The range of the scores, for the number of digits."""
-    y = question.runs[question.y].astype(float)
-    return float(y.max() - y.min())
 
 
 def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
@@ -142,111 +122,6 @@ def effects_section(question: TableQuestion, effects: MainEffects | str) -> Sect
         summary=f"{found} of {count(len(effects.table))} columns differ from zero",
         paragraphs=(*effects.sentences(), *effects.cautions()),
     )
-
-
-def decisions_section(question: TableQuestion, laws: GroupLaws) -> Section:
-    """Where more stops paying, what one group is worth against another, and which rows to add."""
-    said: list[str] = []
-    reasons: list[tuple[str, str]] = []
-    flat = [group for group, law in laws.found.items() if law.fit.law == FLAT]
-    if flat:
-        whose = "" if flat == [EVERYTHING] else f" of {joined(flat)}"
-        said.append(f"No law forecasts {question.y_title}{whose} better than its last value, so no decision about {question.x_title} follows.")
-    for group, law in laws.found.items():
-        if group in flat:
-            continue
-        whose = "" if group == EVERYTHING else f"{group}: "
-        try:
-            returns = diminishing_returns(law.fit, better=question.better)
-            said.append(whose + named(returns.sentence(), question) + _by_other_laws(law, returns, question))
-            said.append(whose + _next_runs(question, law.fit, float(law.x_max)))
-        except AnalysisError as error:
-            reasons.append((f"for {group}", str(error)))
-    said += _worth(question, laws)
-    said += by_reason("There is no decision", reasons, of=len(question.groups())) if reasons else []
-    if not said:
-        said = ["No group has a law, and a decision rests on one: give four sizes or more."]
-    if laws.seeds:
-        said.insert(
-            0,
-            f"{count(laws.seeds)} seeds are too few to tell what rows of one seed share, so the laws take all rows as independent: the intervals "
-            f"below are too narrow if a seed moves all its rows alike. A third seed would tell.",
-        )
-    return Section(identity="decisions", heading="Decisions", paragraphs=tuple(said))
-
-
-def _by_other_laws(law: LawChoice, returns: DiminishingReturns, question: TableQuestion) -> str:
-    """Where the other laws of a forecast see the same point, if it lies beyond the sizes measured: an
-    interval by one law says nothing of that.
-    """
-    if not returns.noise.extrapolated:
-        return ""
-    others = [name for name in law.table.loc[law.table["weight"] >= LEAST_WEIGHT, "law"] if name in LAWS and name not in (law.fit.law, FLAT)]
-    x, y = law.points()
-    found: list[float] = []
-    for name in others:
-        with suppress(AnalysisError):
-            found.append(diminishing_returns(fit(x, y, law=name, level=LEVEL), better=question.better).noise.x)
-    if not found:
-        return ""
-    ends = list(dict.fromkeys(size(float(f"{one:.3g}")) if np.isfinite(one) else "nowhere" for one in (min(found), max(found))))
-    return f" Laws that forecast about as well put it at {question.x_title} = {' to '.join(ends)}."
-
-
-def _next_runs(question: TableQuestion, curve: object, largest: float) -> str:
-    """Which rows would make the forecast at twice the largest size most precise, all rows costing
-    the same.
-    """
-    sizes = sorted({float(value) for value in question.runs[question.x]} | {BEYOND * largest})
-    found = suggest_runs(curve, sizes, ("predict", BEYOND * largest), 1.0, runs=NEXT_RUNS)  # type: ignore[arg-type]
-    places = found.chosen.iloc[:, 0].astype(float).value_counts(sort=False)
-    where = joined([f"{number} at {question.x_title} {size(float(place))}" for place, number in zip(places.index, places, strict=True)])
-    last = float(found.chosen["half_width_after"].iloc[-1])
-    return (
-        f"to know {question.y_title} at {question.x_title} {size(BEYOND * largest)} better, run next {where} (each run counted as equally "
-        f"dear): its 95% interval would shrink from ±{found.half_width_now:.3g} to ±{last:.3g}, if the law holds there."
-    )
-
-
-def _worth(question: TableQuestion, laws: GroupLaws) -> list[str]:
-    """What each group's advantage over another is worth in x, at the middle of the sizes: of groups
-    that differ in one column of `by`, since two changes at once are no choice.
-    """
-    said: list[str] = []
-    levels = question.levels()
-    for first, second in combinations([group for group, law in laws.found.items() if law.fit.law != FLAT], 2):
-        if sum(one != other for one, other in zip(levels[first], levels[second], strict=True)) != 1:
-            continue
-        low, high = (laws.found[one] for one in (first, second))
-        at_x = float(np.sqrt(max(low.x_min, high.x_min) * min(low.x_max, high.x_max)))
-        ahead = _ahead(question, laws, first, second, at_x)
-        with_it, without = (first, second) if ahead else (second, first)
-        try:
-            rate = exchange_rate(
-                laws.found[with_it].fit, laws.found[without].fit, at_x, paired=_paired(question, first, second), better=question.better
-            )
-        except AnalysisError as error:
-            said.append(sentence(f"{with_it} against {without}: {error}"))
-            continue
-        said.append(
-            f"{with_it} against {without}: {named(rate.sentence(), question, {'with it': f'with {with_it}', 'without it': f'with {without}'})}"
-        )
-    return said
-
-
-def _ahead(question: TableQuestion, laws: GroupLaws, first: str, second: str, x: float) -> bool:
-    """Whether the first group's law is the better one at x."""
-    values = [float(laws.found[one].fit.predict([x]).mean[0]) for one in (first, second)]
-    return values[0] >= values[1] if question.better == "higher" else values[0] <= values[1]
-
-
-def _paired(question: TableQuestion, first: str, second: str) -> bool:
-    """Whether both groups have the same seeds, which first appear in the same order."""
-    points = question.points()
-    if "seed" not in points.columns:
-        return False
-    seeds = [list(dict.fromkeys(points.loc[points[GROUP] == one, "seed"])) for one in (first, second)]
-    return len(seeds[0]) >= FEWEST_SEEDS and seeds[0] == seeds[1]
 
 
 def tests_section(question: TableQuestion) -> Section:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis import load_runs, main_effects
-from analysis.formatting import size_in
+from analysis.formatting import digits, size_in
 from reports.build import main
 from reports.errors import ReportError
 from reports.page import Page
@@ -52,12 +52,12 @@ def paragraphs(page: Page, section: str) -> str:
 
 
 def test_the_page_has_scores_effects_decisions_tests_and_rows_in_the_words_of_the_table(page: Page) -> None:
-    assert [one.identity for one in page.sections] == ["scores", "moved", "decisions", "tests", "laws", "rows"]
+    assert [one.identity for one in page.sections] == ["scores", "moved", "decisions", "decisions-in-sentences", "tests", "laws", "rows"]
     said = " ".join([page.lead, *page.remarks, *(text for one in page.sections for text in one.paragraphs)])
     assert "n_labels" in said
     assert "acc" in said
     assert not re.search(r"mIoU|labelled images|pre-training|finetune", said)
-    assert not re.search(r"(?<![\w-])[xy](?![\w-])", paragraphs(page, "decisions"))
+    assert not re.search(r"(?<![\w-])[xy](?![\w-])", paragraphs(page, "decisions") + paragraphs(page, "decisions-in-sentences"))
     assert not re.search(r"\d\.\d+e[+-]?\d", said)
 
 
@@ -73,7 +73,7 @@ def test_the_effects_are_those_that_the_table_was_made_with(file: Path, page: Pa
 
 
 def test_what_the_better_group_is_worth_holds_the_true_number_of_labels(page: Page) -> None:
-    worth = next(line for line in paragraphs(page, "decisions").split("\n") if line.startswith("vit against resnet:"))
+    worth = next(line for line in paragraphs(page, "decisions-in-sentences").split("\n") if line.startswith("vit against resnet:"))
     match = re.search(r"n_labels = ([\d,.]+) with vit gives .* as n_labels = ([\d,]+) ", worth)
     assert match is not None, worth
     at, found = (float(text.replace(",", "")) for text in match.groups())
@@ -99,7 +99,7 @@ def test_an_error_is_better_lower(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "errors.csv", index=False)
     question = read_question(tmp_path / "errors.csv", x="n_labels", y="err", by=["backbone"], seed="trial", lower_is_better=True)
     page = compose_table(question)
-    assert any(line.startswith("vit against resnet: ") for line in paragraphs(page, "decisions").split("\n"))
+    assert any(line.startswith("vit against resnet: ") for line in paragraphs(page, "decisions-in-sentences").split("\n"))
     claim = page.sections[0].figures[0].claim
     assert claim.endswith("of vit")
     assert float(claim.split("reaches ")[1].split(" ")[0]) < 0.19  # of the other group 0.21
@@ -313,28 +313,79 @@ def two_seeds(folder: Path) -> Page:
     return compose_table(read_question(folder / "two.csv", x="images", y="top1", by=["backbone", "recipe"]))
 
 
+def rows_of(page: Page, section: str, caption: str) -> list[dict[str, str]]:
+    """The rows of the first table whose caption begins so."""
+    table = next(one for one in next(part for part in page.sections if part.identity == section).tables if one.caption.startswith(caption))
+    return [{heading.text: cell.text for heading, cell in zip(table.headings, row, strict=True)} for row in table.rows]
+
+
 def test_with_two_seeds_decisions_have_intervals_and_a_caution(tmp_path: Path) -> None:
-    said = paragraphs(two_seeds(tmp_path), "decisions").split("\n")
-    assert said[0].startswith("2 seeds are too few to tell what rows of one seed share")
-    assert any(re.search(r"on, another doubling of images gains less .*\(95% interval", line) for line in said)
-    assert not re.search(r"paired|cluster|for for|no interval|_fit\b", "\n".join(said))
+    page = two_seeds(tmp_path)
+    assert paragraphs(page, "decisions").startswith("2 seeds are too few to tell what rows of one seed share")
+    said = paragraphs(page, "decisions-in-sentences")
+    assert "on, another doubling of images gains less" in said or "another doubling of images gains more" in said
+    assert not re.search(r"paired|cluster|for for|no interval|_fit\b", said)
+    assert any(re.search(r"[\d,]+ (to [\d,]+|or more)", row["95% interval"]) for row in rows_of(page, "decisions", "From where on"))
 
 
-def test_groups_are_weighed_against_those_that_differ_in_one_column(tmp_path: Path) -> None:
-    said = paragraphs(two_seeds(tmp_path), "decisions").split("\n")
-    weighed = [line.partition(":")[0] for line in said if " against " in line]
-    assert len(weighed) == 4
-    for line in weighed:
-        one, other = (side.split(", ") for side in line.split(" against "))
-        assert sum(mine != its for mine, its in zip(one, other, strict=True)) == 1
-    assert "vit, recipe 100,000" in " ".join(weighed)
-    assert "backbone" not in " ".join(weighed)
+def test_groups_are_weighed_against_the_first_that_differs_in_one_column(tmp_path: Path) -> None:
+    page = two_seeds(tmp_path)
+    weighed = [(row["compared"], row["at"]) for row in rows_of(page, "decisions", "How many times")]
+    backbone = [("vit against resnet", f"recipe {one}") for one in ("10,000", "100,000")]
+    assert weighed[:2] == backbone
+    assert [at for _, at in weighed[2:]] == ["resnet", "vit"]
+    assert all(compared in ("recipe 100,000 against 10,000", "recipe 10,000 against 100,000") for compared, _ in weighed[2:])
+    assert paragraphs(page, "decisions-in-sentences").count(" against ") == 4
 
 
-def test_where_more_stops_paying_beyond_the_data_is_also_said_by_the_other_laws(tmp_path: Path) -> None:
-    said = [line for line in paragraphs(two_seeds(tmp_path), "decisions").split("\n") if "rests on the law beyond" in line]
-    assert said
-    assert all(re.search(r"Laws that forecast about as well put it at images = [\d,]+( to [\d,]+)?\.$|to nowhere\.$", line) for line in said)
+def test_where_more_stops_paying_beyond_the_data_is_no_number(tmp_path: Path) -> None:
+    """A loss over tokens that falls on: its law puts the point where another doubling gains too little
+    at a trillion times the data.
+    """
+    random = np.random.default_rng(4)
+    rows = [
+        (tokens, optimizer, (1.7 + 420.0 / (tokens * better) ** 0.28) * np.exp(random.normal(0, 0.002)))
+        for optimizer, better in (("adamw", 1.0), ("muon", 1e3))
+        for tokens in (4e8, 1.6e9, 6.4e9, 2.5e10)
+    ]
+    pd.DataFrame(rows, columns=["tokens", "optimizer", "val_loss"]).to_csv(tmp_path / "lm.csv", index=False)
+    page = compose_table(read_question(tmp_path / "lm.csv", x="tokens", y="val_loss", by=["optimizer"]))
+    stops = rows_of(page, "decisions", "From where on")
+    assert [row["group"] for row in stops] == ["adamw", "muon"]
+    assert {row["stops paying at tokens"] for row in stops} <= {"beyond the data (largest: 25,000,000,000)", "–"}
+    assert all(row["last doubling of tokens gained"].startswith("+0.") for row in stops)
+    worth = rows_of(page, "decisions", "How many times")
+    assert [(row["compared"], row["times the tokens"]) for row in worth] == [("muon against adamw", "beyond the data (largest: 25,000,000,000)")]
+    said = paragraphs(page, "decisions") + paragraphs(page, "decisions-in-sentences")
+    sizes = [float(one.replace(",", "")) for one in re.findall(r"\d{1,3}(?:,\d{3})+", said)]
+    assert max(sizes) <= 4 * 2.5e10
+    assert "noise of one run" not in said  # no run is repeated: what is known is how rows scatter around a law
+    assert "scatter of rows around the law" in said
+    assert len(paragraphs(page, "decisions").split("\n")) == 2  # one lead and one suggestion of next runs
+
+
+def test_the_noise_of_one_run_is_that_between_repeats_everywhere(tmp_path: Path) -> None:
+    """Of a law that misses the points the residuals are ten times as large, and are no noise."""
+    random = np.random.default_rng(6)
+    rows = [
+        (n, model, seed, y + (0.06 if model == "a" and n == 400 else 0.0) + random.normal(0, NOISE))
+        for model in ("a", "b")
+        for n, y in zip(SIZES, (0.3, 0.45, 0.55, 0.62, 0.67), strict=True)
+        for seed in range(3)
+    ]
+    pd.DataFrame(rows, columns=["n_labels", "model", "seed", "acc"]).to_csv(tmp_path / "bump.csv", index=False)
+    question = read_question(tmp_path / "bump.csv", x="n_labels", y="acc", by=["model"])
+    page = compose_table(question)
+    sd = main_effects(question.runs, outcome="acc", axes=["n_labels", "model"]).noise_sd
+    assert sd == pytest.approx(NOISE, rel=0.4)
+    assert page.screen is not None
+    assert page.screen.moved is not None
+    assert f"noise between runs, ±{sd:.3f}" in page.screen.moved.subtitle
+    said = paragraphs(page, "decisions-in-sentences").split("\n")
+    assert all(
+        f"the noise of one run, {digits(sd)} of acc (the standard deviation between repeats" in line for line in said if " against " not in line
+    )
+    assert "residual" not in " ".join(said)
 
 
 def test_a_group_that_no_law_forecasts_is_said_in_words_of_the_table(tmp_path: Path) -> None:
