@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import vl_convert
 
+from analysis.formatting import p_value
 from reports.download import GZIP, PLAIN, csv_address
 from reports.pictures import Gallery
 from reports.readable import isolated as isolated
@@ -29,6 +30,9 @@ from reports.theme import specification, themed
 
 MOST_ROWS = 100
 """Rows of one table that are written out; its CSV always has all."""
+
+P_VALUES = ("p", "p_holm", "p_bh")
+"""Columns that are written as p is in sentences: <0.001, 0.011, 1.00."""
 
 MOST_ROWS_OPEN = 3
 """Rows of a gallery that are shown; the rest is folded."""
@@ -307,6 +311,8 @@ def _cell(value: Any, column: str, marked: dict[str, str]) -> Cell:
         return Cell(text="yes" if value else "no")
     if isinstance(value, (int, float, np.integer, np.floating)):
         number = float(value)
+        if column in P_VALUES:
+            return Cell(text=p_value(number).removeprefix("p ").removeprefix("= ").replace("< ", "<"), kind="number")
         # Above 1,000 every whole number is a count of something; a seed or a small count needs no
         # separator either.
         text = f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}".replace("inf", "∞")

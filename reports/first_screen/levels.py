@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 
 from analysis import MainEffects
 from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.result import ALPHA
+from analysis.factorial.result import ALPHA, pairs_tried
 from analysis.formatting import format_setting
 from reports.wording import sentence
 
@@ -69,6 +70,14 @@ def thousands(number: float) -> str:
 def subject_of(axis: str, name: str) -> str:
     """What a higher level of an axis is called where a title begins with it."""
     return SUBJECTS.get(axis, name if name.startswith("the ") else f"the {name}")
+
+
+def widened(row: pd.Series) -> str:
+    """'widened for the choice among 6 pairs' of an interval of the two levels that differ most; '' of
+    one that was meant from the start.
+    """
+    pairs = pairs_tried(row)
+    return f"widened for the choice among {pairs} pairs" if pairs > 1 else ""
 
 
 def sentence_of(effects: MainEffects) -> str:

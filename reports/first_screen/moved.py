@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import AnalysisError, MainEffects, main_effects
 from reports.charts.first_screen import moved_score
-from reports.first_screen.levels import level_text
+from reports.first_screen.levels import level_text, widened
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import decimals, signed
@@ -102,6 +102,8 @@ def _compared(row: dict[str, object]) -> str:
     text = f"{low} → {high}"
     if np.isfinite(ratio) and ratio >= 1.5:
         times = f", × {ratio:.2g}" if ratio < 10 and abs(ratio - round(ratio)) > 0.15 else f", × {ratio:,.0f}"
+        if 10.0 < ratio < 1000.0 and abs(ratio - round(ratio, 1)) < 1e-9:
+            times = f", × {ratio:g}"  # 62.5, which is neither 62 nor 63
         text += times if len(text + times) <= LONGEST else ""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
@@ -124,4 +126,5 @@ def _subtitle(effects: MainEffects, score: Score, has_seeds: bool, cut: bool) ->
     text += f"Bar: {effects.level:.0%} interval, hollow where it holds zero"
     text += "; ticks: seeds" if has_seeds else ""
     text += f"; grey: noise between runs, ±{decimals(effects.noise_sd, effects.places)}" if np.isfinite(effects.noise_sd) else ""
-    return f"{text}." + (f" The {MOST_ROWS} largest of {len(effects.table)}." if cut else "")
+    picked = [f" The interval of {row['name']} is {widened(row)}." for _, row in effects.table.head(MOST_ROWS).iterrows() if widened(row)]
+    return f"{text}.{''.join(picked)}" + (f" The {MOST_ROWS} largest of {len(effects.table)}." if cut else "")

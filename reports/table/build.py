@@ -47,7 +47,7 @@ def compose_table(question: TableQuestion) -> Page:
         scores_section(question, laws),
         effects_section(question, effects),
         *decisions_sections(question, laws, noise_of(question, effects)),
-        tests_section(question),
+        tests_section(question, effects),
         claims_section(question, answer),
         laws_section(laws, question),
         table_section(question, command_of(question)),

@@ -12,11 +12,12 @@ from analysis import (
     paired_effects,
     summarise_cells,
 )
-from analysis.factorial.result import ALPHA
-from analysis.formatting import p_value
+from analysis.factorial.result import ALPHA, pairs_tried
+from analysis.formatting import number_of, p_value
 from analysis.significance.pairs import RESULT_COLUMNS
 from reports.charts.curves import curves_by_size
 from reports.findings import Answer, topics_of, verdict_counts
+from reports.first_screen.levels import widened
 from reports.page import Figure, Panel, Section, Table, make_table
 from reports.table.laws import LEVEL, GroupLaws
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
@@ -124,7 +125,7 @@ def effects_section(question: TableQuestion, effects: MainEffects | str) -> Sect
     )
 
 
-def tests_section(question: TableQuestion) -> Section:
+def tests_section(question: TableQuestion, effects: MainEffects | str) -> Section:
     """Every level of each column of `by` against its first, in pairs of rows equal in all else."""
     heading = "Tests"
     if not question.by:
@@ -132,7 +133,10 @@ def tests_section(question: TableQuestion) -> Section:
     if question.seed is None:
         reason = "No column tells repeated runs apart, so no pairs can be formed: name one with --seed."
         return Section(identity="tests", heading=heading, paragraphs=(reason,))
-    said: list[str] = []
+    picked = {row["axis"]: row for _, row in effects.table.iterrows() if pairs_tried(row) > 1} if isinstance(effects, MainEffects) else {}
+    said = [
+        f"Here each interval of {row['name']} is of one comparison by itself; on the first screen it is {widened(row)}." for row in picked.values()
+    ]
     tables: list[Table] = []
     for column in question.by:
         levels = question.levels_of(column)
@@ -141,7 +145,7 @@ def tests_section(question: TableQuestion) -> Section:
             said.append(f"{question.titles[column]} has {count(len(levels))} levels, which are not tested one by one.")
             continue
         for level in levels[1:]:
-            found = _paired_rows(question, column, levels[0], level, others)
+            found = _paired_rows(question, column, levels[0], level, others, "; each interval by itself" if column in picked else "")
             if isinstance(found, str):
                 said.append(found)
                 continue
@@ -150,7 +154,7 @@ def tests_section(question: TableQuestion) -> Section:
     return Section(identity="tests", heading=heading, paragraphs=tuple(said), tables=tuple(tables))
 
 
-def _paired_rows(question: TableQuestion, column: str, baseline: object, treatment: object, match: list[str]) -> tuple[str, Table] | str:
+def _paired_rows(question: TableQuestion, column: str, baseline: object, treatment: object, match: list[str], alone: str) -> tuple[str, Table] | str:
     shown = ["n_pairs", "baseline_mean", "treatment_mean", "difference", "low", "high", "p", "p_holm"]
     x = f"{question.x} (size)" if question.x in RESULT_COLUMNS else question.x
     runs = question.runs_by_seed().rename(columns={question.x: x})
@@ -166,10 +170,12 @@ def _paired_rows(question: TableQuestion, column: str, baseline: object, treatme
     inside = f" ({interval(whole['low'], whole['high'], spread, level=LEVEL)}, {p_value(float(whole['p']))})" if known else ""
     said = (
         f"{title}: {change(float(whole['difference']), spread)} {question.y_title}{inside} over {count(int(whole['n_pairs']))} pairs; "
-        f"{int((tested < 0.05).sum())} of {count(len(tested))} sizes differ after Holm."
+        f"{int((tested < ALPHA).sum())} of {number_of(len(tested), 'cell')} {'differs' if len(tested) == 1 else 'differ'} after Holm."
     )
-    table = titled(found.table[[name for name in (x, *shown) if name in found.table.columns]], {x: question.x_title})
-    return said, make_table(table, caption=f"{title}: difference in {question.y_title} at each {question.x_title}", file_name=f"{column}_tests.csv")
+    names = {x: question.x_title, **{name: question.titles.get(name, name) for name in found.by if name != x}}
+    table = titled(found.table[[name for name in (*names, *shown) if name in found.table.columns]], names)
+    caption = f"{title}: difference in {question.y_title} at each {joined(list(names.values()))}"
+    return said, make_table(table, caption=f"{caption}{alone}", file_name=f"{column}_tests.csv")
 
 
 def claims_section(question: TableQuestion, answer: Answer) -> Section | None:

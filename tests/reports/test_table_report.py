@@ -14,7 +14,7 @@ from analysis import load_runs, main_effects
 from analysis.formatting import digits, size_in
 from reports.build import main
 from reports.errors import ReportError
-from reports.page import Page
+from reports.page import Page, make_table
 from reports.table import TableQuestion, compose_table, read_question
 from reports.table.wording import named
 
@@ -69,7 +69,7 @@ def test_the_effects_are_those_that_the_table_was_made_with(file: Path, page: Pa
     assert found.loc["backbone", "effect"] == pytest.approx(GAIN, abs=4 * NOISE / np.sqrt(15))
     assert found["low"].gt(0).all()
     assert "backbone vit against resnet: +0.0" in paragraphs(page, "tests")
-    assert "15 pairs; 5 of 5 sizes differ" in paragraphs(page, "tests")
+    assert "15 pairs; 5 of 5 cells differ" in paragraphs(page, "tests")
 
 
 def test_what_the_better_group_is_worth_holds_the_true_number_of_labels(page: Page) -> None:
@@ -465,3 +465,53 @@ def test_levels_that_are_numbers_stand_in_their_order_however_they_are_written(w
     drawn = page.screen.scaling.panels[0].alternative
     places = [drawn.index(f"xtra {level}: ") if f"xtra {level}: " in drawn else drawn.index(f" {level}: ") for level in question.groups()]
     assert places == sorted(places)
+
+
+def three_models(folder: Path, *, seeds: int = 3, recipes: Sequence[int] = (10, 20)) -> TableQuestion:
+    """Three models, of which b and c are alike, crossed with an amount that changes nothing."""
+    random = np.random.default_rng(8)
+    rows = [
+        (n, model, recipe, seed, 0.9 - 1.5 * n**-0.35 + gain + random.normal(0, NOISE))
+        for model, gain in (("a", 0.0), ("b", GAIN), ("c", GAIN + 0.001))
+        for n in (100, 250, 6250)
+        for recipe in recipes
+        for seed in range(seeds)
+    ]
+    table = pd.DataFrame(rows, columns=["n_labels", "model", "pretrain_images", "seed", "acc"])
+    (table if seeds > 1 else table.drop(columns="seed")).to_csv(folder / "three.csv", index=False)
+    return read_question(folder / "three.csv", x="n_labels", y="acc", by=["model", "pretrain_images"])
+
+
+def test_an_interval_widened_for_a_choice_among_pairs_says_so_beside_it_and_so_do_the_tests(tmp_path: Path) -> None:
+    page = compose_table(three_models(tmp_path))
+    assert page.screen is not None
+    assert page.screen.moved is not None
+    widened = "widened for the choice among 3 pairs"
+    assert f"The interval of model is {widened}." in page.screen.moved.subtitle
+    assert [widened in one.detail for one in page.screen.verdicts] == ["odel" in one.headline for one in page.screen.verdicts]
+    assert widened in paragraphs(page, "tests")
+    tests = next(one for one in page.sections if one.identity == "tests").tables
+    assert ["each interval by itself" in one.caption for one in tests] == [one.caption.startswith("model") for one in tests]
+
+
+def test_tests_name_their_cells_by_every_column_and_count_them(tmp_path: Path) -> None:
+    page = compose_table(three_models(tmp_path))
+    assert re.search(r"model b against a: .* over 18 pairs; \d of 6 cells differ after Holm", paragraphs(page, "tests"))
+    rows = rows_of(page, "tests", "model b against a: difference in acc at each n_labels and pretrain_images")
+    assert len({(row["n_labels"], row["pretrain_images"]) for row in rows}) == len(rows) == 6
+    assert all(re.fullmatch(r"<0\.001|[01]\.\d{2,3}", row[name]) for row in rows for name in ("p", "p_holm"))
+    shown = make_table(pd.DataFrame({"p": [1.0, 0.0001, 0.011]}), caption="", file_name="p.csv")
+    assert [row[0].text for row in shown.rows] == ["1.00", "<0.001", "0.011"]
+
+
+def test_a_verdict_without_repeats_says_what_its_interval_is_over(tmp_path: Path) -> None:
+    """And 62.5 times is neither 62 nor 63 times."""
+    page = compose_table(three_models(tmp_path, seeds=1))
+    assert page.screen is not None
+    labels = next(one for one in page.screen.verdicts if "n_labels" in one.headline)
+    assert labels.headline.startswith("62.5 times more n_labels raise acc by")
+    assert labels.verdict == "supported"
+    assert "no repeats: interval over cells" in labels.detail
+    assert page.screen.moved is not None
+    assert "× 62.5" in str(page.screen.moved.panels[0].chart.to_dict())
+    assert "no repeats" not in str(compose_table(three_models(tmp_path)).screen)
