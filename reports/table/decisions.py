@@ -19,7 +19,7 @@ from reports.page import Section, Table, make_table
 from reports.table.laws import BEYOND, FLAT, LEVEL, GroupLaws
 from reports.table.noise import Noise
 from reports.table.question import EVERYTHING, TableQuestion
-from reports.table.wording import beyond, change, is_far, named, rounded, size, spread_of
+from reports.table.wording import beyond, is_far, named, rounded, score, size, spread_of
 from reports.table.worth import DASH, Worth, worths
 from reports.theme import count
 from reports.wording import by_reason, joined, sentence
@@ -92,9 +92,9 @@ def _decided(question: TableQuestion, law: LawChoice, group: str, noise: Noise, 
         return _Group(name=group, row={**row, "note": str(error).partition(":")[0]})
     others = _other_laws(law, returns, question, noise)
     stops, interval, note = _in_short(returns, others)
-    gained = f"{change(returns.last_gain, spread_of(question))}"
+    gained = score(returns.last_gain, spread_of(question))
     if returns.last_gain_interval is not None:
-        gained += f" ({' to '.join(change(end, spread_of(question)) for end in returns.last_gain_interval)})"
+        gained += f" ({' to '.join(score(end, spread_of(question)) for end in returns.last_gain_interval)})"
     point = returns.noise
     low, high = point.interval or (np.nan, np.nan)
     row |= {"stops": stops, "interval": interval, "gained": gained, "note": note, "x": point.x, "low": low, "high": high}
@@ -189,7 +189,7 @@ def _lead(question: TableQuestion, groups: list[_Group], noise: Noise) -> list[s
 
 
 def _amount(question: TableQuestion, sd: float) -> str:
-    return f"{change(sd, spread_of(question))[1:]} {question.y_title}"
+    return f"{score(sd, spread_of(question))} {question.y_title}"
 
 
 def _next_runs(question: TableQuestion, law: LawChoice) -> tuple[_Next | None, str]:
