@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, MainEffects, main_effects
+from analysis.plots.labels import in_one_form, told_apart
 from reports.charts.first_screen import moved_score
 from reports.first_screen.levels import level_text, widened
 from reports.page import Figure, Panel, make_table
@@ -92,7 +94,7 @@ def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score, axes: 
 
 def _compared(row: dict[str, object]) -> str:
     """'100,000 → 512,000 passes, × 5'."""
-    low, high = level_text(row["low_level"]), level_text(row["high_level"])
+    low, high = in_one_form([level_text(row[end]) for end in ("low_level", "high_level")])
     if row["axis"] == "pretrain_length":  # not to be taken for the number of pre-training images
         low, high = (text.replace(" images", " passes").replace(" image", " pass") for text in (low, high))
     unit = high.partition(" ")[2]
@@ -105,7 +107,16 @@ def _compared(row: dict[str, object]) -> str:
         if 10.0 < ratio < 1000.0 and abs(ratio - round(ratio, 1)) < 1e-9:
             times = f", × {ratio:g}"  # 62.5, which is neither 62 nor 63
         text += times if len(text + times) <= LONGEST else ""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= LONGEST else _shorter(low, high)
+
+
+def _shorter(low: str, high: str) -> str:
+    """Two long levels in one line, of which the part that differs is kept: 'vit → …+crop=64'."""
+    for place in [found.start() for found in re.finditer(r"[+=,/ @-]", high)]:
+        text = f"{low} → …{high[place:]}"
+        if low.startswith(high[:place]) and len(text) <= LONGEST:
+            return text
+    return " → ".join(told_apart([low, high], LONGEST // 2 - 1))
 
 
 def _domain(rows: pd.DataFrame, seeds: pd.DataFrame, noise: float) -> tuple[float, float]:

@@ -15,15 +15,15 @@ from analysis import (
 from analysis.factorial.result import ALPHA, pairs_tried
 from analysis.formatting import number_of, p_value
 from analysis.significance.pairs import RESULT_COLUMNS
-from reports.charts.curves import curves_by_size
 from reports.findings import Answer, topics_of, verdict_counts
 from reports.first_screen.levels import widened
-from reports.page import Figure, Panel, Section, Table, make_table
+from reports.page import Figure, Section, Table, make_table
 from reports.table.laws import LEVEL, GroupLaws
+from reports.table.panels import panel_column, panels_of
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
 from reports.table.wording import change, interval, score, size, spread_of, titled
 from reports.theme import count, padded_domain
-from reports.wording import by_reason, joined, sentence, title
+from reports.wording import by_reason, joined, sentence, title, with_minus_signs
 
 MOST_TESTED = 8
 """Levels of a column up to which every one is tested against the first."""
@@ -37,22 +37,18 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
         summarise_cells(without, by=[GROUP, X], outcome=Y, level=LEVEL) if len(without) else pd.DataFrame(columns=[GROUP, X, "mean", "low", "high"])
     )
     curves = laws.curves if "extrapolated" in laws.curves.columns else laws.curves.assign(extrapolated=pd.Series(dtype=bool))
-    divided = joined([question.titles[name] for name in question.by])
     lines = [_ends(points.loc[points[GROUP] == group], group, question, spread) for group in groups]
     least, most = points[Y].min() - 0.3 * spread, points[Y].max() + 0.3 * spread  # a band, or a line beyond the data, may go anywhere
     inner = curves.loc[~curves["extrapolated"].astype(bool)]
     domain = padded_domain(points[Y], *(part.astype(float).clip(least, most) for part in (curves["mean"], inner["low"], inner["high"])))
-    chart = curves_by_size(
-        points, curves, means, groups=groups, group_title=divided, x_title=question.x_title, y_title=question.y_title, y_domain=domain
-    )
     description = " ".join(lines)
     drawn = "a line is a law with its 95% band, dashed beyond the sizes measured" if laws.found else "lines join means, bars are 95% intervals"
     figure = Figure(
         identity="figure-scores",
         claim=_scores_claim(question, points, groups, spread),
-        subtitle=f"Each point is one row ({count(len(points))} in all); {drawn}.",
+        subtitle=f"Each point is one row ({count(len(points))} in all); {drawn}{_divided(question)}.",
         description=description,
-        panels=(Panel(identity="scores-0", chart=chart, alternative=description),),
+        panels=panels_of(question, points, curves, means, lines=dict(zip(groups, lines, strict=True)), y_domain=domain),
         notes=tuple(by_reason("No law is drawn", [(f"for {name}", why) for name, why in laws.reasons.items()], of=len(groups)))
         if laws.reasons
         else (),
@@ -68,6 +64,15 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
     return Section(identity="scores", heading=f"{question.y_title} by {question.x_title}", figures=(figure,))
 
 
+def _divided(question: TableQuestion) -> str:
+    """What panels and lines are, where they are not all in one."""
+    column = panel_column(question)
+    if column is None:
+        return ""
+    others = joined([question.titles[name] for name in question.by if name != column])
+    return f"; a panel is a value of {question.titles[column]}, a line one of {others}"
+
+
 def _by_group(means: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     """The rows in the order of the groups, which sorted as text stand 1,000,000, 300,000."""
     return means.iloc[np.argsort(means[GROUP].map(groups.index), kind="stable")].reset_index(drop=True)
@@ -75,8 +80,9 @@ def _by_group(means: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
 
 def laws_section(laws: GroupLaws, question: TableQuestion) -> Section | None:
     """Each law as analysis writes it, folded; None without a law."""
+    units = f"x is {question.x_title}, y is {question.y_title}"
     listings = tuple(
-        (f"The law of {group}" if group != EVERYTHING else "The law", f"x is {question.x_title}, y is {question.y_title}\n{law.summary()}")
+        (f"The law of {group}" if group != EVERYTHING else "The law", f"{units}\n{with_minus_signs(law.summary())}")
         for group, law in laws.found.items()
     )
     if not listings:
@@ -121,7 +127,7 @@ def effects_section(question: TableQuestion, effects: MainEffects | str) -> Sect
         heading=heading,
         folded=True,
         summary=f"{found} of {count(len(effects.table))} columns differ from zero",
-        paragraphs=(*effects.sentences(), *effects.cautions()),
+        paragraphs=tuple(with_minus_signs(one) for one in (*effects.sentences(), *effects.cautions())),
     )
 
 

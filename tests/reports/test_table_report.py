@@ -14,9 +14,10 @@ from analysis import load_runs, main_effects
 from analysis.formatting import digits, size_in
 from reports.build import main
 from reports.errors import ReportError
-from reports.page import Page, make_table
+from reports.page import Page, Panel, make_table, render
 from reports.table import TableQuestion, compose_table, read_question
 from reports.table.wording import named
+from reports.template import options_as_code
 
 SIZES = (100, 200, 400, 800, 1600)
 GAIN = 0.05
@@ -515,3 +516,61 @@ def test_a_verdict_without_repeats_says_what_its_interval_is_over(tmp_path: Path
     assert page.screen.moved is not None
     assert "× 62.5" in str(page.screen.moved.panels[0].chart.to_dict())
     assert "no repeats" not in str(compose_table(three_models(tmp_path)).screen)
+
+
+def losses(folder: Path) -> TableQuestion:
+    """A loss over tokens of five sizes of model and two optimizers, a run each."""
+    random = np.random.default_rng(3)
+    rows = [
+        (params, tokens, optimizer, (1.7 + 410.0 / params**0.34 + 420.0 / (tokens * better) ** 0.28) * np.exp(random.normal(0, 0.004)))
+        for optimizer, better in (("adamw", 1.0), ("muon", 1.25))
+        for params in (10**9, 19_000_000, 75_000_000, 160_000_000, 410_000_000)
+        for tokens in (400_000_000, 1_600_000_000, 6_400_000_000, 25_000_000_000)
+    ]
+    pd.DataFrame(rows, columns=["params", "tokens", "optimizer", "val_loss"]).to_csv(folder / "lm.csv", index=False)
+    return read_question(folder / "lm.csv", x="tokens", y="val_loss", by=["params", "optimizer"])
+
+
+def drawn_texts(panel: Panel) -> list[str]:
+    """The words at the ends of the lines of a chart."""
+    tables = panel.chart.to_dict()["datasets"].values()
+    return [str(row[name]) for table in tables for row in table for name in ("text", "name", "detail") if name in row]
+
+
+def test_of_many_groups_each_level_has_a_panel_and_every_line_its_own_name(tmp_path: Path) -> None:
+    page = compose_table(losses(tmp_path))
+    figure = next(one for one in page.sections if one.identity == "scores").figures[0]
+    assert [panel.heading for panel in figure.panels] == ["adamw", "muon"]
+    for panel in figure.panels:
+        assert drawn_texts(panel) == ["19M", "75M", "160M", "410M", "1B"]
+        assert "'legend': {" not in str(panel.chart.to_dict()["layer"])
+    assert "a panel is a value of optimizer, a line one of params" in figure.subtitle
+    assert len(compose_table(three_models(tmp_path)).sections[0].figures[0].panels) == 1  # six groups have a colour each
+
+
+def test_the_first_figure_says_what_its_lines_are_over_and_which_dots_have_none(tmp_path: Path) -> None:
+    screen = compose_table(losses(tmp_path)).screen
+    assert screen is not None
+    assert screen.scaling is not None
+    assert "Each line is over all values of optimizer." in screen.scaling.subtitle
+    assert "Dots without a line: params 160M." in screen.scaling.subtitle
+    words = drawn_texts(screen.scaling.panels[0])
+    assert list(dict.fromkeys(one for one in words if one.startswith("params"))) == ["params 19M", "params 75M", "params 410M", "params 1B"]
+    assert all(one.endswith("at 25B tokens") for one in words if " at " in one)
+    axis = str(screen.scaling.panels[0].chart.to_dict())
+    assert "'labelExpr': \"replace(datum.label, 'G', 'B')\"" in axis  # ticks as the words beside them: 25B
+    assert "'labelSeparation': 8" in axis  # '10k20k' is no number
+    assert screen.moved is not None
+    assert "400M → 25B, × 62.5" in str(screen.moved.panels[0].chart.to_dict())
+
+
+def test_a_page_has_one_minus_sign(tmp_path: Path) -> None:
+    page = compose_table(losses(tmp_path))
+    said = [text for one in page.sections for text in (*one.paragraphs, *(text for _, text in one.listings if "reports.build" not in text))]
+    assert any("−" in text for text in said)
+    assert not re.search(r"(?<![\w.])-\d|\+-", " ".join(said))
+
+
+def test_an_option_on_a_page_is_code_that_no_line_breaks(tmp_path: Path) -> None:
+    assert "name one with <code>--seed</code>." in render(compose_table(losses(tmp_path)))
+    assert str(options_as_code("a -- b, --x-y <i> x--y")) == "a -- b, <code>--x-y</code> &lt;i&gt; x--y"
