@@ -74,7 +74,12 @@ def told_apart(names: Sequence[str], longest: int) -> list[str]:
     middle = (longest - 1) // 2
     for head in sorted(range(longest), key=lambda one: abs(one - middle)):
         tail = longest - 1 - head
-        cut = [one if len(one) <= longest else f"{one[:head]}…{one[len(one) - tail :]}" for one in brief]
+        cut = [one if len(one) <= longest else f"{one[:head]}…{_from_a_word(one[len(one) - tail :])}" for one in brief]
         if len(set(cut)) == different:
             return cut
     return brief
+
+
+def _from_a_word(text: str) -> str:
+    """The end of a name without what is left of a cut word: 't+store_px=64' -> '+store_px=64'."""
+    return re.sub(r"^[A-Za-z]{1,3}(?=[+=,/ ])", "", text)

@@ -16,6 +16,7 @@ from analysis.plots.labels import in_one_form, short_number, told_apart
             ["20k images, 100k passes", "20k images, 512k passes"],
         ),
         (["ucl-released-on-pets-and-more, a", "ucl-released-on-pets-and-more, b"], ["ucl-released-…s-and-more, a", "ucl-released-…s-and-more, b"]),
+        (["20,000 images, compact+store_px=64", "20,000 images, compact"], ["20k images, c…+store_px=64", "20k images, compact"]),
     ],
 )
 def test_long_names_are_shortened_where_they_do_not_differ(names: list[str], shown: list[str]) -> None:
