@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import traceback
 from importlib.resources import files
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-from markupsafe import Markup, escape
 
 from reports.errors import ReportError
 
@@ -56,9 +56,16 @@ def fill(template: Path | None, **values: Any) -> str:
         raise ReportError(f"{_place(template, error)}: {_phrase(error)}; docs/reports.md lists what a template is given.") from error
 
 
-def options_as_code(text: str) -> Markup:
+class _Markup(str):
+    """Text that is HTML already."""
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def options_as_code(text: str) -> str:
     """Text with each option of a command line, such as --seed, as code, which no line breaks."""
-    return Markup(OPTION.sub(r"<code>\g<0></code>", str(escape(text))))
+    return _Markup(OPTION.sub(r"<code>\g<0></code>", html.escape(text)))
 
 
 def _read(template: Path) -> str:

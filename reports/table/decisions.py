@@ -17,7 +17,7 @@ from analysis.decisions.returns import DiminishingReturns
 from analysis.formatting import digits
 from reports.page import Section, Table, make_table
 from reports.table.laws import BEYOND, FLAT, LEVEL, GroupLaws
-from reports.table.noise import Noise
+from reports.table.noise import RunNoise
 from reports.table.question import EVERYTHING, TableQuestion
 from reports.table.wording import beyond, is_far, named, rounded, score, size, spread_of
 from reports.table.worth import DASH, Worth, worths
@@ -50,7 +50,7 @@ class _Next:
     after: float
 
 
-def decisions_sections(question: TableQuestion, laws: GroupLaws, noise: Noise) -> tuple[Section, ...]:
+def decisions_sections(question: TableQuestion, laws: GroupLaws, noise: RunNoise) -> tuple[Section, ...]:
     """Where more stops paying, what one group is worth against another, and which rows to add: two
     tables, and what they say in full, folded.
     """
@@ -82,7 +82,7 @@ def decisions_sections(question: TableQuestion, laws: GroupLaws, noise: Noise) -
     return (first, in_words)
 
 
-def _decided(question: TableQuestion, law: LawChoice, group: str, noise: Noise, reasons: list[tuple[str, str]]) -> _Group:
+def _decided(question: TableQuestion, law: LawChoice, group: str, noise: RunNoise, reasons: list[tuple[str, str]]) -> _Group:
     whose = "" if group == EVERYTHING else f"{group}: "
     row: dict[str, object] = {"group": group, "stops": DASH, "interval": DASH, "gained": DASH, "note": "", "x": np.nan, "low": np.nan, "high": np.nan}
     try:
@@ -103,7 +103,7 @@ def _decided(question: TableQuestion, law: LawChoice, group: str, noise: Noise, 
     return _Group(name=group, row=row, sentence=f"{words} {more}".strip(), stops=point.x, next_runs=planned)
 
 
-def _in_words(question: TableQuestion, returns: DiminishingReturns, noise: Noise) -> str:
+def _in_words(question: TableQuestion, returns: DiminishingReturns, noise: RunNoise) -> str:
     """The sentence of analysis, in which a size far beyond the data is no number."""
     point, largest = returns.noise, returns.x_range[1]
     if is_far(point.x, largest):
@@ -146,7 +146,7 @@ def _in_short(returns: DiminishingReturns, others: list[float]) -> tuple[str, st
     return rounded(point.x), ends, "; ".join(notes)
 
 
-def _other_laws(law: LawChoice, returns: DiminishingReturns, question: TableQuestion, noise: Noise) -> list[float]:
+def _other_laws(law: LawChoice, returns: DiminishingReturns, question: TableQuestion, noise: RunNoise) -> list[float]:
     """The nearest and the farthest x at which other laws of the forecast see the same point, if it
     lies beyond the sizes measured: an interval by one law says nothing of that.
     """
@@ -172,7 +172,7 @@ def _others_in_words(question: TableQuestion, others: list[float], largest: floa
     return f"{start} from {question.x_title} = {' to '.join(ends)} on{only}."
 
 
-def _lead(question: TableQuestion, groups: list[_Group], noise: Noise) -> list[str]:
+def _lead(question: TableQuestion, groups: list[_Group], noise: RunNoise) -> list[str]:
     """Whether more still pays beyond the largest size, in how many groups."""
     if not groups:
         return []
@@ -237,7 +237,7 @@ def _next_sentence(question: TableQuestion, found: list[tuple[str, _Next]]) -> l
     ]
 
 
-def _stops_table(question: TableQuestion, groups: list[_Group], noise: Noise) -> Table | None:
+def _stops_table(question: TableQuestion, groups: list[_Group], noise: RunNoise) -> Table | None:
     if not groups:
         return None
     x = question.x_title

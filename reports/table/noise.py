@@ -11,7 +11,7 @@ from reports.table.question import GROUP, TableQuestion, X, Y
 
 
 @dataclass(frozen=True, kw_only=True)
-class Noise:
+class RunNoise:
     """How far repeated runs scatter."""
 
     sd: float | None
@@ -30,13 +30,13 @@ class Noise:
         return "the standard deviation between repeats, pooled over the table" if self.sd is not None else "no run is repeated"
 
 
-def noise_of(question: TableQuestion, effects: MainEffects | str) -> Noise:
+def noise_of(question: TableQuestion, effects: MainEffects | str) -> RunNoise:
     """The number that the first screen shows, where there are seeds; else the scatter of rows of one
     group and size, where there are several.
     """
     if isinstance(effects, MainEffects) and np.isfinite(effects.noise_sd) and effects.noise_sd > 0.0:
-        return Noise(sd=float(effects.noise_sd))
+        return RunNoise(sd=float(effects.noise_sd))
     cells = question.points().groupby([GROUP, X], sort=False)[Y]
     freedom = int((cells.count() - 1).sum())
     squares = float((cells.var(ddof=0) * cells.count()).sum())
-    return Noise(sd=float(np.sqrt(squares / freedom)) if freedom > 0 and squares > 0.0 else None)
+    return RunNoise(sd=float(np.sqrt(squares / freedom)) if freedom > 0 and squares > 0.0 else None)
