@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 
 def decimals_for(width: float) -> int:
@@ -37,6 +38,36 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
     endless = 1e6 * max(abs(value), 1.0)  # of an end so far away the digits say nothing
     shown = [(f"{end:z,.{places}f}" if abs(end) < endless else f"{end:.3g}") if math.isfinite(end) else "unbounded" for end in (low, high)]
     return f"{value:z,.{places}f} ({percent(level)} interval {shown[0]} to {shown[1]})"
+
+
+_SIZE = re.compile(r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d+)?)\s?([kKMGBT]?)")
+_TIMES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+
+
+def size_in(value: object) -> float:
+    """A level as a number: 300000, '300,000', '3e5' and '300k' are all 300000; NaN for any other text
+    and for yes and no.
+    """
+    if isinstance(value, str):
+        found = _SIZE.fullmatch(value.strip())
+        return float(found[1].replace(",", "")) * _TIMES[found[2]] if found and any(map(str.isdigit, found[1])) else math.nan
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def in_order(levels: Iterable[object]) -> list[object]:
+    """Levels from low to high where each is a number, however it is written; else in the order of
+    their text.
+    """
+    found = list(levels)
+    sizes = [size_in(level) for level in found]
+    if all(map(math.isfinite, sizes)):
+        return [level for _, level in sorted(zip(sizes, found, strict=True), key=lambda pair: pair[0])]
+    return sorted(found, key=str)
 
 
 def digits(value: float, never: str = "never") -> str:

@@ -6,7 +6,6 @@ import base64
 import gzip
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 import vl_convert
 
+from reports.cells import Cell as Cell
+from reports.cells import cell_of, kind_of_column
 from reports.download import GZIP, PLAIN, csv_address
 from reports.pictures import Gallery
 from reports.readable import isolated as isolated
@@ -43,17 +43,6 @@ SCRIPTS = ("keys.js", "report.js", "reload.js")
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "negligible": "≈", "open": "?", "passed": "✓", "failed": "✗", "not known": "?"}
 """What stands beside a verdict's word, so that colour alone does not carry it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One cell or heading: its text, a style ('number', 'text', 'good', 'warn' or ''), and what a
-    heading means.
-    """
-
-    text: str
-    kind: str = ""
-    meaning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +261,7 @@ def make_table(
     """
     columns = list(shown) or list(frame.columns)
     rows = tuple(
-        tuple(_cell(value, column, marked or {}) for column, value in zip(columns, values, strict=True))
+        tuple(cell_of(value, column, marked or {}) for column, value in zip(columns, values, strict=True))
         for values in frame.loc[:, columns].head(MOST_ROWS).itertuples(index=False, name=None)
     )
     address, changed = csv_address(frame)
@@ -282,7 +271,7 @@ def make_table(
     return Table(
         caption=caption,
         headings=tuple(
-            Cell(text=column, meaning=(meanings or {}).get(column, ""), kind=_kind_of_column([row[place] for row in rows]))
+            Cell(text=column, meaning=(meanings or {}).get(column, ""), kind=kind_of_column([row[place] for row in rows]))
             for place, column in enumerate(columns)
         ),
         rows=rows,
@@ -290,29 +279,6 @@ def make_table(
         address=address,
         hidden=" ".join(hidden),
     )
-
-
-def _kind_of_column(cells: Sequence[Cell]) -> str:
-    """'number' if a number stands in the column and nothing else does, so that the heading lines up
-    with it.
-    """
-    numbers = [cell.kind.startswith("number") for cell in cells if cell.text != "–"]
-    return "number" if numbers and all(numbers) else ""
-
-
-def _cell(value: Any, column: str, marked: dict[str, str]) -> Cell:
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, (float, np.floating)) and math.isnan(value)):
-        return Cell(text="–")
-    if isinstance(value, (bool, np.bool_)):
-        return Cell(text="yes" if value else "no")
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        number = float(value)
-        # Above 1,000 every whole number is a count of something; a seed or a small count needs no
-        # separator either.
-        text = f"{number:,.0f}" if number.is_integer() and abs(number) < 1e15 else f"{number:.4g}".replace("inf", "∞")
-        return Cell(text=text.replace("-", "−"), kind=f"number {marked[column]}" if number and column in marked else "number")
-    text = str(value)
-    return Cell(text=text, kind="text" if len(text) > 40 else marked.get(column, "") if text else "")
 
 
 def render(page: Page, template: Path | None = None) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import html
+import re
 import traceback
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 
 from reports.errors import ReportError
 
+OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 BUILT_IN = "report.html.j2"
 """The name by which a template of one's own extends the built-in one."""
 
@@ -37,6 +40,7 @@ def fill(template: Path | None, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(source_of), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["options"] = options_as_code
     if template is None:
         # An error in our own template is a defect, and keeps its traceback.
         return environment.get_template(BUILT_IN).render(**values)
@@ -50,6 +54,18 @@ def fill(template: Path | None, **values: Any) -> str:
         raise
     except Exception as error:  # a template can raise whatever its expressions do
         raise ReportError(f"{_place(template, error)}: {_phrase(error)}; docs/reports.md lists what a template is given.") from error
+
+
+class _Markup(str):
+    """Text that is HTML already."""
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def options_as_code(text: str) -> str:
+    """Text with each option of a command line, such as --seed, as code, which no line breaks."""
+    return _Markup(OPTION.sub(r"<code>\g<0></code>", html.escape(text)))
 
 
 def _read(template: Path) -> str:

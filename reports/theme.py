@@ -65,6 +65,7 @@ CONFIG: Final[dict[str, Any]] = {
     "legend": {
         "labelColor": GREY,
         "labelFontSize": 12,
+        "labelLimit": 320,
         "orient": "top",
         "symbolOpacity": 1,
         "symbolSize": 70,
@@ -233,9 +234,13 @@ def themed(value: Any) -> Any:
     return THEMED.get(value, value) if isinstance(value, str) else value
 
 
+SIZES: Final[dict[str, Any]] = {"labelExpr": "replace(datum.label, 'G', 'B')", "labelOverlap": "greedy", "labelSeparation": 8}
+"""Labels of an axis of sizes: 25B and not the physicist's 25G, and no two that read as one."""
+
+
 def size_axis(title: str, sizes: pd.Series) -> alt.Axis:
     """A logarithmic axis's ticks at the sizes themselves, written 250, 1k, 45k."""
-    return alt.Axis(title=title, values=sorted({float(size) for size in sizes}), format="~s", labelOverlap="greedy")
+    return alt.Axis(title=title, values=sorted({float(size) for size in sizes}), format="~s", **SIZES)
 
 
 def value_scale(domain: tuple[float, float] | None, *, zero: bool = False) -> alt.Scale:

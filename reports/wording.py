@@ -29,10 +29,15 @@ def sentence(text: str) -> str:
     columns by their titles; a column in quotes keeps its name, which a reader has to type.
     """
     text = _COLUMN.sub(lambda found: RUN_COLUMNS[found[0]].title, text)
-    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text.strip().replace("+-", "±"))
+    text = with_minus_signs(text.strip())
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def with_minus_signs(text: str) -> str:
+    """True minus signs, and ±, before numbers."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text.replace("+-", "±"))
 
 
 def title(*choices: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.formatting import in_order, size_in
 from analysis.runs.columns import column_of
 from analysis.runs.matching import FINETUNE, INTERMEDIATE, PRETRAIN, SETTINGS, STEPS_FOLLOW
 
@@ -140,7 +141,8 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
         name=_name(table, column),
         levels=tuple(levels),
         sizes=sizes,
-        ordered=sizes is not None or on_off or len(levels) == 2,
+        # numbers have an order even where they have no ratio: 0 among them, or written '300k'
+        ordered=sizes is not None or on_off or len(levels) == 2 or all(np.isfinite(size_in(level)) for level in levels),
         blocks=tuple(name for name in there if name not in freed),
         code=code,
         asked=np.ones(len(table), dtype=bool),
@@ -193,8 +195,7 @@ def _ordered(table: pd.DataFrame, column: str) -> tuple[list[object], tuple[floa
     if sizes is not None and len(set(sizes)) == len(levels) and min(sizes) > 0:
         order = np.argsort(sizes)
         return [levels[place] for place in order], tuple(sizes[place] for place in order)
-    names = sorted(levels, key=lambda level: (level != "none", str(level)))
-    return names, None
+    return sorted(in_order(levels), key=lambda level: level != "none"), None
 
 
 def _sizes(table: pd.DataFrame, column: str, levels: Sequence[object]) -> list[float] | None:

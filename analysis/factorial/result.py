@@ -263,6 +263,14 @@ def in_pairs(row: pd.Series) -> bool:
     return not pd.isna(row["n_pairs"])
 
 
+def pairs_tried(row: pd.Series) -> int:
+    """Among how many pairs of levels the pair of this row was picked as the one that differs most, for
+    which its interval and p are widened; 1 where the comparison was meant from the start.
+    """
+    found = re.search(r"the pair that differs most of (\d+)", str(row["note"]))
+    return int(found[1]) if found else 1
+
+
 def comparison(row: pd.Series) -> str:
     """The higher level of an axis as the subject of a sentence."""
     axis, ratio = row["axis"], row["ratio"]
@@ -293,8 +301,10 @@ def named_level(value: object) -> str:
 
 
 def times_of(ratio: float) -> str:
-    """A ratio in words: 'twice', 'five times', '4.4 times'."""
-    near = round(ratio)
+    """A ratio in words: 'twice', 'five times', '4.4 times', '62.5 times'."""
+    near = int(ratio + 0.5)
+    if 10.0 < ratio < 1000.0 and ratio != near and abs(ratio - round(ratio, 1)) < 1e-9:  # 62.5, which is neither 62 nor 63
+        return f"{ratio:.1f} times"
     if near < 2 or abs(ratio - near) > 0.03 * near:
         return f"{ratio:.2g} times" if ratio < 100 else f"{ratio:,.0f} times"
     return f"{_number(near)} times" if near > 2 else "twice" if near == 2 else f"{ratio:.2g} times"

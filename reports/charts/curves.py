@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from reports.charts.line_names import names_at_ends, names_fit
-from reports.theme import CHART_HEIGHT, finish, styles, value_scale, which_run, with_columns
+from reports.theme import CHART_HEIGHT, SIZES, finish, styles, value_scale, which_run, with_columns
 
 LOG_FROM = 5.0
 """Ratio of the largest size to the smallest from which the axis is logarithmic."""
@@ -50,7 +50,7 @@ def curves_by_size(
     logarithmic = low > 0 and float(points["x"].max()) >= LOG_FROM * low
     form = "~s" if low >= 1 else "~g"
     values = sorted({float(size) for size in points["x"]}) if points["x"].nunique() <= 12 else None
-    axis = alt.Axis(title=x_title, format=form, labelOverlap="greedy", values=values if values and logarithmic else alt.Undefined)
+    axis = alt.Axis(title=x_title, format=form, **SIZES, values=values if values and logarithmic else alt.Undefined)
     margin = 0.03 * (high - low)
     scale = (
         alt.Scale(type="log", nice=False, domain=[low * 0.93, high * 1.07])
@@ -60,7 +60,7 @@ def curves_by_size(
     x = alt.X("x:Q", scale=scale, axis=axis)
     y_scale = value_scale(y_domain)
     lines = pd.concat([one[["group", "x", "mean"]] for one in (curves, means) if len(one)] or [curves[["group", "x", "mean"]]], ignore_index=True)
-    named = y_domain is not None and set(lines["group"]) == set(groups) and names_fit(groups, lines, "group")
+    named = y_domain is not None and set(lines["group"]) == set(points["group"]) and names_fit(groups, lines, "group")
     legend = alt.Legend() if len(groups) > 1 and not named else None
     colour = alt.Color("group:N", scale=colours, sort=list(groups), title=group_title, legend=legend)
     shape = alt.Shape("group:N", scale=shapes, sort=list(groups), title=group_title, legend=legend)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.charts.line_names import names_at_ends, names_fit
-from reports.theme import GREY, PALETTE, finish, positive, styles, value_scale, with_columns
+from reports.theme import GREY, PALETTE, SIZES, finish, positive, styles, value_scale, with_columns
 
 TRAINING, HELD_OUT = "training images", "held-out images"
 BAND = ["image_passes", "mean", "low", "high"]
@@ -110,7 +110,7 @@ def learning_curves(
 
 def _passes(domain: tuple[float, float] | None) -> alt.X:
     scale = alt.Scale(type="log", nice=False, domain=list(domain)) if domain else alt.Scale(type="log", nice=False)
-    axis = alt.Axis(title="images shown", format="~s", tickCount=5, labelOverlap="greedy")
+    axis = alt.Axis(title="images shown", format="~s", tickCount=5, **SIZES)
     return alt.X("image_passes:Q", scale=scale, axis=axis)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.plots.labels import apart as apart
-from reports.theme import CONFIG, GROUND, INK, NOISE, RAMP, RULE, SCRATCH, SOFT, layered, positive, with_columns
+from reports.theme import CONFIG, GROUND, INK, NOISE, RAMP, RULE, SCRATCH, SIZES, SOFT, layered, positive, with_columns
 
 SIGNED: Final = "datum.value === 0 ? '0' : format(datum.value, '+~g')"
 WIDE: Final[dict[str, Any]] = {"width": 536, "height": 476, "name": 14, "detail": 13, "axis": 13, "gap": 40, "dot": 26, "line": 17}
@@ -61,7 +61,7 @@ def scaling_plot(
     start = low / (edge / low) ** 0.03 if edge > low else low * 0.8
     x_scale = alt.Scale(type="log", nice=False, domain=[start, edge if edge > low else edge * 1.2])
     axis: dict[str, Any] = {"labelFontSize": look["axis"], "titleFontSize": look["axis"] if not phone else look["detail"], "titlePadding": 8}
-    x_axis = alt.Axis(title=f"{x_title}, log scale", values=sizes, format=".3~s", labelOverlap="greedy", grid=False, domainColor=RULE, **axis)
+    x_axis = alt.Axis(title=f"{x_title}, log scale", values=sizes, format=".3~s", grid=False, domainColor=RULE, **SIZES, **axis)
     x = alt.X("x:Q", scale=x_scale, axis=x_axis)
     y_scale = alt.Scale(zero=False, nice=False, domain=list(y_domain))
     heading: dict[str, Any] = {"title": y_title, "titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}

@@ -8,7 +8,7 @@ from typing import Final
 import altair as alt
 import pandas as pd
 
-from analysis.plots.labels import apart
+from analysis.plots.labels import apart, in_one_form, told_apart
 from reports.charts.first_screen import ink
 from reports.theme import NO_PRETRAINING, SOFT, styles
 
@@ -17,7 +17,7 @@ MOST_NAMES: Final = 8
 GAP: Final = 14.0
 """Pixels between two names."""
 LONGEST: Final = 26
-"""Letters of a name; of a longer one the middle is left out."""
+"""Letters of a name; a longer one is shortened where that leaves it apart from the others."""
 
 
 def names_fit(series_names: Sequence[str], lines: pd.DataFrame, series: str) -> bool:
@@ -46,7 +46,7 @@ def names_at_ends(
     wanted = [height * (high - min(max(float(ends[name]), low), high)) / (high - low) for name in there]
     rows = pd.DataFrame(
         {
-            "text": [shortened(named(name, unit)) for name in there],
+            "text": told_apart(in_one_form([named(name, unit) for name in there]), LONGEST),
             "colour": [SOFT if name == NO_PRETRAINING else ink(str(steps[name])) for name in there],
             "pixel": apart(wanted, gap=GAP, low=GAP / 2, high=height - GAP / 2),
         }
@@ -62,9 +62,3 @@ def named(series: str, unit: str = "") -> str:
         return "from scratch"
     number, separator, rest = series.partition(", ")
     return f"{number} {unit}{separator}{rest}" if unit and number.replace(",", "").isdigit() else series
-
-
-def shortened(name: str) -> str:
-    """The name without its middle where it is longer than `LONGEST` letters."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[:half]}…{name[len(name) - half + 1 :]}"

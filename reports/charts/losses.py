@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import finish, positive, size_axis, styles, value_scale, which_run, with_columns
+from reports.theme import SIZES, finish, positive, size_axis, styles, value_scale, which_run, with_columns
 
 LOSS_TITLE = "validation MIM loss"
 
@@ -65,7 +65,7 @@ def validation_loss_during_training(
     curves = with_columns(curves, name, columns=wanted, finite=["image_passes", "val_mim_loss"])
     positive(curves, name, "image_passes")
     colours, _ = styles(series_names, set(curves["series"]))
-    axis = alt.Axis(title="images shown in pre-training", format="~s", tickCount=5, labelOverlap="greedy")
+    axis = alt.Axis(title="images shown in pre-training", format="~s", tickCount=5, **SIZES)
     line = (
         alt.Chart(curves)
         .mark_line(strokeWidth=1.5, opacity=0.85)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 
 from analysis import MainEffects
-from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.result import ALPHA
+from analysis.factorial.axes import PRETRAINING, Axis
+from analysis.factorial.result import ALPHA, pairs_tried
 from analysis.formatting import format_setting
+from analysis.plots.labels import in_one_form, short_number
 from reports.wording import sentence
 
 NUMBER = re.compile(r"(?<![\w.,])\d{4,}(?![\w.,])")
@@ -47,7 +49,7 @@ def level_name(axis: str, level: object, *, short: bool = False) -> str:
     """
     text = level_text(level)
     if short:
-        text = re.sub(r"\d{1,3}(?:,\d{3})+", lambda found: thousands(float(found[0].replace(",", ""))), text)
+        text = re.sub(r"\d{1,3}(?:,\d{3})+", lambda found: short_number(float(found[0].replace(",", ""))), text)
     if axis == "pretrain_length":
         return re.sub(r" images?$", " passes" if short else " image passes", text)
     if axis in UNITS:
@@ -55,20 +57,25 @@ def level_name(axis: str, level: object, *, short: bool = False) -> str:
     if axis == "intermediate":
         return ("no stage" if short else "no intermediate stage") if text == "none" else text if short else f"with {text}"
     # A number alone is no name: it takes the axis with it.
-    return f"{axis.replace('_', ' ')} {text}" if axis not in SUBJECTS and re.fullmatch(r"[\d.,]+", text) else text
+    return f"{axis.replace('_', ' ')} {text}" if axis not in SUBJECTS and re.fullmatch(r"[\d.,]+[kMBT]?", text) else text
 
 
-def thousands(number: float) -> str:
-    """512000 -> '512k', 1281167 -> '1.28M', 320 -> '320'."""
-    for size, letter in ((1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{float(f'{number / size:.3g}'):g}{letter}"
-    return f"{number:g}"
+def level_names(axis: Axis) -> list[str]:
+    """The name of the line of each level."""
+    return in_one_form([level_name(axis.column, level) for level in axis.levels])
 
 
 def subject_of(axis: str, name: str) -> str:
     """What a higher level of an axis is called where a title begins with it."""
     return SUBJECTS.get(axis, name if name.startswith("the ") else f"the {name}")
+
+
+def widened(row: pd.Series) -> str:
+    """'widened for the choice among 6 pairs' of an interval of the two levels that differ most; '' of
+    one that was meant from the start.
+    """
+    pairs = pairs_tried(row)
+    return f"widened for the choice among {pairs} pairs" if pairs > 1 else ""
 
 
 def sentence_of(effects: MainEffects) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, MainEffects, main_effects
+from analysis.plots.labels import in_one_form, told_apart
 from reports.charts.first_screen import moved_score
-from reports.first_screen.levels import level_text
+from reports.first_screen.levels import level_text, widened
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import decimals, signed
@@ -92,7 +94,7 @@ def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score, axes: 
 
 def _compared(row: dict[str, object]) -> str:
     """'100,000 → 512,000 passes, × 5'."""
-    low, high = level_text(row["low_level"]), level_text(row["high_level"])
+    low, high = in_one_form([level_text(row[end]) for end in ("low_level", "high_level")])
     if row["axis"] == "pretrain_length":  # not to be taken for the number of pre-training images
         low, high = (text.replace(" images", " passes").replace(" image", " pass") for text in (low, high))
     unit = high.partition(" ")[2]
@@ -102,8 +104,19 @@ def _compared(row: dict[str, object]) -> str:
     text = f"{low} → {high}"
     if np.isfinite(ratio) and ratio >= 1.5:
         times = f", × {ratio:.2g}" if ratio < 10 and abs(ratio - round(ratio)) > 0.15 else f", × {ratio:,.0f}"
+        if 10.0 < ratio < 1000.0 and abs(ratio - round(ratio, 1)) < 1e-9:
+            times = f", × {ratio:g}"  # 62.5, which is neither 62 nor 63
         text += times if len(text + times) <= LONGEST else ""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= LONGEST else _shorter(low, high)
+
+
+def _shorter(low: str, high: str) -> str:
+    """Two long levels in one line, of which the part that differs is kept: 'vit → …+crop=64'."""
+    for place in [found.start() for found in re.finditer(r"[+=,/ @-]", high)]:
+        text = f"{low} → …{high[place:]}"
+        if low.startswith(high[:place]) and len(text) <= LONGEST:
+            return text
+    return " → ".join(told_apart([low, high], LONGEST // 2 - 1))
 
 
 def _domain(rows: pd.DataFrame, seeds: pd.DataFrame, noise: float) -> tuple[float, float]:
@@ -124,4 +137,5 @@ def _subtitle(effects: MainEffects, score: Score, has_seeds: bool, cut: bool) ->
     text += f"Bar: {effects.level:.0%} interval, hollow where it holds zero"
     text += "; ticks: seeds" if has_seeds else ""
     text += f"; grey: noise between runs, ±{decimals(effects.noise_sd, effects.places)}" if np.isfinite(effects.noise_sd) else ""
-    return f"{text}." + (f" The {MOST_ROWS} largest of {len(effects.table)}." if cut else "")
+    picked = [f" The interval of {row['name']} is {widened(row)}." for _, row in effects.table.head(MOST_ROWS).iterrows() if widened(row)]
+    return f"{text}.{''.join(picked)}" + (f" The {MOST_ROWS} largest of {len(effects.table)}." if cut else "")

@@ -13,10 +13,11 @@ from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, s
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.result import comparison
 from analysis.formatting import places_of_effects
+from analysis.plots.labels import short_number, told_apart
 from reports.charts.first_screen import scaling_plot
 from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
 from reports.first_screen.groups import SCRATCH_NAME, colours_of, group_of, is_scratch, scratch_by_model, scratch_of, with_law
-from reports.first_screen.levels import level_name, level_text, subject_of, thousands, turning_title
+from reports.first_screen.levels import level_name, level_names, level_text, subject_of, turning_title
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import SCRATCH, count, decimals, padded_domain, signed
@@ -74,7 +75,7 @@ class Scaling:
     only: str = ""
     """Which runs are drawn, where not all are: 'without an intermediate stage'."""
     pooled: tuple[str, ...] = ()
-    """Columns of the axes over which a law is a mean."""
+    """Columns of the axes over which a law is a mean, as a table that is no study calls them."""
     own: OwnColumns | None = None
     """The columns, where the table is no study."""
 
@@ -99,7 +100,7 @@ def scaling_figure(table: pd.DataFrame, effects: MainEffects | None, score: Scor
         names = {False: "name", True: "short_name"}[phone]
         detail = {False: "detail", True: "short_detail"}[phone]
         longest = LONGEST // 2 if phone and own is not None else LONGEST
-        ends = found.ends[["group", "y"]].assign(name=[shortened(one, longest) for one in found.ends[names]], detail=found.ends[detail])
+        ends = found.ends[["group", "y"]].assign(name=told_apart(list(found.ends[names]), longest), detail=found.ends[detail])
         charts.append(
             scaling_plot(
                 found.points,
@@ -158,7 +159,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
         names = ["pre-trained" if split else ""]
         code = np.zeros(len(table), dtype=np.int64)
     else:
-        names = [level_name(group.column, level) for level in group.levels]
+        names = level_names(group)
         code = group.code
     by_model = scratch_by_model(group)
     own_scratch = np.array([scratch_of(name) for name in names])[np.clip(code, 0, None)] if by_model else SCRATCH_NAME
@@ -191,7 +192,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     points = _dodged(kept, [SCRATCH_NAME, *shade_names], shade.name if shade else "")
     if len(points) > MOST_DOTS:
         points = points.groupby(["group", "shade", "x", "place"], sort=False)["score"].mean().reset_index()
-    pooled = tuple(axis.column for axis in rest if axis.column != "finetune_images")
+    pooled = tuple(axis.column if own is None else axis.name for axis in rest if axis.column != "finetune_images")
     return Scaling(
         x=x,
         x_title=x_title,
@@ -280,7 +281,7 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
         last = inner.iloc[-1]
         short = name
         if group is not None and group.column != PRETRAINING and name != SCRATCH_NAME:
-            level = next(one for one in group.levels if level_name(group.column, one) == name.removesuffix(f" {SCRATCH_NAME}"))
+            level = group.levels[level_names(group).index(name.removesuffix(f" {SCRATCH_NAME}"))]
             short = level_name(group.column, level, short=True) + (" scratch" if is_scratch(name) else "")
         rows.append(
             {
@@ -288,7 +289,7 @@ def _ends(kept: pd.DataFrame, curves: pd.DataFrame, drawn: list[str], group: Axi
                 "name": name if name == SCRATCH_NAME else name.replace(SCRATCH_NAME, "scratch"),
                 "short_name": short.removeprefix("from "),
                 "detail": f"{decimals(float(last['mean']), places)} {preposition} {_size(float(last['x']))} {_short_unit(unit)}".rstrip(),
-                "short_detail": f"{decimals(float(last['mean']), places)} at {thousands(float(last['x']))}",
+                "short_detail": f"{decimals(float(last['mean']), places)} at {short_number(float(last['x']))}",
                 "y": float((own if all(reach) else inner)["mean"].iloc[-1]),
             }
         )
@@ -301,18 +302,12 @@ def _short_unit(unit: str) -> str:
     return short if len(short) <= LONGEST // 2 else ""
 
 
-def shortened(name: str, longest: int) -> str:
-    """A name of at most so many letters, its middle left out where it has more."""
-    half = (longest - 1) // 2
-    return name if len(name) <= longest else f"{name[:half]}…{name[len(name) - half :]}"
-
-
 def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     """The title: what the axis with the laws does, in under 14 words."""
     if effects is None or found.group is None:
         means = found.points.groupby("x")["score"].mean()
         change = "rises" if means.iloc[-1] > means.iloc[0] else "falls"
-        sizes = f"{thousands(float(means.index[0]))} to {thousands(float(means.index[-1]))}"
+        sizes = f"{short_number(float(means.index[0]))} to {short_number(float(means.index[-1]))}"
         span = " to ".join(decimals(one, places_of_effects(float(np.ptp(means)))) for one in means.iloc[[0, -1]])
         start = f"{score.start} {change} from {span}"
         return title(f"{start} with {found.x_unit} ({sizes})", start)
@@ -337,7 +332,7 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
 
 
 def _size(number: float) -> str:
-    return count(number) if number < 1e6 else thousands(number)
+    return count(number) if number < 1e6 else short_number(number)
 
 
 def _where(found: Scaling, up: bool) -> str:
@@ -362,6 +357,10 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
         text += f" Dotted, hollow: {SCRATCH_NAME}."
     if found.own is None and "encoder" in found.pooled:
         text += " Each line is over all models together."
+    if found.own is not None and found.pooled and len(found.curves):
+        text += f" Each line is over all values of {joined(found.pooled)}."
+    if bare := [name for name in found.colours if len(found.curves) and name not in set(found.curves["group"])]:
+        text += f" Dots without a line: {joined(bare) if len(bare) <= MOST_SHADES else f'{len(bare)} levels between'}."
     if found.shade is not None:
         levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
         there = [SCRATCH_NAME.removeprefix("from ")] if any(map(is_scratch, found.colours)) else []

@@ -65,7 +65,7 @@ def glossed(verdicts: Sequence[Statement]) -> tuple[Statement, ...]:
     """The verdicts, of which the first that counts cells says what a cell is."""
     made = list(verdicts)
     for place, one in enumerate(made):
-        detail, found = CELLS.subn(r"\1 cells (all other settings equal)", one.detail, count=1)
+        detail, found = CELLS.subn(r"\g<0> (all other settings equal)", one.detail, count=1)
         if found:
             made[place] = replace(one, detail=detail)
             break

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pandas as pd
 
+from analysis.plots.labels import short_number
 from reports.coverage import GridState
-from reports.first_screen.levels import thousands
 from reports.page import Fact, Screen
 from reports.report_data import ReportData, last_finished
 from reports.theme import count
@@ -59,7 +59,7 @@ def encoders_text(table: pd.DataFrame) -> str:
         return text
     parts = []
     if "encoder_params" in table.columns and table["encoder_params"].notna().any():
-        parts.append(f"{thousands(float(table['encoder_params'].dropna().iloc[0]))} parameters")
+        parts.append(f"{short_number(float(table['encoder_params'].dropna().iloc[0]))} parameters")
     patch = VIT.fullmatch(str(names[0]))
     if patch:
         parts += [f"{patch[1]} px patches", f"{patch[2]} px images"]

@@ -9,11 +9,11 @@ import pandas as pd
 from analysis import AnalysisError, correlate
 from analysis.formatting import percent
 from analysis.overfitting import PhaseRelations, phase_relations, split_by_overfitting
+from analysis.plots.labels import short_number
 from analysis.published.load import Published
 from analysis.runs.columns import column_of
 from reports.charts.scaling import FALLS, RISES, loss_against_score, loss_by_length, score_by_images
 from reports.figures.phases import LOSS, PHASES, lines_of, slopes_title
-from reports.first_screen.levels import thousands
 from reports.page import Figure, Panel, Section, make_table
 from reports.score import named_score
 from reports.theme import count, decimals, padded_domain, signed
@@ -62,7 +62,7 @@ def _scores(runs: pd.DataFrame, score: str) -> Section:
     top = [longest.loc[longest["pretrain_images"] == size, ["encoder", "score"]].set_index("encoder")["score"]
            for size in sorted(longest["pretrain_images"].unique())[-2:]]  # fmt: skip
     change = (top[1] - top[0]).dropna()
-    steps = [thousands(float(size)) for size in sorted(longest["pretrain_images"].unique())[-2:]]
+    steps = [short_number(float(size)) for size in sorted(longest["pretrain_images"].unique())[-2:]]
     claim = f"{steps[0]} to {steps[1]} images at {lengths[-1]}: {signed(change.min(), 4)} to {signed(change.max(), 4)} {score}"
     columns = ["encoder", "pretrain_images", "length", "score", LOSS]
     figure = Figure(

@@ -9,13 +9,14 @@ from analysis import MainEffects
 from reports.findings import Answer, ask
 from reports.page import Fact, Page
 from reports.report import write_page
+from reports.table.decisions import decisions_sections
 from reports.table.direction import usual_direction
 from reports.table.laws import laws_of
+from reports.table.noise import noise_of
 from reports.table.question import TableQuestion
 from reports.table.screen import table_screen
 from reports.table.sections import (
     claims_section,
-    decisions_section,
     effects_of,
     effects_section,
     laws_section,
@@ -45,8 +46,8 @@ def compose_table(question: TableQuestion) -> Page:
     sections = (
         scores_section(question, laws),
         effects_section(question, effects),
-        decisions_section(question, laws),
-        tests_section(question),
+        *decisions_sections(question, laws, noise_of(question, effects)),
+        tests_section(question, effects),
         claims_section(question, answer),
         laws_section(laws, question),
         table_section(question, command_of(question)),

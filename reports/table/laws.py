@@ -14,6 +14,8 @@ LEVEL = 0.95
 CURVE_POINTS = 80
 BEYOND = 2.0
 """How far beyond the largest size a law is drawn, as a factor."""
+FLAT = "last_value"
+"""The law of a group that no other forecasts better."""
 FEWEST_SEEDS = 3
 """Fewer do not tell what the rows of one seed share."""
 

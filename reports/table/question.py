@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, load_runs
-from analysis.formatting import format_setting
+from analysis.formatting import format_setting, in_order, size_in
 from analysis.runs.columns import first_score
 from analysis.runs.matching import SETTINGS
 from analysis.runs.table import numeric_column, require_columns
@@ -68,7 +68,7 @@ class TableQuestion:
         else:
             shared = {one for one, number in Counter(level for part in values for level in part.unique()).items() if number > 1}
             named = [
-                part.map(lambda one, column=self.titles[name]: one if _stands_alone(one) and one not in shared else f"{column} {one}")
+                part.map(lambda one, column=self.titles[name]: one if stands_alone(one) and one not in shared else f"{column} {one}")
                 for name, part in zip(self.by, values, strict=True)
             ]
             table[GROUP] = [", ".join(parts) for parts in zip(*named, strict=True)]
@@ -90,8 +90,15 @@ class TableQuestion:
         return dict(zip(self.points()[GROUP], values.itertuples(index=False, name=None), strict=True))
 
     def groups(self) -> list[str]:
-        """Every group, in the order of the table."""
-        return list(dict.fromkeys(self.points()[GROUP]))
+        """Every group, by the columns of `by`: numbers from low to high, names as they first stand."""
+        place = {name: {level_in_words(level): number for number, level in enumerate(self.levels_of(name))} for name in self.by}
+        levels = self.levels()
+        return sorted(levels, key=lambda group: [place[name].get(level, -1) for name, level in zip(self.by, levels[group], strict=True)])
+
+    def levels_of(self, column: str) -> list[object]:
+        """The values of a column of `by`: numbers from low to high, names as they first stand."""
+        found = list(dict.fromkeys(self.runs[column].dropna()))
+        return in_order(found) if all(np.isfinite(size_in(level)) for level in found) else found
 
 
 def read_question(
@@ -179,7 +186,7 @@ def _finite(runs: pd.DataFrame, x: str, y: str, where: str) -> pd.DataFrame:
     return kept
 
 
-def _stands_alone(level: str) -> bool:
+def stands_alone(level: str) -> bool:
     """Whether a level needs no column's name beside it: 'vit-b' does not, '100,000' and 'no' do."""
     return re.search(r"[A-Za-z]{2}", level) is not None and level.lower() not in ("true", "false", "yes", "no", "on", "off", "none", "missing")
 

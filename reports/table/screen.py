@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from analysis.factorial.result import ALPHA, comparison, in_pairs
 from analysis.formatting import number_of
 from analysis.runs.columns import column_of
 from reports.findings import Answer
+from reports.first_screen.levels import widened
 from reports.first_screen.scaling import OwnColumns
 from reports.first_screen.screen import MOST_VERDICTS, glossed, with_figures, with_findings
 from reports.page import Fact, Screen, Statement
@@ -20,6 +22,9 @@ from reports.score import Score, named_score
 from reports.table.question import TableQuestion
 from reports.theme import count
 from reports.wording import joined, sentence
+
+NO_REPEATS: Final = "no repeats: interval over cells"
+"""Under a verdict whose interval rests on the scatter between cells, and on no repeated run."""
 
 
 def table_screen(question: TableQuestion, effects: MainEffects | str, answer: Answer) -> Screen:
@@ -68,6 +73,8 @@ def verdict_of(row: pd.Series, effects: MainEffects) -> Statement:
     if in_pairs(row):
         side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
         detail = f"{'up' if row['effect'] > 0 else 'down'} in {side} of {number_of(row['n_blocks'], 'cell')}{seeds}"
+    basis = widened(row) or (NO_REPEATS if "the interval is over cells" in row["note"] else "")
+    detail = f"{detail}; {f'interval {basis}' if widened(row) else basis}" if basis else detail
     claim = f"{row['name']} makes a difference to {effects.outcome_title}."
     return Statement(
         verdict=verdict,

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 
 from analysis import (
-    LAWS,
     AnalysisError,
-    LawChoice,
     MainEffects,
-    diminishing_returns,
-    exchange_rate,
-    fit,
     main_effects,
     paired_effects,
-    suggest_runs,
     summarise_cells,
 )
-from analysis.decisions.returns import DiminishingReturns
-from analysis.factorial.result import ALPHA
-from analysis.formatting import p_value
+from analysis.factorial.result import ALPHA, pairs_tried
+from analysis.formatting import number_of, p_value
 from analysis.significance.pairs import RESULT_COLUMNS
-from reports.charts.curves import curves_by_size
 from reports.findings import Answer, topics_of, verdict_counts
-from reports.page import Figure, Panel, Section, Table, make_table
-from reports.table.laws import BEYOND, FEWEST_SEEDS, LEVEL, GroupLaws
+from reports.first_screen.levels import widened
+from reports.page import Figure, Section, Table, make_table
+from reports.table.laws import LEVEL, GroupLaws
+from reports.table.panels import panel_column, panels_of
 from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
-from reports.table.wording import change, interval, named, score, size, titled
+from reports.table.wording import change, interval, score, size, spread_of, titled
 from reports.theme import count, padded_domain
-from reports.wording import by_reason, joined, sentence, title
+from reports.wording import by_reason, joined, sentence, title, with_minus_signs
 
 MOST_TESTED = 8
 """Levels of a column up to which every one is tested against the first."""
-NEXT_RUNS = 3
-FLAT = "last_value"
-LEAST_WEIGHT = 0.1
-"""From this share in a forecast on, another law counts as forecasting about as well."""
-
-
-def spread_of(question: TableQuestion) -> float:
-    """The range of the scores, for the number of digits."""
-    y = question.runs[question.y].astype(float)
-    return float(y.max() - y.min())
 
 
 def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
@@ -56,29 +37,25 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
         summarise_cells(without, by=[GROUP, X], outcome=Y, level=LEVEL) if len(without) else pd.DataFrame(columns=[GROUP, X, "mean", "low", "high"])
     )
     curves = laws.curves if "extrapolated" in laws.curves.columns else laws.curves.assign(extrapolated=pd.Series(dtype=bool))
-    divided = joined([question.titles[name] for name in question.by])
     lines = [_ends(points.loc[points[GROUP] == group], group, question, spread) for group in groups]
     least, most = points[Y].min() - 0.3 * spread, points[Y].max() + 0.3 * spread  # a band, or a line beyond the data, may go anywhere
     inner = curves.loc[~curves["extrapolated"].astype(bool)]
     domain = padded_domain(points[Y], *(part.astype(float).clip(least, most) for part in (curves["mean"], inner["low"], inner["high"])))
-    chart = curves_by_size(
-        points, curves, means, groups=groups, group_title=divided, x_title=question.x_title, y_title=question.y_title, y_domain=domain
-    )
     description = " ".join(lines)
     drawn = "a line is a law with its 95% band, dashed beyond the sizes measured" if laws.found else "lines join means, bars are 95% intervals"
     figure = Figure(
         identity="figure-scores",
         claim=_scores_claim(question, points, groups, spread),
-        subtitle=f"Each point is one row ({count(len(points))} in all); {drawn}.",
+        subtitle=f"Each point is one row ({count(len(points))} in all); {drawn}{_divided(question)}.",
         description=description,
-        panels=(Panel(identity="scores-0", chart=chart, alternative=description),),
+        panels=panels_of(question, points, curves, means, lines=dict(zip(groups, lines, strict=True)), y_domain=domain),
         notes=tuple(by_reason("No law is drawn", [(f"for {name}", why) for name, why in laws.reasons.items()], of=len(groups)))
         if laws.reasons
         else (),
         tables=(
             make_table(titled(points, {X: question.x_title, Y: question.y_title}), caption="Rows (the points)", file_name="points.csv"),
             make_table(
-                titled(summarise_cells(points, by=[GROUP, X], outcome=Y, level=LEVEL), {X: question.x_title}),
+                titled(_by_group(summarise_cells(points, by=[GROUP, X], outcome=Y, level=LEVEL), groups), {X: question.x_title}),
                 caption=f"Mean {question.y_title} of each group and size",
                 file_name="means.csv",
             ),
@@ -87,10 +64,25 @@ def scores_section(question: TableQuestion, laws: GroupLaws) -> Section:
     return Section(identity="scores", heading=f"{question.y_title} by {question.x_title}", figures=(figure,))
 
 
+def _divided(question: TableQuestion) -> str:
+    """What panels and lines are, where they are not all in one."""
+    column = panel_column(question)
+    if column is None:
+        return ""
+    others = joined([question.titles[name] for name in question.by if name != column])
+    return f"; a panel is a value of {question.titles[column]}, a line one of {others}"
+
+
+def _by_group(means: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """The rows in the order of the groups, which sorted as text stand 1,000,000, 300,000."""
+    return means.iloc[np.argsort(means[GROUP].map(groups.index), kind="stable")].reset_index(drop=True)
+
+
 def laws_section(laws: GroupLaws, question: TableQuestion) -> Section | None:
     """Each law as analysis writes it, folded; None without a law."""
+    units = f"x is {question.x_title}, y is {question.y_title}"
     listings = tuple(
-        (f"The law of {group}" if group != EVERYTHING else "The law", f"x is {question.x_title}, y is {question.y_title}\n{law.summary()}")
+        (f"The law of {group}" if group != EVERYTHING else "The law", f"{units}\n{with_minus_signs(law.summary())}")
         for group, law in laws.found.items()
     )
     if not listings:
@@ -135,116 +127,11 @@ def effects_section(question: TableQuestion, effects: MainEffects | str) -> Sect
         heading=heading,
         folded=True,
         summary=f"{found} of {count(len(effects.table))} columns differ from zero",
-        paragraphs=(*effects.sentences(), *effects.cautions()),
+        paragraphs=tuple(with_minus_signs(one) for one in (*effects.sentences(), *effects.cautions())),
     )
 
 
-def decisions_section(question: TableQuestion, laws: GroupLaws) -> Section:
-    """Where more stops paying, what one group is worth against another, and which rows to add."""
-    said: list[str] = []
-    reasons: list[tuple[str, str]] = []
-    flat = [group for group, law in laws.found.items() if law.fit.law == FLAT]
-    if flat:
-        whose = "" if flat == [EVERYTHING] else f" of {joined(flat)}"
-        said.append(f"No law forecasts {question.y_title}{whose} better than its last value, so no decision about {question.x_title} follows.")
-    for group, law in laws.found.items():
-        if group in flat:
-            continue
-        whose = "" if group == EVERYTHING else f"{group}: "
-        try:
-            returns = diminishing_returns(law.fit, better=question.better)
-            said.append(whose + named(returns.sentence(), question) + _by_other_laws(law, returns, question))
-            said.append(whose + _next_runs(question, law.fit, float(law.x_max)))
-        except AnalysisError as error:
-            reasons.append((f"for {group}", str(error)))
-    said += _worth(question, laws)
-    said += by_reason("There is no decision", reasons, of=len(question.groups())) if reasons else []
-    if not said:
-        said = ["No group has a law, and a decision rests on one: give four sizes or more."]
-    if laws.seeds:
-        said.insert(
-            0,
-            f"{count(laws.seeds)} seeds are too few to tell what rows of one seed share, so the laws take all rows as independent: the intervals "
-            f"below are too narrow if a seed moves all its rows alike. A third seed would tell.",
-        )
-    return Section(identity="decisions", heading="Decisions", paragraphs=tuple(said))
-
-
-def _by_other_laws(law: LawChoice, returns: DiminishingReturns, question: TableQuestion) -> str:
-    """Where the other laws of a forecast see the same point, if it lies beyond the sizes measured: an
-    interval by one law says nothing of that.
-    """
-    if not returns.noise.extrapolated:
-        return ""
-    others = [name for name in law.table.loc[law.table["weight"] >= LEAST_WEIGHT, "law"] if name in LAWS and name not in (law.fit.law, FLAT)]
-    x, y = law.points()
-    found: list[float] = []
-    for name in others:
-        with suppress(AnalysisError):
-            found.append(diminishing_returns(fit(x, y, law=name, level=LEVEL), better=question.better).noise.x)
-    if not found:
-        return ""
-    ends = list(dict.fromkeys(size(float(f"{one:.3g}")) if np.isfinite(one) else "nowhere" for one in (min(found), max(found))))
-    return f" Laws that forecast about as well put it at {question.x_title} = {' to '.join(ends)}."
-
-
-def _next_runs(question: TableQuestion, curve: object, largest: float) -> str:
-    """Which rows would make the forecast at twice the largest size most precise, all rows costing
-    the same.
-    """
-    sizes = sorted({float(value) for value in question.runs[question.x]} | {BEYOND * largest})
-    found = suggest_runs(curve, sizes, ("predict", BEYOND * largest), 1.0, runs=NEXT_RUNS)  # type: ignore[arg-type]
-    places = found.chosen.iloc[:, 0].astype(float).value_counts(sort=False)
-    where = joined([f"{number} at {question.x_title} {size(float(place))}" for place, number in zip(places.index, places, strict=True)])
-    last = float(found.chosen["half_width_after"].iloc[-1])
-    return (
-        f"to know {question.y_title} at {question.x_title} {size(BEYOND * largest)} better, run next {where} (each run counted as equally "
-        f"dear): its 95% interval would shrink from ±{found.half_width_now:.3g} to ±{last:.3g}, if the law holds there."
-    )
-
-
-def _worth(question: TableQuestion, laws: GroupLaws) -> list[str]:
-    """What each group's advantage over another is worth in x, at the middle of the sizes: of groups
-    that differ in one column of `by`, since two changes at once are no choice.
-    """
-    said: list[str] = []
-    levels = question.levels()
-    for first, second in combinations([group for group, law in laws.found.items() if law.fit.law != FLAT], 2):
-        if sum(one != other for one, other in zip(levels[first], levels[second], strict=True)) != 1:
-            continue
-        low, high = (laws.found[one] for one in (first, second))
-        at_x = float(np.sqrt(max(low.x_min, high.x_min) * min(low.x_max, high.x_max)))
-        ahead = _ahead(question, laws, first, second, at_x)
-        with_it, without = (first, second) if ahead else (second, first)
-        try:
-            rate = exchange_rate(
-                laws.found[with_it].fit, laws.found[without].fit, at_x, paired=_paired(question, first, second), better=question.better
-            )
-        except AnalysisError as error:
-            said.append(sentence(f"{with_it} against {without}: {error}"))
-            continue
-        said.append(
-            f"{with_it} against {without}: {named(rate.sentence(), question, {'with it': f'with {with_it}', 'without it': f'with {without}'})}"
-        )
-    return said
-
-
-def _ahead(question: TableQuestion, laws: GroupLaws, first: str, second: str, x: float) -> bool:
-    """Whether the first group's law is the better one at x."""
-    values = [float(laws.found[one].fit.predict([x]).mean[0]) for one in (first, second)]
-    return values[0] >= values[1] if question.better == "higher" else values[0] <= values[1]
-
-
-def _paired(question: TableQuestion, first: str, second: str) -> bool:
-    """Whether both groups have the same seeds, which first appear in the same order."""
-    points = question.points()
-    if "seed" not in points.columns:
-        return False
-    seeds = [list(dict.fromkeys(points.loc[points[GROUP] == one, "seed"])) for one in (first, second)]
-    return len(seeds[0]) >= FEWEST_SEEDS and seeds[0] == seeds[1]
-
-
-def tests_section(question: TableQuestion) -> Section:
+def tests_section(question: TableQuestion, effects: MainEffects | str) -> Section:
     """Every level of each column of `by` against its first, in pairs of rows equal in all else."""
     heading = "Tests"
     if not question.by:
@@ -252,16 +139,19 @@ def tests_section(question: TableQuestion) -> Section:
     if question.seed is None:
         reason = "No column tells repeated runs apart, so no pairs can be formed: name one with --seed."
         return Section(identity="tests", heading=heading, paragraphs=(reason,))
-    said: list[str] = []
+    picked = {row["axis"]: row for _, row in effects.table.iterrows() if pairs_tried(row) > 1} if isinstance(effects, MainEffects) else {}
+    said = [
+        f"Here each interval of {row['name']} is of one comparison by itself; on the first screen it is {widened(row)}." for row in picked.values()
+    ]
     tables: list[Table] = []
     for column in question.by:
-        levels = list(dict.fromkeys(question.runs[column].dropna()))
+        levels = question.levels_of(column)
         others = [name for name in (question.x, *question.by, question.seed) if name != column]
         if not 2 <= len(levels) <= MOST_TESTED:
             said.append(f"{question.titles[column]} has {count(len(levels))} levels, which are not tested one by one.")
             continue
         for level in levels[1:]:
-            found = _paired_rows(question, column, levels[0], level, others)
+            found = _paired_rows(question, column, levels[0], level, others, "; each interval by itself" if column in picked else "")
             if isinstance(found, str):
                 said.append(found)
                 continue
@@ -270,7 +160,7 @@ def tests_section(question: TableQuestion) -> Section:
     return Section(identity="tests", heading=heading, paragraphs=tuple(said), tables=tuple(tables))
 
 
-def _paired_rows(question: TableQuestion, column: str, baseline: object, treatment: object, match: list[str]) -> tuple[str, Table] | str:
+def _paired_rows(question: TableQuestion, column: str, baseline: object, treatment: object, match: list[str], alone: str) -> tuple[str, Table] | str:
     shown = ["n_pairs", "baseline_mean", "treatment_mean", "difference", "low", "high", "p", "p_holm"]
     x = f"{question.x} (size)" if question.x in RESULT_COLUMNS else question.x
     runs = question.runs_by_seed().rename(columns={question.x: x})
@@ -286,10 +176,12 @@ def _paired_rows(question: TableQuestion, column: str, baseline: object, treatme
     inside = f" ({interval(whole['low'], whole['high'], spread, level=LEVEL)}, {p_value(float(whole['p']))})" if known else ""
     said = (
         f"{title}: {change(float(whole['difference']), spread)} {question.y_title}{inside} over {count(int(whole['n_pairs']))} pairs; "
-        f"{int((tested < 0.05).sum())} of {count(len(tested))} sizes differ after Holm."
+        f"{int((tested < ALPHA).sum())} of {number_of(len(tested), 'cell')} {'differs' if len(tested) == 1 else 'differ'} after Holm."
     )
-    table = titled(found.table[[name for name in (x, *shown) if name in found.table.columns]], {x: question.x_title})
-    return said, make_table(table, caption=f"{title}: difference in {question.y_title} at each {question.x_title}", file_name=f"{column}_tests.csv")
+    names = {x: question.x_title, **{name: question.titles.get(name, name) for name in found.by if name != x}}
+    table = titled(found.table[[name for name in (*names, *shown) if name in found.table.columns]], names)
+    caption = f"{title}: difference in {question.y_title} at each {joined(list(names.values()))}"
+    return said, make_table(table, caption=f"{caption}{alone}", file_name=f"{column}_tests.csv")
 
 
 def claims_section(question: TableQuestion, answer: Answer) -> Section | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 import pandas as pd
 
@@ -34,6 +35,31 @@ def titled(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
 def size(value: float) -> str:
     """12000 -> '12,000'; 0.001 stays as it is."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+FAR: Final = 4.0
+"""How many times the largest size a size is no longer printed: it is a law's, and not the data's."""
+
+
+def is_far(value: float, largest: float) -> bool:
+    """Whether a size lies far beyond the largest that was measured, or nowhere."""
+    return not value <= FAR * largest
+
+
+def beyond(largest: float) -> str:
+    """What stands in the place of a size far beyond the largest measured."""
+    return f"beyond the data (largest: {size(largest)})"
+
+
+def rounded(value: float) -> str:
+    """A size with three digits: '4,870'."""
+    return size(float(f"{value:.3g}"))
+
+
+def spread_of(question: TableQuestion) -> float:
+    """The range of the scores, for the number of digits."""
+    y = question.runs[question.y].astype(float)
+    return float(y.max() - y.min())
 
 
 def score(value: float, spread: float) -> str:
