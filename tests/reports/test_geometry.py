@@ -114,12 +114,12 @@ def test_the_section_says_the_numbers_and_pairs_by_seed(measured: Evidence) -> N
     probe = section.figures[0]
     assert probe.claim == "Patch probe: 60.1 to 66.1% right; by a patch's place alone 55.0%"
     assert "always naming the commonest class is right on 50.0%" in probe.subtitle
-    assert "after pre-training on 2,000 images (intermediate stage: none), +6.0 (95% interval +6.0 to +6.0)" in probe.notes[0]
-    assert "untrained (intermediate stage: none) 0.601" in probe.panels[0].alternative
+    assert "after pre-training on 2,000 images (no intermediate stage), +6.0 (95% interval +6.0 to +6.0)" in probe.notes[0]
+    assert "untrained (no intermediate stage) 0.601" in probe.panels[0].alternative
     assert section.figures[1].claim.startswith("Similarity of patches falls with distance by 0.")
     assert section.figures[1].claim.endswith("0.20")
     rows = section.galleries[0].pictures.rows
-    assert [row.label for row in rows][:3] == ["image", "untrained encoder", "after pre-training on 2,000 images (intermediate stage: none)"]
+    assert [row.label for row in rows][:3] == ["image", "untrained encoder", "after pre-training on 2,000 images (no intermediate stage)"]
     assert len(rows) == 2 + 5  # a run from scratch has no picture of its own
     identities = [panel.identity for figure in section.figures for panel in figure.panels]
     assert len(identities) == len(set(identities))
