@@ -117,7 +117,8 @@ def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     stops = stopping_points(evidence, noise)
     notes = [evidence.focus] if evidence.focus else []
     if len(stops):
-        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law (90% intervals)"
+        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law "
+        caption += f"({percent(LEVEL)} intervals)"
         tables.append(make_table(stops, caption=caption, file_name="returns_stopping_points.csv"))
         notes += _stopping_sentences(stops, noise, evidence.score.title)
     return _figure(
@@ -284,7 +285,7 @@ def _stopping_sentence(row: pd.Series, noise: float, score: str) -> Iterator[str
     elif row["status"] == "already":
         yield f"{who}, by its law, {less} already at the fewest labels measured."
     else:
-        interval = "" if pd.isna(row["low"]) else f" (90% interval {_ends(row['low'])} to {_ends(row['high'])})"
+        interval = "" if pd.isna(row["low"]) else f" ({percent(LEVEL)} interval {_ends(row['low'])} to {_ends(row['high'])})"
         beyond = "; its doubling lies beyond what was measured" if row["extrapolated"] else ""
         yield f"{who}, by its law, {less} from {digits(row['labels'])} labels on{interval}{beyond}."
 

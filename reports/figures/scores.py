@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.formatting import percent
 from reports.charts.scores import score_by_labels, score_by_series
-from reports.evidence import MOST_POINTS, REACH, Evidence, SeriesLaw, focused
+from reports.evidence import LEVEL, MOST_POINTS, REACH, Evidence, SeriesLaw, focused
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out, usual_sentence
@@ -138,15 +139,17 @@ def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool
     each = "one fine-tuned model" if not is_many else "the mean of one cell, as there are too many runs to draw"
     what = f"Each point is {each} ({count(len(evidence.runs))} runs{measured_on(evidence.runs)})"
     if evidence.runs["finetune_images"].nunique() == 1:
-        return f"{what}; the axis starts above zero. Long ticks: means, with Student's t intervals (90%) over their runs."
+        return f"{what}; the axis starts above zero. Long ticks: means, with Student's t intervals ({percent(LEVEL)}) over their runs."
     parts = [f"{what}; both axes start above zero."]
     if has_laws:
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
         parts.append("Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured.")
-        parts.append(f"{interval_note(method)} Beyond that size they also allow for the law being wrong.")
+        parts.append(f"{interval_note(method, LEVEL)} Beyond that size they also allow for the law being wrong.")
     if has_means:
-        parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
+        parts.append(
+            f"Where there is no law, a thin line joins the means of the cells, with Student's t intervals ({percent(LEVEL)}) over their runs."
+        )
     if NO_PRETRAINING in evidence.series_names:
         parts.append("Grey squares: no pre-training.")
     return " ".join(parts)

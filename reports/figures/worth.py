@@ -132,7 +132,7 @@ def _seeds_in_order(evidence: Evidence, law: SeriesLaw) -> list[tuple[int, ...]]
 
 
 def _formatted(row: pd.Series, largest: float) -> str:
-    """'43 more labels (90% interval 20 to 90)', or what there is in its place."""
+    """'43 more labels (95% interval 20 to 90)', or what there is in its place."""
     if row["status"] == "never":
         return "more than any number of labels, by the law"
     if row["status"] == "below":

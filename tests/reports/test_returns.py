@@ -14,7 +14,7 @@ import pytest
 from analysis import diminishing_returns, exchange_rate
 from reports.charts.cells import gain_per_doubling
 from reports.charts.worth import worth_in_labels
-from reports.evidence import Evidence, gather
+from reports.evidence import LEVEL, Evidence, gather
 from reports.figures.returns import between_two_runs, image_steps, label_steps, stopping_points
 from reports.figures.worth import worth_rows
 from reports.registry import compose_section
@@ -58,6 +58,17 @@ def test_a_step_is_the_difference_of_cell_means_per_doubling(evidence: Evidence)
 def test_the_noise_is_between_two_runs_of_one_cell(evidence: Evidence) -> None:
     spread = evidence.runs.groupby(["panel", "series", "finetune_images"])["miou"].var(ddof=1)
     assert between_two_runs(evidence) == pytest.approx(np.sqrt(2 * spread.mean()))
+
+
+def test_intervals_are_called_what_they_are(evidence: Evidence) -> None:
+    """Cell means and laws have 95% intervals, and said 90%."""
+    assert LEVEL == 0.95
+    for name in ("scores", "returns", "worth", "runs"):
+        section = compose_section(name, evidence)
+        texts = [table.caption for table in section.tables]
+        texts += [text for one in section.figures for text in (one.subtitle, *one.notes, *(table.caption for table in one.tables))]
+        assert not [text for text in texts if "90%" in text]
+        assert "95%" in " ".join(texts)
 
 
 def test_stopping_points_are_those_of_analysis(evidence: Evidence) -> None:
