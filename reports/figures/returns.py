@@ -107,6 +107,20 @@ def _steps(part: pd.DataFrame, factor: str, panel: str, series: str, score: str)
     return pd.DataFrame(rows, columns=STEP_COLUMNS)
 
 
+def change_over_labels(evidence: Evidence, panel: str, series: str) -> pd.Series | None:
+    """The mean score of a series at its most labels minus that at its fewest: from, to, change, low
+    and high (95% interval over seeds), note. None where it has one number of labels.
+    """
+    part = evidence.runs.loc[(evidence.runs["panel"] == panel) & (evidence.runs["series"] == series)]
+    ends = part.loc[part["finetune_images"].isin([part["finetune_images"].min(), part["finetune_images"].max()])]
+    steps = _steps(ends, "finetune_images", panel, series, evidence.score.column)
+    if steps.empty:
+        return None
+    row = steps.iloc[0].rename({"gain": "change"})
+    row.loc[["change", "low", "high"]] *= float(np.log2(row["to"] / row["from"]))
+    return row
+
+
 def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     steps = label_steps(evidence)
     if not np.isfinite(steps["gain"].to_numpy(dtype=float)).any():

@@ -4,6 +4,7 @@ and figures that say what they lack.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from reports.charts.cells import gain_per_doubling
 from reports.charts.worth import worth_in_labels
 from reports.evidence import LEVEL, Evidence, gather
 from reports.figures.returns import between_two_runs, image_steps, label_steps, stopping_points
-from reports.figures.worth import worth_rows
+from reports.figures.worth import panel_of_scratch, worth_rows
 from reports.registry import compose_section
 from reports.report_data import read_study
 from reports.theme import FigureError, specification
@@ -121,9 +122,36 @@ def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow()
 
 def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:
     figure = compose_section("worth", evidence).figures[0]
-    assert figure.claim.startswith("Pre-training is worth ×")
+    assert figure.claim.startswith("At 100 labels pre-training is worth ×1.63 to ×1.67 in 2 panels")
     assert "more labels (95% interval" in figure.notes[0]
     assert "more than any measured at 3,000 labels" in figure.notes[0]
+
+
+def test_where_scratch_does_not_rise_with_labels_there_is_no_worth_and_the_page_says_why(full_study: Path) -> None:
+    """From scratch the score falls by less than seeds differ: pre-training is better throughout, and
+    still no labels from scratch would give its score.
+    """
+    study = read_study(full_study)
+    runs = study.runs
+    flat = 0.3 - 1e-7 * runs["finetune_images"] + 0.004 * ((runs["seed"] + runs["finetune_images"] // 3000) % 3)
+    scratch = runs["pretrain_images"] == 0
+    section = compose_section("worth", gather(replace(study, runs=runs.assign(miou=runs["miou"].mask(scratch, flat)))))
+    assert section.figures == ()
+    assert "for any series: from scratch mIoU does not rise with labels beyond its noise" in section.paragraphs[0]
+    assert "from 100 to 3,000 labels, 95% interval −" in section.paragraphs[0]
+
+
+def test_stages_are_compared_with_the_runs_from_scratch_of_their_own_arm(evidence: Evidence) -> None:
+    """Before, with those of the first panel, whose fine-tuning may be another."""
+    runs = evidence.runs
+    staged = runs["intermediate"] != "none"
+    names = {True: "stage", False: "baseline"}
+    own = runs.assign(panel=staged.map(names), arm="main").loc[~(staged & (runs["pretrain_images"] == 0))]
+    other = own.loc[~staged].assign(panel="another length", arm="epochs")
+    both = replace(evidence, runs=pd.concat([other, own], ignore_index=True), panels=("another length", "baseline", "stage"))
+    assert panel_of_scratch(both, "stage") == "baseline"
+    assert panel_of_scratch(both, "another length") == "another length"
+    assert panel_of_scratch(replace(both, runs=both.runs.drop(columns="arm")), "stage") is None
 
 
 def test_without_scratch_there_is_no_worth_and_the_reason_is_said(tmp_path: Path) -> None:
