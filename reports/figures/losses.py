@@ -63,8 +63,8 @@ def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
     phrases = [f"{decimals(row['mean'], 4)} {series_phrase(row['series'])}" for _, row in means.iterrows()]
     low, high = (decimals(value, 4) for value in (means["mean"].min(), means["mean"].max()))
     claim = title(
-        f"Validation loss is {joined(list(dict.fromkeys([phrases[0], phrases[-1]])))}".replace("after pre-training on", "on"),
-        f"Validation loss lies between {low} and {high}",
+        f"Mean validation loss is {joined(list(dict.fromkeys([phrases[0], phrases[-1]])))}".replace("after pre-training on", "on"),
+        f"Mean validation loss lies between {low} and {high}",
     )
     description = f"Mean validation loss: {'; '.join(phrases)}."
     spreads = means["sd"].dropna()

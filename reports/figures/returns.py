@@ -212,14 +212,14 @@ def _figure(
         if np.isfinite(noise)
         else "Every cell has one run, so what re-running brings is not known and no band is drawn."
     )
-    whole = _claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title)
+    whole = _claim(finite, what, noise, score.title)
     phrases = [sentence(whole), *notes]
     if len(kept) < len(present) or len(shown) < finite["panel"].nunique():
         phrases.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
         phrases.append(f"Bars are missing where {reason}.")
     return Figure(
-        claim=_title(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title),
+        claim=_title(finite, what, noise, score.title),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
         f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
         description=" ".join(panel.alternative for panel in made),
@@ -229,28 +229,36 @@ def _figure(
     )
 
 
-def _title(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
-    """`_claim` in few words, without the panel."""
+def _last(steps: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The steps to the largest size, of all panels and series, and what they are called."""
     last = steps.loc[steps["to"] == steps["to"].max()]
-    ends = [signed(last["gain"].min()), signed(last["gain"].max())]
-    gain = f"{' to '.join(dict.fromkeys(ends))} {score}"
-    less = int((last["gain"].abs() < noise).sum()) if np.isfinite(noise) else -1
-    verdict = ", within noise" if less == len(last) else ", above noise" if less == 0 else ""
-    start = f"{' to '.join(last['step'].iloc[0].split(' → '))} {what}: {gain}"
-    return title(f"{start} per doubling{verdict}", f"{start} per doubling", f"A doubling of {what} brings {gain}")
+    low, high = last["step"].iloc[0].split(" → ")
+    return last, f"{low}–{high}" if last["step"].nunique() == 1 else f"to {high}"
+
+
+def _title(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
+    """`_claim` in few words."""
+    last, step = _last(steps)
+    gain = f"{' to '.join(dict.fromkeys((signed(last['gain'].min()), signed(last['gain'].max()))))} {score}"
+    more = int((last["gain"].abs() >= noise).sum()) if np.isfinite(noise) else -1
+    verdict = "" if more < 0 else f", {more} of {len(last)} beyond noise"
+    if more in (0, len(last)):
+        verdict = ", within noise" if more == 0 else ", above noise" if last["gain"].min() > 0 else ", beyond noise"
+    start = f"{step[0].upper()}{step[1:]} {what}: {gain} per doubling"
+    brief = f"Doubling {step if step.startswith('to') else f'from {step}'} {what}: {gain}"
+    return title(f"{start}{verdict}", f"{brief}{verdict}", start, brief, f"A doubling of {what} brings {gain}")
 
 
 def _claim(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
-    """The last step of the first panel against the noise, over all series that have it."""
-    last = steps.loc[steps["to"] == steps["to"].max()]
-    ends = sorted({signed(last["gain"].min()), signed(last["gain"].max())}, key=lambda text: float(text.replace("−", "-")))
-    where = str(steps["panel"].iloc[0])
-    phrase = f"From {' to '.join(last['step'].iloc[0].split(' → '))} {what} a doubling brings {' to '.join(ends)} {score}"
+    """The last step against the noise, over all panels and series that have it."""
+    last, step = _last(steps)
+    ends = dict.fromkeys((signed(last["gain"].min()), signed(last["gain"].max())))
+    phrase = f"{'From ' if '–' in step else ''}{step.replace('–', ' to ')} {what} a doubling brings {' to '.join(ends)} {score}"
     if np.isfinite(noise):
         less = int((last["gain"].abs() < noise).sum())
         verdict = "less than" if less == len(last) else "more than" if less == 0 else f"in {less} of {len(last)} cases less than"
         phrase += f", {verdict} the {decimals(noise)} by which two runs of one cell differ"
-    return phrase + (f" ({where})" if where else "")
+    return phrase
 
 
 def _described(part: pd.DataFrame, what: str, panel: str, score: Score) -> str:

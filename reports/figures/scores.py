@@ -111,18 +111,16 @@ def law_table(laws: tuple[SeriesLaw, ...]) -> pd.DataFrame:
 
 
 def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU") -> str:
-    """The title that compares scores at the smallest and the largest number of labels, in the first
-    panel.
+    """The title: of one panel the means of scratch and of the only pre-training, at the smallest and
+    the largest number of labels; of more the range over all of them.
     """
     first, last = cells["finetune_images"].min(), cells["finetune_images"].max()
-    panel = str(cells["panel"].iloc[0])
-    part = cells.loc[cells["panel"] == panel]
-    # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would
-    # choose the title by its outcome.
+    if cells["panel"].nunique() > 1 or cells.loc[cells["series"] != NO_PRETRAINING, "series"].nunique() > 1:
+        return _range_claim(cells, first, last, score)
+    part = cells
     ends = part.loc[part["finetune_images"].isin([first, last])].pivot(index="series", columns="finetune_images", values="mean").dropna()
     there = [series for series in order if series in ends.index]
-    series_names = [series for series in there if series == NO_PRETRAINING] + [series for series in there if series != NO_PRETRAINING][-1:]
-    if first == last or not series_names:
+    if first == last or not there:
         values = part.loc[part["finetune_images"] == first]
         phrases = [f"{decimals(row['mean'])} {series_phrase(row['series'])}" for _, row in values.iterrows()]
         low, high = values["mean"].min(), values["mean"].max()
@@ -130,9 +128,32 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
         return title(f"{start} {joined(phrases)}", f"{start} {decimals(low)} to {decimals(high)}")
     phrases = [
         f"{'from scratch' if series == NO_PRETRAINING else 'pre-trained'} {decimals(ends.loc[series, first])}–{decimals(ends.loc[series, last])}"
-        for series in series_names
+        for series in there
     ]
     return f"{count(first)} to {count(last)} labels: {score} {', '.join(phrases)}"
+
+
+def _range_claim(cells: pd.DataFrame, first: float, last: float, score: str) -> str:
+    """The range of the means over all panels and series, at the most labels where there is scratch to
+    compare with, else at both ends.
+    """
+    most = cells.loc[cells["finetune_images"] == last]
+    scratch = most["series"] == NO_PRETRAINING
+    if scratch.any() and not scratch.all():
+        phrase = f"{_ends(most.loc[scratch])} from scratch, {_ends(most.loc[~scratch])} pre-trained"
+        return title(f"With {count(last)} labels mean {score} is {phrase}", f"Mean {score} is {phrase}")
+    if first == last:
+        return f"With {count(last)} labels, mean {score} is {_ends(most)}"
+    fewest = _ends(cells.loc[cells["finetune_images"] == first])
+    return title(
+        f"Mean {score} is {fewest} at {count(first)} labels, {_ends(most)} at {count(last)}",
+        f"Mean {score}: {fewest} at {count(first)}, {_ends(most)} at {count(last)} labels",
+    )
+
+
+def _ends(cells: pd.DataFrame) -> str:
+    """'0.306–0.378', the lowest and the highest mean; one number where they are equal."""
+    return "–".join(dict.fromkeys((decimals(cells["mean"].min()), decimals(cells["mean"].max()))))
 
 
 def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool) -> str:
