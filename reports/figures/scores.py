@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from analysis.formatting import percent
 from reports.charts.scores import score_by_labels, score_by_series
 from reports.evidence import LEVEL, MOST_POINTS, REACH, Evidence, SeriesLaw, focused
-from reports.page import Figure, Panel, make_table
+from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out, usual_sentence
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
@@ -216,7 +217,12 @@ def _named(law: SeriesLaw) -> str:
     return series_phrase(law.series) + (f" ({law.panel})" if law.panel else "")
 
 
-register(SectionKind(name="scores", heading="Score by number of labels", place=10))
+def with_heading(evidence: Evidence, section: Section) -> Section:
+    """The section under a heading that holds where all runs have the same labels, too."""
+    return replace(section, heading="Scores of all runs") if len(evidence.sizes) == 1 else section
+
+
+register(SectionKind(name="scores", heading="Score by number of labels", place=10, finish=with_heading))
 register(
     FigureKind(
         name="scores",
