@@ -14,6 +14,7 @@ from analysis import AnalysisError, diminishing_returns
 from analysis.claims.claim_table import prepare
 from analysis.claims.contrasts import contrast
 from analysis.formatting import digits, percent
+from reports.charts.arms import values_by_arm
 from reports.charts.cells import gain_per_doubling
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, Table, make_table
@@ -28,7 +29,9 @@ MARGIN = 0.01
 """Asked for by analysis, and not used for anything shown here."""
 MOST_SERIES = 6
 """Series drawn side by side at each step; the table has all."""
-MOST_PANELS = 6
+MOST_PANELS = 8
+FEWEST_ROWS, MOST_STEPS = 3, 2
+"""Panels from which on, and steps of a panel up to which, a chart has a row for each step."""
 STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", "n", "note"]
 
 
@@ -193,8 +196,9 @@ def _figure(
     kept, shown = spread_out(present, MOST_SERIES), spread_out(panels_of(finite, panels), MOST_PANELS)
     drawn = finite.loc[finite["series"].isin(kept) & finite["panel"].isin(shown)].sort_values("from", kind="stable")
     domain = padded_domain(drawn["gain"], drawn["low"], drawn["high"], [0.0], [-noise, noise])
-    made = []
-    for number, panel in enumerate(shown):
+    is_rows = len(shown) >= FEWEST_ROWS and int(drawn.groupby("panel")["step"].nunique().max()) <= MOST_STEPS
+    made = [_in_rows(drawn, shown, series_names, series_title, score, domain, noise, identity, what)] if is_rows else []
+    for number, panel in enumerate(() if is_rows else shown):
         part = drawn.loc[drawn["panel"] == panel]
         chart = gain_per_doubling(
             part,
@@ -221,12 +225,45 @@ def _figure(
     return Figure(
         claim=_title(finite, what, noise, score.title),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
-        f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
+        f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band}{'' if is_rows else ' Steps are evenly spaced.'}",
         description=" ".join(panel.alternative for panel in made),
         panels=tuple(made),
         notes=tuple(phrases),
         tables=tuple(tables),
     )
+
+
+def _in_rows(
+    drawn: pd.DataFrame,
+    panels: Sequence[str],
+    series_names: Sequence[str],
+    series_title: str,
+    score: Score,
+    domain: tuple[float, float],
+    noise: float,
+    identity: str,
+    what: str,
+) -> Panel:
+    """One chart with a row for each panel and step, where panels have few steps."""
+    several = drawn["step"].nunique() > 1
+    place = {panel: number for number, panel in enumerate(panels)}
+    rows = drawn.assign(
+        place=drawn["panel"].map(place), arm=drawn["panel"] + (", " + drawn["step"].str.replace(" → ", "–") if several else ""), value=drawn["gain"]
+    )
+    rows["arm"] = rows["arm"].str.removeprefix(", ")
+    order = list(dict.fromkeys(rows.sort_values(["place", "from", "to"], kind="stable")["arm"]))
+    chart = values_by_arm(
+        rows,
+        arms=order,
+        series_names=series_names,
+        x_title=f"{score.title} per doubling of {what}",
+        series_title=series_title,
+        x_domain=domain,
+        rule=0.0,
+        noise=noise,
+    )
+    described = " ".join(_described(drawn.loc[drawn["panel"] == panel], what, panel, score) for panel in panels)
+    return Panel(identity=f"{identity}-0", chart=chart, alternative=described)
 
 
 def _last(steps: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -72,6 +72,26 @@ def test_intervals_are_called_what_they_are(evidence: Evidence) -> None:
         assert "95%" in " ".join(texts)
 
 
+def test_many_panels_of_few_steps_are_one_chart_with_a_row_each(evidence: Evidence) -> None:
+    assert len(compose_section("returns", evidence).figures[1].panels) == 2
+    runs = evidence.runs
+    third = runs.assign(panel="a third", run_id=runs["run_id"] + "-third")
+    three = replace(evidence, runs=pd.concat([runs, third], ignore_index=True), panels=(*evidence.panels, "a third"))
+    labels, images = compose_section("returns", three).figures
+    assert len(labels.panels) == 3  # three steps each
+    (panel,) = images.panels
+    spec = specification(panel.chart)
+    assert marks(spec) == ["rect", "rule", "rule", "point"]
+    assert spec["layer"][-1]["encoding"]["y"]["sort"] == [*evidence.panels, "a third"]
+    assert "evenly spaced" not in images.subtitle
+
+
+def test_a_step_stands_in_one_line_where_there_is_room() -> None:
+    steps = pd.DataFrame({"series": "2,000", "step": [f"{n}00 → {n + 1}00" for n in range(1, 6)], "gain": 0.1, "low": 0.05, "high": 0.15})
+    texts = [specification(gain_per_doubling(steps.head(many), series_names=["2,000"]))["layer"][-1]["encoding"]["x"]["axis"] for many in (4, 5)]
+    assert [text["labelExpr"].startswith("split") for text in texts] == [False, True]
+
+
 def test_stopping_points_are_those_of_analysis(evidence: Evidence) -> None:
     noise = between_two_runs(evidence)
     law = evidence.laws[0]
