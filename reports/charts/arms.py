@@ -11,10 +11,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from reports.theme import GREY, finish, styles, value_scale, with_columns
+from reports.theme import GREY, NO_PRETRAINING, RAMP, finish, styles, value_scale, with_columns
 
-LETTERS: Final = 34
+LETTERS, LETTERS_OF_SERIES = 34, 42
 """Of a line of a row's name; a longer name has several lines."""
+ROW: Final = 26
+"""Height of a row whose name has one line, in pixels."""
 LINE: Final = 14
 """Height of a line of a name, and of a point, in pixels."""
 
@@ -88,4 +90,34 @@ def values_by_arm(
 
 def wrapped(arm: str) -> list[str]:
     """The name of a row in lines: 'classification on intel-scenes,' and 'arm: scenes_cls'."""
-    return textwrap.wrap(arm.replace("intermediate stage: ", ""), LETTERS, break_on_hyphens=False) or [""]
+    return _in_lines(arm.replace("intermediate stage: ", ""), LETTERS)
+
+
+def row_lines(row: str) -> list[str]:
+    """The name of a series as a row in lines; longer ones than those of an arm."""
+    return _in_lines(row, LETTERS_OF_SERIES)
+
+
+def _in_lines(name: str, letters: int) -> list[str]:
+    """The name in lines of at most so many letters; 'arm: a' is not parted, nor any single word."""
+    lines = textwrap.wrap(name.replace(": ", ":\u00a0"), letters, break_on_hyphens=False, break_long_words=False)
+    return [line.replace("\u00a0", " ") for line in lines] or [""]
+
+
+def rows_axis(rows: Sequence[str]) -> alt.Y:
+    """The vertical axis of a chart with a row a series, in order; a row without data stays."""
+    lines = json.dumps({row: row_lines(row) for row in rows}, ensure_ascii=False)
+    axis = alt.Axis(grid=True, labelLimit=0, labelExpr=f"{lines}[datum.label]")
+    return alt.Y("row:N", sort=list(rows), title=None, axis=axis, scale=alt.Scale(domain=list(rows)))
+
+
+def rows_height(rows: Sequence[str]) -> int:
+    """Height of a chart with a row a series, in pixels."""
+    most = max((len(row_lines(row)) for row in rows), default=1)  # all rows are equally high
+    return max(60, (ROW if most == 1 else LINE * most + 4) * len(rows))
+
+
+def one_hue(series_names: Sequence[str]) -> alt.Color:
+    """One colour for all series, which their rows tell apart, and grey for scratch."""
+    colours = [GREY if series == NO_PRETRAINING else RAMP[3] for series in series_names]
+    return alt.Color("series:N", scale=alt.Scale(domain=list(series_names), range=colours), legend=None)

@@ -7,6 +7,7 @@ import pandas as pd
 from analysis import PairedEffects
 from reports.charts.effects import effect_by_series, paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
+from reports.figures.rows import are_one_chart, as_rows
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import SERIES_SETTINGS, effects_with_series, panels_of, rest_of, series_phrase, varying
@@ -38,18 +39,21 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     names = panels_of(rows, evidence.panels)
     many = len(pairs) > MOST_POINTS
     is_single = rows["finetune_images"].nunique() == 1
-    for number, panel in enumerate([panel for panel in names if panel in some.panels]):
-        part, its_pairs = (
-            rows.loc[(rows["panel"] == panel) & rows["series"].isin(some.series_names)],
-            pairs.loc[(pairs["panel"] == panel) & (not many)],
-        )
+    kept, drawn = rows.loc[rows["series"].isin(some.series_names) & rows["panel"].isin(some.panels)], pairs.loc[pairs["panel"].isin(some.panels)]
+    places, series_names = panels_of(kept, evidence.panels), list(evidence.series_names)
+    described = {panel: _described(kept.loc[kept["panel"] == panel], panel, score) for panel in places}
+    if is_single and are_one_chart(kept):
+        (kept, drawn), series_names = as_rows((kept, drawn), evidence.panels)
+        places, described = [""], {"": " ".join(described.values())}
+    for number, panel in enumerate(places):
+        part, its_pairs = kept.loc[kept["panel"] == panel], drawn.loc[(drawn["panel"] == panel) & (not many)]
         if is_single:
-            chart = effect_by_series(part, its_pairs, series_names=evidence.series_names, x_title=f"difference in {score}", x_domain=y_domain)
+            chart = effect_by_series(
+                part, its_pairs, series_names=series_names, x_title=f"difference in {score}", x_domain=y_domain, every_row=set(kept["series"])
+            )
         else:
             chart = paired_effect(part, its_pairs, series_names=evidence.series_names, y_title=f"difference in {score}", y_domain=y_domain)
-        panels.append(
-            Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel, score), heading=panel if len(names) > 1 else "")
-        )
+        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=described[panel], heading=panel if len(names) > 1 else ""))
     shown = [column for column in rows.columns if column not in ("factor", "baseline", "series", "panel")]
     tables = [make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv")]
     if len(effects.overall) and name == "intermediate":

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.formatting import percent
 from reports.charts.scores import score_by_labels, score_by_series
 from reports.evidence import LEVEL, MOST_POINTS, REACH, Evidence, SeriesLaw, focused
+from reports.figures.rows import are_one_chart, as_rows
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out, usual_sentence
@@ -39,11 +40,22 @@ def scores(evidence: Evidence) -> Figure:
     is_single = runs["finetune_images"].nunique() == 1
     panels = []
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
-    for number, panel in enumerate(shown):
-        drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
+    places, series_names = shown, list(evidence.series_names)
+    points, law_means = runs, means
+    if is_single and are_one_chart(runs):
+        (points, law_means), series_names = as_rows((runs, means), evidence.panels)
+        places = [""]
+    for number, panel in enumerate(places):
+        drawn = [table.loc[table["panel"] == panel] for table in (points, curves, law_means)]
         if is_single:
             chart = score_by_series(
-                drawn[0], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.title, x_domain=y_domain
+                drawn[0],
+                drawn[2],
+                series_names=series_names,
+                score=score.column,
+                score_title=score.title,
+                x_domain=y_domain,
+                every_row=set(points["series"]),
             )
         else:
             chart = score_by_labels(
@@ -56,7 +68,7 @@ def scores(evidence: Evidence) -> Figure:
                 y_domain=y_domain,
                 names_at_ends=True,
             )
-        description = described(cells.loc[cells["panel"] == panel], score.title)
+        description = " ".join(described(cells.loc[cells["panel"] == one], score.title) for one in (shown if places != shown else [panel]))
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=description, heading=panel))
     columns = ["panel", "series", "finetune_images", "seed", score.column, "run_id"]
     tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")] if not is_many else []
