@@ -153,7 +153,9 @@ def _in_rows(
     floor: float | None,
 ) -> Panel:
     """One chart with a row for each of the report's panels."""
-    text = "; ".join(f"{_named(found, str(row['series']), str(row['panel']))} {decimals(row['value'])}" for _, row in means.iterrows())
+    order = {name: place for place, name in enumerate((*names, *evidence.series_names))}
+    rows = means.assign(panels=means["panel"].map(order), place=means["series"].map(order)).sort_values(["panels", "place"], kind="stable")
+    text = "; ".join(f"{_named(found, str(row['series']), str(row['panel']))} {decimals(row['value'])}" for _, row in rows.iterrows())
     dashed = "" if floor is None else f" The dashed line is at {decimals(floor)}."
     chart = values_by_arm(
         means.rename(columns={"panel": "arm"}),

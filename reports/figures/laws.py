@@ -67,8 +67,9 @@ def residuals(evidence: Evidence) -> Figure | str:
         if part.empty:
             continue
         furthest = part.loc[part["residual"].abs().idxmax()]
+        several = part["series"].nunique()
         description = (
-            f"Residuals of {part['series'].nunique()} laws{f' ({panel})' if panel else ''}: root mean square "
+            f"Residuals of {several} {'law' if several == 1 else 'laws'}{f' ({panel})' if panel else ''}: root mean square "
             f"{decimals(float(np.sqrt((part['residual'] ** 2).mean())))}, furthest {signed(furthest['residual'])} "
             f"{series_phrase(str(furthest['series']))} at {count(furthest['finetune_images'])} labels."
         )

@@ -151,7 +151,7 @@ def at_equal_length(evidence: Evidence) -> pd.Series | None:
     note. None where all have one length, or nothing varies inside.
     """
     trained = evidence.runs.loc[evidence.runs["pretrain_images"] > 0]
-    if trained["pretrain_length"].nunique() < 2:
+    if "pretrain_length" not in trained.columns or trained["pretrain_length"].nunique() < 2:
         return None
     try:
         found = correlate(evidence.runs, y=evidence.score.column, within=("pretrain_length", "finetune_images")).within_groups
@@ -221,11 +221,12 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
         panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=description, heading=panel))
     inside = at_equal_length(evidence)
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
-    lead = "" if inside is None else f"Most of r can be the difference between lengths: at equal length and labels r is {_r(inside)}; each"
+    lead = "" if inside is None else f"At equal length of pre-training and equal labels r is {_r(inside)}; each"
+    taken = "" if inside is None else " That over all runs takes the lengths as they are: it does not say what other lengths would give."
     return Figure(
         claim=_title(correlation, inside, score.title, counted),
         subtitle=f"{lead or 'Each'} point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
-        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data.",
+        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data.{taken}",
         description=correlation_sentence(correlation) + " " + " ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
         tables=(

@@ -29,7 +29,8 @@ MARGIN = 0.01
 """Asked for by analysis, and not used for anything shown here."""
 MOST_SERIES = 6
 """Series drawn side by side at each step; the table has all."""
-MOST_PANELS = 8
+MOST_PANELS, MOST_ROWS = 6, 16
+"""Panels that are drawn as charts of their own, and as rows of one."""
 FEWEST_ROWS, MOST_STEPS = 3, 2
 """Panels from which on, and steps of a panel up to which, a chart has a row for each step."""
 STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", "n", "note"]
@@ -193,10 +194,11 @@ def _figure(
 ) -> Figure:
     finite = steps.loc[np.isfinite(steps["gain"].to_numpy(dtype=float))]
     present = [one for one in series_names if one in set(finite["series"])]
-    kept, shown = spread_out(present, MOST_SERIES), spread_out(panels_of(finite, panels), MOST_PANELS)
+    every = panels_of(finite, panels)
+    is_rows = len(every) >= FEWEST_ROWS and int(finite.groupby("panel")["step"].nunique().max()) <= MOST_STEPS
+    kept, shown = spread_out(present, MOST_SERIES), spread_out(every, MOST_ROWS if is_rows else MOST_PANELS)
     drawn = finite.loc[finite["series"].isin(kept) & finite["panel"].isin(shown)].sort_values("from", kind="stable")
     domain = padded_domain(drawn["gain"], drawn["low"], drawn["high"], [0.0], [-noise, noise])
-    is_rows = len(shown) >= FEWEST_ROWS and int(drawn.groupby("panel")["step"].nunique().max()) <= MOST_STEPS
     made = [_in_rows(drawn, shown, series_names, series_title, score, domain, noise, identity, what)] if is_rows else []
     for number, panel in enumerate(() if is_rows else shown):
         part = drawn.loc[drawn["panel"] == panel]
@@ -218,8 +220,9 @@ def _figure(
     )
     whole = _claim(finite, what, noise, score.title)
     phrases = [sentence(whole), *notes]
-    if len(kept) < len(present) or len(shown) < finite["panel"].nunique():
-        phrases.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
+    counts = [f"{len(some)} of {len(all_)} {name}" for some, all_, name in ((kept, present, of), (shown, every, "panels")) if len(some) < len(all_)]
+    if counts:
+        phrases.append(f"{joined(counts)} are drawn; the table has all.")
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
         phrases.append(f"Bars are missing where {reason}.")
     return Figure(

@@ -91,7 +91,7 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
             continue
         counts = ", ".join(f"{int(part[state].sum())} {state}" for state in STATES if part[state].sum())
         where = f" ({panel})" if panel else ""
-        description = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
+        description = f"{len(part)} {'cell' if len(part) == 1 else 'cells'}{where}, of {int(part['planned'].sum())} runs: {counts}."
         made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, series_names=shown), alternative=description, heading=panel))
     cut = len(shown) < len(series_names) or len(drawn) < len(panels)
     done, whole = int((states["state"] == "done").sum()), len(states)

@@ -37,7 +37,7 @@ def test_two_lengths_make_two_clusters_whose_r_is_told_apart_from_that_at_equal_
     figure = compose_section("correlation", evidence).figures[0]
     r = f"{row['r']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})".replace("-", "−")
     assert figure.claim == f"Loss and mIoU: r = −1.00; at equal length {r}"
-    assert figure.reading[0].startswith(f"Most of r can be the difference between lengths: at equal length and labels r is {r}")
+    assert figure.reading[0].startswith(f"At equal length of pre-training and equal labels r is {r}; each point is one run")
 
 
 def test_a_correlation_without_an_interval_is_left_out_with_the_reason(write: Callable[..., Path], tmp_path: Path) -> None:

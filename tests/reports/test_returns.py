@@ -84,6 +84,11 @@ def test_many_panels_of_few_steps_are_one_chart_with_a_row_each(evidence: Eviden
     assert marks(spec) == ["rect", "rule", "rule", "point"]
     assert spec["layer"][-1]["encoding"]["y"]["sort"] == [*evidence.panels, "a third"]
     assert "evenly spaced" not in images.subtitle
+    assert not [note for note in images.notes if "are drawn" in note]
+    names = [f"panel {number}" for number in range(20)]
+    parts = [runs.loc[runs["panel"] == evidence.panels[0]].assign(panel=name) for name in names]
+    many = replace(evidence, runs=pd.concat(parts, ignore_index=True), panels=tuple(names))
+    assert "16 of 20 panels are drawn; the table has all." in compose_section("returns", many).figures[1].notes
 
 
 def test_a_step_stands_in_one_line_where_there_is_room() -> None:
