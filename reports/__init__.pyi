@@ -1,5 +1,6 @@
 """The public names of `reports`: the only list of them. Each is imported when it is first used."""
 
+from .charts.arms import values_by_arm as values_by_arm
 from .charts.cells import cell_score_by_labels as cell_score_by_labels
 from .charts.cells import gain_per_doubling as gain_per_doubling
 from .charts.coverage import coverage_map as coverage_map

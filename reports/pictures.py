@@ -23,6 +23,8 @@ MOST_BYTES = 10_000_000
 PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 """How every PNG begins: its signature and its first chunk."""
 MOST_IMAGES = 5
+MOST_NAMED = 3
+"""Stages without pictures that are named; of more the number is said."""
 RANKS = ("best", "median", "worst")
 
 Stage = tuple[str, dict[str, Any], Path]
@@ -131,10 +133,19 @@ def found_pictures(stages: Iterable[tuple[str, Path]], folder: str) -> tuple[lis
     found = [(label, *_index(stage / folder), stage / folder) for label, stage in stages]
     absent = [label for label, index, _, _ in found if index is None]
     refused = sum(number for _, _, number, _ in found)
-    missing = [f"No example pictures were kept for: {', '.join(absent)}."] if absent else []
+    missing = [_absent(absent, of=len(found))] if absent else []
     if refused:
         missing.append(f"{refused} {'picture is' if refused == 1 else 'pictures are'} left out: not a PNG of the stage's own, or no file.")
     return [(label, index, place) for label, index, _, place in found if index is not None], " ".join(missing)
+
+
+def _absent(labels: Sequence[str], *, of: int) -> str:
+    """Says which stages kept no pictures: all, some of them by name, or how many."""
+    if len(labels) == of:
+        return "No example pictures were kept."
+    if len(labels) > MOST_NAMED:
+        return f"No example pictures were kept for {len(labels)} of {of} models."
+    return f"No example pictures were kept for: {', '.join(labels)}."
 
 
 def _index(pictures: Path) -> tuple[dict[str, Any] | None, int]:

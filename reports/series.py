@@ -24,12 +24,10 @@ PANEL_SETTINGS = (
     "finetune_source",
     "finetune_recipe",
 )
+STAGE_SETTINGS = ("intermediate_source", "intermediate_images", "intermediate_recipe")
+"""Settings of an intermediate stage beside what it learns."""
 PANEL_TITLES = {
     "encoder": "encoder",
-    "intermediate": "intermediate stage",
-    "intermediate_source": "intermediate data",
-    "intermediate_images": "intermediate images",
-    "intermediate_recipe": "intermediate recipe",
     "finetune_task": "task",
     "finetune_source": "fine-tuning data",
     "finetune_recipe": "fine-tuning recipe",
@@ -55,9 +53,8 @@ def separating_settings(whole: pd.DataFrame) -> list[str]:
         if len(pretrained[["pretrain_images", name]].drop_duplicates()) > sizes:
             settings.append(name)
     # The data of an intermediate stage are missing or 0 for 'none', which is no second value.
-    own = ("intermediate_source", "intermediate_images", "intermediate_recipe")
-    settings += varying(whole, [name for name in PANEL_SETTINGS if name not in own])
-    return settings + varying(staged, own)
+    settings += varying(whole, [name for name in PANEL_SETTINGS if name not in STAGE_SETTINGS])
+    return settings + varying(staged, STAGE_SETTINGS)
 
 
 USUAL_SHARE = 2 / 3
@@ -86,9 +83,38 @@ def _usual(values: pd.Series) -> str | None:
 
 
 def usual_sentence(whole: pd.DataFrame) -> str:
-    """'Unless its name says otherwise, a pre-training has the recipe compact.', or ''."""
+    """'Unless its name says otherwise, a pre-training has the recipe compact.', and the same of an
+    intermediate stage; '' where every name says all.
+    """
     usual = [f"the {name.removeprefix('pretrain_')} {value}" for name, value in usual_settings(whole).items()]
-    return f"Unless its name says otherwise, a pre-training has {' and '.join(usual)}." if usual else ""
+    told = [f"a pre-training has {' and '.join(usual)}"] if usual else []
+    of_stages = _usual_recipe_of_stages(whole)
+    told += [f"an intermediate stage has the recipe {of_stages}"] if of_stages is not None else []
+    return f"Unless its name says otherwise, {' and '.join(told)}." if told else ""
+
+
+def _usual_recipe_of_stages(whole: pd.DataFrame) -> str | None:
+    """The recipe that the names of panels leave out, since most intermediate stages have it."""
+    stages = _stages(whole)
+    return _usual(stages["intermediate_recipe"]) if varying(stages, ["intermediate_recipe"]) else None
+
+
+def _stages(whole: pd.DataFrame) -> pd.DataFrame:
+    """What the intermediate stages learn and from what, each once."""
+    names = [name for name in ("intermediate", *STAGE_SETTINGS) if name in whole.columns]
+    return whole.loc[whole["intermediate"] != "none", names].drop_duplicates()
+
+
+def _told_of_panels(whole: pd.DataFrame, split: Sequence[str]) -> list[str]:
+    """Those of the settings of panels that their names say: without what follows from the others, as
+    the number of images of an intermediate stage does where each data set has one.
+    """
+    told, stages = [name for name in split if name not in STAGE_SETTINGS], _stages(whole)
+    for name in (one for one in STAGE_SETTINGS if one in split):
+        known = [one for one in dict.fromkeys(("intermediate", *told)) if one in stages.columns]
+        if stages.groupby(known, dropna=False)[name].nunique(dropna=False).gt(1).any():
+            told.append(name)
+    return told
 
 
 def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
@@ -106,12 +132,15 @@ def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
     split = [name for name in settings if name in PANEL_SETTINGS]
     place = _place_of_arms(whole, ["pretrain_images", *extra], split) if "arm" in table.columns else ""
     named = table
+    told = _told_of_panels(whole, split)
     if place:
         names = [None if _is_missing(arm) else str(arm).partition(",")[0] for arm in table["arm"]]
         if place == "panel" and (crowded := _crowded_panels(whole, ["pretrain_images", *extra], split)):
-            names = [name if key in crowded else None for name, key in zip(names, _keys(table, split), strict=True)]
+            plain = _arms_without_a_name(whole, split)
+            names = [name if key in crowded and plain.get(key) != name else None for name, key in zip(names, _keys(table, split), strict=True)]
         named = table.assign(arm=pd.Series(names, index=table.index, dtype="object"))
         (extra if place == "series" else split).append("arm")
+        told += ["arm"] if place == "panel" else []
         if place == "series":
             pretrained = whole.loc[whole["pretrain_images"] > 0, ["pretrain_images", *extra]]
             usual["arm"] = _usual(pretrained.assign(arm=pretrained["arm"].str.partition(",")[0]).drop_duplicates()["arm"])
@@ -121,7 +150,7 @@ def with_series(table: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
             ["pretrain_images", *extra],
             lambda row: _series_name(row, [one for one in extra if usual.get(one) is None or row.get(one) != usual[one]]),
         ),
-        panel=_named(named, split, lambda row: _panel(row, split)),
+        panel=_named(named, split, lambda row: _panel(row, told, _usual_recipe_of_stages(whole))),
     )
 
 
@@ -150,6 +179,24 @@ def _crowded_panels(whole: pd.DataFrame, series: Sequence[str], panel: Sequence[
     """
     drawn = [name for name in (*panel, *series, "finetune_images", "seed") if name in whole.columns]
     return set(_keys(whole.loc[whole.duplicated(drawn, keep=False)], panel))
+
+
+def _arms_without_a_name(whole: pd.DataFrame, split: Sequence[str]) -> dict[tuple[object, ...], str]:
+    """The arm that goes unnamed in a panel, by the panel's settings: the only one there whose runs
+    other arms share, or whose baseline without an intermediate stage stands there.
+
+    Such runs do not have what the arm is named after.
+    """
+    arms = whole["arm"].astype("string").fillna("")
+    first = arms.str.partition(",")[0]
+    staged = set(first[(whole["intermediate"] != "none").to_numpy()])
+    lent = arms.str.contains(",", regex=False) | ((whole["intermediate"] == "none") & first.isin(staged))
+    found: dict[tuple[object, ...], tuple[set[str], set[str]]] = {}
+    for key, arm, is_lent in zip(_keys(whole, split), first, lent, strict=True):
+        every, plain = found.setdefault(key, (set(), set()))
+        every.add(str(arm))
+        plain.update([str(arm)] if is_lent else [])
+    return {key: next(iter(plain)) for key, (every, plain) in found.items() if len(plain) == 1 < len(every)}
 
 
 def _keys(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[object, ...]]:
@@ -192,10 +239,28 @@ def _setting(column: str, value: object) -> str:
     return f"{text.removesuffix(' images')} image passes" if column == "pretrain_length" and text.endswith(" images") else text
 
 
-def _panel(row: Mapping[Hashable, Any], split: Sequence[str]) -> str:
-    settings = [(column, row[column]) for column in split if column in row]
-    told = [(column, value) for column, value in settings if not _is_missing(value) and (column, value) != ("intermediate_images", 0)]
-    return ", ".join(f"{PANEL_TITLES[column]}: {_formatted(value)}" for column, value in told)
+def _panel(row: Mapping[Hashable, Any], told: Sequence[str], usual_recipe: str | None) -> str:
+    """'no intermediate stage', 'encoder: nano/8@32, intermediate stage: classification on scenes'."""
+    parts = []
+    for column in (one for one in told if one not in STAGE_SETTINGS and not _is_missing(row.get(one))):
+        if column != "intermediate":
+            parts.append(f"{PANEL_TITLES[column]}: {_formatted(row[column])}")
+        elif row[column] == "none":
+            parts.append("no intermediate stage")
+        else:
+            parts.append(f"intermediate stage: {_formatted(row[column])}{_stage(row, told, usual_recipe)}")
+    if "intermediate" not in told and row.get("intermediate") != "none" and (stage := _stage(row, told, usual_recipe)):
+        parts.append(f"intermediate stage{stage}")
+    return ", ".join(parts)
+
+
+def _stage(row: Mapping[Hashable, Any], told: Sequence[str], usual_recipe: str | None) -> str:
+    """' on intel-scenes, 4,000 images, recipe wide', as far as it is told."""
+    own = {name: row[name] for name in STAGE_SETTINGS if name in told and not _is_missing(row.get(name))}
+    text = f" on {_formatted(own['intermediate_source'])}" if "intermediate_source" in own else ""
+    text += f", {_formatted(own['intermediate_images'])} images" if own.get("intermediate_images") else ""
+    recipe = own.get("intermediate_recipe")
+    return text + (f", recipe {_formatted(recipe)}" if recipe is not None and recipe != usual_recipe else "")
 
 
 def _is_missing(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
@@ -41,6 +42,8 @@ THEMED: Final = {colour: f"var(--s{place})" for place, colour in enumerate(RAMP,
 # Of the metrics of Arial: the wider font that system-ui may be breaks lines that were measured.
 FONT: Final = '"Helvetica Neue", Arial, "Liberation Sans", sans-serif'
 CHART_HEIGHT: Final = 280
+MOST_TICKS: Final = 6
+"""Labels that a logarithmic axis has room for in a narrow panel."""
 FADED: Final = 0.12
 """Share of its opacity that is left to what was not chosen in a legend."""
 
@@ -241,6 +244,22 @@ SIZES: Final[dict[str, Any]] = {"labelExpr": "replace(datum.label, 'G', 'B')", "
 def size_axis(title: str, sizes: pd.Series) -> alt.Axis:
     """A logarithmic axis's ticks at the sizes themselves, written 250, 1k, 45k."""
     return alt.Axis(title=title, values=sorted({float(size) for size in sizes}), format="~s", **SIZES)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round places for the labels of a logarithmic axis from `low` to `high`, both above zero, at most
+    MOST_TICKS, so that every tick can have its label.
+    """
+    found: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        finer = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+        if found and len(finer) > MOST_TICKS:
+            break
+        found = finer
+    if not found:
+        return [low, high]
+    return found if len(found) <= MOST_TICKS else found[:: -(-len(found) // MOST_TICKS)]
 
 
 def value_scale(domain: tuple[float, float] | None, *, zero: bool = False) -> alt.Scale:

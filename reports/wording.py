@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.formatting import percent
 from analysis.runs.columns import RUN_COLUMNS
 from reports.theme import count
 
@@ -58,9 +59,9 @@ def by_reason(lead: str, cases: Sequence[tuple[str, str]], *, of: int) -> list[s
     return [sentence(f"{lead} {where[reason]}: {reason}") for reason in reasons]
 
 
-def interval_note(method: str) -> str:
-    """States how the bands were made."""
-    return sentence(f"bands: 90% intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
+def interval_note(method: str, level: float) -> str:
+    """States how wide the bands are, as a share such as 0.95, and how they were made."""
+    return sentence(f"bands: {percent(level)} intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
 
 
 SPLIT = re.compile(r"\+split=([^+]*)")

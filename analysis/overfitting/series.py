@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-SERIES: Final = ("encoder", "pretrain_source", "pretrain_images", "pretrain_recipe")
+SERIES: Final = ("encoder", "pretrain_source", "pretrain_images", "pretrain_recipe", "pretrain_sampling", "pretrain_objective")
 
 
 def series_columns(runs: pd.DataFrame) -> list[str]:

@@ -14,6 +14,8 @@ from reports.charts.line_names import names_at_ends, names_fit
 from reports.theme import CHART_HEIGHT, GREY, finish, positive, size_axis, styles, value_scale, with_columns
 
 READINGS = ("spread read as SD", "spread read as SE")
+MOST_BESIDE = 4
+"""Steps that have room for both sizes in one line."""
 WIDTHS = (5.0, 1.5)
 """Of the bars of each reading: the wider interval stands out of the thick one."""
 
@@ -118,9 +120,9 @@ def gain_per_doubling(
     order = list(dict.fromkeys(steps["step"]))
     present = [series for series in series_names if series in set(steps["series"])]
     colours, shapes = styles(series_names, present)
-    # Broken at the arrow, so that the sizes stand below each other where a phone leaves no room
-    # beside.
-    axis = alt.Axis(labelAngle=0, grid=False, labelExpr="split(datum.label, ' ')", labelFontSize=11)
+    # Many steps are broken at the arrow, so that a phone has room for them.
+    text = "replace(datum.label, ' → ', '–')" if len(order) <= MOST_BESIDE else "split(replace(datum.label, ' → ', ' →;'), ';')"
+    axis = alt.Axis(labelAngle=0, grid=False, labelExpr=text, labelFontSize=11)
     x = alt.X("step:O", sort=order, title=x_title, axis=axis)
     offset = alt.XOffset("series:N", sort=present, scale=alt.Scale(domain=present, paddingOuter=0.4))
     colour = alt.Color("series:N", scale=colours, title=series_title)

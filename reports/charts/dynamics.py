@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from reports.charts.line_names import names_at_ends, names_fit
-from reports.theme import GREY, PALETTE, SIZES, finish, positive, styles, value_scale, with_columns
+from reports.theme import GREY, PALETTE, SIZES, finish, log_ticks, positive, styles, value_scale, with_columns
 
 TRAINING, HELD_OUT = "training images", "held-out images"
 BAND = ["image_passes", "mean", "low", "high"]
@@ -42,7 +42,7 @@ def training_and_held_out(
     kinds = [kind for kind in (TRAINING, HELD_OUT) if kind in set(curves["kind"])]
     looks: dict[str, tuple[str, list[int]]] = {TRAINING: (PALETTE[1], [5, 3]), HELD_OUT: (PALETTE[0], [1, 0])}
     scale = alt.Scale(domain=kinds, range=[looks[kind][0] for kind in kinds])
-    x = _passes(x_domain)
+    x = _passes(x_domain, curves["image_passes"])
     y = alt.Y("mean:Q", scale=value_scale(y_domain), title=y_title)
     colour = alt.Color("kind:N", scale=scale, title="loss on")
     layers = []
@@ -82,7 +82,7 @@ def learning_curves(
     positive(curves, name, "image_passes")
     present = [series for series in series_names if series in set(curves["series"])]
     colours, shapes = styles(series_names, present)
-    x = _passes(None)
+    x = _passes(None, curves["image_passes"])
     y = alt.Y("mean:Q", scale=value_scale(y_domain), title=y_title)
     named = y_domain is not None and names_fit(present, curves, "series")
     legend = None if named else alt.Legend()
@@ -108,9 +108,10 @@ def learning_curves(
     return finish(layers, labels=present, height=220)
 
 
-def _passes(domain: tuple[float, float] | None) -> alt.X:
+def _passes(domain: tuple[float, float] | None, passes: pd.Series) -> alt.X:
+    low, high = domain or (float(passes.min()), float(passes.max()))
     scale = alt.Scale(type="log", nice=False, domain=list(domain)) if domain else alt.Scale(type="log", nice=False)
-    axis = alt.Axis(title="images shown", format="~s", tickCount=5, **SIZES)
+    axis = alt.Axis(title="images shown", format="~s", values=log_ticks(low, high), **SIZES)
     return alt.X("image_passes:Q", scale=scale, axis=axis)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import altair as alt
 import pandas as pd
 
+from reports.charts.arms import one_hue, rows_axis, rows_height
 from reports.charts.line_names import named
 from reports.theme import GREY, count, finish, styles, value_scale, which_run, with_columns
 
@@ -90,6 +91,7 @@ def effect_by_series(
     series_names: Sequence[str],
     x_title: str = "difference in mIoU",
     x_domain: tuple[float, float] | None = None,
+    every_row: Collection[str] = (),
 ) -> alt.LayerChart:
     """`paired_effect` where all runs have the same labels: a row a series.
 
@@ -97,6 +99,7 @@ def effect_by_series(
         effects, pairs: as `paired_effect` takes them.
         series_names: every series of the study in order, so that all figures agree on colours.
         x_domain: range of the axis of the difference, for panels that share it.
+        every_row: series that have a row even where they have no effect, so that panels line up.
 
     Raises:
         FigureError: if a column is missing or a difference is not finite.
@@ -106,11 +109,11 @@ def effect_by_series(
     effects = with_columns(effects, name, columns=["series", "difference", "low", "high"], finite=["difference"])
     pairs = with_columns(pairs, name, columns=["series", "difference", *run_columns], finite=["difference"])
     there = set(effects["series"]) | set(pairs["series"])
-    rows = {series: named(series, "images") for series in series_names if series in there}
+    rows = {series: named(series, "images") for series in series_names if series in there or series in every_row}
     effects, pairs = (table.assign(row=[rows[series] for series in table["series"]]) for table in (effects, pairs))
-    y = alt.Y("row:N", sort=list(rows.values()), title=None, axis=alt.Axis(grid=True, labelLimit=260))
+    y = rows_axis(list(rows.values()))
     scale, axis = value_scale(x_domain, zero=True), alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
-    colour = alt.Color("series:N", scale=styles(series_names)[0], legend=None)
+    colour = one_hue(series_names)
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GREY, strokeWidth=1.5)
     layers = [zero.encode(x=alt.X("zero:Q", scale=scale, title=x_title, axis=axis))]
     x = alt.X("difference:Q", scale=scale, title=x_title, axis=axis)
@@ -129,4 +132,4 @@ def effect_by_series(
     tooltip = [alt.Tooltip("row:N", title="pre-training"), *(alt.Tooltip(f"{one}:Q", format="+.4f") for one in ("difference", "low", "high"))]
     dots = alt.Chart(effects).mark_point(filled=True, size=85, opacity=1)
     layers.append(dots.encode(y=y, x=x, color=colour, tooltip=tooltip))
-    return finish(layers, labels=[], height=max(120, 26 * len(rows)))
+    return finish(layers, labels=[], height=rows_height(list(rows.values())))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from reports.theme import SIZES, finish, positive, size_axis, styles, value_scale, which_run, with_columns
+from reports.theme import SIZES, finish, log_ticks, positive, size_axis, styles, value_scale, which_run, with_columns
 
 LOSS_TITLE = "validation MIM loss"
 
@@ -65,7 +65,8 @@ def validation_loss_during_training(
     curves = with_columns(curves, name, columns=wanted, finite=["image_passes", "val_mim_loss"])
     positive(curves, name, "image_passes")
     colours, _ = styles(series_names, set(curves["series"]))
-    axis = alt.Axis(title="images shown in pre-training", format="~s", tickCount=5, **SIZES)
+    ticks = log_ticks(float(curves["image_passes"].min()), float(curves["image_passes"].max()))
+    axis = alt.Axis(title="images shown in pre-training", format="~s", values=ticks, **SIZES)
     line = (
         alt.Chart(curves)
         .mark_line(strokeWidth=1.5, opacity=0.85)
@@ -106,12 +107,13 @@ def loss_and_score(
     colours, shapes = styles(sizes)
     x_scale = value_scale(x_domain)
     y_scale = value_scale(y_domain)
+    legend = alt.Legend() if len(sizes) > 1 else None  # of one number it would say nothing
     dots = alt.Chart(points).mark_point(filled=True, size=45, opacity=0.75)
     encoded = dots.encode(
         x=alt.X("val_mim_loss:Q", scale=x_scale, title=LOSS_TITLE, axis=alt.Axis(tickCount=5)),
         y=alt.Y(f"{score}:Q", scale=y_scale, title=score_title),
-        color=alt.Color("labels:N", scale=colours, sort=list(sizes), title="labelled images"),
-        shape=alt.Shape("labels:N", scale=shapes, sort=list(sizes), title="labelled images"),
+        color=alt.Color("labels:N", scale=colours, sort=list(sizes), title="labelled images", legend=legend),
+        shape=alt.Shape("labels:N", scale=shapes, sort=list(sizes), title="labelled images", legend=legend),
         tooltip=[
             alt.Tooltip("labels:N", title="labelled images"),
             alt.Tooltip("val_mim_loss:Q", format=".5f", title=LOSS_TITLE),

@@ -11,8 +11,10 @@ from reports.charts.line_names import names_at_ends, names_fit
 from reports.theme import finish, padded_domain, positive, size_axis, styles, value_scale, with_columns
 
 LOSS_TITLE = "validation MIM loss"
-FALLS, RISES = "loss falls at every step", "overfitting"
-DASHES = {FALLS: [1, 0], RISES: [5, 4]}
+FALLS, WITHIN, RISES = "loss falls at every step", "loss rises, within noise", "overfitting"
+STEADY = "no rise beyond noise"
+"""What does not overfit, where noise between seeds decides: FALLS and WITHIN together."""
+DASHES = {FALLS: [1, 0], WITHIN: [5, 4], RISES: [5, 4]}
 Range = tuple[float, float]
 
 
@@ -58,13 +60,13 @@ def score_by_images(
 
 
 def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Range | None = None) -> alt.LayerChart:
-    """Validation loss against the length of pre-training (log axis), a line a data size;
-    overfitting series dashed with hollow points.
+    """Validation loss against the length of pre-training (log axis), a line a data size; dashed
+    where the loss rises, with hollow points where the series overfits.
 
     Args:
-        points: size (pre-training images as text), steps (above zero), val_mim_loss, phase ('loss
-            falls at every step' or 'overfitting'), and where a size has several lines (one a seed)
-            the column line, which tells them apart.
+        points: size (pre-training images as text), steps (above zero), val_mim_loss, phase (FALLS,
+            WITHIN or RISES), and where a size has several lines (one a seed) the column line, which
+            tells them apart.
         sizes: every data size in order.
 
     Raises:
@@ -83,7 +85,7 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     named = y_domain is not None and names_fit(sizes, points, "size")
     legend = None if named else alt.Legend()
     colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images", legend=legend)
-    phases = [phase for phase in (FALLS, RISES) if phase in set(points["phase"])]
+    phases = [phase for phase in DASHES if phase in set(points["phase"])]
     dash = alt.StrokeDash("phase:N", scale=alt.Scale(domain=phases, range=[DASHES[phase] for phase in phases]), legend=None)
     line = alt.Chart(points).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash, detail="line:N")
     shape = alt.Shape("size:N", scale=shapes, sort=list(sizes), title="pre-training images", legend=legend)
@@ -95,7 +97,7 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     ]
     layers = [line]
     for phase in phases:
-        dots = alt.Chart(points.loc[points["phase"] == phase]).mark_point(filled=phase == FALLS, size=60, opacity=1, strokeWidth=2)
+        dots = alt.Chart(points.loc[points["phase"] == phase]).mark_point(filled=phase != RISES, size=60, opacity=1, strokeWidth=2)
         layers.append(dots.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip))
     if named and y_domain is not None:
         layers += names_at_ends(points, series="size", x="steps", y="val_mim_loss", series_names=sizes, y_domain=y_domain, height=240, unit="images")

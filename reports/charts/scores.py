@@ -4,12 +4,13 @@ runs have the same labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from reports.charts.arms import one_hue, rows_axis, rows_height
 from reports.charts.line_names import MOST_NAMES, named, names_at_ends
 from reports.theme import CHART_HEIGHT, finish, positive, size_axis, styles, value_scale, which_run, with_columns
 
@@ -103,6 +104,7 @@ def score_by_series(
     score: str = "miou",
     score_title: str = "mIoU",
     x_domain: tuple[float, float] | None = None,
+    every_row: Collection[str] = (),
 ) -> alt.LayerChart:
     """The scores of runs with equal labels: a row a series, with its mean and interval.
 
@@ -113,6 +115,7 @@ def score_by_series(
         series_names: every series of the study in order, so that all panels agree on colours.
         score, score_title: the column of the score, and what it is called.
         x_domain: range of the axis of the score, for panels that share it.
+        every_row: series that have a row even where they have no run, so that panels line up.
 
     Raises:
         FigureError: if a column is missing, or a value is not finite.
@@ -121,11 +124,11 @@ def score_by_series(
     points = with_columns(points, name, columns=["series", "finetune_images", score, *which_run(points)], finite=[score])
     means = with_columns(means, name, columns=["series", "mean", "low", "high"], finite=["mean"])
     there = set(points["series"]) | set(means["series"])
-    rows = {series: named(series, "images") for series in series_names if series in there}
+    rows = {series: named(series, "images") for series in series_names if series in there or series in every_row}
     points, means = (table.assign(row=[rows[series] for series in table["series"]]) for table in (points, means))
-    y = alt.Y("row:N", sort=list(rows.values()), title=None, axis=alt.Axis(grid=True, labelLimit=260))
+    y = rows_axis(list(rows.values()))
     scale, axis = value_scale(x_domain), alt.Axis(tickCount=6, labelOverlap="greedy", labelSeparation=8)
-    colour = alt.Color("series:N", scale=styles(series_names)[0], legend=None)
+    colour = one_hue(series_names)
     layers = []
     bars = means.dropna(subset=["low", "high"])
     if len(bars):
@@ -141,7 +144,7 @@ def score_by_series(
     ]
     dots = alt.Chart(points).mark_point(filled=True, size=36, opacity=0.75)
     layers.append(dots.encode(y=y, x=alt.X(f"{score}:Q", scale=scale, title=score_title, axis=axis), color=colour, tooltip=tooltip))
-    return finish(layers, labels=[], height=max(120, 26 * len(rows)))
+    return finish(layers, labels=[], height=rows_height(list(rows.values())))
 
 
 def _beside(points: pd.DataFrame, series_names: Sequence[str]) -> pd.Series:

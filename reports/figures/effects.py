@@ -7,6 +7,7 @@ import pandas as pd
 from analysis import PairedEffects
 from reports.charts.effects import effect_by_series, paired_effect
 from reports.evidence import MOST_POINTS, Evidence, focused
+from reports.figures.rows import are_one_chart, as_rows
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import SERIES_SETTINGS, effects_with_series, panels_of, rest_of, series_phrase, varying
@@ -25,10 +26,7 @@ def intermediate(evidence: Evidence) -> Figure:
     """Score of each run with the intermediate stage minus that of its partner without."""
     effects = evidence.intermediate
     assert effects is not None
-    overall = effects.overall.iloc[0]
-    change = f"{signed(overall['difference'])} {evidence.score.title}"
-    subject = sentence(effects.subject(str(overall["treatment"]))).rstrip(".")
-    claim = title(f"{subject}: {change} on average, {_verdict(overall)}", f"{subject}: {change}", f"{change} on average, {_verdict(overall)}")
+    claim = _intermediate_claim(effects, evidence.score.title)
     return _figure("intermediate", effects, evidence, claim=claim, better="the intermediate stage helps")
 
 
@@ -41,30 +39,34 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     names = panels_of(rows, evidence.panels)
     many = len(pairs) > MOST_POINTS
     is_single = rows["finetune_images"].nunique() == 1
-    for number, panel in enumerate([panel for panel in names if panel in some.panels]):
-        part, its_pairs = (
-            rows.loc[(rows["panel"] == panel) & rows["series"].isin(some.series_names)],
-            pairs.loc[(pairs["panel"] == panel) & (not many)],
-        )
+    kept, drawn = rows.loc[rows["series"].isin(some.series_names) & rows["panel"].isin(some.panels)], pairs.loc[pairs["panel"].isin(some.panels)]
+    places, series_names = panels_of(kept, evidence.panels), list(evidence.series_names)
+    described = {panel: _described(kept.loc[kept["panel"] == panel], panel, score) for panel in places}
+    if is_single and are_one_chart(kept):
+        (kept, drawn), series_names = as_rows((kept, drawn), evidence.panels)
+        places, described = [""], {"": " ".join(described.values())}
+    for number, panel in enumerate(places):
+        part, its_pairs = kept.loc[kept["panel"] == panel], drawn.loc[(drawn["panel"] == panel) & (not many)]
         if is_single:
-            chart = effect_by_series(part, its_pairs, series_names=evidence.series_names, x_title=f"difference in {score}", x_domain=y_domain)
+            chart = effect_by_series(
+                part, its_pairs, series_names=series_names, x_title=f"difference in {score}", x_domain=y_domain, every_row=set(kept["series"])
+            )
         else:
             chart = paired_effect(part, its_pairs, series_names=evidence.series_names, y_title=f"difference in {score}", y_domain=y_domain)
-        panels.append(
-            Panel(identity=f"{name}-{number}", chart=chart, alternative=_described(part, panel, score), heading=panel if len(names) > 1 else "")
-        )
+        panels.append(Panel(identity=f"{name}-{number}", chart=chart, alternative=described[panel], heading=panel if len(names) > 1 else ""))
     shown = [column for column in rows.columns if column not in ("factor", "baseline", "series", "panel")]
     tables = [make_table(rows[shown], caption="Effects (the points and bars)", file_name=f"{name}_effects.csv")]
+    if len(effects.overall) and name == "intermediate":
+        tables.append(make_table(effects.overall, caption="Means over all pairs of each kind of stage", file_name=f"{name}_on_average.csv"))
     if not many:
         tables.append(make_table(pairs.drop(columns=["series", "panel"]), caption="Pairs (the short dashes)", file_name=f"{name}_pairs.csv"))
     level = f"{100 * effects.level:g}%"
     none = rows.loc[rows["low"].isna()]
-    bars = f"Bars: {level} intervals over independent groups of runs." if len(none) < len(rows) else "There are no intervals."
+    bars = f"bars: {level} intervals over independent groups of runs" if len(none) < len(rows) else "there are no intervals"
     side = {"Above": "Right of", "Below": "Left of"}[evidence.score.better_side] if is_single else evidence.score.better_side
     subtitle = (
-        f"{'Pairs are not drawn, only counted' if many else 'Short dashes'}: the {count(len(pairs))} pairs of runs that differ in this alone. "
-        f"Points: their mean difference in {score}. "
-        f"{bars} {side} the line at zero, {better}."
+        f"Points: mean difference in {score}; {bars}; {'not drawn' if many else 'short dashes'}: the {count(len(pairs))} pairs of runs that differ "
+        f"in this alone. {side} the line at zero, {better}."
         f"{'' if is_single else ' Sizes are evenly spaced.'}"
     )
     named = [f"{series_phrase(row['series'])} at {count(row['finetune_images'])} labels" for _, row in none.iterrows()]
@@ -86,17 +88,6 @@ def _figure(name: str, effects: PairedEffects, evidence: Evidence, *, claim: str
     )
 
 
-def end_rows(effects: PairedEffects, evidence: Evidence) -> pd.DataFrame:
-    """The rows for the largest pre-training, in the first panel, at the fewest and at the most
-    labels; one row where these are equal.
-    """
-    rows, _ = effects_with_series(effects, evidence.runs)
-    panel = panels_of(rows, evidence.panels)[0]
-    series_names = [series for series in evidence.series_names if series in set(rows.loc[rows["panel"] == panel, "series"])]
-    part = rows.loc[(rows["panel"] == panel) & (rows["series"] == series_names[-1])].sort_values("finetune_images")
-    return part.iloc[[0, -1]] if len(part) > 1 else part
-
-
 KINDS_OF_PRETRAINING = [name for name in SERIES_SETTINGS if name not in ("pretrain_images", "pretrain_length")]
 """Settings in which no pre-training is larger than another."""
 
@@ -106,7 +97,8 @@ def _claim_of_kinds(effects: PairedEffects, evidence: Evidence) -> str:
     lowest and the highest difference at the most labels. Else ''.
     """
     rows, _ = effects_with_series(effects, evidence.runs)
-    rows = rows.loc[rows["panel"] == panels_of(rows, evidence.panels)[0]]
+    if rows["panel"].nunique() > 1:
+        return ""
     largest = evidence.runs.loc[evidence.runs["series"].isin(set(rows["series"]))]
     largest = largest.loc[largest["pretrain_images"] == largest["pretrain_images"].max()]
     kinds = varying(largest, KINDS_OF_PRETRAINING)
@@ -123,25 +115,43 @@ def _claim_of_kinds(effects: PairedEffects, evidence: Evidence) -> str:
 def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:
     if of_kinds := _claim_of_kinds(effects, evidence):
         return of_kinds
-    ends = end_rows(effects, evidence)
-    phrases = [f"{signed(row['difference'])} at {count(row['finetune_images'])} labels" for _, row in ends.iterrows()]
-    series = series_phrase(str(ends["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
-    score, low, high = evidence.score.title, signed(ends["difference"].min()), signed(ends["difference"].max())
-    if len(ends) == 1:
-        return title(f"{series}: {score} {phrases[0]}", f"The largest pre-training: {score} {phrases[0]}", f"Pre-training: {phrases[0]}")
-    return title(
-        f"{series}: {score} {', '.join(phrases)}",
-        f"{series}: {score} {low} to {high}",
-        f"The largest pre-training: {score} {low} to {high}",
-        f"Pre-training: {low} to {high} {score}",
-    )
+    rows, _ = effects_with_series(effects, evidence.runs)
+    name = series_phrase(str(rows["series"].iloc[0])).removeprefix("after ").replace("pre-training", "Pre-training", 1)
+    who, score = name if rows["series"].nunique() == 1 else "Pre-training", evidence.score.title
+    few, many = rows["finetune_images"].min(), rows["finetune_images"].max()
+    if few < many:
+        fewest, most = (_span(rows.loc[rows["finetune_images"] == size]) for size in (few, many))
+        phrase = f"{score} {fewest} at {count(few)} labels, {most} at {count(many)}"
+        return title(f"{who}: {phrase}", f"Pre-training: {phrase}", f"Pre-training: {score} {_span(rows)}")
+    if len(rows) == 1:
+        phrase = f"{score} {_span(rows)} at {count(few)} labels{_interval(rows.iloc[0])}"
+        return title(f"{who}: {phrase}", f"Pre-training: {phrase}", f"{score} {_span(rows)}{_interval(rows.iloc[0])}")
+    known = rows.dropna(subset=["low", "high"])
+    sure = int(((known["low"] > 0) | (known["high"] < 0)).sum())
+    judged = f", {sure} of {len(known)} intervals exclude zero" if len(known) else ", without intervals"
+    return title(f"{who}: {score} {_span(rows)}{judged}", f"Pre-training: {score} {_span(rows)}{judged}", f"Pre-training: {score} {_span(rows)}")
 
 
-def _verdict(row: pd.Series) -> str:
-    """What the interval allows to be said: nothing about a sign that it does not fix."""
-    if pd.isna(row["low"]):
-        return "without an interval"
-    return "interval holds zero" if row["low"] <= 0 <= row["high"] else "interval excludes zero"
+def _intermediate_claim(effects: PairedEffects, score: str) -> str:
+    """The mean over all pairs of each kind of stage, with its interval."""
+    rows = effects.overall.reset_index(drop=True)
+    if len(rows) == 1:
+        subject = sentence(effects.subject(str(rows["treatment"].iloc[0]))).rstrip(".")
+        change = f"{_span(rows)} {score} on average"
+        return title(f"{subject}: {change}{_interval(rows.iloc[0])}", f"{subject}: {change}", f"{change}{_interval(rows.iloc[0])}")
+    each = [f"{row['treatment']} {signed(row['difference'])}{_interval(row)}" for _, row in rows.iterrows()]
+    bare = [f"{row['treatment']} {signed(row['difference'])}" for _, row in rows.iterrows()]
+    return title(f"{score} on average: {', '.join(each)}", f"{score} on average: {', '.join(bare)}", f"{score} on average: {_span(rows)}")
+
+
+def _span(rows: pd.DataFrame) -> str:
+    """'+0.019 to +0.071', the lowest and the highest difference; one number where they are equal."""
+    return " to ".join(dict.fromkeys((signed(rows["difference"].min()), signed(rows["difference"].max()))))
+
+
+def _interval(row: pd.Series) -> str:
+    """' (+0.019 to +0.071)', or that there is none."""
+    return ", without an interval" if pd.isna(row["low"]) else f" ({signed(row['low'])} to {signed(row['high'])})"
 
 
 def _described(rows: pd.DataFrame, panel: str, score: str) -> str:

@@ -4,13 +4,14 @@ patch probe, rank, CKA and heat maps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 import pandas as pd
 
 from analysis import summarise_cells
+from reports.charts.arms import values_by_arm
 from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import Diagnostics, read_diagnostics
 from reports.evidence import LEVEL, Evidence
@@ -22,13 +23,36 @@ from reports.theme import count, decimals, padded_domain, signed
 from reports.wording import joined
 
 LEGEND = "pre-training images"
+FEWEST_ROWS = 3
+"""Panels from which on a measure has one chart with a row for each."""
 UNTRAINED = "'none' had no pre-training; where it had no intermediate stage either, it was never trained."
 
 
 @lru_cache(maxsize=1)
 def _diagnostics(evidence: Evidence) -> Diagnostics | None:
-    found = read_diagnostics(evidence.study.folder / "stages", evidence.runs)
+    found = read_diagnostics(evidence.study.folder / "stages", once_each(evidence.runs))
     return None if found is None or found.encoders.empty else found
+
+
+def once_each(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with one panel for all whose encoders are the same, under what their names share:
+    panels that differ in fine-tuning alone were fine-tuned from the same encoders.
+    """
+    stages = runs["intermediate_id"].fillna(runs["pretrain_id"]).fillna("")
+    encoders: dict[frozenset[tuple[object, ...]], list[str]] = {}
+    for panel in dict.fromkeys(runs["panel"]):
+        part = runs["panel"] == panel
+        one = frozenset(zip(runs.loc[part, "encoder"], runs.loc[part, "series"], runs.loc[part, "seed"], stages[part], strict=True))
+        encoders.setdefault(one, []).append(str(panel))
+    names = {panel: _shared_name(panels) if len(panels) > 1 else panel for panels in encoders.values() for panel in panels}
+    if len(set(names.values())) < len(encoders):  # what names share is the name of another panel
+        names = {panel: panels[0] for panels in encoders.values() for panel in panels}
+    return runs.assign(panel=runs["panel"].map(names))
+
+
+def _shared_name(panels: Sequence[str]) -> str:
+    """The parts that all names of panels have: 'no intermediate stage'."""
+    return ", ".join(part for part in panels[0].split(", ") if all(part in one.split(", ") for one in panels))
 
 
 def _if_measured(build: Callable[[Diagnostics, Evidence], Figure]) -> Callable[[Evidence], Figure | str]:
@@ -93,13 +117,18 @@ def _named(found: Diagnostics, series: str, panel: str) -> str:
 
 
 def _value_panels(found: Diagnostics, evidence: Evidence, outcome: str, title: str, *, floor: str | None = None) -> list[Panel]:
-    """A panel of the report's panels each; `floor` is the column of what a dashed line marks."""
+    """A panel for each of the report's panels, or of three or more one with a row for each; `floor`
+    is the column of what a dashed line marks.
+    """
     means = _means(found.encoders, outcome).rename(columns={"mean": "value"})
-    floors = found.encoders[floor].dropna() if floor is not None else [0.0]
+    names = panels_of(means, evidence.panels)
+    floors = found.encoders.groupby("panel")[floor].first().dropna() if floor is not None else pd.Series(dtype=float)
     low, high = padded_domain(means["value"], means["low"], means["high"], floors)
-    domain = (low if floor is not None else min(0.0, low) if means["value"].min() < 0 else 0.0, high)
+    if len(names) >= FEWEST_ROWS and floors.nunique() < 2:
+        return [_in_rows(found, evidence, means, names, outcome, title, (low, high), float(floors.iloc[0]) if len(floors) else None)]
+    domain = (low, high) if floor is not None else (min(low, 0.0) if means["value"].min() < 0 else 0.0, max(high, 0.0))
     panels = []
-    for number, panel in enumerate(panels_of(means, evidence.panels)):
+    for number, panel in enumerate(names):
         part = means.loc[means["panel"] == panel].rename(columns={"series": "encoder"})
         value = dict(zip(part["encoder"].astype(str), part["value"].astype(float), strict=True))
         series_names = [series for series in evidence.series_names if series in value]
@@ -113,6 +142,33 @@ def _value_panels(found: Diagnostics, evidence: Evidence, outcome: str, title: s
     return panels
 
 
+def _in_rows(
+    found: Diagnostics,
+    evidence: Evidence,
+    means: pd.DataFrame,
+    names: Sequence[str],
+    outcome: str,
+    title: str,
+    domain: tuple[float, float],
+    floor: float | None,
+) -> Panel:
+    """One chart with a row for each of the report's panels."""
+    order = {name: place for place, name in enumerate((*names, *evidence.series_names))}
+    rows = means.assign(panels=means["panel"].map(order), place=means["series"].map(order)).sort_values(["panels", "place"], kind="stable")
+    text = "; ".join(f"{_named(found, str(row['series']), str(row['panel']))} {decimals(row['value'])}" for _, row in rows.iterrows())
+    dashed = "" if floor is None else f" The dashed line is at {decimals(floor)}."
+    chart = values_by_arm(
+        means.rename(columns={"panel": "arm"}),
+        arms=names,
+        series_names=evidence.series_names,
+        x_title=title,
+        x_domain=domain,
+        rule=floor,
+        is_floor=True,
+    )
+    return Panel(identity=f"geometry-{outcome.replace('_', '-')}-0", chart=chart, alternative=f"{title}: {text}.{dashed}", heading=title)
+
+
 def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
     table = found.encoders.dropna(subset=["probe"])
     floor, by_place = float(table["floor"].iloc[0]), float(table["place_floor"].iloc[0])
@@ -120,7 +176,7 @@ def _probe(found: Diagnostics, evidence: Evidence) -> Figure:
     gains = _means(gained.assign(gain=gained["probe"] - gained["probe_untrained"]), "gain")
     order = {
         (panel, series): len(evidence.series_names) * i + j
-        for i, panel in enumerate(evidence.panels)
+        for i, panel in enumerate(panels_of(gains, evidence.panels))
         for j, series in enumerate(evidence.series_names)
     }
     places = sorted(range(len(gains)), key=lambda at: order[gains["panel"].iloc[at], gains["series"].iloc[at]])
@@ -241,9 +297,9 @@ def _attention(found: Diagnostics, evidence: Evidence) -> Figure:
 
 def _heat_maps(found: Diagnostics, evidence: Evidence) -> PictureBlock:
     stages = evidence.study.folder / "stages"
-    runs = evidence.runs.sort_values("seed", kind="stable")
+    runs = once_each(evidence.runs).sort_values("seed", kind="stable")
     shown = []
-    for panel in evidence.panels:
+    for panel in panels_of(runs, evidence.panels):
         for series in evidence.series_names:
             there = runs.loc[(runs["panel"] == panel) & (runs["series"] == series)]
             identity = [one for column in ("intermediate_id", "pretrain_id") for one in there[column].head(1).dropna()]

@@ -14,7 +14,7 @@ from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out
 from reports.theme import count, decimals, padded_domain, signed
-from reports.wording import by_reason
+from reports.wording import by_reason, title
 
 MOST_SERIES = 6
 """Series whose laws are tested against later sizes; each takes a hundred fits."""
@@ -67,8 +67,9 @@ def residuals(evidence: Evidence) -> Figure | str:
         if part.empty:
             continue
         furthest = part.loc[part["residual"].abs().idxmax()]
+        several = part["series"].nunique()
         description = (
-            f"Residuals of {part['series'].nunique()} laws{f' ({panel})' if panel else ''}: root mean square "
+            f"Residuals of {several} {'law' if several == 1 else 'laws'}{f' ({panel})' if panel else ''}: root mean square "
             f"{decimals(float(np.sqrt((part['residual'] ** 2).mean())))}, furthest {signed(furthest['residual'])} "
             f"{series_phrase(str(furthest['series']))} at {count(furthest['finetune_images'])} labels."
         )
@@ -153,8 +154,11 @@ def _backtest(evidence: Evidence, table: pd.DataFrame, reasons: list[tuple[str, 
         )
         chart = law_backtest(part.assign(error=100 * part["error"]), x_title="error at later sizes, % of the score")
         panels.append(Panel(identity=f"backtest-{number}", chart=chart, alternative=description, heading=series_phrase(series).capitalize()))
+    of = f"for {better} of {len(series_names)} series"
     return Figure(
-        claim=f"For {better} of {len(series_names)} series the law predicts better than the last value",
+        claim=title(f"{of.capitalize()} the law beats the last value ({panel})", f"First panel: the law beats the last value {of}")
+        if panel
+        else f"{of.capitalize()} the law predicts better than the last value",
         subtitle="Each law is fitted to the cell means of the smaller sizes and predicts the larger ones, from every place that leaves enough to "
         "fit; points are root mean squared errors relative to the score. Filled: the law chosen, the simplest within one standard error of the best. "
         "Dashed: repeating the last value.",

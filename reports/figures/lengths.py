@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, OverfittingSplit, split_by_overfitting, summarise_cells
-from reports.charts.scaling import FALLS, RISES, loss_by_length, loss_by_model
+from reports.charts.scaling import FALLS, RISES, WITHIN, loss_by_length, loss_by_model
 from reports.evidence import LEVEL, Evidence
-from reports.figures.phases import LOSS, PHASES
+from reports.figures.phases import LOSS, PHASES, overfitting_means
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
 from reports.series import spread_out
@@ -71,14 +71,16 @@ def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
     sizes = _sizes(table)
     settings = ["encoder", "pretrain_images", "pretrain_recipe", "pretrain_source", "steps"]
     place = table.sort_values("seed", kind="stable").groupby(settings, dropna=False, sort=False).cumcount().reindex(table.index)
+    table = table.assign(phase=_what_lines_do(table))
     drawn = table.loc[place < MOST_SEEDS]
     encoders = list(dict.fromkeys(table.sort_values("params", kind="stable")["encoder"]))
     domain = padded_domain(drawn[LOSS])
     panels = []
     for number, encoder in enumerate(spread_out(encoders, MOST_PANELS)):
         part = drawn.loc[drawn["encoder"] == encoder].sort_values(["pretrain_images", "steps"], kind="stable")
-        over = list(dict.fromkeys(part.loc[part["phase"] == RISES, "size"]))
+        within, over = (list(dict.fromkeys(part.loc[part["phase"] == phase, "size"])) for phase in (WITHIN, RISES))
         description = f"{encoder}: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}"
+        description += f"; it rises within noise with {joined(within)} images" if within else ""
         description += f"; overfitting with {joined(over)} images." if over else "; no series overfits."
         heading = str(encoder) if len(encoders) > 1 else ""
         panels.append(
@@ -89,20 +91,16 @@ def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
                 heading=heading,
             )
         )
-    risen, total = int((split.series["label"] == "overfitting").sum()), int(split.series["label"].notna().sum())
-    claim = f"In {risen} of {total} series longer pre-training does not always lower the loss"
-    if not risen:
-        claim = f"In all {total} series every longer pre-training lowers the validation loss"
-    notes = []
+    notes = _rises(table, split)
     if len(drawn) < len(table):
         notes.append(f"{count(len(drawn))} of {count(len(table))} pre-trainings are drawn, the first {MOST_SEEDS} seeds of each setting.")
     if len(panels) < len(encoders):
         notes.append(f"{len(panels)} of {len(encoders)} encoders are drawn; the table has all.")
     shown = ["encoder", "pretrain_images", "pretrain_length", "steps", "seed", LOSS, "phase", "pretrain_id"]
     return Figure(
-        claim=claim,
-        subtitle=f"One line is one series: pre-trainings that differ in length alone, one point each ({count(len(drawn))}). Solid lines with filled "
-        "points: the loss falls at every step to a longer training; dashed lines with hollow points: it does not, which counts as overfitting. "
+        claim=_title(table, split),
+        subtitle=f"One line is one series: pre-trainings that differ in length alone, one point each ({count(len(drawn))}). Solid lines: the loss "
+        f"falls at every step to a longer training; dashed: it does not. Hollow points: overfitting, where {overfitting_means(split)}. "
         "Loss on the same held-out images, crops and masks; points are all there is, so no interval is drawn.",
         description=" ".join([sentence(split.sentence), *(panel.alternative for panel in panels)]),
         panels=tuple(panels),
@@ -112,6 +110,51 @@ def _by_length(table: pd.DataFrame, split: OverfittingSplit) -> Figure:
             make_table(split.series, caption="Series (the lines)", file_name="series.csv"),
         ),
     )
+
+
+def _what_lines_do(table: pd.DataFrame) -> pd.Series:
+    """FALLS, WITHIN or RISES of each pre-training: whether analysis calls its series overfitting, and
+    else whether the loss of the series itself rises at a step to a longer training.
+    """
+    ordered = table.sort_values(["line", "steps"], kind="stable")
+    rises = ordered.groupby("line")[LOSS].transform(lambda losses: bool((np.diff(losses) >= 0).any())).astype(bool).reindex(table.index)
+    return table["phase"].mask(rises & (table["phase"] != RISES), WITHIN)
+
+
+def _title(table: pd.DataFrame, split: OverfittingSplit) -> str:
+    """In how many series the loss rises, and whether beyond noise."""
+    lines = table.drop_duplicates("line")
+    over, within, total = int((lines["phase"] == RISES).sum()), lines.loc[lines["phase"] == WITHIN], len(lines)
+    if over and split.rule == "falling":
+        return f"In {over} of {total} series longer pre-training does not always lower the loss"
+    if over:
+        return f"In {over} of {total} series longer pre-training raises the loss beyond noise"
+    if within.empty:
+        return f"In all {total} series every longer pre-training lowers the validation loss"
+    of = f" ({within['size'].iloc[0]} images each)" if within["size"].nunique() == 1 else ""
+    return f"In {len(within)} of {total} series{of} the loss rises, within noise"
+
+
+def _rises(table: pd.DataFrame, split: OverfittingSplit) -> list[str]:
+    """Where the loss rises and how that compares with noise, a sentence; none where it never rises
+    within noise.
+    """
+    lines = table.drop_duplicates("line")
+    within = lines.loc[lines["phase"] == WITHIN]
+    if within.empty:
+        return []
+    sizes = joined(_sizes(within))
+    last = table.loc[table["line"].isin(within["line"])].sort_values("steps", kind="stable").groupby("line")[LOSS]
+    at_end = sum(len(losses) > 1 and losses.iloc[-1] >= losses.iloc[-2] for _, losses in last)
+    text = (
+        f"in {len(within)} of {len(lines)} series (with {sizes} images) the loss rises at a step to a longer training, in {at_end} at the last step"
+    )
+    rows = split.series.loc[split.series["label"].eq("falling") & (split.series["rise"] > 0)]
+    if len(rows):
+        most = rows.sort_values("rise").iloc[-1]
+        text += f"; the mean over seeds rises by {decimals(most['rise'], 4)} at most, and noise between seeds explains up to "
+        text += f"{decimals(most['allowed_rise'], 4)}"
+    return [sentence(text)]
 
 
 def _by_model(table: pd.DataFrame) -> Figure:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis import Correlation, summarise_cells
+from analysis import AnalysisError, Correlation, correlate, summarise_cells
 from reports.charts.losses import loss_and_score, validation_loss_by_images, validation_loss_during_training
 from reports.evidence import LEVEL, MOST_POINTS, Evidence
 from reports.figures.lengths import has_several
@@ -63,8 +63,8 @@ def _by_images(trained: pd.DataFrame, evidence: Evidence) -> Figure:
     phrases = [f"{decimals(row['mean'], 4)} {series_phrase(row['series'])}" for _, row in means.iterrows()]
     low, high = (decimals(value, 4) for value in (means["mean"].min(), means["mean"].max()))
     claim = title(
-        f"Validation loss is {joined(list(dict.fromkeys([phrases[0], phrases[-1]])))}".replace("after pre-training on", "on"),
-        f"Validation loss lies between {low} and {high}",
+        f"Mean validation loss is {joined(list(dict.fromkeys([phrases[0], phrases[-1]])))}".replace("after pre-training on", "on"),
+        f"Mean validation loss lies between {low} and {high}",
     )
     description = f"Mean validation loss: {'; '.join(phrases)}."
     spreads = means["sd"].dropna()
@@ -130,7 +130,7 @@ def correlation_sentence(correlation: Correlation) -> str:
 def with_correlations(evidence: Evidence, section: Section) -> Section:
     """The section with the table of correlations; with their sentence where no figure says it."""
     correlation = evidence.correlation
-    if correlation is None:
+    if correlation is None or (not section.figures and not _has_interval(correlation)):
         return section
     table = make_table(
         correlation.table,
@@ -146,10 +146,58 @@ def with_correlations(evidence: Evidence, section: Section) -> Section:
     return replace(section, paragraphs=(*lead, *section.paragraphs), tables=(table,))
 
 
+def at_equal_length(evidence: Evidence) -> pd.Series | None:
+    """The correlation among runs of equal length of pre-training and equal labels: r, low, high and
+    note. None where all have one length, or nothing varies inside.
+    """
+    trained = evidence.runs.loc[evidence.runs["pretrain_images"] > 0]
+    if "pretrain_length" not in trained.columns or trained["pretrain_length"].nunique() < 2:
+        return None
+    try:
+        found = correlate(evidence.runs, y=evidence.score.column, within=("pretrain_length", "finetune_images")).within_groups
+    except AnalysisError:
+        return None
+    row = found.loc[found["method"] == "pearson"].iloc[0]
+    return row if np.isfinite(row["r"]) else None
+
+
+def _pooled(correlation: Correlation) -> pd.Series:
+    """Pearson's r over all runs."""
+    return correlation.table.loc[(correlation.table["method"] == "pearson") & (correlation.table["group"] == "all")].iloc[0]
+
+
+def _has_interval(correlation: Correlation) -> bool:
+    """Whether enough independent pre-trainings are there for r to say anything."""
+    return bool(np.isfinite(_pooled(correlation)["low"]))
+
+
+def _r(row: pd.Series) -> str:
+    """'−0.05 (−0.30 to +0.20)', or r alone where it has no interval."""
+    ends = f" ({row['low']:+z.2f} to {row['high']:+z.2f})" if np.isfinite(row["low"]) else ""
+    return f"{row['r']:+z.2f}{ends}".replace("-", "−")
+
+
+def _title(correlation: Correlation, inside: pd.Series | None, score: str, counted: int) -> str:
+    """Over all runs, and where they have several lengths at equal length, too: two lengths alone make
+    two clusters of points, whose r says nothing of pre-trainings of one length.
+    """
+    r, what = _r(_pooled(correlation)), f"validation loss and {score}"
+    if inside is not None:
+        alone = r.partition(" ")[0]
+        both = f"r = {alone}; at equal length {_r(inside)}"
+        brief = f"r = {alone}, at equal length {_r(inside).partition(' ')[0]}"
+        return sentence(title(f"{what}: {both}", f"loss and {score}: {both}", f"{what}: {brief}", f"loss and {score}: {brief}")).rstrip(".")
+    rest = ", sign turned within levels" if correlation.signs_differ else f" over {count(counted)} runs"
+    return sentence(title(f"{what}: r = {r}{rest}", f"{what}: r = {r}")).rstrip(".")
+
+
 def loss_against_scores(evidence: Evidence) -> Figure | str:
     """Score against validation loss, where the study does not have both phases."""
     score, correlation = evidence.score, evidence.correlation
     assert correlation is not None
+    if not _has_interval(correlation):
+        note = str(_pooled(correlation)["note"]).replace(": ", "; ")
+        return sentence(f"the correlation of validation loss and {score.title} has no interval and is not shown: {note}")
     if isinstance(phase_figure(evidence), Figure):
         return ""
     runs = evidence.runs.loc[np.isfinite(evidence.runs["val_mim_loss"].to_numpy(dtype=float))]
@@ -171,26 +219,20 @@ def loss_against_scores(evidence: Evidence) -> Figure | str:
         )
         chart = loss_and_score(part, sizes=sizes, score=score.column, score_title=score.title, x_domain=domains[0], y_domain=domains[1])
         panels.append(Panel(identity=f"correlation-{number}", chart=chart, alternative=description, heading=panel))
-    pooled = correlation.table.loc[(correlation.table["method"] == "pearson") & (correlation.table["group"] == "all")].iloc[0]
-    has_interval = bool(np.isfinite(pooled["low"]))
-    r = f"r = {pooled['r']:+z.2f}" + (f" ({pooled['low']:+z.2f} to {pooled['high']:+z.2f})" if has_interval else "")
-    rest = (
-        ", sign turned within levels" if correlation.signs_differ else f" over {count(counted)} runs{'' if has_interval else ', without an interval'}"
-    )
-    what = f"validation loss and {score.title}"
-    intervals = (
-        f"Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data."
-        if has_interval
-        else sentence(f"there is no interval: {pooled['note']}")
-    )
+    inside = at_equal_length(evidence)
     each = "one run that was pre-trained" if counted == len(runs) else f"the mean of one cell of {count(counted)} pre-trained runs"
+    lead = "" if inside is None else f"At equal length of pre-training and equal labels r is {_r(inside)}; each"
+    taken = "" if inside is None else " That over all runs takes the lengths as they are: it does not say what other lengths would give."
     return Figure(
-        claim=sentence(title(f"{what}: {r}{rest}", f"{what}: {r}")).rstrip("."),
-        subtitle=f"Each point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
-        f"scratch have no validation loss. {intervals}",
+        claim=_title(correlation, inside, score.title, counted),
+        subtitle=f"{lead or 'Each'} point is {each} ({count(len(runs))} points); runs on one vertical share a pre-training. Runs from "
+        f"scratch have no validation loss. Intervals ({100 * correlation.level:g}%) of the correlations are in the table with its data.{taken}",
         description=correlation_sentence(correlation) + " " + " ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
-        tables=(make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),),
+        tables=(
+            make_table(runs[columns], caption="The points", file_name="loss_and_score.csv"),
+            *(() if inside is None else (make_table(inside.to_frame().T, caption="At equal length and labels", file_name="equal_length.csv"),)),
+        ),
     )
 
 

@@ -4,14 +4,15 @@ longer training, and where it overfits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from analysis import AnalysisError, PhaseRelations, phase_relations, split_by_overfitting
+from analysis import AnalysisError, OverfittingSplit, PhaseRelations, phase_relations, split_by_overfitting
 from analysis.formatting import percent
-from reports.charts.scaling import FALLS, RISES, loss_against_score
+from reports.charts.scaling import FALLS, RISES, STEADY, loss_against_score
 from reports.evidence import MOST_POINTS, Evidence
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, register
@@ -36,8 +37,9 @@ def phase_figure(evidence: Evidence) -> Figure | str:
         relations = phase_relations(runs, split, y=score.column, level=LEVEL)
     except AnalysisError:
         return ""
-    points = runs.assign(group=split.runs["label"].map(PHASES)).dropna(subset=["group", LOSS])
-    groups = [name for name in (FALLS, RISES) if name in set(points["group"])]
+    names = PHASES if split.rule == "falling" else PHASES | {"falling": STEADY}
+    points = runs.assign(group=split.runs["label"].map(names)).dropna(subset=["group", LOSS])
+    groups = [name for name in names.values() if name in set(points["group"])]
     if len(groups) < 2:
         return ""
     counted = len(points)
@@ -50,7 +52,7 @@ def phase_figure(evidence: Evidence) -> Figure | str:
         part = points.loc[points["finetune_images"] == size]
         heading = f"{count(size)} labels"
         chart = loss_against_score(
-            part, lines_of(part, slopes), groups=groups, y_title=score.title, x_domain=domains[0], y_domain=domains[1]
+            part, lines_of(part, slopes, names), groups=groups, y_title=score.title, x_domain=domains[0], y_domain=domains[1]
         )  # fmt: skip
         description = (
             f"{heading}, {count(len(part))} points: validation loss {decimals(part[LOSS].min())} to {decimals(part[LOSS].max())}, {score.title} "
@@ -65,7 +67,7 @@ def phase_figure(evidence: Evidence) -> Figure | str:
         claim=slopes_title(slopes, score.title),
         subtitle=f"Each point is {each} ({count(counted)} runs without an intermediate stage). Lines: the slope of each phase"
         f"{_adjusted(relations)}, drawn through the mean of its points in each panel; {percent(LEVEL)} intervals, clustered on series, stand below. "
-        "Overfitting: the loss does not fall at every step to a longer pre-training. Both axes start above zero.",
+        f"Overfitting: {overfitting_means(split)}. Both axes start above zero.",
         description=" ".join([sentence(split.sentence), *(panel.alternative for panel in panels)]),
         panels=tuple(panels),
         notes=tuple(notes),
@@ -76,12 +78,19 @@ def phase_figure(evidence: Evidence) -> Figure | str:
     )
 
 
-def lines_of(points: pd.DataFrame, slopes: dict[str, float]) -> pd.DataFrame:
+def overfitting_means(split: OverfittingSplit) -> str:
+    """What counts as overfitting, a clause."""
+    if split.rule == "falling":
+        return "the loss does not fall at every step to a longer pre-training"
+    return "the loss, a mean over seeds, rises with longer pre-training by more than the noise between seeds explains"
+
+
+def lines_of(points: pd.DataFrame, slopes: dict[str, float], names: Mapping[str, str] = PHASES) -> pd.DataFrame:
     """The ends of each phase's line among some points, through their mean with the slope that
-    analysis found: group, val_mim_loss, score.
+    analysis found: group, val_mim_loss, score. `names` gives the group of each phase.
     """
     lines = []
-    for name, group in PHASES.items():
+    for name, group in names.items():
         part, slope = points.loc[points["group"] == group], slopes.get(name, float("nan"))
         if len(part) and np.isfinite(slope):
             ends = np.array([part[LOSS].min(), part[LOSS].max()])

@@ -14,6 +14,7 @@ from analysis import AnalysisError, diminishing_returns
 from analysis.claims.claim_table import prepare
 from analysis.claims.contrasts import contrast
 from analysis.formatting import digits, percent
+from reports.charts.arms import values_by_arm
 from reports.charts.cells import gain_per_doubling
 from reports.evidence import Evidence, focused
 from reports.page import Figure, Panel, Table, make_table
@@ -28,7 +29,10 @@ MARGIN = 0.01
 """Asked for by analysis, and not used for anything shown here."""
 MOST_SERIES = 6
 """Series drawn side by side at each step; the table has all."""
-MOST_PANELS = 6
+MOST_PANELS, MOST_ROWS = 6, 16
+"""Panels that are drawn as charts of their own, and as rows of one."""
+FEWEST_ROWS, MOST_STEPS = 3, 2
+"""Panels from which on, and steps of a panel up to which, a chart has a row for each step."""
 STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", "n", "note"]
 
 
@@ -107,6 +111,20 @@ def _steps(part: pd.DataFrame, factor: str, panel: str, series: str, score: str)
     return pd.DataFrame(rows, columns=STEP_COLUMNS)
 
 
+def change_over_labels(evidence: Evidence, panel: str, series: str) -> pd.Series | None:
+    """The mean score of a series at its most labels minus that at its fewest: from, to, change, low
+    and high (95% interval over seeds), note. None where it has one number of labels.
+    """
+    part = evidence.runs.loc[(evidence.runs["panel"] == panel) & (evidence.runs["series"] == series)]
+    ends = part.loc[part["finetune_images"].isin([part["finetune_images"].min(), part["finetune_images"].max()])]
+    steps = _steps(ends, "finetune_images", panel, series, evidence.score.column)
+    if steps.empty:
+        return None
+    row = steps.iloc[0].rename({"gain": "change"})
+    row.loc[["change", "low", "high"]] *= float(np.log2(row["to"] / row["from"]))
+    return row
+
+
 def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     steps = label_steps(evidence)
     if not np.isfinite(steps["gain"].to_numpy(dtype=float)).any():
@@ -117,7 +135,8 @@ def _by_labels(evidence: Evidence, noise: float) -> Figure | None:
     stops = stopping_points(evidence, noise)
     notes = [evidence.focus] if evidence.focus else []
     if len(stops):
-        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law (90% intervals)"
+        caption = "From how many labels on another doubling brings less than two runs of one cell differ by, by each series' law "
+        caption += f"({percent(LEVEL)} intervals)"
         tables.append(make_table(stops, caption=caption, file_name="returns_stopping_points.csv"))
         notes += _stopping_sentences(stops, noise, evidence.score.title)
     return _figure(
@@ -175,11 +194,13 @@ def _figure(
 ) -> Figure:
     finite = steps.loc[np.isfinite(steps["gain"].to_numpy(dtype=float))]
     present = [one for one in series_names if one in set(finite["series"])]
-    kept, shown = spread_out(present, MOST_SERIES), spread_out(panels_of(finite, panels), MOST_PANELS)
+    every = panels_of(finite, panels)
+    is_rows = len(every) >= FEWEST_ROWS and int(finite.groupby("panel")["step"].nunique().max()) <= MOST_STEPS
+    kept, shown = spread_out(present, MOST_SERIES), spread_out(every, MOST_ROWS if is_rows else MOST_PANELS)
     drawn = finite.loc[finite["series"].isin(kept) & finite["panel"].isin(shown)].sort_values("from", kind="stable")
     domain = padded_domain(drawn["gain"], drawn["low"], drawn["high"], [0.0], [-noise, noise])
-    made = []
-    for number, panel in enumerate(shown):
+    made = [_in_rows(drawn, shown, series_names, series_title, score, domain, noise, identity, what)] if is_rows else []
+    for number, panel in enumerate(() if is_rows else shown):
         part = drawn.loc[drawn["panel"] == panel]
         chart = gain_per_doubling(
             part,
@@ -197,16 +218,17 @@ def _figure(
         if np.isfinite(noise)
         else "Every cell has one run, so what re-running brings is not known and no band is drawn."
     )
-    whole = _claim(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title)
+    whole = _claim(finite, what, noise, score.title)
     phrases = [sentence(whole), *notes]
-    if len(kept) < len(present) or len(shown) < finite["panel"].nunique():
-        phrases.append(f"{len(kept)} of {len(present)} {of} and {len(shown)} of {finite['panel'].nunique()} panels are drawn; the table has all.")
+    counts = [f"{len(some)} of {len(all_)} {name}" for some, all_, name in ((kept, present, of), (shown, every, "panels")) if len(some) < len(all_)]
+    if counts:
+        phrases.append(f"{joined(counts)} are drawn; the table has all.")
     for reason in dict.fromkeys(finite.loc[finite["low"].isna(), "note"]):
         phrases.append(f"Bars are missing where {reason}.")
     return Figure(
-        claim=_title(drawn.loc[drawn["panel"] == shown[0]], what, noise, score.title),
+        claim=_title(finite, what, noise, score.title),
         subtitle=f"Difference of neighbouring cell means, divided by the doublings of {what} between them. Bars: {percent(LEVEL)} intervals over "
-        f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band} Steps are evenly spaced.",
+        f"seeds ({joined(list(dict.fromkeys(drawn['n'])))}). {band}{'' if is_rows else ' Steps are evenly spaced.'}",
         description=" ".join(panel.alternative for panel in made),
         panels=tuple(made),
         notes=tuple(phrases),
@@ -214,28 +236,69 @@ def _figure(
     )
 
 
-def _title(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
-    """`_claim` in few words, without the panel."""
+def _in_rows(
+    drawn: pd.DataFrame,
+    panels: Sequence[str],
+    series_names: Sequence[str],
+    series_title: str,
+    score: Score,
+    domain: tuple[float, float],
+    noise: float,
+    identity: str,
+    what: str,
+) -> Panel:
+    """One chart with a row for each panel and step, where panels have few steps."""
+    several = drawn["step"].nunique() > 1
+    place = {panel: number for number, panel in enumerate(panels)}
+    rows = drawn.assign(
+        place=drawn["panel"].map(place), arm=drawn["panel"] + (", " + drawn["step"].str.replace(" → ", "–") if several else ""), value=drawn["gain"]
+    )
+    rows["arm"] = rows["arm"].str.removeprefix(", ")
+    order = list(dict.fromkeys(rows.sort_values(["place", "from", "to"], kind="stable")["arm"]))
+    chart = values_by_arm(
+        rows,
+        arms=order,
+        series_names=series_names,
+        x_title=f"{score.title} per doubling of {what}",
+        series_title=series_title,
+        x_domain=domain,
+        rule=0.0,
+        noise=noise,
+    )
+    described = " ".join(_described(drawn.loc[drawn["panel"] == panel], what, panel, score) for panel in panels)
+    return Panel(identity=f"{identity}-0", chart=chart, alternative=described)
+
+
+def _last(steps: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The steps to the largest size, of all panels and series, and what they are called."""
     last = steps.loc[steps["to"] == steps["to"].max()]
-    ends = [signed(last["gain"].min()), signed(last["gain"].max())]
-    gain = f"{' to '.join(dict.fromkeys(ends))} {score}"
-    less = int((last["gain"].abs() < noise).sum()) if np.isfinite(noise) else -1
-    verdict = ", within noise" if less == len(last) else ", above noise" if less == 0 else ""
-    start = f"{' to '.join(last['step'].iloc[0].split(' → '))} {what}: {gain}"
-    return title(f"{start} per doubling{verdict}", f"{start} per doubling", f"A doubling of {what} brings {gain}")
+    low, high = last["step"].iloc[0].split(" → ")
+    return last, f"{low}–{high}" if last["step"].nunique() == 1 else f"to {high}"
+
+
+def _title(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
+    """`_claim` in few words."""
+    last, step = _last(steps)
+    gain = f"{' to '.join(dict.fromkeys((signed(last['gain'].min()), signed(last['gain'].max()))))} {score}"
+    more = int((last["gain"].abs() >= noise).sum()) if np.isfinite(noise) else -1
+    verdict = "" if more < 0 else f", {more} of {len(last)} beyond noise"
+    if more in (0, len(last)):
+        verdict = ", within noise" if more == 0 else ", above noise" if last["gain"].min() > 0 else ", beyond noise"
+    start = f"{step[0].upper()}{step[1:]} {what}: {gain} per doubling"
+    brief = f"Doubling {step if step.startswith('to') else f'from {step}'} {what}: {gain}"
+    return title(f"{start}{verdict}", f"{brief}{verdict}", start, brief, f"A doubling of {what} brings {gain}")
 
 
 def _claim(steps: pd.DataFrame, what: str, noise: float, score: str) -> str:
-    """The last step of the first panel against the noise, over all series that have it."""
-    last = steps.loc[steps["to"] == steps["to"].max()]
-    ends = sorted({signed(last["gain"].min()), signed(last["gain"].max())}, key=lambda text: float(text.replace("−", "-")))
-    where = str(steps["panel"].iloc[0])
-    phrase = f"From {' to '.join(last['step'].iloc[0].split(' → '))} {what} a doubling brings {' to '.join(ends)} {score}"
+    """The last step against the noise, over all panels and series that have it."""
+    last, step = _last(steps)
+    ends = dict.fromkeys((signed(last["gain"].min()), signed(last["gain"].max())))
+    phrase = f"{'From ' if '–' in step else ''}{step.replace('–', ' to ')} {what} a doubling brings {' to '.join(ends)} {score}"
     if np.isfinite(noise):
         less = int((last["gain"].abs() < noise).sum())
         verdict = "less than" if less == len(last) else "more than" if less == 0 else f"in {less} of {len(last)} cases less than"
         phrase += f", {verdict} the {decimals(noise)} by which two runs of one cell differ"
-    return phrase + (f" ({where})" if where else "")
+    return phrase
 
 
 def _described(part: pd.DataFrame, what: str, panel: str, score: Score) -> str:
@@ -284,7 +347,7 @@ def _stopping_sentence(row: pd.Series, noise: float, score: str) -> Iterator[str
     elif row["status"] == "already":
         yield f"{who}, by its law, {less} already at the fewest labels measured."
     else:
-        interval = "" if pd.isna(row["low"]) else f" (90% interval {_ends(row['low'])} to {_ends(row['high'])})"
+        interval = "" if pd.isna(row["low"]) else f" ({percent(LEVEL)} interval {_ends(row['low'])} to {_ends(row['high'])})"
         beyond = "; its doubling lies beyond what was measured" if row["extrapolated"] else ""
         yield f"{who}, by its law, {less} from {digits(row['labels'])} labels on{interval}{beyond}."
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from analysis.formatting import percent
 from reports.charts.scores import score_by_labels, score_by_series
-from reports.evidence import MOST_POINTS, REACH, Evidence, SeriesLaw, focused
-from reports.page import Figure, Panel, make_table
+from reports.evidence import LEVEL, MOST_POINTS, REACH, Evidence, SeriesLaw, focused
+from reports.figures.rows import are_one_chart, as_rows
+from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
 from reports.series import panels_of, series_phrase, spread_out, usual_sentence
 from reports.theme import NO_PRETRAINING, count, decimals, padded_domain
@@ -37,11 +40,22 @@ def scores(evidence: Evidence) -> Figure:
     is_single = runs["finetune_images"].nunique() == 1
     panels = []
     shown = spread_out(panels_of(runs, evidence.panels), MOST_PANELS)
-    for number, panel in enumerate(shown):
-        drawn = [table.loc[table["panel"] == panel] for table in (runs, curves, means)]
+    places, series_names = shown, list(evidence.series_names)
+    points, law_means = runs, means
+    if is_single and are_one_chart(runs):
+        (points, law_means), series_names = as_rows((runs, means), evidence.panels)
+        places = [""]
+    for number, panel in enumerate(places):
+        drawn = [table.loc[table["panel"] == panel] for table in (points, curves, law_means)]
         if is_single:
             chart = score_by_series(
-                drawn[0], drawn[2], series_names=evidence.series_names, score=score.column, score_title=score.title, x_domain=y_domain
+                drawn[0],
+                drawn[2],
+                series_names=series_names,
+                score=score.column,
+                score_title=score.title,
+                x_domain=y_domain,
+                every_row=set(points["series"]),
             )
         else:
             chart = score_by_labels(
@@ -54,7 +68,7 @@ def scores(evidence: Evidence) -> Figure:
                 y_domain=y_domain,
                 names_at_ends=True,
             )
-        description = described(cells.loc[cells["panel"] == panel], score.title)
+        description = " ".join(described(cells.loc[cells["panel"] == one], score.title) for one in (shown if places != shown else [panel]))
         panels.append(Panel(identity=f"scores-{number}", chart=chart, alternative=description, heading=panel))
     columns = ["panel", "series", "finetune_images", "seed", score.column, "run_id"]
     tables = [make_table(runs[columns], caption="Runs (the points)", file_name="scores_runs.csv")] if not is_many else []
@@ -110,18 +124,16 @@ def law_table(laws: tuple[SeriesLaw, ...]) -> pd.DataFrame:
 
 
 def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU") -> str:
-    """The title that compares scores at the smallest and the largest number of labels, in the first
-    panel.
+    """The title: of one panel the means of scratch and of the only pre-training, at the smallest and
+    the largest number of labels; of more the range over all of them.
     """
     first, last = cells["finetune_images"].min(), cells["finetune_images"].max()
-    panel = str(cells["panel"].iloc[0])
-    part = cells.loc[cells["panel"] == panel]
-    # Scratch and the largest pre-training stand for the rest; ordering by the largest gain would
-    # choose the title by its outcome.
+    if cells["panel"].nunique() > 1 or cells.loc[cells["series"] != NO_PRETRAINING, "series"].nunique() > 1:
+        return _range_claim(cells, first, last, score)
+    part = cells
     ends = part.loc[part["finetune_images"].isin([first, last])].pivot(index="series", columns="finetune_images", values="mean").dropna()
     there = [series for series in order if series in ends.index]
-    series_names = [series for series in there if series == NO_PRETRAINING] + [series for series in there if series != NO_PRETRAINING][-1:]
-    if first == last or not series_names:
+    if first == last or not there:
         values = part.loc[part["finetune_images"] == first]
         phrases = [f"{decimals(row['mean'])} {series_phrase(row['series'])}" for _, row in values.iterrows()]
         low, high = values["mean"].min(), values["mean"].max()
@@ -129,24 +141,49 @@ def ends_claim(cells: pd.DataFrame, order: tuple[str, ...], score: str = "mIoU")
         return title(f"{start} {joined(phrases)}", f"{start} {decimals(low)} to {decimals(high)}")
     phrases = [
         f"{'from scratch' if series == NO_PRETRAINING else 'pre-trained'} {decimals(ends.loc[series, first])}–{decimals(ends.loc[series, last])}"
-        for series in series_names
+        for series in there
     ]
     return f"{count(first)} to {count(last)} labels: {score} {', '.join(phrases)}"
+
+
+def _range_claim(cells: pd.DataFrame, first: float, last: float, score: str) -> str:
+    """The range of the means over all panels and series, at the most labels where there is scratch to
+    compare with, else at both ends.
+    """
+    most = cells.loc[cells["finetune_images"] == last]
+    scratch = most["series"] == NO_PRETRAINING
+    if scratch.any() and not scratch.all():
+        phrase = f"{_ends(most.loc[scratch])} from scratch, {_ends(most.loc[~scratch])} pre-trained"
+        return title(f"With {count(last)} labels mean {score} is {phrase}", f"Mean {score} is {phrase}")
+    if first == last:
+        return f"With {count(last)} labels, mean {score} is {_ends(most)}"
+    fewest = _ends(cells.loc[cells["finetune_images"] == first])
+    return title(
+        f"Mean {score} is {fewest} at {count(first)} labels, {_ends(most)} at {count(last)}",
+        f"Mean {score}: {fewest} at {count(first)}, {_ends(most)} at {count(last)} labels",
+    )
+
+
+def _ends(cells: pd.DataFrame) -> str:
+    """'0.306–0.378', the lowest and the highest mean; one number where they are equal."""
+    return "–".join(dict.fromkeys((decimals(cells["mean"].min()), decimals(cells["mean"].max()))))
 
 
 def _subtitle(evidence: Evidence, is_many: bool, has_laws: bool, has_means: bool) -> str:
     each = "one fine-tuned model" if not is_many else "the mean of one cell, as there are too many runs to draw"
     what = f"Each point is {each} ({count(len(evidence.runs))} runs{measured_on(evidence.runs)})"
     if evidence.runs["finetune_images"].nunique() == 1:
-        return f"{what}; the axis starts above zero. Long ticks: means, with Student's t intervals (90%) over their runs."
+        return f"{what}; the axis starts above zero. Long ticks: means, with Student's t intervals ({percent(LEVEL)}) over their runs."
     parts = [f"{what}; both axes start above zero."]
     if has_laws:
         fits = [law.fit for law in evidence.laws if law.fit is not None and not law.reason]
         method = " or ".join(dict.fromkeys(fit.interval_method for fit in fits if fit.interval_method))
         parts.append("Lines are power laws with an offset, y = E + A·n⁻ᵇ, dashed beyond the largest size measured.")
-        parts.append(f"{interval_note(method)} Beyond that size they also allow for the law being wrong.")
+        parts.append(f"{interval_note(method, LEVEL)} Beyond that size they also allow for the law being wrong.")
     if has_means:
-        parts.append("Where there is no law, a thin line joins the means of the cells, with Student's t intervals (90%) over their runs.")
+        parts.append(
+            f"Where there is no law, a thin line joins the means of the cells, with Student's t intervals ({percent(LEVEL)}) over their runs."
+        )
     if NO_PRETRAINING in evidence.series_names:
         parts.append("Grey squares: no pre-training.")
     return " ".join(parts)
@@ -192,7 +229,12 @@ def _named(law: SeriesLaw) -> str:
     return series_phrase(law.series) + (f" ({law.panel})" if law.panel else "")
 
 
-register(SectionKind(name="scores", heading="Score by number of labels", place=10))
+def with_heading(evidence: Evidence, section: Section) -> Section:
+    """The section under a heading that holds where all runs have the same labels, too."""
+    return replace(section, heading="Scores of all runs") if len(evidence.sizes) == 1 else section
+
+
+register(SectionKind(name="scores", heading="Score by number of labels", place=10, finish=with_heading))
 register(
     FigureKind(
         name="scores",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ def surface_figure(evidence: Evidence) -> Figure | str:
         else "No law of both sizes is drawn; the notes say why."
     )
     return Figure(
-        claim=_title(grids[0]),
+        claim=_title(grids),
         subtitle=f"Each tile is the mean of one cell ({_counted(cells['n'])}). {law_note} Sizes are evenly spaced.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -158,19 +158,34 @@ def _notes(grid: SurfaceGrid, where: str) -> list[str]:
     return notes
 
 
-def _title(grid: SurfaceGrid) -> str:
-    """`_claim` in few words, without where it starts."""
-    (low, high), (few, many) = ((float(grid.cells[name].min()), float(grid.cells[name].max())) for name in ("pretrain_images", "finetune_images"))
+def _title(grids: Sequence[SurfaceGrid]) -> str:
+    """`_claim` in few words, without where it starts; of several grids the range over those with
+    the corners of the first.
+    """
+    first = grids[0]
+    size, labels = (float(first.cells[name].max()) for name in ("pretrain_images", "finetune_images"))
+    like = [grid for grid in grids if _corners(grid) == _corners(first)]
+    gains = np.array([_gains(grid) for grid in like])
+    gains = gains[np.isfinite(gains).all(axis=1)]
+    if not len(gains):
+        return f"Mean {first.score} is at most {decimals(max(float(grid.cells['mean'].max()) for grid in grids))}"
+    alone = [" to ".join(dict.fromkeys((signed(one.min()), signed(one.max())))) for one in gains.T]
+    if len(gains) < len(grids):
+        return f"Pre-training: {alone[0]} {first.score}, labels: {alone[1]} ({len(gains)} of {len(grids)} grids)"
+    whole = f"{count(size)} pre-training images bring {alone[0]} {first.score}, {count(labels)} labels {alone[1]}"
+    return title(f"{whole}, both {alone[2]}", whole, f"Pre-training: {alone[0]} {first.score}, labels: {alone[1]}")
+
+
+def _corners(grid: SurfaceGrid) -> list[float]:
+    """The least and the most of both sizes."""
+    return [float(end) for name in ("pretrain_images", "finetune_images") for end in (grid.cells[name].min(), grid.cells[name].max())]
+
+
+def _gains(grid: SurfaceGrid) -> list[float]:
+    """What the most pre-training, the most labels and both bring over the least of both."""
+    low, high, few, many = _corners(grid)
     corner = _mean_at(grid.cells, low, few)
-    gains = [_mean_at(grid.cells, *ends) - corner for ends in ((high, few), (low, many), (high, many))]
-    if not np.isfinite(gains).all():
-        best = grid.cells.iloc[int(grid.cells["mean"].to_numpy().argmax())]
-        return f"Mean {grid.score} is highest, {decimals(best['mean'])}, at {count(best['finetune_images'])} labels"
-    alone = [signed(gain) for gain in gains]
-    return title(
-        f"{count(high)} pre-training images bring {alone[0]} {grid.score}, {count(many)} labels {alone[1]}, both {alone[2]}",
-        f"Pre-training brings {alone[0]} {grid.score}, labels {alone[1]}, both {alone[2]}",
-    )
+    return [_mean_at(grid.cells, *ends) - corner for ends in ((high, few), (low, many), (high, many))]
 
 
 def _claim(grid: SurfaceGrid) -> str:
@@ -179,10 +194,9 @@ def _claim(grid: SurfaceGrid) -> str:
     """
     low, high = (float(end) for end in (grid.cells["pretrain_images"].min(), grid.cells["pretrain_images"].max()))
     few, many = (float(end) for end in (grid.cells["finetune_images"].min(), grid.cells["finetune_images"].max()))
-    corner = _mean_at(grid.cells, low, few)
     start = "scratch" if low == 0 else f"{count(low)} pre-training images"
     where = f" ({grid.name})" if grid.name else ""
-    gains = [_mean_at(grid.cells, *ends) - corner for ends in ((high, few), (low, many), (high, many))]
+    gains = _gains(grid)
     if not np.isfinite(gains).all():
         best = grid.cells.iloc[int(grid.cells["mean"].to_numpy().argmax())]
         return f"Mean {grid.score} is highest, {decimals(best['mean'])}, at {count(best['finetune_images'])} labels{where}"

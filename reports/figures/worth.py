@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from analysis import AnalysisError, exchange_rate, independent_groups
-from analysis.formatting import digits
+from analysis.formatting import digits, percent
 from reports.charts.worth import worth_in_labels
 from reports.evidence import LEVEL, Evidence, SeriesLaw, focused
+from reports.figures.returns import change_over_labels
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import panels_of, series_phrase, spread_out
-from reports.theme import NO_PRETRAINING, count, decimals
+from reports.series import PANEL_SETTINGS, panels_of, series_phrase, spread_out
+from reports.theme import NO_PRETRAINING, count, decimals, signed
 from reports.wording import by_reason, joined, sentence, title
 
 COLUMNS = ["panel", "series", "finetune_images", "score", "labels_from_scratch", "labels_low", "labels_high", "more_labels"]
@@ -57,7 +58,8 @@ def worth(evidence: Evidence) -> Figure | str:
     return Figure(
         claim=_title(rows, evidence),
         subtitle="Labels from scratch that give the score of a series, divided by the labels it has, both by the series' power laws: ×2 means that "
-        f"pre-training is worth as many labels again, below ×1 it harms. Bars: {100 * LEVEL:g}% intervals, cut where the chart ends. Hollow "
+        f"pre-training is worth as many labels again, below ×1 it harms. Bars: {100 * LEVEL:g}% intervals, cut where the chart ends. There is no "
+        "answer where the score from scratch does not improve with labels beyond its noise. Hollow "
         "points: more labels than any measured from scratch, or fewer. Arrow up: more than any number of labels gives, by the law.",
         description=" ".join(panel.alternative for panel in panels),
         panels=tuple(panels),
@@ -74,15 +76,17 @@ def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
     """
     laws = {(law.panel, law.series): law for law in evidence.laws}
     rows, cases = [], []
+    if not (evidence.runs["series"] == NO_PRETRAINING).any():
+        return pd.DataFrame(columns=COLUMNS), []
     for panel in evidence.panels:
-        # Scratch with the same intermediate stage; where there is none of that, scratch without.
-        near = [laws[key] for key in ((panel, NO_PRETRAINING), (evidence.panels[0], NO_PRETRAINING)) if key in laws][:1]
-        series_names = [series for series in evidence.series_names if series != NO_PRETRAINING and (panel, series) in laws]
-        for series in series_names if near else ():
-            law, scratch = laws[panel, series], near[0]
-            reason = law.reason or scratch.reason
+        near = panel_of_scratch(evidence, panel)
+        scratch = None if near is None else laws.get((near, NO_PRETRAINING))
+        against = "" if scratch is None else _why_it_tells_nothing(evidence, scratch) or scratch.reason
+        for series in [series for series in evidence.series_names if series != NO_PRETRAINING and (panel, series) in laws]:
+            law = laws[panel, series]
             name = series_phrase(series) + (f" ({panel})" if panel else "")
-            if reason or law.fit is None or scratch.fit is None:
+            reason = (against or law.reason) if scratch is not None else "no runs from scratch share all else with it"
+            if reason or law.fit is None or scratch is None or scratch.fit is None:
                 cases.append((name, reason))
                 continue
             same_kind = law.fit.replicate_kind == scratch.fit.replicate_kind == "jackknife"
@@ -94,6 +98,43 @@ def worth_rows(evidence: Evidence) -> tuple[pd.DataFrame, list[str]]:
                 cases.append((name, str(error)))
     pretrained = sum(law.series != NO_PRETRAINING for law in evidence.laws)
     return pd.DataFrame(rows, columns=COLUMNS), by_reason("There is no answer", cases, of=pretrained)
+
+
+def panel_of_scratch(evidence: Evidence, panel: str) -> str | None:
+    """The panel whose runs from scratch a panel is compared with: itself, else the one without an
+    intermediate stage that has its other settings and, of several, its arm. None where there is none.
+    """
+    runs = evidence.runs
+    scratch, own = runs.loc[runs["series"] == NO_PRETRAINING], runs.loc[runs["panel"] == panel]
+    if (scratch["panel"] == panel).any():
+        return panel
+    scratch = scratch.loc[scratch["intermediate"] == "none"]
+    for name in (one for one in PANEL_SETTINGS if not one.startswith("intermediate") and one in runs.columns):
+        scratch = scratch.loc[scratch[name].isin(set(own[name]))]
+    if scratch["panel"].nunique() > 1 and "arm" in runs.columns:
+        arms = {arm for name in own["arm"].dropna() for arm in str(name).split(", ")}
+        scratch = scratch.loc[[bool(arms & set(str(name).split(", "))) for name in scratch["arm"]]]
+    return str(scratch["panel"].iloc[0]) if scratch["panel"].nunique() == 1 else None
+
+
+def _why_it_tells_nothing(evidence: Evidence, scratch: SeriesLaw) -> str:
+    """Why no number of labels from scratch can stand for a score: the score from scratch does not
+    rise with labels beyond its noise. '' where it does.
+    """
+    change = change_over_labels(evidence, scratch.panel, NO_PRETRAINING)
+    if change is None:
+        return ""
+    better = 1.0 if evidence.score.better == "higher" else -1.0
+    known = bool(np.isfinite(change["low"]))
+    if better * (change["low" if better > 0 else "high"] if known else change["change"]) > 0:
+        return ""
+    interval = f", {percent(LEVEL)} interval {signed(change['low'])} to {signed(change['high'])}" if known else ""
+    where = f"{count(change['from'])} to {count(change['to'])} labels"
+    rises = "rise" if better > 0 else "fall"
+    return (
+        f"from scratch {evidence.score.title} does not {rises} with labels beyond its noise ({signed(change['change'])} from {where}{interval}), "
+        "so no number of labels stands for a score"
+    )
 
 
 def _row(law: SeriesLaw, scratch: SeriesLaw, size: float, paired: bool, better: Literal["higher", "lower"]) -> tuple[object, ...]:
@@ -132,7 +173,7 @@ def _seeds_in_order(evidence: Evidence, law: SeriesLaw) -> list[tuple[int, ...]]
 
 
 def _formatted(row: pd.Series, largest: float) -> str:
-    """'43 more labels (90% interval 20 to 90)', or what there is in its place."""
+    """'43 more labels (95% interval 20 to 90)', or what there is in its place."""
     if row["status"] == "never":
         return "more than any number of labels, by the law"
     if row["status"] == "below":
@@ -162,12 +203,28 @@ def _ends(rows: pd.DataFrame, evidence: Evidence) -> tuple[str, str, pd.DataFram
 
 
 def _title(rows: pd.DataFrame, evidence: Evidence) -> str:
-    """How many times the labels the largest pre-training is worth, at both ends."""
-    _, _, ends = _ends(rows, evidence)
-    values = [f"{_value(row)} at {count(row['finetune_images'])}" for _, row in ends.iterrows()]
-    return title(
-        f"Pre-training is worth {joined(values)} labels", f"Pre-training in labels: {', '.join(values)}", "What pre-training is worth in labels"
-    )
+    """How many times the labels the largest pre-training is worth at the fewest labels: with its
+    interval where one panel has it, else the range over panels.
+    """
+    fewest = rows.loc[rows["finetune_images"] == rows["finetune_images"].min()]
+    place = {series: number for number, series in enumerate(evidence.series_names)}
+    largest = fewest.loc[fewest["series"].map(place) == fewest.groupby("panel")["series"].transform(lambda names: names.map(place).max())]
+    at = f"At {count(largest['finetune_images'].iloc[0])} labels"
+    names = list(dict.fromkeys(largest["series"]))
+    who = series_phrase(names[0]).removeprefix("after ") if len(names) == 1 else "the largest pre-training"
+    if len(largest) == 1:
+        row = largest.iloc[0]
+        ends = ", without an interval" if pd.isna(row["low"]) else f" ({_factor(row['low'])} to {_factor(row['high'])})"
+        value = f"{_value(row)}{ends}"
+        return title(f"{at} {who} is worth {value}", f"{at} pre-training is worth {value}", f"{at}: worth {value}")
+    order = largest.assign(order=[{"never": np.inf, "below": 0.0}.get(str(row["status"]), row["ratio"]) for _, row in largest.iterrows()])
+    ends = " to ".join(dict.fromkeys(_value(row) for _, row in order.sort_values("order", kind="stable").iloc[[0, -1]].iterrows()))
+    panels = f"in {len(largest)} panels"
+    return title(f"{at} {who} is worth {ends} {panels}", f"{at} pre-training is worth {ends} {panels}", f"{at}: worth {ends}, {panels}")
+
+
+def _factor(value: float) -> str:
+    return f"×{decimals(value, 2)}" if np.isfinite(value) else "no limit"
 
 
 def _claim(rows: pd.DataFrame, evidence: Evidence) -> str:

@@ -11,6 +11,7 @@ from analysis.formatting import percent
 from analysis.published.load import Published
 from reports.charts.cells import READINGS, cell_score_by_labels, gain_per_doubling
 from reports.charts.effects import paired_effect
+from reports.evidence import LEVEL as LAW_LEVEL
 from reports.figures.scores import described, ends_claim, law_curves, law_notes, law_table
 from reports.page import Figure, Panel, Section, make_table
 from reports.published.cell_statistics import LEVEL, CellStatistics, cell_statistics
@@ -49,7 +50,7 @@ def _scores(found: CellStatistics) -> Section:
     drawn = [law for law in found.laws if law.fit is not None and not law.reason]
     laws = (
         "Lines are power laws with an offset, y = E + A·n⁻ᵇ, fitted to the means with the cells' standard errors as weights (spreads of so few "
-        "runs drawn towards the common one), with 90% bands, dashed beyond the largest size published. "
+        f"runs drawn towards the common one), with {percent(LAW_LEVEL)} bands, dashed beyond the largest size published. "
         if drawn
         else "No law is drawn. "
     )

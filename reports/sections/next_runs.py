@@ -30,7 +30,7 @@ def with_next_runs(evidence: Evidence, section: Section) -> Section | None:
     for law in chosen_laws(evidence):
         sentences, candidates = decisions(law, evidence)
         said += sentences
-        tables += [candidates.assign(law=series_phrase(law.series))] if candidates is not None else []
+        tables += [candidates.assign(law=_named(law))] if candidates is not None else []
     if not tables:
         return None
     whole = pd.concat(tables, ignore_index=True)[["law", "labels", "half_width_now", "half_width_after", "extrapolated"]]
@@ -75,7 +75,7 @@ def decisions(law: SeriesLaw, evidence: Evidence) -> tuple[list[str], pd.DataFra
     make its forecast most precise, in sentences; and a row for each candidate.
     """
     assert law.fit is not None
-    who, score = series_phrase(law.series), evidence.score.title
+    who, score = _named(law), evidence.score.title
     said = []
     try:
         stops = diminishing_returns(law.fit, better=evidence.score.better)
@@ -101,6 +101,11 @@ def decisions(law: SeriesLaw, evidence: Evidence) -> tuple[list[str], pd.DataFra
         )
     )
     return said, candidates
+
+
+def _named(law: SeriesLaw) -> str:
+    """The series in words, with its panel: other panels have other laws."""
+    return series_phrase(law.series) + (f" ({law.panel})" if law.panel else "")
 
 
 def _lowered(text: str) -> str:

@@ -20,11 +20,17 @@ COLOURS = "Orange is the object, dark the background, light its border."
 
 
 def with_pictures(evidence: Evidence, section: Section) -> Section:
-    """The section with predictions at the largest fine-tuning size and reconstructions."""
+    """The section with predictions at the largest fine-tuning size and reconstructions; without any
+    picture one paragraph, so that it stands among what is not shown.
+    """
     stages = _finetuned(evidence)
     of = f"after fine-tuning on {count(evidence.sizes[-1])} labelled images, one model for each series (its lowest seed)"
     blocks = _classified(stages, of) or _segmented(stages, of)
-    return replace(section, galleries=(*blocks, *reconstruction_blocks(evidence)))
+    blocks += reconstruction_blocks(evidence)
+    shown = tuple(block for block in blocks if block.pictures.rows)
+    lacking = [(block.heading, block.pictures.missing) for block in blocks if not block.pictures.rows and block.pictures.missing]
+    said = dict.fromkeys(f"{heading}: {text[0].lower()}{text[1:]}" if shown else text for heading, text in lacking)
+    return replace(section, galleries=shown, paragraphs=tuple(said))
 
 
 def _segmented(stages: list[tuple[str, Path]], of: str) -> list[PictureBlock]:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from analysis.formatting import percent
 from analysis.runs.columns import column_of, score_columns
 from reports.charts.coverage import coverage_map
 from reports.coverage import STATES, GridState, completeness_sentence, coverage_by_cell, unfinished_reasons
-from reports.evidence import Evidence
+from reports.evidence import LEVEL, Evidence
 from reports.overview import cost_sentence, study_sentence
 from reports.page import Figure, Panel, Section, make_table
 from reports.registry import FigureKind, SectionKind, register
@@ -36,7 +37,7 @@ def with_runs(evidence: Evidence, section: Section) -> Section:
     tables = (
         make_table(
             evidence.cells,
-            caption=f"Mean {evidence.score.title} of each cell, its standard deviation over runs, and Student's t interval (90%) over runs",
+            caption=f"Mean {evidence.score.title} of each cell, its standard deviation and Student's t interval ({percent(LEVEL)}) over runs",
             file_name="cells.csv",
         ),
         make_table(ordered, caption="All finished runs; the CSV has every column", file_name="runs.csv", shown=shown, meanings=meanings),
@@ -90,7 +91,7 @@ def _map(cells: pd.DataFrame, states: pd.DataFrame, claim: str) -> Figure:
             continue
         counts = ", ".join(f"{int(part[state].sum())} {state}" for state in STATES if part[state].sum())
         where = f" ({panel})" if panel else ""
-        description = f"{len(part)} cells{where}, of {int(part['planned'].sum())} runs: {counts}."
+        description = f"{len(part)} {'cell' if len(part) == 1 else 'cells'}{where}, of {int(part['planned'].sum())} runs: {counts}."
         made.append(Panel(identity=f"coverage-map-{number}", chart=coverage_map(part, series_names=shown), alternative=description, heading=panel))
     cut = len(shown) < len(series_names) or len(drawn) < len(panels)
     done, whole = int((states["state"] == "done").sum()), len(states)

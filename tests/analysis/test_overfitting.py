@@ -271,3 +271,13 @@ def test_short_noise_free_and_wrong_curves_are_distinguished() -> None:
         change_point([0, 1, 1], [3.0, 2.0, 1.0])
     with pytest.raises(AnalysisError, match="give one loss per step"):
         change_point([0, 1], [3.0, 2.0, 1.0])
+
+
+def test_pre_trainings_that_differ_in_sampling_or_objective_are_series_of_their_own() -> None:
+    """Before, the mean of both was taken at each length, which can rise where neither does."""
+    falling = series_of([0.5, 0.4, 0.3], pretrain_sampling="uniform", pretrain_objective="simmim", seed=0)
+    for column, value in (("pretrain_sampling", "classes"), ("pretrain_objective", "mae")):
+        other = series_of([0.9, 0.8, 0.7], seed=0).assign(**{"pretrain_sampling": "uniform", "pretrain_objective": "simmim", column: value})
+        split = split_by_overfitting(pd.concat([falling.head(2), other.tail(2)], ignore_index=True))
+        assert split.series["label"].tolist() == ["falling", "falling"]
+        assert split.series[column].tolist() == [falling[column].iloc[0], value]

@@ -5,6 +5,7 @@ it, and phases by dash and shape.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import pytest
 
 from analysis import change_point, phase_relations, split_by_overfitting
 from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, training_and_held_out
-from reports.charts.scaling import loss_by_length
+from reports.charts.scaling import FALLS, WITHIN, loss_by_length
 from reports.curves import MOST_POINTS, fixed_gaps, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, gather
+from reports.figures.lengths import loss_by_lengths
+from reports.page import Figure
 from reports.registry import compose_section
 from reports.report_data import read_study
 from reports.theme import FigureError, specification
@@ -98,8 +101,27 @@ def test_series_are_split_as_analysis_splits_them(evidence: Evidence) -> None:
     assert list(figures) == ["figure-loss-by-length", "figure-loss-by-model"]
     table = evidence.runs.loc[evidence.runs["pretrain_images"] > 0].drop_duplicates("pretrain_id")
     over = int((split_by_overfitting(table).series["label"] == "overfitting").sum())
-    assert figures["figure-loss-by-length"].claim == f"In {over} of 12 series longer pre-training does not always lower the loss"
+    assert figures["figure-loss-by-length"].claim == f"In {over} of 12 series longer pre-training raises the loss beyond noise"
     assert over == 4  # two encoders and two seeds of 1,000 images
+
+
+def test_a_rise_within_noise_is_told_and_drawn_as_a_rise(evidence: Evidence) -> None:
+    """Of 1,000 images the losses of two seeds fall and then rise, by less than seeds differ."""
+    runs = evidence.runs
+    lengths = {passes: place for place, passes in enumerate(sorted(set(runs["pretrain_image_passes"]) - {0}))}
+    course = {(1000, 0): (0.70, 0.60, 0.61), (1000, 1): (0.70, 0.66, 0.62)}
+    losses = [
+        course.get((images, seed), (0.70, 0.60, 0.50))[lengths[passes]] if images else np.nan
+        for images, seed, passes in zip(runs["pretrain_images"], runs["seed"], runs["pretrain_image_passes"], strict=True)
+    ]
+    figure = loss_by_lengths(replace(evidence, runs=runs.assign(val_mim_loss=losses)))
+    assert isinstance(figure, Figure)
+    assert figure.claim == "In 2 of 12 series (1,000 images each) the loss rises, within noise"
+    assert figure.notes[0].startswith("In 2 of 12 series (with 1,000 images) the loss rises at a step to a longer training, in 2 at the last step")
+    assert "Solid lines: the loss falls at every step to a longer training; dashed: it does not." in figure.subtitle
+    line, *points = specification(figure.panels[0].chart)["layer"][:3]
+    assert line["encoding"]["strokeDash"]["scale"] == {"domain": [FALLS, WITHIN], "range": [[1, 0], [5, 4]]}
+    assert [layer["mark"]["filled"] for layer in points] == [True, True]
 
 
 def test_a_line_a_seed_is_told_apart_and_overfitting_is_dashed_and_hollow() -> None:

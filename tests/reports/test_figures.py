@@ -21,7 +21,8 @@ from reports import (
 )
 from reports.charts.effects import effect_by_series
 from reports.charts.scores import score_by_series
-from reports.theme import GREY, padded_domain, ramp, specification, styles
+from reports.figures.rows import are_one_chart, as_rows
+from reports.theme import GREY, RAMP, log_ticks, padded_domain, ramp, specification, styles
 
 SERIES = ["none", "2,000", "20,000"]
 POINTS = pd.DataFrame({"series": ["none", "2,000"], "finetune_images": [100, 100], "miou": [0.3, 0.4]})
@@ -196,3 +197,47 @@ def test_effects_at_equal_labels_stand_in_a_row_for_each_series() -> None:
     assert marks(spec) == ["rule", "rule", "tick", "point"]
     assert rows(spec, spec["layer"][0]) == [{"zero": 0.0}]
     assert [row["row"] for row in rows(spec, spec["layer"][2])] == ["20 images, mae"] * 2
+
+
+def test_rows_line_up_across_panels_and_have_one_colour_but_scratch() -> None:
+    """Rows are told apart by their names: six colours in turn would say nothing."""
+    means = pd.DataFrame({"series": ["none", "500"], "mean": [0.3, 0.4], "low": np.nan, "high": np.nan})
+    points = means.assign(finetune_images=100, miou=means["mean"], seed=0)
+    names = ["none", "50", "500", "2,000"]
+    specs = [
+        specification(score_by_series(part, part, series_names=names, every_row=("none", "50", "500")))
+        for part in (points.head(1), points.tail(1))
+    ]  # fmt: skip
+    for spec in specs:
+        encoding = spec["layer"][-1]["encoding"]
+        assert encoding["y"]["scale"]["domain"] == ["from scratch", "50 images", "500 images"]
+        assert encoding["color"]["scale"]["range"] == [GREY, RAMP[3], RAMP[3], RAMP[3]]
+    effects = means.assign(difference=means["mean"])
+    spec = specification(effect_by_series(effects, effects.head(0), series_names=names, every_row=("2,000",)))
+    assert spec["layer"][-1]["encoding"]["y"]["scale"]["domain"] == ["from scratch", "500 images", "2,000 images"]
+
+
+def test_panels_of_one_row_each_are_rows_of_one_chart() -> None:
+    table = pd.DataFrame({"panel": ["recipe: b", "recipe: a", "recipe: a"], "series": ["none", "none", "none"], "miou": [0.1, 0.2, 0.3]})
+    assert are_one_chart(table)
+    (rows,), names = as_rows((table,), ("recipe: a", "recipe: b"))
+    assert names == ["recipe: a", "recipe: b"]
+    assert rows["series"].tolist() == ["recipe: b", "recipe: a", "recipe: a"]
+    assert set(rows["panel"]) == {""}
+    _, names = as_rows((table.assign(series=["none", "500, wide", "500, wide"]),), ("recipe: a", "recipe: b"))
+    assert names == ["500, wide; recipe: a", "from scratch; recipe: b"]
+    assert not are_one_chart(table.assign(series=["none", "none", "500"]))
+    assert not are_one_chart(table.assign(panel=""))
+
+
+def test_every_tick_of_a_logarithmic_axis_has_room_for_its_label() -> None:
+    assert log_ticks(12_000, 96_000) == [15_000, 20_000, 30_000, 50_000, 70_000]
+    assert log_ticks(6, 1e6) == [10, 100, 1000, 1e4, 1e5, 1e6]
+    assert log_ticks(31, 33) == [31, 33]
+    for high in np.geomspace(3, 1e9, 40):
+        assert 2 <= len(log_ticks(2.0, float(high))) <= 6
+
+
+def test_a_legend_of_one_label_is_left_out() -> None:
+    points = pd.DataFrame({"labels": ["500", "500"], "val_mim_loss": [0.4, 0.5], "miou": [0.3, 0.2]})
+    assert specification(loss_and_score(points, sizes=["500"]))["layer"][0]["encoding"]["color"]["legend"] is None

@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from reports.charts.arms import values_by_arm, wrapped
 from reports.charts.geometry import attention_by_layer, similarity_by_distance, value_by_encoder
 from reports.diagnostics import read_diagnostics
 from reports.errors import ReportError
 from reports.evidence import Evidence, gather
-from reports.figures.geometry import attention_distance
+from reports.figures.geometry import attention_distance, once_each
 from reports.pictures import gallery, ranked_gallery
 from reports.registry import compose_section
 from reports.report_data import read_study
@@ -114,12 +116,12 @@ def test_the_section_says_the_numbers_and_pairs_by_seed(measured: Evidence) -> N
     probe = section.figures[0]
     assert probe.claim == "Patch probe: 60.1 to 66.1% right; by a patch's place alone 55.0%"
     assert "always naming the commonest class is right on 50.0%" in probe.subtitle
-    assert "after pre-training on 2,000 images (intermediate stage: none), +6.0 (95% interval +6.0 to +6.0)" in probe.notes[0]
-    assert "untrained (intermediate stage: none) 0.601" in probe.panels[0].alternative
+    assert "after pre-training on 2,000 images (no intermediate stage), +6.0 (95% interval +6.0 to +6.0)" in probe.notes[0]
+    assert "untrained (no intermediate stage) 0.601" in probe.panels[0].alternative
     assert section.figures[1].claim.startswith("Similarity of patches falls with distance by 0.")
     assert section.figures[1].claim.endswith("0.20")
     rows = section.galleries[0].pictures.rows
-    assert [row.label for row in rows][:3] == ["image", "untrained encoder", "after pre-training on 2,000 images (intermediate stage: none)"]
+    assert [row.label for row in rows][:3] == ["image", "untrained encoder", "after pre-training on 2,000 images (no intermediate stage)"]
     assert len(rows) == 2 + 5  # a run from scratch has no picture of its own
     identities = [panel.identity for figure in section.figures for panel in figure.panels]
     assert len(identities) == len(set(identities))
@@ -256,3 +258,43 @@ def test_a_row_of_an_encoder_says_what_its_number_counts() -> None:
     spec = specification(value_by_encoder(points, encoders=["none", "500", "500, mae"], x_title="accuracy"))
     labels = spec["layer"][0]["encoding"]["y"]["axis"]["labelExpr"]
     assert labels == """split({"none": "none", "500": "500 images", "500, mae": "500 images, mae"}[datum.label], ', ')"""
+
+
+def test_encoders_that_only_fine_tuning_tells_apart_are_drawn_once(measured: Evidence) -> None:
+    """Two lengths of fine-tuning from the same encoders are one panel, under their common name."""
+    runs = measured.runs
+    none, staged = measured.panels
+    again = runs.loc[runs["panel"] == none].assign(panel=f"{none}, arm: epochs")
+    both = pd.concat([runs, again], ignore_index=True)
+    assert list(dict.fromkeys(once_each(both)["panel"])) == [none, staged]
+    apart = both.assign(panel=both["panel"].where(both["panel"] != none, f"{none}, arm: steps"))
+    assert list(dict.fromkeys(once_each(apart)["panel"])) == [none, staged]
+    assert once_each(runs)["panel"].tolist() == runs["panel"].tolist()
+    section = compose_section("geometry", replace(measured, runs=both, panels=(*measured.panels, f"{none}, arm: epochs")))
+    assert [panel.heading for panel in section.figures[1].panels] == [none, staged]
+
+
+def test_a_measure_of_many_arms_has_one_chart_with_a_row_each(measured: Evidence) -> None:
+    runs = measured.runs
+    none, staged = measured.panels
+    third = runs.loc[(runs["panel"] == staged) & (runs["series"] != "none")].assign(panel="a third")
+    three = replace(measured, runs=pd.concat([runs, third], ignore_index=True), panels=(none, staged, "a third"))
+    probe = compose_section("geometry", three).figures[0]
+    assert [panel.heading for panel in probe.panels] == ["patch probe accuracy"]
+    spec = specification(probe.panels[0].chart)
+    dots = spec["layer"][-1]
+    assert dots["encoding"]["y"]["sort"] == [none, staged, "a third"]
+    assert dots["encoding"]["yOffset"]["sort"] == ["none", "2,000", "20,000"]
+    assert "2,000 images (a third) 0." in probe.panels[0].alternative
+
+
+def test_a_row_of_an_arm_has_its_name_in_lines_and_no_offset_for_one_series() -> None:
+    points = pd.DataFrame({"arm": ["intermediate stage: classification on intel-scenes, arm: scenes_cls"], "series": "2,000", "value": [0.1]})
+    spec = specification(
+        values_by_arm(points.assign(low=np.nan, high=np.nan), arms=list(points["arm"]), series_names=["2,000"], x_title="v", rule=0.0)
+    )
+    assert [layer["mark"]["type"] for layer in spec["layer"]] == ["rule", "point"]  # no bar without an interval
+    assert wrapped(points["arm"].iloc[0]) == ["classification on intel-scenes,", "arm: scenes_cls"]
+    assert "yOffset" not in spec["layer"][1]["encoding"]
+    with pytest.raises(FigureError, match="cannot draw 1 of 1 values of 'value'"):
+        values_by_arm(points.assign(value=np.nan, low=0.0, high=1.0), arms=list(points["arm"]), series_names=["2,000"], x_title="v")

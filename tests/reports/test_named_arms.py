@@ -64,7 +64,7 @@ def test_only_crowded_panels_are_split_by_arm() -> None:
     ]
     table = pd.DataFrame(rows)
     assert with_series(table, table)["panel"].tolist() == [
-        "intermediate stage: none",
+        "no intermediate stage",
         "intermediate stage: spatial, arm: long",
         "intermediate stage: spatial, arm: short",
     ]
@@ -158,4 +158,40 @@ def test_a_panel_without_an_intermediate_stage_names_no_images_of_it() -> None:
         for stage, images in (("none", 0), ("spatial", 100), ("spatial", 200))
     ]
     table = pd.DataFrame(rows)
-    assert with_series(table, table)["panel"].tolist()[0] == "intermediate stage: none"
+    assert with_series(table, table)["panel"].tolist()[0] == "no intermediate stage"
+
+
+def test_a_baseline_is_not_called_after_the_stage_that_it_never_had() -> None:
+    """The runs without a stage are the baseline of `scenes`, and of `pets` where these share them;
+    `epochs` has none, and keeps its name.
+    """
+    for baseline in ("scenes, pets", "scenes"):
+        stages = (("none", None, 0, baseline), ("none", None, 0, "epochs"), ("classification", "scenes", 4000, "scenes"))
+        rows = [
+            {"pretrain_images": images, "intermediate": stage, "intermediate_source": source, "intermediate_images": of, "arm": arm}
+            for stage, source, of, arm in stages
+            for images in (0, 500)
+        ]
+        table = pd.DataFrame(rows).assign(finetune_images=100, seed=0)
+        assert list(dict.fromkeys(with_series(table, table)["panel"])) == [
+            "no intermediate stage",
+            "no intermediate stage, arm: epochs",
+            "intermediate stage: classification",
+        ]
+
+
+def test_the_name_of_a_stage_leaves_out_what_follows_or_is_usual() -> None:
+    stages = [("classification", "scenes", 4000, "compact"), ("classification", "scenes", 4000, "compact+pool=mean")]
+    stages += [("classification", "pets", 240, "compact"), ("spatial", "pets", 240, "compact"), ("none", None, 0, None)]
+    names = ["intermediate", "intermediate_source", "intermediate_images", "intermediate_recipe"]
+    table = pd.DataFrame(stages, columns=names).assign(pretrain_images=500, finetune_images=100, seed=0)
+    assert with_series(table, table)["panel"].tolist() == [
+        "intermediate stage: classification on scenes",
+        "intermediate stage: classification on scenes, recipe compact+pool=mean",
+        "intermediate stage: classification on pets",
+        "intermediate stage: spatial on pets",
+        "no intermediate stage",
+    ]
+    assert usual_sentence(table) == "Unless its name says otherwise, an intermediate stage has the recipe compact."
+    sizes = table.assign(intermediate_images=[100, 200, 240, 240, 0], intermediate_recipe="compact")
+    assert with_series(sizes, sizes)["panel"].tolist()[0] == "intermediate stage: classification on scenes, 100 images"

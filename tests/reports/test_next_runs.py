@@ -31,7 +31,7 @@ def test_the_runs_named_are_those_that_analysis_suggests(evidence: Evidence) -> 
     found = suggest_runs(fitted, sorted({*map(float, fitted.x), far}), ("predict", far), 1.0, runs=3)
     last = float(found.chosen["half_width_after"].iloc[-1])
     said = section.paragraphs[-1]
-    assert said.startswith("After pre-training on 20,000 images: to know mIoU at 6,000 labels better, run next ")
+    assert said.startswith("After pre-training on 20,000 images (no intermediate stage): to know mIoU at 6,000 labels better, run next ")
     assert f"from ±{found.half_width_now:.3g} to ±{last:.3g}" in said
     assert any("another doubling of labels gains less than the noise of one run" in text for text in section.paragraphs)
     assert section.tables[0].file_name == "next_runs.csv"

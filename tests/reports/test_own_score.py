@@ -30,7 +30,7 @@ DEPTH = {
 @pytest.fixture
 def depth(write: Callable[..., Path], tmp_path: Path) -> Path:
     """A study of another task, scored by an error without an upper bound."""
-    folder = write(tmp_path / "depth", pretrain_sizes=(0, 2000), finetune_sizes=(100, 300, 1000, 3000), examples=False)
+    folder = write(tmp_path / "depth", pretrain_sizes=(0, 2000, 20000), finetune_sizes=(100, 300, 1000, 3000), examples=False)
     runs = pd.read_parquet(folder / "runs.parquet")
     runs.assign(abs_rel=2.0 * (1.0 - runs["miou"]), finetune_task="depth", **dict.fromkeys(OF_PIXELS, np.nan)).to_parquet(folder / "runs.parquet")
     (folder / "columns.json").write_text(json.dumps({"runs": {"abs_rel": DEPTH}, "stages": {}}))

@@ -122,7 +122,7 @@ def test_nothing_is_read_through_a_linked_folder(study: Path, tmp_path: Path, wh
     (study / which).rename(tmp_path / "elsewhere")
     (study / which).symlink_to(tmp_path / "elsewhere")
     assert "stages" in read_study(study).refused[0]
-    assert found_pictures([("arm", study / "stages" / GOOD)], "examples") == ([], "No example pictures were kept for: arm.")
+    assert found_pictures([("arm", study / "stages" / GOOD)], "examples") == ([], "No example pictures were kept.")
 
 
 def test_a_picture_that_is_left_out_is_mentioned(study: Path) -> None:

@@ -239,7 +239,10 @@ def test_arms_of_one_size_are_told_apart_by_their_length(write: Callable[..., Pa
 
 def test_a_study_without_examples_costs_or_plan_says_so(write: Callable[..., Path], tmp_path: Path) -> None:
     study = write(tmp_path / "bare", examples=False, stages_table=False, intermediates=("none",))
-    assert "No example pictures were kept for:" in (text := read(study, tmp_path).text)
+    page = read(study, tmp_path)
+    assert "No example pictures were kept." in (text := page.text)
+    assert "Example pictures" in page.text_of("not-shown")  # no section of its own
+    assert "pictures" not in page.by_section
     assert "Not known: the folder has no stages.parquet." in text
     assert "Complete: all 36 runs are finished." in text
     (study / "plan.json").unlink()

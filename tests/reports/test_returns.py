@@ -4,6 +4,7 @@ and figures that say what they lack.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 from analysis import diminishing_returns, exchange_rate
 from reports.charts.cells import gain_per_doubling
 from reports.charts.worth import worth_in_labels
-from reports.evidence import Evidence, gather
+from reports.evidence import LEVEL, Evidence, gather
 from reports.figures.returns import between_two_runs, image_steps, label_steps, stopping_points
-from reports.figures.worth import worth_rows
+from reports.figures.worth import panel_of_scratch, worth_rows
 from reports.registry import compose_section
 from reports.report_data import read_study
 from reports.theme import FigureError, specification
@@ -58,6 +59,42 @@ def test_a_step_is_the_difference_of_cell_means_per_doubling(evidence: Evidence)
 def test_the_noise_is_between_two_runs_of_one_cell(evidence: Evidence) -> None:
     spread = evidence.runs.groupby(["panel", "series", "finetune_images"])["miou"].var(ddof=1)
     assert between_two_runs(evidence) == pytest.approx(np.sqrt(2 * spread.mean()))
+
+
+def test_intervals_are_called_what_they_are(evidence: Evidence) -> None:
+    """Cell means and laws have 95% intervals, and said 90%."""
+    assert LEVEL == 0.95
+    for name in ("scores", "returns", "worth", "runs"):
+        section = compose_section(name, evidence)
+        texts = [table.caption for table in section.tables]
+        texts += [text for one in section.figures for text in (one.subtitle, *one.notes, *(table.caption for table in one.tables))]
+        assert not [text for text in texts if "90%" in text]
+        assert "95%" in " ".join(texts)
+
+
+def test_many_panels_of_few_steps_are_one_chart_with_a_row_each(evidence: Evidence) -> None:
+    assert len(compose_section("returns", evidence).figures[1].panels) == 2
+    runs = evidence.runs
+    third = runs.assign(panel="a third", run_id=runs["run_id"] + "-third")
+    three = replace(evidence, runs=pd.concat([runs, third], ignore_index=True), panels=(*evidence.panels, "a third"))
+    labels, images = compose_section("returns", three).figures
+    assert len(labels.panels) == 3  # three steps each
+    (panel,) = images.panels
+    spec = specification(panel.chart)
+    assert marks(spec) == ["rect", "rule", "rule", "point"]
+    assert spec["layer"][-1]["encoding"]["y"]["sort"] == [*evidence.panels, "a third"]
+    assert "evenly spaced" not in images.subtitle
+    assert not [note for note in images.notes if "are drawn" in note]
+    names = [f"panel {number}" for number in range(20)]
+    parts = [runs.loc[runs["panel"] == evidence.panels[0]].assign(panel=name) for name in names]
+    many = replace(evidence, runs=pd.concat(parts, ignore_index=True), panels=tuple(names))
+    assert "16 of 20 panels are drawn; the table has all." in compose_section("returns", many).figures[1].notes
+
+
+def test_a_step_stands_in_one_line_where_there_is_room() -> None:
+    steps = pd.DataFrame({"series": "2,000", "step": [f"{n}00 → {n + 1}00" for n in range(1, 6)], "gain": 0.1, "low": 0.05, "high": 0.15})
+    texts = [specification(gain_per_doubling(steps.head(many), series_names=["2,000"]))["layer"][-1]["encoding"]["x"]["axis"] for many in (4, 5)]
+    assert [text["labelExpr"].startswith("split") for text in texts] == [False, True]
 
 
 def test_stopping_points_are_those_of_analysis(evidence: Evidence) -> None:
@@ -110,9 +147,36 @@ def test_what_has_no_finite_answer_is_an_arrow_and_what_is_extrapolated_hollow()
 
 def test_beyond_what_was_measured_the_title_says_so(evidence: Evidence) -> None:
     figure = compose_section("worth", evidence).figures[0]
-    assert figure.claim.startswith("Pre-training is worth ×")
+    assert figure.claim.startswith("At 100 labels pre-training is worth ×1.63 to ×1.67 in 2 panels")
     assert "more labels (95% interval" in figure.notes[0]
     assert "more than any measured at 3,000 labels" in figure.notes[0]
+
+
+def test_where_scratch_does_not_rise_with_labels_there_is_no_worth_and_the_page_says_why(full_study: Path) -> None:
+    """From scratch the score falls by less than seeds differ: pre-training is better throughout, and
+    still no labels from scratch would give its score.
+    """
+    study = read_study(full_study)
+    runs = study.runs
+    flat = 0.3 - 1e-7 * runs["finetune_images"] + 0.004 * ((runs["seed"] + runs["finetune_images"] // 3000) % 3)
+    scratch = runs["pretrain_images"] == 0
+    section = compose_section("worth", gather(replace(study, runs=runs.assign(miou=runs["miou"].mask(scratch, flat)))))
+    assert section.figures == ()
+    assert "for any series: from scratch mIoU does not rise with labels beyond its noise" in section.paragraphs[0]
+    assert "from 100 to 3,000 labels, 95% interval −" in section.paragraphs[0]
+
+
+def test_stages_are_compared_with_the_runs_from_scratch_of_their_own_arm(evidence: Evidence) -> None:
+    """Before, with those of the first panel, whose fine-tuning may be another."""
+    runs = evidence.runs
+    staged = runs["intermediate"] != "none"
+    names = {True: "stage", False: "baseline"}
+    own = runs.assign(panel=staged.map(names), arm="main").loc[~(staged & (runs["pretrain_images"] == 0))]
+    other = own.loc[~staged].assign(panel="another length", arm="epochs")
+    both = replace(evidence, runs=pd.concat([other, own], ignore_index=True), panels=("another length", "baseline", "stage"))
+    assert panel_of_scratch(both, "stage") == "baseline"
+    assert panel_of_scratch(both, "another length") == "another length"
+    assert panel_of_scratch(replace(both, runs=both.runs.drop(columns="arm")), "stage") is None
 
 
 def test_without_scratch_there_is_no_worth_and_the_reason_is_said(tmp_path: Path) -> None:
