@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.contrast import AGREE, EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
+from analysis.factorial.lengths import EPOCHS, with_epochs
 from analysis.factorial.odd_cells import odd_cells
 from analysis.factorial.result import ALPHA, COUNTS, THROUGH_LEVELS, THROUGH_SEEDS, MainEffects
 from analysis.factorial.shares import shares_of_variance
@@ -85,7 +86,7 @@ def main_effects(
     there = np.isfinite(values)
     if not there.any():
         raise AnalysisError(f"no row of {WHERE} has a finite '{outcome}': finish a run, or name another outcome.")
-    kept, y = table.loc[there].reset_index(drop=True), values[there]
+    kept, y = with_epochs(table.loc[there].reset_index(drop=True)), values[there]
     found = axes_of(kept, axes)
     if not found and axes is not None:
         raise AnalysisError(f"none of {', '.join(axes)} takes two values in this table, so there is no effect to compare.")
@@ -96,7 +97,7 @@ def main_effects(
     noise, noise_df = scatter(kept, y, settings) if variance is None else (float("nan"), 0.0)
     rows = [_row(axis, kept, y, variance, level, noise, noise_df) for axis in found]
     crossed = _interactions(found if interactions else [], kept, y, variance, level)
-    cell = kept.groupby(settings, dropna=False, sort=False).ngroup().to_numpy()
+    cell = np.asarray(kept.groupby(settings, dropna=False, sort=False).ngroup(), dtype=np.int64)
     shares, interacting, within = shares_of_variance(found, y, cell)
     effects = pd.DataFrame(rows).assign(share=shares).astype(dict.fromkeys(COUNTS, "Int64"))
     effects.insert(list(effects.columns).index("p") + 1, "p_holm", adjust(effects["p"].to_numpy(dtype=float), method="holm"))
@@ -154,6 +155,7 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
     return {
         "axis": axis.column,
         "name": axis.name,
+        "also": " and ".join(axis.also),
         "low_level": axis.levels[low],
         "high_level": axis.levels[high],
         "ratio": axis.sizes[high] / axis.sizes[low] if axis.sizes else float("nan"),
@@ -276,6 +278,7 @@ def _interactions(axes: list[Axis], table: pd.DataFrame, y: Array, variance: Arr
             continue
         applies, a, b = applies[ends], (a[ends] > 0).astype(float), (b[ends] > 0).astype(float)
         blocks = [name for name in first.blocks if name in second.blocks and name not in (first.column, second.column)]
+        blocks += [name for name in EPOCHS.values() if (name in first.blocks) != (name in second.blocks)]
         points = points_of(table.iloc[applies], y[applies], blocks, None if variance is None else variance[applies])
         found = estimate(points, np.column_stack([a * b, a, b]), 0, level=level)
         if not np.isfinite(found.value):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from analysis.factorial.axes import NAMES
 from analysis.factorial.odd_cells import settings_of
 from analysis.formatting import format_setting, number_of, p_value, percent, places_of_effects
 from analysis.shown import Shown
@@ -27,6 +28,8 @@ COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_seeds")
 """Columns of whole numbers that are empty where there is nothing to count."""
 NEARLY: Final = 0.8
 """From this share of the largest effect on, another is said to be about as large."""
+_COUNTED: Final = ("recipe", "objective", "model", "stage", "task")
+"""Ends of names of which there is one and another, not other ones."""
 _WORDS: Final = ("", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _TENS: Final = {20: "twenty", 30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety", 100: "a hundred"}
 
@@ -43,15 +46,15 @@ class MainEffects(Shown):
     """Nominal coverage of the intervals."""
     table: pd.DataFrame
     """One row an axis, largest effect first: axis (a column, or 'pretraining' for pre-trained or
-    not), name, low_level and high_level (what is compared), ratio, levels, effect (high - low,
-    all else equal), low, high, p, p_holm (over the axes), per_doubling with its interval,
-    cells_low and cells_high (the interval for the mean over cells like these, where low and high
-    are for the mean over exactly these), pooled_low and pooled_high (the interval by the pooled
-    scatter of single runs), se, df, n_pairs, n_blocks (settings of the other axes at which both
-    levels were run), n_up (those of them whose difference is above zero), n_units (what the
-    interval is taken over), n_seeds, note, share (of the variance of the scores). Where no pair of
-    runs differs in the axis alone n_pairs, n_blocks and n_up are empty, and note says how its
-    levels are compared.
+    not), name, also (settings that always change with it, in words; '' for none), low_level and
+    high_level (what is compared), ratio, levels, effect (high - low, all else equal), low, high, p,
+    p_holm (over the axes), per_doubling with its interval, cells_low and cells_high (the interval
+    for the mean over cells like these, where low and high are for the mean over exactly these),
+    pooled_low and pooled_high (the interval by the pooled scatter of single runs), se, df, n_pairs,
+    n_blocks (settings of the other axes at which both levels were run), n_up (those of them whose
+    difference is above zero), n_units (what the interval is taken over), n_seeds, note, share (of
+    the variance of the scores). Where no pair of runs differs in the axis alone n_pairs, n_blocks
+    and n_up are empty, and note says how its levels are compared.
     """
     interactions: pd.DataFrame
     """One row a pair of axes: how the effect of `axis` differs between the ends of `by`."""
@@ -265,7 +268,14 @@ def in_pairs(row: pd.Series) -> bool:
 
 def comparison(row: pd.Series) -> str:
     """The higher level of an axis as the subject of a sentence."""
-    axis, ratio = row["axis"], row["ratio"]
+    text = _compared(row)
+    if not row["also"] or str(row["name"]) in text:
+        return text
+    return f"{text} (with {'another' if row['also'].endswith(_COUNTED) else 'other'} {row['also']})"
+
+
+def _compared(row: pd.Series) -> str:
+    axis, ratio, name = row["axis"], row["ratio"], str(row["name"])
     times = times_of(float(ratio)) if np.isfinite(ratio) else ""
     if axis == "pretraining":
         return "pre-training"
@@ -273,17 +283,19 @@ def comparison(row: pd.Series) -> str:
         return f"pre-training {times} longer"
     if axis == "pretrain_images" and times:
         return f"{times} more pre-training images"
-    if axis == LABELS and times:
-        return f"{times} more {row['name']}"
-    if axis == "encoder":
-        return (
-            f"a model with {times} the parameters" if times else f"model {named_level(row['high_level'])} instead of {named_level(row['low_level'])}"
-        )
+    if axis == "encoder" and times:
+        return f"a model with {times} the parameters"
     if axis == "intermediate" and row["low_level"] == "none":
         return f"an intermediate {named_level(row['high_level'])} stage"
     if times:
-        return f"{times} more {row['name']}"
-    return f"{row['name']} {named_level(row['high_level'])} instead of {named_level(row['low_level'])}"
+        return f"{times} more {_first_name(row)}"
+    name = "model" if axis == "encoder" and not row["also"] else name
+    return f"{name} {named_level(row['high_level'])} instead of {named_level(row['low_level'])}"
+
+
+def _first_name(row: pd.Series) -> str:
+    """The name of an axis without those of the settings that always change with it."""
+    return NAMES.get(row["axis"], str(row["axis"])) if row["also"] else str(row["name"])
 
 
 def named_level(value: object) -> str:

@@ -317,7 +317,7 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         start = f"{score.start} {change} from {span}"
         return title(f"{start} with {found.x_unit} ({sizes})", start)
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
-    subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
+    subject = comparison(row) if found.own is not None or found.group.also else subject_of(found.group.column, found.group.name)
     subject = subject[0].upper() + subject[1:]
     if turned := turning_title(effects, found.group.column):
         return title(turned, f"Which {found.group.name} has the higher {score.title} depends on the other settings")
