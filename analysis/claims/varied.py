@@ -14,7 +14,8 @@ from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_neglig
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.result import LABELS, THROUGH_SEEDS, MainEffects, comparison, in_pairs, named_level
+from analysis.factorial.result import LABELS, MainEffects, comparison, in_pairs
+from analysis.factorial.wording import THROUGH_SEEDS, named_level
 from analysis.formatting import number_of
 
 TOPIC: Final = "What moved the score"

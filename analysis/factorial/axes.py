@@ -73,6 +73,8 @@ class Axis:
     """Rows that the main effect is taken from, shape (rows,): all but those with an intermediate
     stage, where the axis is 'pre-trained or not' and the table has both.
     """
+    kind: str = ""
+    """Which of several kinds is compared with none, such as 'spatial' of intermediate stages."""
     also: tuple[str, ...] = ()
     """Names of the settings that change whenever this one does and only then, in words: what is said
     of the axis is said of all of them together.
