@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.factorial.axes import NAMES
 from analysis.factorial.odd_cells import settings_of
 from analysis.factorial.wording import ALPHA as ALPHA
-from analysis.factorial.wording import at_level, named_level
+from analysis.factorial.wording import CHOSEN, at_level, named_level
 from analysis.formatting import number_of, p_value, percent, places_of_effects
 from analysis.shown import Shown
 
@@ -291,6 +291,8 @@ def comparison(row: pd.Series, *, brief: bool = False) -> str:
     """
     text = _compared(row)
     beside = [] if not row["also"] or str(row["name"]) in text else [f"with {'another' if row['also'].endswith(_COUNTED) else 'other'} {row['also']}"]
+    if CHOSEN in row["note"] and " instead of " in text:
+        beside.append(f"the two of {row['levels']} farthest apart")
     beside += [str(row["where"]).partition(", ")[0] if brief else row["where"]] if row["where"] else []
     return f"{text} ({', '.join(beside)})" if beside else text
 

@@ -88,10 +88,24 @@ def seed_effects(effects: MainEffects, table: pd.DataFrame, score: Score, axes: 
         except AnalysisError:
             continue  # a seed of which too little is finished
         for row in own.to_dict("records"):
-            # Of several levels without an order another pair may differ most in one seed alone.
             if np.isfinite(row["effect"]) and levels.get((row["axis"], row["kind"])) == (row["low_level"], row["high_level"]):
                 parts.append((row["axis"], row["kind"], seed, row["effect"]))
+        for row in effects.table.loc[[_chosen(one) for _, one in effects.table.iterrows()]].to_dict("records"):
+            # Another pair of levels may differ most in one seed alone.
+            parts = [one for one in parts if (one[0], one[2]) != (row["axis"], seed)]
+            parts += [(row["axis"], row["kind"], seed, one) for one in _of_the_same_levels(part, row, score, axes)]
     return pd.DataFrame(parts, columns=columns)
+
+
+def _of_the_same_levels(part: pd.DataFrame, row: dict[Any, Any], score: Score, axes: Sequence[str] | None) -> list[float]:
+    """The effect of one seed between the two levels of a row; empty where it has none."""
+    two = part.loc[part[row["axis"]].isin([row["low_level"], row["high_level"]])].reset_index(drop=True)
+    try:
+        table = main_effects(two, outcome=score.column, axes=axes, interactions=False).table
+    except AnalysisError:
+        return []
+    own = table.loc[(table["axis"] == row["axis"]) & np.isfinite(table["effect"].to_numpy(dtype=float))]
+    return [float(one["effect"]) * (1.0 if one["low_level"] == row["low_level"] else -1.0) for one in own.to_dict("records")]
 
 
 def _name(row: dict[Any, Any]) -> str:

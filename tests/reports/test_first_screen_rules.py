@@ -12,13 +12,12 @@ import pytest
 
 from analysis import load_runs, main_effects
 from reports.first_screen.levels import sentence_of
-from reports.first_screen.moved import moved_figure
+from reports.first_screen.moved import moved_figure, seed_effects
 from reports.first_screen.scaling import claim_of, scaling_of
 from reports.page import Figure
 from reports.score import score_of
-from reports.theme import GROUND
+from reports.theme import GROUND, specification
 from tests.prose import complaints
-from tests.reports.test_first_screen import specification
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 
@@ -102,3 +101,13 @@ def test_a_line_that_has_no_setting_at_all_of_its_sizes_is_drawn_over_what_there
     assert found is not None
     assert len(found.points) == len(runs)
     assert found.only == ""
+
+
+def test_the_ticks_of_chosen_levels_are_of_these_levels_in_every_seed() -> None:
+    runs = kept("stored_pixels")
+    effects = main_effects(runs)
+    row = effects.table.iloc[0]
+    own = runs.pivot_table(index="seed", columns="pretrain_recipe", values=score_of(runs).column)
+    seeds = seed_effects(effects, runs, score_of(runs)).set_index("seed")["effect"]
+    assert seeds.to_dict() == pytest.approx((own[row["high_level"]] - own[row["low_level"]]).to_dict())
+    assert "instead of compact+store_px=64 (the two of 3 farthest apart) changed it by" in effects.headline()
