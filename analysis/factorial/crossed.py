@@ -15,8 +15,8 @@ from analysis.factorial.contrast import Points, estimate, points_of
 from analysis.factorial.ends import between
 from analysis.factorial.kinds import OBJECTIVE
 from analysis.factorial.lengths import EPOCHS
-from analysis.factorial.wording import ALPHA
-from analysis.runs.matching import PRETRAIN
+from analysis.factorial.wording import ALPHA, among_level
+from analysis.runs.matching import INTERMEDIATE, PRETRAIN
 from analysis.significance.multiplicity import adjust
 
 Array = NDArray[np.float64]
@@ -27,7 +27,7 @@ CROSSED: Final = (
     *("effect_at_low", "at_low_low", "at_low_high", "effect_at_high", "at_high_low", "at_high_high"),
     *("difference", "low", "high", "p", "n_pairs", "note"),
 )
-BY_LEVEL: Final = ("axis", "kind", "by", "by_name", "level", "effect", "low", "high", "p_holm")
+BY_LEVEL: Final = ("axis", "kind", "by", "by_name", "level", "where", "effect", "low", "high", "p_holm")
 
 
 def interactions_of(compared: Sequence[Compared], table: pd.DataFrame, y: Array, variance: Array | None, level: float) -> pd.DataFrame:
@@ -134,13 +134,15 @@ def by_level(
                 at |= axis.code == 0
             at_each.append(at & axis.asked if by != "intermediate" else at)
         blocks = [one for one in axis.blocks if one != by]
-        for name, at in zip(other.levels, _alike(table, axis, other, ends, at_each), strict=True):
+        alike = _alike(table, axis, other, ends, at_each)
+        where = _left(table, [one for one in axes if one.column in axis.blocks and one is not other], at_each, alike)
+        for name, at in zip(other.levels, alike, strict=True):
             inside = np.flatnonzero(at)
             points = points_of(table.iloc[inside], y[inside], blocks, None if variance is None else variance[inside])
             found = between(points, axis.code[inside], *ends, len(axis.levels), level)
             if np.isfinite(found.value):
                 estimated = {"effect": found.value, "low": found.low, "high": found.high, "p_holm": p}
-                made.append({"axis": axis.column, "kind": axis.kind, "by": by, "by_name": other.name, "level": name} | estimated)
+                made.append({"axis": axis.column, "kind": axis.kind, "by": by, "by_name": other.name, "level": name, "where": where} | estimated)
     return pd.DataFrame(made, columns=list(BY_LEVEL))
 
 
@@ -160,6 +162,18 @@ def _alike(table: pd.DataFrame, axis: Axis, other: Axis, ends: tuple[int, int], 
         return at_each
     shared = set.intersection(*known) or known[0] & known[-1]
     return [at & np.isin(kind, list(shared)) for at in at_each] if shared else at_each
+
+
+def _left(table: pd.DataFrame, axes: Sequence[Axis], before: list[NDArray[np.bool_]], after: list[NDArray[np.bool_]]) -> str:
+    """The settings of other axes that are left of several: 'at 100 fine-tuning steps'."""
+    words = []
+    for axis in sorted(axes, key=lambda one: one.column == "intermediate"):
+        if axis.column in INTERMEDIATE[1:]:
+            continue  # told by the kind of stage
+        all_rows, left = (table.loc[np.any(rows, axis=0), axis.column].dropna().unique() for rows in (before, after))
+        if len(left) == 1 < len(all_rows):
+            words.append(among_level(axis.column, axis.name, left[0]))
+    return ", ".join(words)
 
 
 def _part(points: Points, keep: NDArray[np.bool_]) -> Points:

@@ -63,7 +63,8 @@ class MainEffects(Shown):
     levels: pd.DataFrame
     """Where the effect of an axis differs by the level of another (an interaction at 5% after Holm;
     of pre-training, a main effect of its length, size ...): one row an axis, the other axis `by` and
-    its level, with effect, low, high, and the p_holm of the difference.
+    its level, where (at which other settings, if not at all), effect, low, high, and the p_holm of
+    the difference.
     """
     noise_sd: float
     """Standard deviation of one run around its cell and seed; NaN where no cell has two runs."""
@@ -191,7 +192,9 @@ class MainEffects(Shown):
             return []
         spread = mine.groupby("by", sort=False)["effect"].agg(["min", "max"])
         most = mine[mine["by"] == (spread["max"] - spread["min"]).idxmax()]
-        return [(float(row["effect"]), at_level(row["by"], row["by_name"], row["level"])) for _, row in most.iterrows()]
+        words = [at_level(row["by"], row["by_name"], row["level"]) for _, row in most.iterrows()]
+        words[-1] += f" ({most['where'].iloc[-1]})" if most["where"].iloc[-1] else ""
+        return list(zip(most["effect"].astype(float), words, strict=True))
 
     def of_kinds(self, axis: str) -> list[tuple[float, str]]:
         """The effect of each kind of an axis that is told by kind, and the kind in words: 'with mae';
@@ -212,6 +215,7 @@ class MainEffects(Shown):
                 words = [at_level(row["by"], row["by_name"], row["level"]) for _, row in ends.iterrows()]
                 unit = f" {part['by_name'].iloc[0]}"
                 words[1] = words[1].removesuffix(unit) if words[0].endswith(unit) else words[1]
+                words[1] += f" ({ends['where'].iloc[1]})" if ends["where"].iloc[1] else ""
                 return list(zip(ends["effect"].astype(float), words, strict=True))
         return []
 

@@ -50,6 +50,8 @@ def test_effects_by_level_are_of_the_settings_that_all_levels_have() -> None:
     levels = found.levels[(found.levels["axis"] == "pretraining") & (found.levels["by"] == "finetune_images")]
     # the README's cells at 100 steps, over both sizes of pre-training
     assert dict(zip(levels["level"], levels["effect"].round(4), strict=True)) == {40: 0.0226, 100: 0.0383, 240: 0.0545}
+    assert [words for _, words in found.at_levels("pretraining")] == ["at 40 labels", "at 100 labels", "at 240 labels (at 100 fine-tuning steps)"]
+    assert found.at_levels("finetune_images")[-1][1] == "after pre-training (at 100 fine-tuning steps, without an intermediate stage)"
 
 
 @pytest.mark.parametrize("study", KEPT, ids=by_name)
