@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.factorial.axes import Axis
-from analysis.factorial.contrast import EffectEstimate, Points, estimate
+from analysis.factorial.contrast import EffectEstimate, Points, estimate, sum_of_cells
 from analysis.factorial.wording import CHOSEN, THROUGH_LEVELS, THROUGH_SEEDS, among_level, named_level
 from analysis.runs.matching import INTERMEDIATE
 
@@ -49,6 +49,26 @@ def between(points: Points, code: NDArray[np.int64], low: int, high: int, count:
     others = [one for one in range(count) if one != low]
     design = (code[:, None] == np.array(others)[None, :]).astype(float)
     return estimate(points, design, others.index(high), level=level)
+
+
+def over_cells(axis: Axis, points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], found: EffectEstimate, level: float) -> EffectEstimate:
+    """The effect of a treatment against none as the mean over its cells, as claims take it, where some
+    blocks have more cells of it than others; else what was found.
+    """
+    if axis.levels[0] != "none" or points.variance is not None or len(np.unique(points.seed)) < 2:
+        return found
+    weights: dict[int, float] = {}
+    blocks = np.intersect1d(points.block[code == 0], points.block[code == 1])
+    treated = [np.unique(cell[(points.block == one) & (code == 1)]) for one in blocks]
+    count = sum(map(len, treated))
+    if len({len(one) for one in treated}) < 2:
+        return found
+    for block, cells in zip(blocks, treated, strict=True):
+        none = np.unique(cell[(points.block == block) & (code == 0)])
+        weights |= dict.fromkeys(map(int, cells), 1.0 / count)
+        weights |= dict.fromkeys(map(int, none), -len(cells) / count / len(none))
+    mean, _ = sum_of_cells(points.y, cell, points.seed, points.unit, weights, level=level)
+    return replace(mean, note=points.conditional or mean.note) if np.isfinite(mean.se) else found
 
 
 def how_compared(axis: Axis, points: Points, code: NDArray[np.int64], low: int, high: int, where: str) -> str:

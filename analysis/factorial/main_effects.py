@@ -19,7 +19,7 @@ from analysis.errors import AnalysisError
 from analysis.factorial.axes import Axis, axes_of
 from analysis.factorial.contrast import AGREE, EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
 from analysis.factorial.crossed import by_level, interactions_of
-from analysis.factorial.ends import counted, differences, ends_of, how_compared, where_of
+from analysis.factorial.ends import counted, differences, ends_of, how_compared, over_cells, where_of
 from analysis.factorial.kinds import in_kinds
 from analysis.factorial.lengths import with_epochs
 from analysis.factorial.odd_cells import odd_cells
@@ -157,6 +157,7 @@ def _row(
     part, code = table.iloc[rows], axis.code[rows]
     points = points_of(part, y[rows], axis.blocks, None if variance is None else variance[rows])
     low, high, found = ends_of(axis, points, code, level)
+    found = over_cells(axis, points, code, cell[rows], found, level)
     design = (code[:, None] == np.arange(1, len(axis.levels))[None, :]).astype(float)
     doubling = None
     if axis.sizes is not None:

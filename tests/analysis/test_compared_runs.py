@@ -67,6 +67,14 @@ def test_a_main_effect_and_the_claim_about_it_count_the_same_pairs(study: Path) 
         assert claims["pretraining-helps-on-average"].detail.startswith(f"Up in {row['n_up']} of {row['n_blocks']} cells")
 
 
+def test_a_kind_with_more_cells_in_some_settings_has_the_effect_that_its_claim_has() -> None:
+    runs = load_runs(STUDIES / "first_paper_in_miniature" / "runs.csv")
+    kinds = main_effects(runs).table.set_index("kind")
+    claim = findings(runs)["classification-hurts-on-average"].estimate
+    assert claim is not None
+    assert kinds.loc["classification", ["effect", "low", "high"]].tolist() == pytest.approx([claim.value, claim.low, claim.high])
+
+
 def of_methods(effects: dict[str, float], seeds: int = 5) -> pd.DataFrame:
     """Runs from scratch and of each objective, with these effects."""
     cells = [(method, seed) for method in ("", *effects) for seed in range(seeds)]
