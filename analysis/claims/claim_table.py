@@ -156,9 +156,11 @@ class ClaimTable:
             return None
 
     def effect_of(self, axis: str) -> pd.Series | None:
-        """The main effect of one axis, a row of `MainEffects.table`; None where it does not vary."""
+        """The main effect of one axis, a row of `MainEffects.table`; None where it does not vary, or
+        has a row for each of its kinds.
+        """
         rows = self.effects.table[self.effects.table["axis"] == axis] if self.effects is not None else pd.DataFrame()
-        return rows.iloc[0] if len(rows) else None
+        return rows.iloc[0] if len(rows) == 1 and not rows["kind"].iloc[0] else None
 
     def variances(self, spread: Spread) -> tuple[Array, Array]:
         """Variance of each cell's mean and its degrees of freedom, shapes (cells,). Cells only.

@@ -170,7 +170,7 @@ def on_average(
     )
     _, estimate, p, df, counted, how = found[0]
     effects, row = treatment.study.effects, treatment.study.effect_of(axis)
-    levels = effects.at_levels(axis) if effects is not None and row is not None else []
+    levels = [] if effects is None else effects.of_kinds(axis) if row is None else effects.at_levels(axis)
     by_level = f"{at_levels(levels)}, and by " if levels else ""
     sentence = f"{subject} changes {treatment.study.outcome_name} by {by_level}{format_estimate(estimate, p, extra=[counted])} on average"
     sentence += other_intervals(row) if row is not None and treatment.study.kind == "runs" else ""

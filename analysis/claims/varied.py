@@ -14,7 +14,8 @@ from analysis.claims.rules import ROW_COLUMNS, for_difference, for_one_or_neglig
 from analysis.claims.wording import cleaned
 from analysis.errors import AnalysisError
 from analysis.factorial.axes import PRETRAINING
-from analysis.factorial.result import LABELS, THROUGH_SEEDS, MainEffects, comparison, in_pairs, named_level
+from analysis.factorial.result import LABELS, MainEffects, comparison, in_pairs
+from analysis.factorial.wording import THROUGH_SEEDS, named_level
 from analysis.formatting import number_of
 
 TOPIC: Final = "What moved the score"
@@ -52,7 +53,7 @@ def varied_findings(study: ClaimTable) -> list[Finding]:
 def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Finding:
     """Tests the main effect of one axis, a row of `found.table`."""
     axis, name, score = str(row["axis"]), str(row["name"]), study.outcome_name
-    sized = axis in MORE_IS_BETTER and bool(np.isfinite(row["ratio"]))
+    sized = axis in MORE_IS_BETTER and bool(np.isfinite(row["ratio"])) and not row["also"]
     estimate = Estimate(
         what=f"difference in {score} between {named_level(row['low_level'])} and {named_level(row['high_level'])}",
         value=float(row["effect"]),
@@ -68,7 +69,7 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         claim = f"{MORE_IS_BETTER[axis]} {study.improves.removesuffix('s') if plural else study.improves} {score}."
         verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
     else:
-        claim = f"{name[:1].upper()}{name[1:]} makes a difference to {score}."
+        claim = f"{name[:1].upper()}{name[1:]} {'make' if row['also'] else 'makes'} a difference to {score}."
         verdict = for_difference(p)
         if verdict == "open" and row["levels"] == 2:
             verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)

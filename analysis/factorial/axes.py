@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.factorial.joined import joint_name
+from analysis.factorial.lengths import held_length
 from analysis.formatting import in_order, size_in
 from analysis.runs.columns import column_of
 from analysis.runs.matching import FINETUNE, INTERMEDIATE, PRETRAIN, SETTINGS, STEPS_FOLLOW
@@ -72,6 +74,12 @@ class Axis:
     """Rows that the main effect is taken from, shape (rows,): all but those with an intermediate
     stage, where the axis is 'pre-trained or not' and the table has both.
     """
+    kind: str = ""
+    """Which of several kinds is compared with none, such as 'spatial' of intermediate stages."""
+    also: tuple[str, ...] = ()
+    """Names of the settings that change whenever this one does and only then, in words: what is said
+    of the axis is said of all of them together.
+    """
 
     @property
     def ratio(self) -> float:
@@ -84,7 +92,8 @@ def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[A
     someone's own table.
 
     A setting that follows from another (steps from images, a recipe that differs only where the
-    source does) is not an axis of its own. Axes of a stage apply to the runs that have the stage.
+    source does) is not an axis of its own; two that always change together are one, named by both.
+    Axes of a stage apply to the runs that have the stage.
     """
     if columns is not None:
         return _axes_named(table, columns)
@@ -99,6 +108,7 @@ def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[A
         shown: dict[str, Any] = {"column": PRETRAINING, "name": NAMES[PRETRAINING], "levels": ("none", "pre-trained"), "sizes": None}
         found.append(Axis(**shown, ordered=True, blocks=blocks, code=trained.astype(np.int64), asked=asked))
     kept: list[str] = []
+    place: dict[str, tuple[int, NDArray[np.bool_]]] = {}
     for column in there:
         applies = np.ones(len(table), dtype=bool)
         if column in PRETRAIN:
@@ -106,22 +116,56 @@ def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[A
         elif column in INTERMEDIATE and column != "intermediate":
             applies = staged
         values = table.loc[applies, column]
-        if values.nunique() < 2 or _follows(table.loc[applies], column, [name for name in kept if _applies_too(name, column)]):
+        if values.nunique() < 2:
             continue
-        kept.append(column)
-        found.append(_axis(table, column, applies, there))
+        twin = next((one for one, (_, rows) in place.items() if _always_with(table, one, column, rows, applies)), "")
+        if twin:
+            number = place[twin][0]
+            found[number] = _with_also(found[number], _name(table, column))
+        elif not _follows(table.loc[applies], column, [name for name in kept if _applies_too(name, column)]):
+            kept.append(column)
+            place[column] = (len(found), applies)
+            found.append(_axis(table, column, applies, there))
     return found
 
 
 def _axes_named(table: pd.DataFrame, columns: Sequence[str]) -> list[Axis]:
     kept: list[str] = []
-    for column in columns:
-        if table[column].nunique() > 1 and not any(_follows(table, column, [name]) for name in kept):
-            kept.append(column)
+    twins: dict[str, list[str]] = {}
     every = np.ones(len(table), dtype=bool)
+    for column in columns:
+        if table[column].nunique() < 2:
+            continue
+        twin = next((one for one in kept if _always_with(table, one, column, every, every)), "")
+        if twin:
+            twins[twin].append(column)
+        elif not any(_follows(table, column, [name]) for name in kept):
+            kept.append(column)
+            twins[column] = []
     own = table.attrs.get("columns", {})
-    names = {column: column_of(table, column).title if column in own else column for column in kept}
-    return [replace(_axis(table, column, every, list(columns)), name=names[column]) for column in kept]
+    names = {column: column_of(table, column).title if column in own else column for column in columns}
+    found = []
+    for column in kept:
+        axis = replace(_axis(table, column, every, list(columns)), name=names[column])
+        for twin in twins[column]:
+            axis = _with_also(axis, names[twin])
+        found.append(axis)
+    return found
+
+
+def _with_also(axis: Axis, name: str) -> Axis:
+    """The axis with a setting that always changes together with it, in its name."""
+    return replace(axis, name=joint_name(axis.name, name), also=(*axis.also, name))
+
+
+def _always_with(table: pd.DataFrame, one: str, other: str, rows: NDArray[np.bool_], applies: NDArray[np.bool_]) -> bool:
+    """Whether two settings of the same runs always change together. Steps that follow from images
+    are no setting of their own.
+    """
+    if STEPS_FOLLOW.get(one) == other or not np.array_equal(rows, applies):
+        return False
+    part = table.loc[applies]
+    return _follows(part, other, [one]) and _follows(part, one, [other])
 
 
 def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: Sequence[str]) -> Axis:
@@ -136,14 +180,19 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
     # what follows from the axis (the source of a size that one source alone has) changes with it
     freed |= {name for name in there if name not in freed and table.loc[applies, name].nunique() > 1 and _follows(table.loc[applies], name, [column])}
     on_off = column == "intermediate" and len(levels) == 2 and levels[0] == "none"
+    # numbers have an order even where they have no ratio: 0 among them, or written '300k'
+    ordered = sizes is not None or on_off or len(levels) == 2 or all(np.isfinite(size_in(level)) for level in levels)
+    blocks = [name for name in there if name not in freed]
+    steps = STEPS_FOLLOW.get(column, "")
+    if steps in there and not _follows(table.loc[applies], steps, [column]):
+        blocks += held_length(table, code, blocks, steps, ends_only=ordered)
     return Axis(
         column=column,
         name=_name(table, column),
         levels=tuple(levels),
         sizes=sizes,
-        # numbers have an order even where they have no ratio: 0 among them, or written '300k'
-        ordered=sizes is not None or on_off or len(levels) == 2 or all(np.isfinite(size_in(level)) for level in levels),
-        blocks=tuple(name for name in there if name not in freed),
+        ordered=ordered,
+        blocks=tuple(blocks),
         code=code,
         asked=np.ones(len(table), dtype=bool),
     )

@@ -9,7 +9,6 @@ print("\\n".join(found.sentences()))
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
@@ -17,14 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.factorial.axes import PRETRAINING, Axis, axes_of
+from analysis.factorial.axes import Axis, axes_of
 from analysis.factorial.contrast import AGREE, EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
+from analysis.factorial.crossed import by_level, interactions_of
+from analysis.factorial.ends import counted, differences, ends_of, how_compared, over_cells, where_of
+from analysis.factorial.kinds import in_kinds
+from analysis.factorial.lengths import with_epochs
 from analysis.factorial.odd_cells import odd_cells
-from analysis.factorial.result import ALPHA, COUNTS, THROUGH_LEVELS, THROUGH_SEEDS, MainEffects
+from analysis.factorial.result import COUNTS, MainEffects
 from analysis.factorial.shares import shares_of_variance
 from analysis.fitting.inputs import checked_level
 from analysis.published.load import Published
-from analysis.runs.matching import PRETRAIN, SETTINGS
+from analysis.runs.matching import SETTINGS
 from analysis.runs.outcomes import outcome_of, title_of
 from analysis.runs.table import numeric_column, of_table, require_columns
 from analysis.significance.multiplicity import adjust
@@ -57,11 +60,13 @@ def main_effects(
         interactions: whether to test every pair of axes; without them nothing is told by level.
 
     The effect of an ordered axis is that of its highest level against its lowest, in the unit of
-    the score; of an unordered one with more than two levels, that of the pair which differs most,
-    with interval and p corrected (Bonferroni) for all pairs. Runs that share a pre-training or a
-    seed count once. Whether pre-training helps is asked without an intermediate stage, where the
-    table has runs with and without one. `p_holm` corrects over the axes, and apart from them over
-    the interactions.
+    the score; where no pair of runs has both, that of the two levels farthest apart which a pair
+    has. Of an axis without an order and with more than two levels it is that of the two which
+    differ most, with interval and p corrected (Bonferroni) for that choice. Kinds of intermediate
+    stage, and objectives of pre-training, are each compared with none: a row each. Runs that share
+    a pre-training or a seed count once. Whether pre-training helps is asked without an intermediate
+    stage, where the table has runs with and without one. `p_holm` corrects over the rows, and apart
+    from them over the interactions.
 
     Raises AnalysisError for a table without numbers in the outcome or without an axis that varies.
     """
@@ -85,7 +90,7 @@ def main_effects(
     there = np.isfinite(values)
     if not there.any():
         raise AnalysisError(f"no row of {WHERE} has a finite '{outcome}': finish a run, or name another outcome.")
-    kept, y = table.loc[there].reset_index(drop=True), values[there]
+    kept, y = with_epochs(table.loc[there].reset_index(drop=True)), values[there]
     found = axes_of(kept, axes)
     if not found and axes is not None:
         raise AnalysisError(f"none of {', '.join(axes)} takes two values in this table, so there is no effect to compare.")
@@ -94,12 +99,17 @@ def main_effects(
     variance = _printed_variance(kept, outcome)
     settings = list(axes) if axes is not None else [name for name in SETTINGS if name in kept.columns and name != "seed"]
     noise, noise_df = scatter(kept, y, settings) if variance is None else (float("nan"), 0.0)
-    rows = [_row(axis, kept, y, variance, level, noise, noise_df) for axis in found]
-    crossed = _interactions(found if interactions else [], kept, y, variance, level)
-    cell = kept.groupby(settings, dropna=False, sort=False).ngroup().to_numpy()
+    compared = in_kinds(found, kept)
+    cell = np.asarray(kept.groupby(settings, dropna=False, sort=False).ngroup(), dtype=np.int64)
+    rows = [_row(axis, found, kept, y, variance, cell, level, noise, noise_df) for axis in compared]
     shares, interacting, within = shares_of_variance(found, y, cell)
-    effects = pd.DataFrame(rows).assign(share=shares).astype(dict.fromkeys(COUNTS, "Int64"))
+    share = dict(zip([axis.column for axis in found], shares, strict=True))
+    effects = pd.DataFrame(rows).assign(share=[share[axis.column] for axis in compared]).astype(dict.fromkeys(COUNTS, "Int64"))
     effects.insert(list(effects.columns).index("p") + 1, "p_holm", adjust(effects["p"].to_numpy(dtype=float), method="holm"))
+    ends = [(axis.levels.index(row["low_level"]), axis.levels.index(row["high_level"])) for axis, row in zip(compared, rows, strict=True)]
+    crossing = list(zip(compared, ends, strict=True)) if interactions else []
+    crossed = interactions_of(crossing, kept, y, variance, level)
+    levels = by_level(crossing, found, effects, crossed, kept, y, variance, level)
     effects = effects.sort_values("effect", key=np.abs, ascending=False, kind="stable", na_position="last").reset_index(drop=True)
     return MainEffects(
         odd=odd_cells(kept, y, settings) if variance is None else pd.DataFrame(),
@@ -108,7 +118,7 @@ def main_effects(
         level=level,
         table=effects,
         interactions=crossed,
-        levels=_by_level(found if interactions else [], effects, crossed, kept, y, variance, level),
+        levels=levels,
         noise_sd=noise,
         noise_df=noise_df,
         share_of_interactions=interacting,
@@ -132,30 +142,44 @@ def _printed_variance(table: pd.DataFrame, outcome: str) -> Array | None:
     return np.column_stack([np.where(known, spread**2, np.nan), np.where(known, n - 1, np.nan)])
 
 
-def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, level: float, noise: float, noise_df: float) -> dict[str, Any]:
+def _row(
+    axis: Axis,
+    axes: list[Axis],
+    table: pd.DataFrame,
+    y: Array,
+    variance: Array | None,
+    cell: NDArray[np.int64],
+    level: float,
+    noise: float,
+    noise_df: float,
+) -> dict[str, Any]:
     rows = np.flatnonzero((axis.code >= 0) & axis.asked)
     part, code = table.iloc[rows], axis.code[rows]
     points = points_of(part, y[rows], axis.blocks, None if variance is None else variance[rows])
-    low, high, found = _ends(axis, points, code, level)
+    low, high, found = ends_of(axis, points, code, level)
+    found = over_cells(axis, points, code, cell[rows], found, level)
     design = (code[:, None] == np.arange(1, len(axis.levels))[None, :]).astype(float)
     doubling = None
     if axis.sizes is not None:
         doubling = estimate(points, np.log2(np.array(axis.sizes))[code][:, None], 0, level=level)
-    pairs = _differences(points, code, low, high)
+    pairs = differences(points, code, low, high)
     like = cells_like_these(pairs, level=level)
     pooled_low, pooled_high = _by_scatter(points, design, low, high, found, noise, noise_df, level)
     if found.note.startswith(AGREE) and np.isfinite(pooled_low):
         found = _of_scatter(found, pooled_low, pooled_high, noise_df, level)
     used = np.isin(code, [low, high])
     n_seeds = int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0
-    note = found.note
-    if not len(pairs) and np.isfinite(found.value):
-        note = "; ".join(one for one in (_how_compared(points, code, low, high), note) if one)
+    where = where_of(axis, axes, part, points, code, low, high)
+    notes = [found.note, how_compared(axis, points, code, low, high, where) if np.isfinite(found.value) else ""]
+    n_pairs, n_blocks, n_up = counted(points, code, cell[rows], low, high)
     return {
         "axis": axis.column,
+        "kind": axis.kind,
         "name": axis.name,
+        "also": " and ".join(axis.also),
         "low_level": axis.levels[low],
         "high_level": axis.levels[high],
+        "where": where,
         "ratio": axis.sizes[high] / axis.sizes[low] if axis.sizes else float("nan"),
         "levels": len(axis.levels),
         "effect": found.value,
@@ -171,68 +195,13 @@ def _row(axis: Axis, table: pd.DataFrame, y: Array, variance: Array | None, leve
         "pooled_high": pooled_high,
         "se": found.se,
         "df": found.df,
-        "n_pairs": int(pairs.attrs["pairs"]) if len(pairs) else pd.NA,
-        "n_blocks": len(pairs) if len(pairs) else pd.NA,
-        "n_up": int((pairs.mean(axis=1) > 0).sum()) if len(pairs) else pd.NA,
+        "n_pairs": n_pairs,
+        "n_blocks": n_blocks,
+        "n_up": n_up,
         "n_units": found.units,
         "n_seeds": n_seeds if np.isfinite(found.value) else pd.NA,
-        "note": note,
+        "note": "; ".join(one for one in notes if one),
     }
-
-
-def _ends(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -> tuple[int, int, EffectEstimate]:
-    """The two levels to compare, by number, and the effect of the second against the first."""
-    count = len(axis.levels)
-    if axis.ordered:
-        return 0, count - 1, _between(points, code, 0, count - 1, count, level)
-    pairs = list(combinations(range(count), 2))
-    strict = 1.0 - (1.0 - level) / len(pairs)
-    tried = [(low, high, _between(points, code, low, high, count, strict)) for low, high in pairs]
-    known = [one for one in tried if np.isfinite(one[2].value)]
-    if not known:
-        return 0, count - 1, tried[0][2]
-    low, high, found = max(known, key=lambda one: abs(one[2].value))
-    if found.value < 0:  # say it as a gain of the better level
-        low, high, found = high, low, _between(points, code, high, low, count, strict)
-    note = "; ".join(part for part in (found.note, f"the pair that differs most of {len(pairs)}, corrected for that") if part)
-    return low, high, _replaced(found, p=min(1.0, found.p * len(pairs)), note=note)
-
-
-def _how_compared(points: Points, code: NDArray[np.int64], low: int, high: int) -> str:
-    """How two levels are compared that no pair of runs has, all else equal and of one seed."""
-    if len(np.intersect1d(points.block[code == low], points.block[code == high])):
-        return THROUGH_SEEDS
-    return THROUGH_LEVELS
-
-
-def _between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> EffectEstimate:
-    others = [one for one in range(count) if one != low]
-    design = (code[:, None] == np.array(others)[None, :]).astype(float)
-    return estimate(points, design, others.index(high), level=level)
-
-
-def _replaced(found: EffectEstimate, *, p: float, note: str) -> EffectEstimate:
-    return EffectEstimate(value=found.value, se=found.se, df=found.df, low=found.low, high=found.high, p=p, units=found.units, note=note)
-
-
-def _differences(points: Points, code: NDArray[np.int64], low: int, high: int) -> pd.DataFrame:
-    """Mean difference of each block (rows) in each independent group (columns); attrs: pairs."""
-    keys = np.column_stack([points.block, points.unit, points.seed])
-    places, place = np.unique(keys, axis=0, return_inverse=True)
-    counts = [np.bincount(place[code == one], minlength=len(places)) for one in (low, high)]
-    both = np.flatnonzero((counts[0] > 0) & (counts[1] > 0))
-    if not len(both):
-        found = pd.DataFrame()
-        found.attrs["pairs"] = 0
-        return found
-    before, after = (
-        np.bincount(place[code == one], weights=points.y[code == one], minlength=len(places))[both] / count[both]
-        for one, count in zip((low, high), counts, strict=True)
-    )
-    paired = pd.DataFrame({"block": places[both, 0], "unit": places[both, 1], "difference": after - before})
-    found = paired.groupby(["block", "unit"])["difference"].mean().unstack("unit")
-    found.attrs["pairs"] = len(both)
-    return found
 
 
 def _by_scatter(
@@ -259,93 +228,4 @@ def _of_scatter(found: EffectEstimate, low: float, high: float, noise_df: float,
     note = "the seeds agree exactly, so the interval is by the scatter of single runs"
     return EffectEstimate(
         value=found.value, se=se, df=noise_df, low=low, high=high, p=t_p_value(found.value / se, noise_df), units=found.units, note=note
-    )
-
-
-def _interactions(axes: list[Axis], table: pd.DataFrame, y: Array, variance: Array | None, level: float) -> pd.DataFrame:
-    """How the effect of one axis changes between the ends of another, for every pair of axes."""
-    rows = []
-    for first, second in combinations(axes, 2):
-        if PRETRAINING in (first.column, second.column) and {first.column, second.column} & set(PRETRAIN):
-            continue  # the axes of a pre-training do not exist without one
-        applies = np.flatnonzero((first.code >= 0) & (second.code >= 0))
-        a, b = first.code[applies], second.code[applies]
-        ends = np.isin(a, [0, len(first.levels) - 1]) & np.isin(b, [0, len(second.levels) - 1])
-        tied = first.column not in second.blocks or second.column not in first.blocks  # one follows from the other
-        if not ends.any() or (tied and PRETRAINING not in (first.column, second.column)):
-            continue
-        applies, a, b = applies[ends], (a[ends] > 0).astype(float), (b[ends] > 0).astype(float)
-        blocks = [name for name in first.blocks if name in second.blocks and name not in (first.column, second.column)]
-        points = points_of(table.iloc[applies], y[applies], blocks, None if variance is None else variance[applies])
-        found = estimate(points, np.column_stack([a * b, a, b]), 0, level=level)
-        if not np.isfinite(found.value):
-            continue
-        at = [estimate(_part(points, b == side), a[b == side][:, None], 0, level=level) for side in (0.0, 1.0)]
-        rows.append(
-            {
-                "axis": first.column,
-                "by": second.column,
-                "name": first.name,
-                "by_name": second.name,
-                "by_low": second.levels[0],
-                "by_high": second.levels[-1],
-                "effect_at_low": at[0].value,
-                "at_low_low": at[0].low,
-                "at_low_high": at[0].high,
-                "effect_at_high": at[1].value,
-                "at_high_low": at[1].low,
-                "at_high_high": at[1].high,
-                "difference": found.value,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-                "note": found.note,
-            }
-        )
-    names = ["axis", "by", "name", "by_name", "by_low", "by_high", "effect_at_low", "at_low_low", "at_low_high", "effect_at_high"]
-    names += ["at_high_low", "at_high_high", "difference", "low", "high", "p", "note"]
-    found_all = pd.DataFrame(rows, columns=names)
-    found_all.insert(names.index("p") + 1, "p_holm", adjust(found_all["p"].to_numpy(dtype=float), method="holm"))
-    return found_all.sort_values("p", kind="stable", na_position="last").reset_index(drop=True)
-
-
-def _by_level(
-    axes: list[Axis], effects: pd.DataFrame, interactions: pd.DataFrame, table: pd.DataFrame, y: Array, variance: Array | None, level: float
-) -> pd.DataFrame:
-    """The effect of an axis at each level of another, where the two interact at 5% after Holm.
-
-    The effect of pre-training differs between lengths (sizes, recipes) of pre-training where these
-    have a main effect.
-    """
-    named = {axis.column: axis for axis in axes}
-    pairs = [(row["axis"], row["by"], row["p_holm"]) for _, row in interactions.iterrows() if row["p_holm"] < ALPHA]
-    pairs += [(by, axis, p) for axis, by, p in pairs]
-    if PRETRAINING in named:
-        own = effects[effects["axis"].isin(PRETRAIN) & (effects["p_holm"] < ALPHA)]
-        pairs += [(PRETRAINING, row["axis"], row["p_holm"]) for _, row in own.iterrows()]
-    rows: list[dict[str, Any]] = []
-    for column, by, p in pairs:
-        axis, other = named[column], named[by]
-        row = effects.set_index("axis").loc[column]
-        ends = [axis.levels.index(row[name]) for name in ("low_level", "high_level")]
-        for place, name in enumerate(other.levels):
-            at = (other.code == place) & (axis.code >= 0)
-            if column == PRETRAINING and by in PRETRAIN:
-                at |= axis.code == 0
-            if by != "intermediate":
-                at &= axis.asked
-            inside = np.flatnonzero(at)
-            blocks = [one for one in axis.blocks if one != by]
-            points = points_of(table.iloc[inside], y[inside], blocks, None if variance is None else variance[inside])
-            found = _between(points, axis.code[inside], ends[0], ends[1], len(axis.levels), level)
-            if np.isfinite(found.value):
-                estimated = {"effect": found.value, "low": found.low, "high": found.high, "p_holm": p}
-                rows.append({"axis": column, "by": by, "by_name": other.name, "level": name} | estimated)
-    return pd.DataFrame(rows, columns=["axis", "by", "by_name", "level", "effect", "low", "high", "p_holm"])
-
-
-def _part(points: Points, keep: NDArray[np.bool_]) -> Points:
-    variance = None if points.variance is None else points.variance[keep]
-    return Points(
-        y=points.y[keep], block=points.block[keep], seed=points.seed[keep], unit=points.unit[keep], variance=variance, conditional=points.conditional
     )

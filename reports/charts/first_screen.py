@@ -127,7 +127,8 @@ def moved_score(
 
     Args:
         rows: name, levels (what is compared), value (the effect as text), effect, low, high; low and
-            high may be NaN.
+            high may be NaN. sure, where there: whether the sentence calls it found, else hollow;
+            by default where the interval excludes zero.
         seeds: name, seed, effect; may be empty.
         noise: standard deviation of one run around its cell, drawn both sides of zero; NaN for none.
         x_title: what the effect is of, with its unit.
@@ -138,7 +139,8 @@ def moved_score(
         FigureError: if a column is missing or an effect is not finite.
     """
     figure = "moved_score"
-    rows = with_columns(rows, figure, columns=["name", "levels", "value", "effect", "low", "high"], finite=["effect"])
+    rows = rows if "sure" in rows.columns else rows.assign(sure=(rows["low"] > 0) | (rows["high"] < 0))
+    rows = with_columns(rows, figure, columns=["name", "levels", "value", "effect", "low", "high", "sure"], finite=["effect"])
     seeds = with_columns(seeds, figure, columns=["name", "seed", "effect"], finite=["effect"])
     count = len(rows)
     step = 46 if phone else 62 if count <= 4 else 50 if count <= 6 else 42
@@ -165,7 +167,7 @@ def moved_score(
         band = strips.assign(**{"from": max(-noise, x_domain[0]), "to": min(noise, x_domain[1])})
         layers.append(alt.Chart(band).mark_rect(color=NOISE, opacity=1).encode(x=x("from"), x2="to:Q", y=top, y2="bottom:Q"))
     layers.append(alt.Chart(strips.assign(zero=0.0)).mark_rule(color=RULE, strokeWidth=1).encode(x=x("zero"), y=top, y2="bottom:Q"))
-    sure = ((rows["low"] > 0) | (rows["high"] < 0)).to_numpy()
+    sure = rows["sure"].to_numpy(dtype=bool)
     rows = rows.assign(stroke=np.where(sure, RAMP[4], SCRATCH), fill=np.where(sure, RAMP[4], GROUND))
     stroke, fill = alt.Stroke("stroke:N", scale=None), alt.Fill("fill:N", scale=None)
     bars = rows.dropna(subset=["low", "high"])
@@ -191,7 +193,8 @@ def moved_score(
         longest = max(len(str(name)) for name in rows["name"])
         texts.insert(1, ("levels", 16 + 6.9 * longest, -20, 11, 400, SOFT))
     else:
-        texts = [("name", -left, -9, 14, 600, INK), ("levels", -left, 9, 12, 400, SOFT), ("value", width + 62, 0, 14, 600, INK)]
+        size = min(14, int(14 * 25 / max(len(str(name)) for name in rows["name"])))  # 25 letters have room
+        texts = [("name", -left, -9, size, 600, INK), ("levels", -left, 9, 12, 400, SOFT), ("value", width + 62, 0, 14, 600, INK)]
     for name, place, shift, size, weight, ink in texts:
         mark = alt.Chart(at(rows, shift)).mark_text(align="right" if name == "value" else "left", baseline="middle", fontSize=size, fontWeight=weight)
         layers.append(mark.encode(x=alt.value(place), y=y, text=f"{name}:N", color=alt.value(ink)))

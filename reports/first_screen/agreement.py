@@ -31,7 +31,9 @@ def beside(effects: MainEffects, findings: Findings) -> str:
     pairs = [(one, rows.get(one.identity)) for one in order]
     nothing = not (effects.table["p_holm"] < ALPHA).any()
     decided = [(one, row) for one, row in pairs if one.verdict in DECIDED and (nothing if row is None else row["p_holm"] >= ALPHA)]
-    corrections = _Corrections(findings=findings, settings=int(np.isfinite(effects.table["p_holm"].to_numpy(dtype=float)).sum()))
+    tested = effects.table[np.isfinite(effects.table["p_holm"].to_numpy(dtype=float))]
+    noun = "comparisons" if (tested["kind"] != "").any() else "settings"
+    corrections = _Corrections(findings=findings, settings=len(tested), noun=noun)
     if decided:
         # A claim about one setting says the opposite of the sentence; others ask something else.
         decided.sort(key=lambda pair: pair[1] is None)
@@ -49,12 +51,12 @@ def _identities(row: pd.Series) -> tuple[str, ...]:
     """The claims that are about what a row of the main effects compares."""
     axis = str(row["axis"])
     if axis == PRETRAINING:
-        return ("pretraining-helps-on-average",)
+        return () if row["kind"] else ("pretraining-helps-on-average",)
     if axis != "intermediate":
         return (f"varied-{axis.replace('_', '-')}",)
     if row["low_level"] != "none":
         return ()
-    return (f"{row['high_level']}-hurts-on-average", *(("intermediate-hurts-on-average",) if row["levels"] == 2 else ()))
+    return (f"{row['high_level']}-hurts-on-average", *(("intermediate-hurts-on-average",) if row["levels"] == 2 and not row["kind"] else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ class _Corrections:
 
     findings: Findings
     settings: int
+    noun: str
+    """What is counted: 'settings', or 'comparisons' where a setting has several."""
 
     def why(self, one: Finding, row: pd.Series | None) -> str:
         """Why the verdict on a claim and the first sentence differ."""
@@ -73,5 +77,5 @@ class _Corrections:
         over = f"the {number:,} {before}claims{after}" if number != 1 else f"one {before}claim{after} alone"
         if row is None:
             return f"It asks another question than the line above, and is corrected over {over} ({p_value(one.p_adjusted)})."
-        settings = f"all {self.settings} settings" if self.settings > 1 else "one setting alone"
+        settings = f"all {self.settings} {self.noun}" if self.settings > 1 else "one setting alone"
         return f"It is corrected over {over} ({p_value(one.p_adjusted)}), and the line above over {settings} ({p_value(row['p_holm'])})."

@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis import MainEffects
 from analysis.factorial.axes import PRETRAINING, Axis
+from analysis.factorial.kinds import OBJECTIVE
 from reports.theme import PALETTE, RAMP, SCRATCH, ramp
 
 MOST_LAWS: Final = 4
@@ -45,6 +46,8 @@ def group_of(others: list[Axis], effects: MainEffects | None) -> Axis | None:
     first = others[0]
     if first.column != PRETRAINING:
         return first
+    if effects is not None and effects.of_kinds(PRETRAINING):  # a line for each objective
+        return next((axis for axis in others if axis.column == OBJECTIVE), first)
     found = set(effects.found()["axis"]) if effects is not None else set()
     return next((axis for axis in others if axis.column in found and axis.column.startswith("pretrain_") and axis.ordered), first)
 

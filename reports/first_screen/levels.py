@@ -83,7 +83,8 @@ def sentence_of(effects: MainEffects) -> str:
     would tell.
     """
     known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))]
-    if not (known["p_holm"] < 0.05).any() and not any(effects.turn(axis) for axis in known["axis"]):
+    turning = any(effects.turn(axis, kind) for axis, kind in zip(known["axis"], known["kind"], strict=True))
+    if not (known["p_holm"] < 0.05).any() and not turning:
         return nothing_found(effects)
     text = effects.headline()
     if len(text.split()) > MOST_WORDS:
@@ -125,7 +126,7 @@ def nothing_found(effects: MainEffects) -> str:
         return f"{nothing}; equal runs give {low} and {high}: check them first."
     parts = []
     if (rows["p"] < ALPHA).any():  # then the interval of one setting, drawn below, holds no zero
-        nothing += f" after correction over {len(rows)} settings"
+        nothing += f" after correction over {len(rows)} {'comparisons' if (effects.table['kind'] != '').any() else 'settings'}"
     else:
         most = float(np.nanmax(np.abs(rows[["low", "high"]].to_numpy(dtype=float))))
         parts.append(f"the data allow effects up to {most:.{effects.places}f}")

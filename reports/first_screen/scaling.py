@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, summarise_cells
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
+from analysis.factorial.lengths import with_epochs
 from analysis.factorial.result import comparison
 from analysis.formatting import places_of_effects
 from analysis.plots.labels import short_number, told_apart
@@ -18,6 +19,7 @@ from reports.charts.first_screen import scaling_plot
 from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
 from reports.first_screen.groups import SCRATCH_NAME, colours_of, group_of, is_scratch, scratch_by_model, scratch_of, with_law
 from reports.first_screen.levels import level_name, level_names, level_text, subject_of, turning_title
+from reports.first_screen.mixes import AXIS_OF, alike, left_out_text, spans
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import SCRATCH, count, decimals, padded_domain, signed
@@ -138,12 +140,14 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     if not sizes:
         return None
     x, x_title, x_unit = sizes[0]
+    table = with_epochs(table) if own is None else table
     axes = {axis.column: axis for axis in axes_of(table, None if own is None else own.axes)}
-    ranked = [str(axis) for axis in effects.table["axis"]] if effects is not None else list(axes)
+    ranked = list(dict.fromkeys(map(str, effects.table["axis"]))) if effects is not None else list(axes)
     same = {x, "encoder"} if x == "encoder_params" else {x, "pretrain_length"} if x == "pretrain_image_passes" else {x}
     others = [axes[name] for name in ranked if name in axes and name not in same]
-    group = group_of(others, effects)
     keep = np.ones(len(table), dtype=bool)
+    size = table[x].to_numpy(dtype=float)
+    group = group_of([axis for axis in others if spans(axis, size, keep)] or others, effects)
     only = ""
     if "intermediate" in axes and (group is None or group.column != "intermediate"):
         plain = (table["intermediate"] == "none").to_numpy()
@@ -153,7 +157,6 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     scratch = (table["pretrain_images"] == 0).to_numpy() if split else np.zeros(len(table), dtype=bool)
     drop = {group.column if group else "", PRETRAINING, "intermediate" if only else ""}
     rest = [axis for axis in others if axis.column not in drop]
-    shade = next((axis for axis in rest if axis.ordered and 1 < len(axis.levels) <= MOST_SHADES), None)
     frame = pd.DataFrame({"x": table[x].astype(float), "score": table[score.column].astype(float)})
     if group is None or group.column == PRETRAINING:
         names = ["pre-trained" if split else ""]
@@ -165,6 +168,11 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     own_scratch = np.array([scratch_of(name) for name in names])[np.clip(code, 0, None)] if by_model else SCRATCH_NAME
     frame["group"] = np.where(scratch, own_scratch, np.where(code >= 0, np.array(names)[np.clip(code, 0, None)], ""))
     keep = keep & (scratch | (code >= 0))
+    before, along = keep, axes.get(AXIS_OF.get(x, x))
+    held = list(own.axes) if own is not None else list(along.blocks) if along is not None else []
+    keep = alike(table, x, frame["group"].to_numpy(), keep, [name for name in held if name != x and (group is None or name != group.column)])
+    only = ", ".join(one for one in (only, left_out_text(table, rest, before, keep)) if one)
+    shade = next((axis for axis in rest if axis.ordered and 1 < len(np.unique(axis.code[keep & (axis.code >= 0)])) <= MOST_SHADES), None)
     shade_names = [level_name(shade.column, level) for level in shade.levels] if shade else []
     shade_code = np.where(scratch, -1, shade.code) if shade else np.full(len(table), -1)
     lines = "none" if not (scratch & keep).any() else "each" if by_model else "one"
@@ -312,7 +320,8 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         start = f"{score.start} {change} from {span}"
         return title(f"{start} with {found.x_unit} ({sizes})", start)
     row = effects.table.loc[effects.table["axis"] == found.group.column].iloc[0]
-    subject = subject_of(found.group.column, found.group.name) if found.own is None else comparison(row)
+    own_subject = found.own is not None or bool(found.group.also or row["kind"])
+    subject = comparison(row) if own_subject else subject_of(found.group.column, found.group.name)
     subject = subject[0].upper() + subject[1:]
     if turned := turning_title(effects, found.group.column):
         return title(turned, f"Which {found.group.name} has the higher {score.title} depends on the other settings")
@@ -323,12 +332,13 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
         return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
     verb = "raises" if row["effect"] > 0 else "lowers"
-    if subject.startswith("More ") or (found.own is not None and " more " in subject):
+    if subject.startswith("More ") or (own_subject and " more " in subject):
         verb = verb.removesuffix("s")
-    if not found.group.ordered or found.group.column == "encoder":
+    if not row["kind"] and (not found.group.ordered or found.group.column == "encoder"):
         ends = [level_text(row[end]) for end in (("high_level", "low_level") if row["effect"] > 0 else ("low_level", "high_level"))]
         return title(f"{ends[0]} has a higher {score.title} than {ends[1]}", f"{subject} {verb} {score.title}", f"{score.start} by {found.x_title}")
-    return f"{subject} {verb} {score.title} {_where(found, verb.startswith('raise'))}"
+    where = "on average" if row["kind"] or row["where"] else _where(found, verb.startswith("raise"))
+    return f"{subject} {verb} {score.title} {where}"
 
 
 def _size(number: float) -> str:
@@ -362,7 +372,9 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
     if bare := [name for name in found.colours if len(found.curves) and name not in set(found.curves["group"])]:
         text += f" Dots without a line: {joined(bare) if len(bare) <= MOST_SHADES else f'{len(bare)} levels between'}."
     if found.shade is not None:
-        levels = [level_name(found.shade.column, level, short=True) for level in found.shade.levels]
-        there = [SCRATCH_NAME.removeprefix("from ")] if any(map(is_scratch, found.colours)) else []
-        text += f" Side by side: {joined([*there, *levels])}."
+        shown = found.points[_free_name(found.shade.name)] if _free_name(found.shade.name) in found.points.columns else None
+        there = [level for level in found.shade.levels if shown is None or level_text(level) in set(shown)]
+        levels = [level_name(found.shade.column, level, short=True) for level in there]
+        scratch = [SCRATCH_NAME.removeprefix("from ")] if any(map(is_scratch, found.colours)) else []
+        text += f" Side by side: {joined([*scratch, *levels])}."
     return text + band_text(found.curves, laws=bool(found.fits), means=bool(found.reasons), level=LEVEL, hidden=hidden)

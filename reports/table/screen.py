@@ -53,7 +53,7 @@ def verdict_of(row: pd.Series, effects: MainEffects) -> Statement:
     zero after Holm's correction over the columns, or is shown to have either sign by the level of
     another; else open.
     """
-    turns = bool(effects.turn(row["axis"]))  # of either sign: a difference, whatever its mean
+    turns = bool(effects.turn(row["axis"], row["kind"]))  # of either sign: a difference, whatever its mean
     verdict: Verdict = "supported" if row["p_holm"] < ALPHA or turns else "open"
     subject = comparison(row)
     plural = " more " in subject
@@ -65,7 +65,7 @@ def verdict_of(row: pd.Series, effects: MainEffects) -> Statement:
         low=float(row["low"]),
         high=float(row["high"]),
         margin=float("nan"),
-        levels=effects.at_levels(row["axis"]) if verdict == "supported" else (),
+        levels=effects.at_levels(row["axis"], row["kind"]) if verdict == "supported" else (),
     )
     headline, told, allowed = headline.partition(" cannot be told: ")
     seeds = f", {number_of(row['n_seeds'], 'seed')}" if row["n_seeds"] else ""

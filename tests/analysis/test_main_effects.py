@@ -179,21 +179,20 @@ def sparse(settings: list[tuple[str, int, int]]) -> pd.DataFrame:
     return runs.assign(acc=0.3 + 0.05 * np.log2(runs["x"] / 100) + 0.04 * (runs["k"] == "b") + noise)
 
 
-def test_ends_that_no_pair_of_runs_has_are_said_to_be_added_up_over_the_levels_between() -> None:
-    runs = sparse([("a", 100, 10), ("a", 200, 10), ("b", 200, 10), ("b", 400, 10), ("a", 400, 20)])
+def test_where_no_pair_of_runs_has_both_ends_the_two_farthest_apart_that_one_has_are_compared() -> None:
+    runs = sparse([("a", 100, 10), ("a", 200, 10), ("b", 200, 10), ("b", 500, 10), ("a", 500, 20)])
     found = main_effects(runs, outcome="acc", axes=["x", "k", "s"])
-    table = found.table.set_index("axis")
-    assert table.loc["x", "effect"] == pytest.approx(0.10, abs=0.01)
-    assert table.loc["x", ["n_pairs", "n_blocks", "n_up"]].isna().all()
-    assert table.loc["x", "n_seeds"] == 3
-    assert found.sentence(found.table.iloc[0]).endswith(
-        ", 3 seeds; no pair of runs differs in it alone between these levels: the steps over levels in between are added up)."
-    )
-    assert table.loc["k", "n_pairs"] == 3
-    assert "3 pairs, 3 seeds)" in found.summary()
-    assert table.loc["s", ["effect", "n_pairs", "n_blocks", "n_up", "n_seeds"]].isna().all()
+    row = found.table.set_index("axis").loc["x"]
+    assert (row["low_level"], row["high_level"], row["ratio"]) == (200, 500, 2.5)
+    assert row["effect"] == pytest.approx(0.05 * np.log2(2.5), abs=0.01)
+    assert (row["n_pairs"], row["n_blocks"], row["n_seeds"], row["where"]) == (3, 1, 3, "with k b, at 10 s")
+    assert "x, 200 to 500: +0.06" in found.summary()
+    assert "no pair of runs has both 100 and 500, so the two farthest apart that one has are compared, with k b, at 10 s)." in found.summary()
+    assert found.table.set_index("axis").loc["s", ["effect", "n_pairs", "n_blocks", "n_up", "n_seeds"]].isna().all()
     assert "0 pairs" not in found.summary()
     assert "<NA>" not in found.summary()
+    # an effect between ends that pairs have goes before it, also where it is smaller
+    assert found.headline().startswith("K b instead of a raised acc by 0.038; 2.5 times more x (with k b, at 10 s)")
 
 
 def test_levels_that_no_seed_has_both_of_are_said_to_be_compared_through_other_runs() -> None:
@@ -205,17 +204,17 @@ def test_levels_that_no_seed_has_both_of_are_said_to_be_compared_through_other_r
     assert "no pair of runs of one seed differs in it alone: seeds are compared through their other runs" in said
 
 
-def test_a_claim_about_ends_that_no_pair_of_runs_has_counts_no_pairs() -> None:
-    settings = [(10, 20), (10, 40), (30, 40), (30, 80)]
+def test_a_claim_about_ends_that_no_pair_of_runs_has_names_those_that_it_compares() -> None:
+    settings = [(10, 20), (10, 40), (30, 40), (30, 90)]
     runs = pd.DataFrame(
         [(images, steps, seed) for images, steps in settings for seed in range(4)], columns=["finetune_images", "finetune_steps", "seed"]
     )
-    runs["miou"] = 0.2 + 0.05 * np.log2(runs["finetune_steps"]) + np.random.default_rng(2).normal(0.0, 0.01, len(runs))
+    runs["miou"] = 0.2 + 0.05 * np.log2(runs["finetune_steps"]) + np.random.default_rng(2).normal(0.0, 0.001, len(runs))
     steps = next(one for one in findings(runs) if one.identity == "varied-finetune-steps")
-    assert steps.n == "4 seeds"
-    assert steps.detail == "Its ends compared through the levels between them, 4 seeds"
-    assert "no pair of runs differs in it alone between these levels" in steps.reading
-    assert "0 pairs" not in f"{steps.sentence} {steps.rows.to_string()}"
+    assert steps.n == "4 pairs in 1 cell, 4 seeds"
+    assert steps.detail == "Up in 1 of 1 cell, 4 seeds"
+    assert steps.headline.startswith("2.2 times more fine-tuning steps (at 30 labels) raise mIoU by 0.05")
+    assert "no pair of runs has both 20 and 90" in steps.reading
 
 
 def test_cells_whose_runs_lie_far_apart_are_few_in_sound_tables_and_found_in_others() -> None:

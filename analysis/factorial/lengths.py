@@ -1,0 +1,72 @@
+"""What is held equal of the length of a stage where runs differ in its images or its recipe.
+
+Where a length is stated in epochs, more images are also more steps. Two runs are then equal in all
+else if they are equal in epochs; where it is stated in steps, if they are equal in steps. A study
+that has both must not mix them: a pair of equal epochs differs in its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+IMAGES_OF: Final = {"finetune_steps": "finetune_images", "intermediate_steps": "intermediate_images"}
+EPOCHS: Final = {"finetune_steps": "finetune_epochs", "intermediate_steps": "intermediate_epochs"}
+"""Columns that `with_epochs` adds, by the steps that they are made of."""
+
+
+def with_epochs(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column for each stage that numbers its kinds of length in epochs: runs whose
+    steps are in proportion to their images share a number. A last batch that is not full is one step.
+    """
+    made: dict[str, NDArray[np.int64]] = {}
+    for steps, images in IMAGES_OF.items():
+        if steps in table.columns and images in table.columns and EPOCHS[steps] not in table.columns:
+            made[EPOCHS[steps]] = _kinds(*(np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=float) for name in (steps, images)))
+    return table.assign(**made)
+
+
+def _kinds(steps: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[np.int64]:
+    found = np.full(len(steps), -1, dtype=np.int64)
+    known = np.flatnonzero((steps > 0) & (images > 0))
+    order = known[np.argsort(steps[known] / images[known], kind="stable")]
+    kind = 0
+    for before, place in zip(np.concatenate([order[:1], order[:-1]]), order, strict=True):
+        apart = steps[place] / images[place] - steps[before] / images[before]
+        kind += int(apart > max(1.0 / images[place], 1.0 / images[before]) * (1.0 - 1e-9))
+        found[place] = kind
+    return found
+
+
+def held_length(table: pd.DataFrame, code: NDArray[np.int64], blocks: Sequence[str], steps: str, *, ends_only: bool) -> list[str]:
+    """What else is held equal: the steps, where levels of the axis share runs of equal steps; else the
+    epochs; nothing where they share neither.
+
+    Args:
+        code: level of each row, shape (rows,); -1 where the axis does not apply.
+        blocks: what is held equal already.
+        ends_only: whether the first level against the last is the one contrast that is meant.
+    """
+    last = int(code.max())
+    compared = [(0, last)] if ends_only else list(combinations(range(last + 1), 2))
+    freed = _shared(table, code, blocks, compared)
+    for name in (steps, EPOCHS[steps]):
+        if name not in table.columns:
+            continue
+        held = _shared(table, code, [*blocks, name], compared)
+        if any(held) and held == freed:
+            return [name]
+    return []
+
+
+def _shared(table: pd.DataFrame, code: NDArray[np.int64], blocks: Sequence[str], compared: Sequence[tuple[int, int]]) -> list[bool]:
+    """Whether there are runs of both levels that are equal in the blocks, for each pair of levels."""
+    block = np.zeros(len(table), dtype=np.int64)
+    if blocks:
+        block = np.asarray(table.groupby(list(blocks), dropna=False, sort=False).ngroup(), dtype=np.int64)
+    return [bool(len(np.intersect1d(block[code == low], block[code == high]))) for low, high in compared]

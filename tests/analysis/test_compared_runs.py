@@ -1,0 +1,124 @@
+"""What is compared with what: an interaction's ends and difference are of the same runs, kinds of a
+treatment are each compared with none, and pairs are counted alike everywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import findings, load_runs, main_effects
+
+STUDIES = Path(__file__).parents[2] / "studies"
+KEPT = sorted(STUDIES.glob("*/runs.csv"))
+
+
+def by_name(study: Path) -> str:
+    return study.parent.name
+
+
+@pytest.mark.parametrize("study", KEPT, ids=by_name)
+def test_the_difference_of_an_interaction_is_that_of_its_two_ends(study: Path) -> None:
+    for _, part in load_runs(study).groupby("finetune_task"):
+        crossed = main_effects(part.reset_index(drop=True)).interactions
+        assert (crossed["effect_at_high"] - crossed["effect_at_low"]).to_numpy() == pytest.approx(crossed["difference"].to_numpy(), abs=1e-12)
+        assert (crossed["n_pairs"] > 0).all()
+
+
+def test_an_interaction_leaves_out_what_one_end_alone_has() -> None:
+    """Half of the runs of 40 labels took 25 steps: at equal steps nothing interacts with labels."""
+    cells = [(trained, labels, steps, seed) for trained in (0, 500) for labels, steps in ((40, 25), (40, 100), (240, 100)) for seed in range(5)]
+    runs = pd.DataFrame(cells, columns=["pretrain_images", "finetune_images", "finetune_steps", "seed"]).assign(intermediate="none")
+    gain = np.where(runs["finetune_steps"] == 25, 0.08, 0.02) * (runs["pretrain_images"] > 0)
+    runs["miou"] = 0.3 + gain + np.random.default_rng(0).normal(0.0, 0.001, len(runs))
+    found = main_effects(runs)
+    crossed = found.interactions.set_index(["axis", "by"])
+    assert crossed.loc[("pretraining", "finetune_images"), "effect_at_low"] == pytest.approx(0.02, abs=0.002)
+    assert crossed.loc[("pretraining", "finetune_images"), "difference"] == pytest.approx(0.0, abs=0.003)
+    assert crossed.loc[("pretraining", "finetune_images"), "n_pairs"] == 5
+    assert crossed.loc[("pretraining", "finetune_steps"), "difference"] == pytest.approx(-0.06, abs=0.003)
+    # by level too: the steps are told where both were run
+    steps = found.levels[(found.levels["axis"] == "pretraining") & (found.levels["by"] == "finetune_steps")]
+    assert steps["effect"].tolist() == pytest.approx([0.08, 0.02], abs=0.003)
+
+
+def test_effects_by_level_are_of_the_settings_that_all_levels_have() -> None:
+    found = main_effects(load_runs(STUDIES / "first_paper_in_miniature" / "runs.csv"))
+    levels = found.levels[(found.levels["axis"] == "pretraining") & (found.levels["by"] == "finetune_images")]
+    # the README's cells at 100 steps, over both sizes of pre-training
+    assert dict(zip(levels["level"], levels["effect"].round(4), strict=True)) == {40: 0.0226, 100: 0.0383, 240: 0.0545}
+    assert [words for _, words in found.at_levels("pretraining")] == ["at 40 labels", "at 100 labels", "at 240 labels (at 100 fine-tuning steps)"]
+    assert found.at_levels("finetune_images")[-1][1] == "after pre-training (at 100 fine-tuning steps, without an intermediate stage)"
+
+
+@pytest.mark.parametrize("study", KEPT, ids=by_name)
+def test_a_main_effect_and_the_claim_about_it_count_the_same_pairs(study: Path) -> None:
+    runs = load_runs(study)
+    runs = runs[runs["finetune_task"] == runs["finetune_task"].iloc[0]].reset_index(drop=True)
+    rows = main_effects(runs).table
+    claims = {one.identity: one for one in findings(runs)}
+    pretraining = rows[(rows["axis"] == "pretraining") & (rows["kind"] == "")]
+    for row in pretraining.to_dict("records"):
+        counted = f"{row['n_pairs']} pairs in {row['n_blocks']} cells"
+        assert claims["pretraining-helps-on-average"].n.startswith(counted)
+        assert claims["pretraining-helps-on-average"].detail.startswith(f"Up in {row['n_up']} of {row['n_blocks']} cells")
+
+
+def test_a_kind_with_more_cells_in_some_settings_has_the_effect_that_its_claim_has() -> None:
+    runs = load_runs(STUDIES / "first_paper_in_miniature" / "runs.csv")
+    kinds = main_effects(runs).table.set_index("kind")
+    claim = findings(runs)["classification-hurts-on-average"].estimate
+    assert claim is not None
+    assert kinds.loc["classification", ["effect", "low", "high"]].tolist() == pytest.approx([claim.value, claim.low, claim.high])
+
+
+def of_methods(effects: dict[str, float], seeds: int = 5) -> pd.DataFrame:
+    """Runs from scratch and of each objective, with these effects."""
+    cells = [(method, seed) for method in ("", *effects) for seed in range(seeds)]
+    runs = pd.DataFrame({"pretrain_objective": [method or None for method, _ in cells], "seed": [seed for _, seed in cells]})
+    runs = runs.assign(pretrain_images=np.where(runs["pretrain_objective"].isna(), 0, 1000), finetune_images=100)
+    noise = np.random.default_rng(0).normal(0.0, 0.003, len(runs))
+    return runs.assign(miou=[0.4 + effects.get(method, 0.0) for method, _ in cells] + noise)
+
+
+def test_each_objective_is_compared_with_no_pre_training() -> None:
+    runs = of_methods({"mae": -0.03, "simmim": 0.03, "supervised": 0.0})
+    found = main_effects(runs)
+    kinds = found.table[found.table["axis"] == "pretraining"].set_index("kind")
+    scratch = runs.loc[runs["pretrain_objective"].isna(), "miou"].mean()
+    for kind, part in runs.groupby("pretrain_objective"):
+        assert kinds.loc[kind, "effect"] == pytest.approx(part["miou"].mean() - scratch)
+        assert (kinds.loc[kind, "low_level"], kinds.loc[kind, "name"]) == ("none", f"pre-training ({kind})")
+    assert any(one.startswith("Pre-training (mae), against none: -0.03") for one in found.sentences())
+    assert found.headline().startswith("Pre-training (") or found.headline().startswith("Pre-training objective")
+    claim = findings(runs)["pretraining-helps-on-average"]
+    assert "with mae" in claim.headline
+    assert "with supervised" in claim.headline
+
+
+def test_objectives_that_all_help_are_said_in_one_clause() -> None:
+    found = main_effects(of_methods({"mae": 0.05, "simmim": 0.08}))
+    amount = found.table[found.table["axis"] == "pretraining"].set_index("kind")["effect"]
+    assert found.headline().startswith(
+        f"Pre-training raised mIoU by {amount['simmim']:.3f} (simmim) and {amount['mae']:.3f} (mae); pre-training objective "
+    )
+
+
+def test_each_kind_of_intermediate_stage_is_compared_with_none_and_corrected_for() -> None:
+    table = main_effects(load_runs(STUDIES / "first_paper_in_miniature" / "runs.csv")).table
+    kinds = table[table["axis"] == "intermediate"].set_index("kind")
+    assert set(kinds.index) == {"classification", "spatial"}
+    assert (kinds["low_level"] == "none").all()
+    assert kinds.loc["spatial", "effect"] == pytest.approx(0.0119, abs=5e-5)  # as in the README, by a t test
+    assert kinds.loc["spatial", "p"] == pytest.approx(0.0053, abs=5e-5)
+    assert (kinds["p_holm"] > kinds["p"]).all()
+
+
+def test_levels_without_an_order_say_that_they_were_chosen() -> None:
+    runs = of_methods({"mae": -0.03, "simmim": 0.03, "supervised": 0.0})
+    row = main_effects(runs).table.set_index("axis").loc["pretrain_objective"]
+    assert (row["low_level"], row["high_level"]) == ("mae", "simmim")
+    assert row["note"] == "the two of its 3 levels that differ most, interval and p corrected for that choice"
