@@ -102,7 +102,7 @@ def card_of(finding: Finding) -> Statement:
     if told:  # the numbers of an open claim stand in its second line
         headline, detail = f"{headline} cannot be told", "; ".join(part for part in (allowed, detail[:1].lower() + detail[1:]) if part)
     if finding.verdict == "refuted":  # the mark is of the claim, so the claim stands beside it
-        headline, detail = f"Refuted: {finding.claim.rstrip('.')}", f"{headline}. {detail}".removesuffix(". ")
+        headline, detail = f"Refuted: {finding.claim.rstrip('.')}", f"{headline}. {finding.detail}".removesuffix(". ")
     return Statement(
         verdict=finding.verdict,
         identity=_identity(finding),

@@ -118,6 +118,7 @@ def test_beside_the_mark_of_a_refuted_claim_stands_the_claim() -> None:
     card = card_of(refuted)
     assert card.headline == "Refuted: It helps."
     assert card.detail == sentence(f"{refuted.headline}. Down in 2 of 2 cells")
+    assert card_of(replace(refuted, detail="")).detail == sentence(refuted.headline)  # which has the numbers
 
 
 def test_every_number_among_the_findings_is_one_of_the_finding(page: Reader) -> None:
