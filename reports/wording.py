@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.formatting import percent
 from analysis.runs.columns import RUN_COLUMNS
+from analysis.runs.matching import split_of
 from reports.theme import count
 
 _COLUMN = re.compile(rf"(?<![\w'/.=])(?:{'|'.join(name for name in RUN_COLUMNS if '_' in name)})(?![\w'/.=])")
@@ -64,13 +65,10 @@ def interval_note(method: str, level: float) -> str:
     return sentence(f"bands: {percent(level)} intervals for the law's mean ({method})") if method else "There are no bands; the notes say why."
 
 
-SPLIT = re.compile(r"\+split=([^+]*)")
-
-
 def sets_of_test_images(runs: pd.DataFrame) -> int:
     """How many different sets of test images the runs were scored on, as far as the table says."""
     recipes = runs["finetune_recipe"].astype(str) if "finetune_recipe" in runs.columns else pd.Series("", index=runs.index)
-    told = pd.DataFrame({"split": recipes.map(lambda recipe: "".join(SPLIT.findall(recipe)))})
+    told = pd.DataFrame({"split": recipes.map(split_of)})
     told = told.join(runs[[name for name in ("finetune_source", "test_images") if name in runs.columns]])
     return len(told.drop_duplicates())
 

@@ -17,6 +17,7 @@ from analysis.factorial.axes import PRETRAINING
 from analysis.factorial.result import LABELS, MainEffects, comparison, in_pairs
 from analysis.factorial.wording import THROUGH_SEEDS, named_level
 from analysis.formatting import number_of
+from analysis.runs.matching import split_of
 
 TOPIC: Final = "What moved the score"
 ELSEWHERE: Final = (PRETRAINING, "intermediate")
@@ -74,6 +75,10 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         if verdict == "open" and row["levels"] == 2:
             verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
     counted, detail = _counted(row)
+    cautions = tuple(found.cautions_of(row))
+    if axis == "finetune_recipe" and split_of(row["low_level"]) != split_of(row["high_level"]):
+        detail = f"{detail}; labelled and test images differ too"
+        cautions = (*cautions, "The two recipes label and test on other images, and the interval over seeds says nothing of other images.")
     return Finding(
         identity=f"varied-{axis.replace('_', '-')}",
         topic=TOPIC,
@@ -92,7 +97,7 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         wording=_wording(row, score),
         margin=study.margin,
         levels=tuple(found.at_levels(axis)),
-        cautions=tuple(found.cautions_of(row)),
+        cautions=cautions,
         detail=detail,
         rows=_rows(row, found),
     )

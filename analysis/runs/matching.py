@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,14 @@ STEPS_FOLLOW: Final = {
     "finetune_images": "finetune_steps",
     "finetune_recipe": "finetune_steps",
 }
+
+
+_SPLIT: Final = re.compile(r"\+split=([^+]*)")
+
+
+def split_of(recipe: object) -> str:
+    """Which split of labelled and test images a fine-tuning recipe names; '' for the usual one."""
+    return "".join(_SPLIT.findall(str(recipe)))
 
 
 @dataclass(frozen=True, kw_only=True)

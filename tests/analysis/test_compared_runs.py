@@ -122,3 +122,10 @@ def test_levels_without_an_order_say_that_they_were_chosen() -> None:
     row = main_effects(runs).table.set_index("axis").loc["pretrain_objective"]
     assert (row["low_level"], row["high_level"]) == ("mae", "simmim")
     assert row["note"] == "the two of its 3 levels that differ most, interval and p corrected for that choice"
+
+
+def test_a_recipe_with_another_split_says_that_it_tests_on_other_images() -> None:
+    runs = load_runs(STUDIES / "released_recipe_on_pets" / "runs.csv")
+    (finding,) = [one for one in findings(runs) if one.identity == "varied-finetune-recipe"]
+    assert finding.detail == "Down in 1 of 1 cell, 3 seeds; labelled and test images differ too"
+    assert "says nothing of other images" in " ".join(finding.cautions)
