@@ -16,6 +16,9 @@ from benchmarks.gpu.results import Results, number
 from benchmarks.gpu.sizes import Sizes
 from trials.training.captured import WARM_UP_STEPS
 
+LIMIT_S = 150.0
+"""Of one process: compiling a block took up to 38 s on an H200."""
+
 
 def first_steps_s(sizes: Sizes, way: str) -> float:
     """Seconds from a stage's first step to its first replayed one, in this process."""
@@ -35,6 +38,7 @@ def _in_a_new_process(sizes: Sizes, way: str, kernels: Path) -> float:
         capture_output=True,
         text=True,
         check=False,
+        timeout=LIMIT_S,
         env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(kernels), "TRITON_CACHE_DIR": str(kernels / "triton")},
     )
     if said.returncode:

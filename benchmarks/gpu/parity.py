@@ -33,6 +33,8 @@ def _largest_difference(first: Sequence[float], second: Sequence[float]) -> floa
 def parity(sizes: Sizes, results: Results, left_s: Callable[[], float]) -> None:
     """Captured steps train as eager ones do, on the GPU and the CPU, and a stopped stage resumes."""
     batch = sizes.batches[0]
+    for key in ("parity_captured", "parity_evaluated", "parity_cpu", "resumed_equal"):
+        results.values.pop(key, None)  # of an earlier command
     spec = dataclasses.replace(sizes.stage(batch_images=batch, steps=sizes.parity_steps), eval_points=5)
     eager = sizes.run(spec, "eager", **WAYS["eager"])
     captured = sizes.run(spec, "captured", **WAYS["captured"])

@@ -121,6 +121,7 @@ def together(sizes: Sizes, results: Results, left_s: Left) -> None:
     made = [_ours(sizes, workload=sizes.small, way=way, batch=sizes.batches[0]) for _ in range(max(sizes.processes))]
     with _at_work(made, results, at_once=True) as able:
         _each(able, results, lambda one: one.round(sizes.seconds))
+        able = [one for one in able if _as_asked(one, results)]
         for count in sizes.processes:
             if count <= len(able) and left_s() > 0:
                 totals[count] = _all_at_once(able[:count], 2 * sizes.seconds)
@@ -165,6 +166,8 @@ def loops(sizes: Sizes, results: Results, left_s: Left) -> None:
 
     with _at_work([ours, *rivals.values()], results, at_once=True) as able:
         _each(able, results, begin)
+        if ours in able and not _as_asked(ours, results):
+            return
         for _ in range(sizes.rounds):
             if left_s() > 0:
                 _each(able, results, lambda one: one.rates.append(one.round(sizes.seconds)))
@@ -196,7 +199,8 @@ def large(sizes: Sizes, results: Results, left_s: Left) -> None:
 def _measure_large(one: Contender, name: str, sizes: Sizes, results: Results) -> None:
     ceiling = product_flops_per_s(sizes.device, one.about["precision"], threads=1, seconds=min(0.3, sizes.seconds))
     one.round(sizes.seconds)
-    _as_asked(one, results)
+    if not _as_asked(one, results):
+        return
     rate = statistics.median(one.round(2 * sizes.seconds) for _ in range(sizes.rounds))
     reached, peak = rate * one.about["flops"], one.ask("memory")["bytes"]
     key = name.replace("-", "_")

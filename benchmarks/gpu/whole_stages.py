@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -132,16 +134,32 @@ def study(sizes: Sizes, results: Results, left_s: Callable[[], float]) -> None:
     command = [sys.executable, "-m", "scaling.launch", str(grid), "--data", str(stages / "data"), "--out", str(stages / "runs")]
     started = time.perf_counter()
     with busy_share(sizes.gpus > 0) as shares:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(60.0, left_s()))
+        status, last = _ended_within(command, max(60.0, left_s()))
     elapsed = time.perf_counter() - started
     count = len(list((stages / "runs").glob("stages/*/result.json")))
-    results.say(f"{count} stages in {elapsed:.0f} s, exit status {done.returncode}")
+    results.say(f"{count} stages in {elapsed:.0f} s, exit status {status}")
     results.keep(study_s=elapsed, study_stages=count)
     if shares:
         results.keep(study_busy_share=statistics.mean(shares))
         results.say(f"the GPU was busy {statistics.mean(shares):.0%} of the time, start included")
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "the launch failed")
+    if status:
+        raise RuntimeError(last or "the launch failed")
+
+
+def _ended_within(command: list[str], seconds: float) -> tuple[int, str]:
+    """Exit status of a command and the last line of its errors; after so long it is ended with all
+    that it started.
+    """
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        errors.seek(0)
+        return process.returncode, (errors.read().strip().splitlines() or [""])[-1]
 
 
 @contextmanager

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from trials.errors import StageError
 from trials.training.interrupts import Interrupted
@@ -138,8 +137,6 @@ def _process(config: dict[str, Any]) -> None:
     spec = StageSpec.from_dict(work.spec)
     folder = Path(work.folder) / "stages" / work.stage
     try:
-        if work.gpus > 0:
-            take_own_gpu()
         result = run_stage(spec, folder, Path(work.store), cpus=work.cpus, gpus=work.gpus, on_progress=show, stop=stop, parallel=True, **work.options)
     except Exception as error:
         ray.get(box.end.remote(rank, _pickled(error)))
@@ -147,13 +144,6 @@ def _process(config: dict[str, Any]) -> None:
     finally:
         stop.close()
     ray.get(box.end.remote(rank, _pickled(result["metrics"])))
-
-
-def take_own_gpu() -> None:
-    """Computes on the GPU that Ray Train gave this process. All processes of a machine see all of its
-    GPUs, so that each would take the first.
-    """
-    torch.cuda.set_device(get_device())
 
 
 class _StopFlag:

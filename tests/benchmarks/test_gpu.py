@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import parts, rates
+from benchmarks.gpu import parts, rates, whole_stages
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.results import TARGETS, Results, Target
 from benchmarks.gpu.sizes import Sizes
@@ -125,3 +125,13 @@ def test_parts_of_one_command_add_to_those_of_another(tmp_path: Path, monkeypatc
         assert main(["--dry-run", "--out", str(tmp_path), "--only", name]) == 0
     assert json.loads((tmp_path / "results.json").read_text()) == {"parity_cpu": 0.01, "viny_64": 2.0}
     assert "## parity" in (tmp_path / "report.md").read_text()
+
+
+def test_a_launch_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    starts_another = f"import subprocess, sys; p = subprocess.Popen(['sleep', '600']); open({str(child)!r}, 'w').write(str(p.pid)); p.wait()"
+    with pytest.raises(subprocess.TimeoutExpired):
+        whole_stages._ended_within([sys.executable, "-c", starts_another], 3.0)
+    state = Path(f"/proc/{child.read_text()}/stat")
+    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"
+    assert whole_stages._ended_within([sys.executable, "-c", "import sys; sys.exit('no such grid')"], 60.0) == (1, "no such grid")

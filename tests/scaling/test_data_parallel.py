@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from benchmarks.faults.processes import descendants
 from scaling.execution import data_parallel
@@ -54,14 +53,6 @@ def test_a_process_that_died_is_named_and_the_stage_may_be_tried_again() -> None
     assert str(error).startswith("Process 1 of the 2 processes of pretrain-0 ended without a message, usually because the machine ran out of memory")
     assert failure(error).may_pass
     assert failure(error).unexpected  # the next attempt is made by a fresh process
-
-
-def test_each_process_computes_on_the_gpu_that_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[torch.device] = []
-    monkeypatch.setattr(data_parallel, "get_device", lambda: torch.device("cuda:1"))
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    data_parallel.take_own_gpu()
-    assert taken == [torch.device("cuda:1")]
 
 
 def test_metrics_come_from_the_first_process() -> None:

@@ -34,6 +34,7 @@ from trials.training.captured import WARM_UP_STEPS, CapturedStep, CaptureMode, c
 from trials.training.optimiser import build_optimiser
 from trials.training.precision import Compute, choose_compute
 from trials.training.rates import Rates
+from trials.training.recording import free_memory
 from trials.training.seeding import generator
 from trials.training.step_inputs import StepInputs
 from trials.training.updates import has_short_batches
@@ -156,7 +157,7 @@ def probe_stage(spec: StageSpec, *, cpus: int, gpus: float, capture: CaptureMode
     compute.choose_float32_products()
     on_gpu = compute.device.type == "cuda"
     if on_gpu:
-        torch.cuda.empty_cache()  # what the stage before reserved is not of this one
+        free_memory(compute.device)  # what the stage before reserved is not of this one
         torch.cuda.reset_peak_memory_stats()
     probed, images = _ProbedStep(spec, compute, capture), spec.recipe.batch_images
     with probed.of(images) as take:

@@ -30,7 +30,9 @@ FIXED_SUBSET_SEED = 0
 """By which labelled images are drawn where a recipe has all seeds share them."""
 RELEASED_SPLIT_SEED = 42
 MOST_PINNED_BYTES = 2**28
-"""Of a copy to a GPU: enough for any batch. A whole data set is copied once, from plain memory."""
+"""Of a copy to a GPU: enough for 1,024 images of 256 px. A whole data set is copied once, from plain
+memory.
+"""
 
 
 class Pictures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from trials.data.augmentation import Crops
 from trials.data.pictures import Pictures
 from trials.errors import first_cause
-from trials.training.recording import recorded
+from trials.training.recording import free_memory, recorded
 
 EVAL_BATCH = 256
 MOST_PARTS = 16
@@ -94,9 +93,7 @@ class RepeatedCalls:
             except Exception as error:  # the call itself has no fault: it ran before
                 self.failed[name] = first_cause(error)
         if replay is None:
-            if self._device.type == "cuda":
-                with contextlib.suppress(RuntimeError):  # torch up to 2.11 counts a recording that failed as under way
-                    torch.cuda.empty_cache()
+            free_memory(self._device)
             return body()
         return replay()
 

@@ -23,8 +23,8 @@ def recording_stream(device: torch.device) -> torch.cuda.Stream:
 
 @contextlib.contextmanager
 def recorded(graph: torch.cuda.CUDAGraph, device: torch.device) -> Iterator[None]:
-    """Records what runs within it. Where that fails, the stream that was current is so again: torch
-    leaves it where it cannot end the recording.
+    """Records what runs within it, and restores the current stream, which torch does not where it
+    cannot end the recording.
     """
     before = torch.cuda.current_stream(device)
     try:
@@ -32,3 +32,12 @@ def recorded(graph: torch.cuda.CUDAGraph, device: torch.device) -> Iterator[None
             yield
     finally:
         torch.cuda.set_stream(before)
+
+
+def free_memory(device: torch.device) -> None:
+    """Gives memory that nothing uses back to the GPU, where it can be: after an error of the GPU, or
+    where torch up to 2.11 counts a recording that failed as under way, asking would be an error too.
+    """
+    if device.type == "cuda":
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()

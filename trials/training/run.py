@@ -30,6 +30,7 @@ from trials.training.loss_history import LossHistory
 from trials.training.optimiser import build_optimiser
 from trials.training.parallel import Group
 from trials.training.precision import Compute, choose_compute
+from trials.training.recording import free_memory
 from trials.training.step_clock import StepClock
 from trials.training.step_queue import StepQueue
 from trials.training.trunks import check_trunk_schedule, state_to_begin_with
@@ -191,8 +192,7 @@ class Run:
         """
         self.update.release()
         self.repeated.release()
-        if self.compute.device.type == "cuda":
-            torch.cuda.empty_cache()  # memory of captured steps is in no other use, and would stay taken
+        free_memory(self.compute.device)  # that of captured steps is in no other use, and would stay taken
 
     def _provenance(self) -> dict[str, Any]:
         earlier = read_json(self.folder / "provenance.json") or {}

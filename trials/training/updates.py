@@ -20,6 +20,7 @@ from trials.training.compiling import Compiled
 from trials.training.parallel import Group
 from trials.training.precision import Compute
 from trials.training.rates import Rates
+from trials.training.recording import free_memory
 from trials.training.step_inputs import StepInputs
 from trials.training.weight_copies import WeightCopies
 
@@ -166,7 +167,7 @@ class Updates:
                 self._copies = None
                 self._log(f"the stage goes on without bf16 copies of its weights: {error_summary(error)}")
         self._optimiser.zero_grad(set_to_none=True)
-        torch.cuda.empty_cache()
+        free_memory(self._compute.device)
         return None
 
     def _copied_weights(self) -> AbstractContextManager[None]:
