@@ -84,7 +84,7 @@ def sentence_of(effects: MainEffects) -> str:
     """
     known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))]
     turning = any(effects.turn(axis, kind) for axis, kind in zip(known["axis"], known["kind"], strict=True))
-    if not (known["p_holm"] < 0.05).any() and not turning:
+    if not (known["p_holm"] < ALPHA).any() and not turning:
         return nothing_found(effects)
     text = effects.headline()
     if len(text.split()) > MOST_WORDS:
@@ -116,11 +116,12 @@ def nothing_found(effects: MainEffects) -> str:
     if not np.isfinite(effects.table["effect"].to_numpy(dtype=float)).any():
         return f"Nothing can be told about {score} yet: no two settings were run with everything else equal."
     seeds = effects.n_seeds
-    told = f"{seeds} seeds" if seeds > 1 else "one seed" if seeds == 1 else "the printed spreads"
+    told = f"{seeds} seeds" if seeds > 1 else "one seed" if seeds == 1 else effects.without_seeds
     nothing = f"Nothing moved {score} by more than {told} can tell from zero"
     rows = effects.table.dropna(subset=["low", "high"])
     if rows.empty:
-        return f"{nothing}; a second seed would give intervals."
+        more = "a second seed" if seeds == 1 else "a second run of each setting" if not (seeds or effects.has_spreads) else ""
+        return f"{nothing}; {more} would give intervals." if more else f"{nothing}."
     if len(effects.odd):
         low, high = (f"{effects.odd[end].iloc[0]:.{effects.places}f}" for end in ("lowest", "highest"))
         return f"{nothing}; equal runs give {low} and {high}: check them first."

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, summarise_cells
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.lengths import with_epochs
-from analysis.factorial.result import comparison
+from analysis.factorial.result import ALPHA, comparison
 from analysis.formatting import places_of_effects
 from analysis.plots.labels import short_number, told_apart
 from reports.charts.first_screen import scaling_plot
@@ -329,11 +329,11 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     subject = subject[0].upper() + subject[1:]
     if turned := turning_title(effects, found.group.column):
         return title(turned, f"Which {found.group.name} has the higher {score.title} depends on the other settings")
-    if not row["p_holm"] < 0.05:
+    if not row["p_holm"] < ALPHA:
         if row["low"] > 0 or row["high"] < 0:
             change = f"{signed(row['effect'], effects.places)} {score.title}"
             return title(f"{subject}: {change}, not shown after correction over all settings", f"{subject}: {change}")
-        told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
+        told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else effects.without_seeds
         return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
     verb = "raises" if row["effect"] > 0 else "lowers"
     if subject.startswith("More ") or (own_subject and " more " in subject):

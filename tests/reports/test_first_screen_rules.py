@@ -139,3 +139,27 @@ def test_the_ticks_of_chosen_levels_are_of_these_levels_in_every_seed() -> None:
     seeds = seed_effects(effects, runs, score_of(runs)).set_index("seed")["effect"]
     assert seeds.to_dict() == pytest.approx((own[row["high_level"]] - own[row["low_level"]]).to_dict())
     assert "instead of compact+store_px=64 (the two of 3 farthest apart) changed it by" in effects.headline()
+
+
+def test_without_seeds_the_sentences_speak_of_no_seeds_and_no_printed_spreads() -> None:
+    rng = np.random.default_rng(4)
+    cells = pd.DataFrame([(a, b) for a in (1, 2, 4) for b in ("x", "y")], columns=["size", "kind"])
+    cells["acc"] = 0.5 + 0.05 * rng.standard_normal(len(cells))
+    effects = main_effects(cells, outcome="acc", axes=["size", "kind"])
+    assert sentence_of(effects).startswith("Nothing moved acc by more than runs without repeats can tell from zero; the data allow")
+    assert effects.headline().startswith("No axis of this study moved acc by more than its runs without repeats can tell from zero: ")
+    assert effects.headline().endswith("which runs without repeats do not tell from zero.")
+    twice = pd.concat([cells, cells.assign(acc=cells["acc"] + 0.001)], ignore_index=True)
+    assert "more than repeated runs can tell" in sentence_of(main_effects(twice, outcome="acc", axes=["size", "kind"]))
+    printed = cells.assign(acc_spread=0.02, n_runs=5)
+    assert "more than printed spreads can tell" in sentence_of(main_effects(printed, outcome="acc", axes=["size", "kind"]))
+
+
+def test_another_seed_is_asked_for_only_where_there_is_one_at_most() -> None:
+    runs = pd.DataFrame([(a, seed, 0.5) for a in (1, 2, 4) for seed in range(2)], columns=["size", "seed", "acc"])
+    assert sentence_of(main_effects(runs, outcome="acc", axes=["size"])) == "Nothing moved acc by more than 2 seeds can tell from zero."
+    one = main_effects(runs.query("seed == 0"), outcome="acc", axes=["size"])
+    assert sentence_of(one) == "Nothing moved acc by more than one seed can tell from zero; a second seed would give intervals."
+    none = main_effects(runs.query("seed == 0").drop(columns="seed"), outcome="acc", axes=["size"])
+    said = "Nothing moved acc by more than runs without repeats can tell from zero; a second run of each setting would give intervals."
+    assert sentence_of(none) == said
