@@ -71,7 +71,8 @@ def decisions_sections(question: TableQuestion, laws: GroupLaws, noise: RunNoise
     said += _next_sentence(question, [(one.name, one.next_runs) for one in groups if one.next_runs is not None])
     said += by_reason("There is no decision", reasons, of=len(question.groups())) if reasons else []
     if not said:
-        said = ["No group has a law, and a decision rests on one: give four sizes or more."]
+        whose = [(f"for {group}", why) for group, why in laws.reasons.items()]
+        said = by_reason("A decision rests on a law, and there is none", whose, of=len(question.groups()))
     tables = tuple(one for one in (_stops_table(question, groups, noise), _worth_table(question, pairs)) if one is not None)
     first = Section(identity="decisions", heading="Decisions", paragraphs=tuple(said), tables=tables)
     full = [one.sentence for one in groups if one.sentence] + [one.sentence for one in pairs]

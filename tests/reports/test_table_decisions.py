@@ -1,0 +1,35 @@
+"""What a page of anyone's table says where a decision, a threshold or a test cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reports.page import Page
+from reports.table import compose_table, read_question
+from tests.prose import complaints
+
+
+def page_of(table: pd.DataFrame, folder: Path, *, by: list[str], seed: str | None = None) -> Page:
+    table.to_csv(folder / "results.csv", index=False)
+    return compose_table(read_question(folder / "results.csv", x="n", y="acc", by=by, seed=seed))
+
+
+def said(page: Page, section: str) -> str:
+    return "\n".join(next(one for one in page.sections if one.identity == section).paragraphs)
+
+
+def scores(sizes: list[float], gain: float = 0.0, seeds: int = 3) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    rows = [(n, seed, 0.9 + gain - 0.5 * (n + 1) ** -0.35 + random.normal(0, 0.004)) for n in sizes for seed in range(seeds)]
+    return pd.DataFrame(rows, columns=["n", "seed", "acc"])
+
+
+def test_where_there_is_no_law_the_section_says_the_reason_of_the_laws(tmp_path: Path) -> None:
+    page = page_of(scores([0, 100, 200, 400, 800, 1600]), tmp_path, by=[])
+    text = said(page, "decisions")
+    assert "four sizes" not in text
+    assert text.startswith("A decision rests on a law, and there is none for all rows: ")
+    assert complaints(text) == []
