@@ -33,3 +33,13 @@ def test_where_there_is_no_law_the_section_says_the_reason_of_the_laws(tmp_path:
     assert "four sizes" not in text
     assert text.startswith("A decision rests on a law, and there is none for all rows: ")
     assert complaints(text) == []
+
+
+def test_repeats_that_are_equal_are_not_said_to_be_missing(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    once = scores([100, 200, 400, 800, 1600], seeds=1).assign(acc=lambda t: t["acc"] + random.normal(0, 0.002, len(t)))
+    twice = pd.concat([once, once.assign(seed=1)])
+    text = said(page_of(twice, tmp_path, by=[], seed="seed"), "decisions")
+    assert "no run is repeated" not in text
+    assert "than the scatter of rows around the law (repeated rows are equal)" in text
+    assert "(no run is repeated)" in said(page_of(once, tmp_path, by=[], seed="seed"), "decisions")
