@@ -120,8 +120,8 @@ def nothing_found(effects: MainEffects) -> str:
     nothing = f"Nothing moved {score} by more than {told} can tell from zero"
     rows = effects.table.dropna(subset=["low", "high"])
     if rows.empty:
-        more = "a second seed" if seeds == 1 else "a second run of each setting" if not (seeds or effects.has_spreads) else ""
-        return f"{nothing}; {more} would give intervals." if more else f"{nothing}."
+        wanted = "a second seed" if seeds == 1 else "a second run of each setting" if not (seeds or effects.has_spreads) else ""
+        return f"{nothing}; {wanted} would give intervals." if wanted else f"{nothing}."
     if len(effects.odd):
         low, high = (f"{effects.odd[end].iloc[0]:.{effects.places}f}" for end in ("lowest", "highest"))
         return f"{nothing}; equal runs give {low} and {high}: check them first."

@@ -43,3 +43,13 @@ def test_repeats_that_are_equal_are_not_said_to_be_missing(tmp_path: Path) -> No
     assert "no run is repeated" not in text
     assert "than the scatter of rows around the law (repeated rows are equal)" in text
     assert "(no run is repeated)" in said(page_of(once, tmp_path, by=[], seed="seed"), "decisions")
+
+
+def test_groups_without_a_size_in_common_are_compared_nowhere(tmp_path: Path) -> None:
+    table = pd.concat([scores([100, 200, 300, 400, 500]).assign(m="aa"), scores([1000, 2000, 4000, 8000, 16000], 0.02).assign(m="bb")])
+    page = page_of(table, tmp_path, by=["m"], seed="seed")
+    text = said(page, "decisions-in-sentences")
+    assert "bb against aa: no size lies between the smallest and the largest of both (100 to 500 and 1,000 to 16,000)." in text
+    worth = next(one for one in page.sections if one.identity == "decisions").tables[-1]
+    assert [cell.text for cell in worth.rows[0]] == ["bb against aa", "–", "–", "no size in the range of both"]
+    assert complaints(text) == []
