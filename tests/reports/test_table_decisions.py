@@ -53,3 +53,14 @@ def test_groups_without_a_size_in_common_are_compared_nowhere(tmp_path: Path) ->
     worth = next(one for one in page.sections if one.identity == "decisions").tables[-1]
     assert [cell.text for cell in worth.rows[0]] == ["bb against aa", "–", "–", "no size in the range of both"]
     assert complaints(text) == []
+
+
+def test_a_missing_level_is_tested_as_the_others_are(tmp_path: Path) -> None:
+    table = pd.concat([scores([100, 200, 400, 800]).assign(m=value, k="one") for value in (None, 0.5)])
+    page = page_of(table, tmp_path, by=["m", "k"], seed="seed")
+    text = said(page, "tests")
+    assert "1 levels" not in text
+    assert "m missing against 0.5: " in text
+    assert "over 12 pairs" in text
+    assert "k has one level, so there is nothing to test." in text
+    assert complaints(text) == []
