@@ -501,8 +501,9 @@ def test_tests_name_their_cells_by_every_column_and_count_them(tmp_path: Path) -
     rows = rows_of(page, "tests", "model b against a: difference in acc at each n_labels and pretrain_images")
     assert len({(row["n_labels"], row["pretrain_images"]) for row in rows}) == len(rows) == 6
     assert all(re.fullmatch(r"<0\.001|[01]\.\d{2,3}", row[name]) for row in rows for name in ("p", "p_holm"))
-    shown = make_table(pd.DataFrame({"p": [1.0, 0.0001, 0.011]}), caption="", file_name="p.csv")
-    assert [row[0].text for row in shown.rows] == ["1.00", "<0.001", "0.011"]
+    for name in ("p", "p_adjusted"):
+        shown = make_table(pd.DataFrame({name: [1.0, 0.0001, 0.011]}), caption="", file_name="p.csv")
+        assert [row[0].text for row in shown.rows] == ["1.00", "<0.001", "0.011"]
 
 
 def test_a_verdict_without_repeats_says_what_its_interval_is_over(tmp_path: Path) -> None:
