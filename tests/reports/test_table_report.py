@@ -488,7 +488,7 @@ def test_an_interval_widened_for_a_choice_among_pairs_says_so_beside_it_and_so_d
     assert page.screen is not None
     assert page.screen.moved is not None
     widened = "widened for the choice among 3 pairs"
-    assert "from the lowest- to the highest-scoring, its interval corrected for that choice" in page.screen.moved.subtitle
+    assert "between the two levels that differ most among pairs that runs have, its interval corrected for that choice" in page.screen.moved.subtitle
     assert [widened in one.detail for one in page.screen.verdicts] == ["odel" in one.headline for one in page.screen.verdicts]
     assert widened in paragraphs(page, "tests")
     tests = next(one for one in page.sections if one.identity == "tests").tables
