@@ -70,6 +70,14 @@ def subject_of(axis: str, name: str) -> str:
     return SUBJECTS.get(axis, name if name.startswith("the ") else f"the {name}")
 
 
+def is_plural(subject: str) -> bool:
+    """Whether a verb after the subject is plural: after 'four times more steps (at 40 labels)', and
+    not after '16 times more n', a column that is one number.
+    """
+    counted = subject.partition(" more ")[2].partition(" (")[0]
+    return counted.endswith("s") and not counted.endswith("ss")
+
+
 def widened(row: pd.Series) -> str:
     """'widened for the choice among 6 pairs' of an interval of the two levels that differ most; '' of
     one that was meant from the start.

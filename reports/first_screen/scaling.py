@@ -18,7 +18,7 @@ from analysis.plots.labels import short_number, told_apart
 from reports.charts.first_screen import scaling_plot
 from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
 from reports.first_screen.groups import SCRATCH_NAME, colours_of, group_of, is_scratch, scratch_by_model, scratch_of, with_law
-from reports.first_screen.levels import level_name, level_names, level_text, subject_of, turning_title
+from reports.first_screen.levels import is_plural, level_name, level_names, level_text, subject_of, turning_title
 from reports.first_screen.mixes import AXIS_OF, alike, apart_text, left_out_text, spans
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
@@ -336,7 +336,7 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
         told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else effects.without_seeds
         return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
     verb = "raises" if row["effect"] > 0 else "lowers"
-    if subject.startswith("More ") or (own_subject and " more " in subject):
+    if subject.startswith("More ") or (own_subject and is_plural(subject)):
         verb = verb.removesuffix("s")
     if not row["kind"] and (not found.group.ordered or found.group.column == "encoder"):
         ends = [level_text(row[end]) for end in (("high_level", "low_level") if row["effect"] > 0 else ("low_level", "high_level"))]

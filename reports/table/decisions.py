@@ -220,7 +220,7 @@ def _next_sentence(question: TableQuestion, found: list[tuple[str, _Next]]) -> l
         plans.setdefault(one.where, []).append(group)
     usual = max(plans, key=lambda where: len(plans[where]))
     several = len(found) > 1
-    which = " in each group that matters" if several else ""
+    which = " in each group" if several else ""
     if len(plans) > 1:
         which = f"{which} (in {count(len(found) - len(plans[usual]))} of {count(len(found))} groups other runs, listed below)"
     widths = [

@@ -180,9 +180,10 @@ def _paired_rows(question: TableQuestion, column: str, baseline: object, treatme
     whole = found.overall.iloc[0]
     known = np.isfinite(whole["low"])
     inside = f" ({interval(whole['low'], whole['high'], spread, level=LEVEL)}, {p_value(float(whole['p']))})" if known else ""
+    judged = f"{int((tested < ALPHA).sum())} of {number_of(len(tested), 'cell')} {'differs' if len(tested) == 1 else 'differ'} after Holm"
     said = (
         f"{title}: {change(float(whole['difference']), spread)} {question.y_title}{inside} over {count(int(whole['n_pairs']))} pairs; "
-        f"{int((tested < ALPHA).sum())} of {number_of(len(tested), 'cell')} {'differs' if len(tested) == 1 else 'differ'} after Holm."
+        f"{judged if len(tested) else 'no cell by itself could be tested'}."
     )
     names = {x: question.x_title, **{name: question.titles.get(name, name) for name in found.by if name != x}}
     table = titled(found.table[[name for name in (*names, *shown) if name in found.table.columns]], names)

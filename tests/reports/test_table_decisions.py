@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from reports.first_screen.levels import is_plural
 from reports.page import Page
 from reports.table import compose_table, read_question
 from tests.prose import complaints
@@ -64,3 +66,37 @@ def test_a_missing_level_is_tested_as_the_others_are(tmp_path: Path) -> None:
     assert "over 12 pairs" in text
     assert "k has one level, so there is nothing to test." in text
     assert complaints(text) == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "plural"),
+    [
+        ("16 times more n", False),
+        ("16 times more n_labels", True),
+        ("four times more fine-tuning steps (at 40 labels)", True),
+        ("pre-training 5 times longer", False),
+        ("twice more loss", False),
+    ],
+)
+def test_a_verb_after_a_column_is_plural_where_its_name_is(subject: str, plural: bool) -> None:
+    assert is_plural(subject) is plural
+
+
+def test_a_column_that_is_one_number_raises_the_score(tmp_path: Path) -> None:
+    page = page_of(scores([100, 200, 400, 800, 1600]), tmp_path, by=[], seed="seed")
+    assert page.screen is not None
+    assert page.screen.verdicts[0].headline.startswith("16 times more n raises acc by ")
+
+
+def test_cells_of_one_pair_each_are_not_counted_as_none_of_none(tmp_path: Path) -> None:
+    once = pd.concat([scores([100, 200, 400, 800], gain, seeds=1).assign(m=m) for m, gain in (("aa", 0.0), ("bb", 0.02))])
+    text = said(page_of(once, tmp_path, by=["m"], seed="seed"), "tests")
+    assert "0 of 0" not in text
+    assert "over 4 pairs; no cell by itself could be tested." in text
+
+
+def test_the_next_runs_are_for_each_group(tmp_path: Path) -> None:
+    table = pd.concat([scores([100, 200, 400, 800, 1600], gain).assign(m=m) for m, gain in (("aa", 0.0), ("bb", 0.02))])
+    text = said(page_of(table, tmp_path, by=["m"], seed="seed"), "decisions")
+    assert "in each group" in text
+    assert "that matters" not in text
