@@ -71,7 +71,7 @@ def decisions_sections(question: TableQuestion, laws: GroupLaws, noise: RunNoise
     said += _next_sentence(question, [(one.name, one.next_runs) for one in groups if one.next_runs is not None])
     said += by_reason("There is no decision", reasons, of=len(question.groups())) if reasons else []
     if not said:
-        cases = [(f"for {group}", why) for group, why in laws.reasons.items()]
+        cases = [(f"for {group}", named(why, question)) for group, why in laws.reasons.items()]
         said = by_reason("A decision rests on a law, and there is none", cases, of=len(question.groups()))
     tables = tuple(one for one in (_stops_table(question, groups, noise), _worth_table(question, pairs)) if one is not None)
     first = Section(identity="decisions", heading="Decisions", paragraphs=tuple(said), tables=tables)

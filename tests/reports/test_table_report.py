@@ -150,7 +150,7 @@ def test_a_table_without_seeds_groups_or_enough_sizes_still_has_its_page(tmp_pat
     page = compose_table(read_question(tmp_path / "small.csv", x="n_labels", y="acc"))
     assert page.sections[0].figures[0].notes
     assert "No column tells repeated runs apart" in " ".join(page.remarks)
-    assert "four sizes or more" in paragraphs(page, "decisions")
+    assert "acc is given at only 2 distinct n_labels" in paragraphs(page, "decisions")
 
 
 @pytest.mark.parametrize(
