@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.formatting import p_value
 
-P_VALUES = ("p", "p_holm", "p_bh")
+P_VALUES = ("p", "p_adjusted", "p_holm", "p_bh")
 """Columns that are written as p is in sentences: <0.001, 0.011, 1.00."""
 
 

@@ -230,10 +230,10 @@ def _series_name(row: Mapping[Hashable, Any], extra: Sequence[str]) -> str:
     images = float(str(row["pretrain_images"]))
     if images == 0:
         return NO_PRETRAINING
-    return ", ".join([count(images), *(_setting(column, row[column]) for column in extra if not _is_missing(row.get(column)))])
+    return ", ".join([count(images), *(setting_in_words(column, row[column]) for column in extra if not _is_missing(row.get(column)))])
 
 
-def _setting(column: str, value: object) -> str:
+def setting_in_words(column: str, value: object) -> str:
     """A length in images is one of image passes, which is no number of pre-training images."""
     text = _formatted(value)
     return f"{text.removesuffix(' images')} image passes" if column == "pretrain_length" and text.endswith(" images") else text

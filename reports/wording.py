@@ -66,7 +66,10 @@ def interval_note(method: str, level: float) -> str:
 
 
 def sets_of_test_images(runs: pd.DataFrame) -> int:
-    """How many different sets of test images the runs were scored on, as far as the table says."""
+    """How many different sets of test images the runs were scored on, as far as the table says; a run
+    without the number of its images says nothing.
+    """
+    runs = runs.dropna(subset=["test_images"]) if "test_images" in runs.columns else runs
     recipes = runs["finetune_recipe"].astype(str) if "finetune_recipe" in runs.columns else pd.Series("", index=runs.index)
     told = pd.DataFrame({"split": recipes.map(split_of)})
     told = told.join(runs[[name for name in ("finetune_source", "test_images") if name in runs.columns]])
@@ -77,6 +80,6 @@ def measured_on(runs: pd.DataFrame) -> str:
     """', scored on the same 1,000 test images' where the whole table agrees on that."""
     if "test_images" not in runs.columns or runs["test_images"].nunique() != 1:
         return ""
-    images = count(float(runs["test_images"].iloc[0]))
+    images = count(float(runs["test_images"].dropna().iloc[0]))
     sets = sets_of_test_images(runs)
     return f", scored on the same {images} test images" if sets == 1 else f", scored on {sets} different sets of {images} test images"

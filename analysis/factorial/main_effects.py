@@ -125,6 +125,7 @@ def main_effects(
         share_of_noise=within,
         n_runs=len(kept),
         n_seeds=int(kept["seed"].nunique()) if "seed" in kept.columns and variance is None else 0,
+        has_spreads=variance is not None,
     )
 
 

@@ -79,6 +79,8 @@ class MainEffects(Shown):
     """Runs with the outcome (rows, for printed means)."""
     n_seeds: int
     """Distinct seeds; 0 for printed means."""
+    has_spreads: bool = False
+    """Whether the table prints the spread of each mean."""
     odd: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Cells whose equal runs lie much farther apart than those of the others: settings, lowest and
     highest score.
@@ -254,7 +256,13 @@ class MainEffects(Shown):
         return f"{text[0].upper()}{text[1:]}."
 
     def _seeds(self) -> str:
-        return f"{_number(self.n_seeds)} seeds" if self.n_seeds > 1 else "one seed" if self.n_seeds == 1 else "printed spreads"
+        return f"{_number(self.n_seeds)} seeds" if self.n_seeds > 1 else "one seed" if self.n_seeds == 1 else self.without_seeds
+
+    @property
+    def without_seeds(self) -> str:
+        """What effects rest on where the table has no seeds."""
+        repeats = "repeated runs" if self.share_of_noise > 0.0 else "runs without repeats"
+        return "printed spreads" if self.has_spreads else repeats
 
     def _all_alike(self, kinds: pd.DataFrame) -> bool:
         """Whether every kind of an axis is shown to have an effect of the same sign."""

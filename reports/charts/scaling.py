@@ -104,7 +104,7 @@ def loss_by_length(points: pd.DataFrame, *, sizes: Sequence[str], y_domain: Rang
     return finish(layers, labels=sizes, height=240)
 
 
-def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[str]) -> alt.LayerChart:
+def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[str], y_domain: Range | None = None) -> alt.LayerChart:
     """Validation loss against the encoder's parameters (log axis): a point a pre-training, hollow
     where its series overfits, and a line of means.
 
@@ -129,7 +129,7 @@ def loss_by_model(points: pd.DataFrame, means: pd.DataFrame, *, sizes: Sequence[
     axis = size_axis("parameters of the encoder", params)
     axis.format = ".2~s"
     x = alt.X("params:Q", scale=scale, axis=axis)
-    y_domain = padded_domain(points["val_mim_loss"], means["val_mim_loss"])
+    y_domain = y_domain or padded_domain(points["val_mim_loss"], means["val_mim_loss"])
     y = alt.Y("val_mim_loss:Q", scale=value_scale(y_domain), title=LOSS_TITLE)
     legend = None if names_fit(sizes, means, "size") else alt.Legend()
     colour = alt.Color("size:N", scale=colours, sort=list(sizes), title="pre-training images", legend=legend)

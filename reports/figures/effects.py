@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from analysis import PairedEffects
@@ -10,7 +12,7 @@ from reports.evidence import MOST_POINTS, Evidence, focused
 from reports.figures.rows import are_one_chart, as_rows
 from reports.page import Figure, Panel, make_table
 from reports.registry import FigureKind, SectionKind, register
-from reports.series import SERIES_SETTINGS, effects_with_series, panels_of, rest_of, series_phrase, varying
+from reports.series import SERIES_SETTINGS, effects_with_series, panels_of, series_phrase, setting_in_words, varying
 from reports.theme import count, padded_domain, signed
 from reports.wording import by_reason, sentence, title
 
@@ -106,10 +108,18 @@ def _claim_of_kinds(effects: PairedEffects, evidence: Evidence) -> str:
     if not kinds or part["series"].nunique() < 2:
         return ""
     part = part.sort_values("difference")
-    low, high = (f"{signed(row['difference'])} ({rest_of(str(row['series']))})" for _, row in part.iloc[[0, -1]].iterrows())
+    told = varying(largest, [name for name in SERIES_SETTINGS if name != "pretrain_images"])
+    low, high = (f"{signed(row['difference'])}{_in_brackets(largest, str(row['series']), told)}" for _, row in part.iloc[[0, -1]].iterrows())
     score, labels = evidence.score.title, count(part["finetune_images"].iloc[0])
     bare = f"{signed(part['difference'].iloc[0])} to {signed(part['difference'].iloc[-1])}"
     return title(f"Pre-training: {score} {low} to {high} at {labels} labels", f"Pre-training: {score} {bare} at {labels} labels")
+
+
+def _in_brackets(runs: pd.DataFrame, series: str, settings: Sequence[str]) -> str:
+    """' (mae)': what tells the series from others, also what its name leaves out as usual."""
+    row = runs.loc[runs["series"] == series].iloc[0]
+    known = [setting_in_words(name, row[name]) for name in settings if not pd.isna(row[name])]
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _pretraining_claim(effects: PairedEffects, evidence: Evidence) -> str:

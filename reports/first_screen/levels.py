@@ -70,6 +70,14 @@ def subject_of(axis: str, name: str) -> str:
     return SUBJECTS.get(axis, name if name.startswith("the ") else f"the {name}")
 
 
+def is_plural(subject: str) -> bool:
+    """Whether a verb after the subject is plural: after 'four times more steps (at 40 labels)', and
+    not after '16 times more n', a column that is one number.
+    """
+    counted = subject.partition(" more ")[2].partition(" (")[0]
+    return counted.endswith("s") and not counted.endswith("ss")
+
+
 def widened(row: pd.Series) -> str:
     """'widened for the choice among 6 pairs' of an interval of the two levels that differ most; '' of
     one that was meant from the start.
@@ -84,7 +92,7 @@ def sentence_of(effects: MainEffects) -> str:
     """
     known = effects.table[np.isfinite(effects.table["effect"].to_numpy(dtype=float))]
     turning = any(effects.turn(axis, kind) for axis, kind in zip(known["axis"], known["kind"], strict=True))
-    if not (known["p_holm"] < 0.05).any() and not turning:
+    if not (known["p_holm"] < ALPHA).any() and not turning:
         return nothing_found(effects)
     text = effects.headline()
     if len(text.split()) > MOST_WORDS:
@@ -116,11 +124,12 @@ def nothing_found(effects: MainEffects) -> str:
     if not np.isfinite(effects.table["effect"].to_numpy(dtype=float)).any():
         return f"Nothing can be told about {score} yet: no two settings were run with everything else equal."
     seeds = effects.n_seeds
-    told = f"{seeds} seeds" if seeds > 1 else "one seed" if seeds == 1 else "the printed spreads"
+    told = f"{seeds} seeds" if seeds > 1 else "one seed" if seeds == 1 else effects.without_seeds
     nothing = f"Nothing moved {score} by more than {told} can tell from zero"
     rows = effects.table.dropna(subset=["low", "high"])
     if rows.empty:
-        return f"{nothing}; a second seed would give intervals."
+        wanted = "a second seed" if seeds == 1 else "a second run of each setting" if not (seeds or effects.has_spreads) else ""
+        return f"{nothing}; {wanted} would give intervals." if wanted else f"{nothing}."
     if len(effects.odd):
         low, high = (f"{effects.odd[end].iloc[0]:.{effects.places}f}" for end in ("lowest", "highest"))
         return f"{nothing}; equal runs give {low} and {high}: check them first."

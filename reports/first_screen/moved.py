@@ -136,7 +136,7 @@ def _compared(row: dict[Any, Any]) -> str:
         where = f", {str(row['where']).partition(', ')[0]}"
         text += where if len(text + where) <= LONGEST else ""
     elif _chosen(row):
-        text = f"{row['levels']} levels: {text if len(text) <= LONGEST - 10 else 'lowest → highest'}"
+        text = f"{row['levels']} levels: {text if len(text) <= LONGEST - 10 else 'farthest apart'}"
     return text if len(text) <= LONGEST else _shorter(low, high)
 
 
@@ -174,7 +174,7 @@ def _subtitle(effects: MainEffects, known: pd.DataFrame, score: Score, has_seeds
     if (known["kind"] != "").any():
         text += "; each kind against none"
     if any(_chosen(row) for _, row in known.iterrows()):
-        text += "; without an order, from the lowest- to the highest-scoring, its interval corrected for that choice"
+        text += "; without an order, between the two levels that differ most among pairs that runs have, its interval corrected for that choice"
     number = int(np.isfinite(effects.table["p_holm"].to_numpy(dtype=float)).sum())
     hollow = "hollow where it holds zero"
     if number > 1:

@@ -12,14 +12,14 @@ import pandas as pd
 from analysis import AnalysisError, Fit, MainEffects, fit, independent_groups, summarise_cells
 from analysis.factorial.axes import PRETRAINING, Axis, axes_of
 from analysis.factorial.lengths import with_epochs
-from analysis.factorial.result import comparison
+from analysis.factorial.result import ALPHA, comparison
 from analysis.formatting import places_of_effects
 from analysis.plots.labels import short_number, told_apart
 from reports.charts.first_screen import scaling_plot
 from reports.first_screen.bands import band_text, without_bands_as_wide_as_the_plot
 from reports.first_screen.groups import SCRATCH_NAME, colours_of, group_of, is_scratch, scratch_by_model, scratch_of, with_law
-from reports.first_screen.levels import level_name, level_names, level_text, subject_of, turning_title
-from reports.first_screen.mixes import AXIS_OF, alike, left_out_text, spans
+from reports.first_screen.levels import is_plural, level_name, level_names, level_text, subject_of, turning_title
+from reports.first_screen.mixes import AXIS_OF, alike, apart_text, left_out_text, spans
 from reports.page import Figure, Panel, make_table
 from reports.score import Score
 from reports.theme import SCRATCH, count, decimals, padded_domain, signed
@@ -78,6 +78,8 @@ class Scaling:
     """Which runs are drawn, where not all are: 'without an intermediate stage'."""
     pooled: tuple[str, ...] = ()
     """Columns of the axes over which a law is a mean, as a table that is no study calls them."""
+    apart: tuple[str, ...] = ()
+    """Groups without a line, since no setting is there at all of their sizes."""
     own: OwnColumns | None = None
     """The columns, where the table is no study."""
 
@@ -170,7 +172,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
     keep = keep & (scratch | (code >= 0))
     before, along = keep, axes.get(AXIS_OF.get(x, x))
     held = list(own.axes) if own is not None else list(along.blocks) if along is not None else []
-    keep = alike(table, x, frame["group"].to_numpy(), keep, [name for name in held if name != x and (group is None or name != group.column)])
+    keep, apart = alike(table, x, frame["group"].to_numpy(), keep, [name for name in held if name != x and (group is None or name != group.column)])
     only = ", ".join(one for one in (only, left_out_text(table, rest, before, keep)) if one)
     shade = next((axis for axis in rest if axis.ordered and 1 < len(np.unique(axis.code[keep & (axis.code >= 0)])) <= MOST_SHADES), None)
     shade_names = [level_name(shade.column, level) for level in shade.levels] if shade else []
@@ -196,7 +198,8 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
         return None
     drawn = [name for name in colours if (kept["group"] == name).any()]
     colours = {name: colours[name] for name in drawn}
-    curves, fits, reasons = _laws(kept, with_law(drawn, group), grouped=grouped or (own is not None and "n_runs" not in table.columns))
+    each_row = grouped or (own is not None and "n_runs" not in table.columns)
+    curves, fits, reasons = _laws(kept, [name for name in with_law(drawn, group) if name not in apart], grouped=each_row)
     points = _dodged(kept, [SCRATCH_NAME, *shade_names], shade.name if shade else "")
     if len(points) > MOST_DOTS:
         points = points.groupby(["group", "shade", "x", "place"], sort=False)["score"].mean().reset_index()
@@ -216,6 +219,7 @@ def scaling_of(table: pd.DataFrame, effects: MainEffects | None, score: Score, o
         reasons=reasons,
         only=only,
         pooled=pooled,
+        apart=apart,
         own=own,
     )
 
@@ -325,14 +329,14 @@ def claim_of(found: Scaling, effects: MainEffects | None, score: Score) -> str:
     subject = subject[0].upper() + subject[1:]
     if turned := turning_title(effects, found.group.column):
         return title(turned, f"Which {found.group.name} has the higher {score.title} depends on the other settings")
-    if not row["p_holm"] < 0.05:
+    if not row["p_holm"] < ALPHA:
         if row["low"] > 0 or row["high"] < 0:
             change = f"{signed(row['effect'], effects.places)} {score.title}"
             return title(f"{subject}: {change}, not shown after correction over all settings", f"{subject}: {change}")
-        told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else "the spreads"
+        told = f"{effects.n_seeds} seeds" if effects.n_seeds > 1 else "one seed" if effects.n_seeds == 1 else effects.without_seeds
         return title(f"{subject}: no difference in {score.title} that {told} can tell", f"{subject}: no difference that {told} can tell")
     verb = "raises" if row["effect"] > 0 else "lowers"
-    if subject.startswith("More ") or (own_subject and " more " in subject):
+    if subject.startswith("More ") or (own_subject and is_plural(subject)):
         verb = verb.removesuffix("s")
     if not row["kind"] and (not found.group.ordered or found.group.column == "encoder"):
         ends = [level_text(row[end]) for end in (("high_level", "low_level") if row["effect"] > 0 else ("low_level", "high_level"))]
@@ -350,7 +354,7 @@ def _where(found: Scaling, up: bool) -> str:
     names = [name for name in found.colours if not is_scratch(name)]
     means = found.points.pivot_table(index="x", columns="group", values="score", aggfunc="mean")
     low = SCRATCH_NAME if found.group is not None and found.group.column == PRETRAINING else names[0]
-    if low not in means.columns or names[-1] not in means.columns or low == names[-1]:
+    if low not in means.columns or names[-1] not in means.columns or low == names[-1] or {low, names[-1]} & set(found.apart):
         return "on average"
     difference = (means[names[-1]] - means[low]).dropna()
     every = bool(len(difference)) and bool(((difference > 0) == up).all())
@@ -369,7 +373,8 @@ def _subtitle(found: Scaling, effects: MainEffects | None, hidden: Sequence[str]
         text += " Each line is over all models together."
     if found.own is not None and found.pooled and len(found.curves):
         text += f" Each line is over all values of {joined(found.pooled)}."
-    if bare := [name for name in found.colours if len(found.curves) and name not in set(found.curves["group"])]:
+    text += apart_text([name for name in found.colours if name in found.apart])
+    if bare := [name for name in found.colours if len(found.curves) and name not in {*found.curves["group"], *found.apart}]:
         text += f" Dots without a line: {joined(bare) if len(bare) <= MOST_SHADES else f'{len(bare)} levels between'}."
     if found.shade is not None:
         shown = found.points[_free_name(found.shade.name)] if _free_name(found.shade.name) in found.points.columns else None

@@ -71,7 +71,8 @@ def decisions_sections(question: TableQuestion, laws: GroupLaws, noise: RunNoise
     said += _next_sentence(question, [(one.name, one.next_runs) for one in groups if one.next_runs is not None])
     said += by_reason("There is no decision", reasons, of=len(question.groups())) if reasons else []
     if not said:
-        said = ["No group has a law, and a decision rests on one: give four sizes or more."]
+        cases = [(f"for {group}", named(why, question)) for group, why in laws.reasons.items()]
+        said = by_reason("A decision rests on a law, and there is none", cases, of=len(question.groups()))
     tables = tuple(one for one in (_stops_table(question, groups, noise), _worth_table(question, pairs)) if one is not None)
     first = Section(identity="decisions", heading="Decisions", paragraphs=tuple(said), tables=tables)
     full = [one.sentence for one in groups if one.sentence] + [one.sentence for one in pairs]
@@ -219,7 +220,7 @@ def _next_sentence(question: TableQuestion, found: list[tuple[str, _Next]]) -> l
         plans.setdefault(one.where, []).append(group)
     usual = max(plans, key=lambda where: len(plans[where]))
     several = len(found) > 1
-    which = " in each group that matters" if several else ""
+    which = " in each group" if several else ""
     if len(plans) > 1:
         which = f"{which} (in {count(len(found) - len(plans[usual]))} of {count(len(found))} groups other runs, listed below)"
     widths = [
@@ -254,7 +255,8 @@ def _worth_table(question: TableQuestion, pairs: list[Worth]) -> Table | None:
     if not pairs:
         return None
     x = question.x_title
-    one_place = len({one.at_x for one in pairs}) == 1
+    places = {one.at_x for one in pairs if np.isfinite(one.at_x)}
+    one_place = len(places) <= 1
     columns = {
         "compared": "compared",
         "where": "at",
@@ -269,6 +271,6 @@ def _worth_table(question: TableQuestion, pairs: list[Worth]) -> Table | None:
     frame = pd.DataFrame([{name: getattr(one, name) for name in columns} for one in pairs]).rename(columns=columns)
     hidden = {"ratio", "low", "high", *([] if len(question.by) > 1 else ["at"]), *([x] if one_place else [])}
     hidden |= set() if frame["note"].astype(bool).any() else {"note"}
-    where = f" (its {x}: {rounded(pairs[0].at_x)})" if one_place else ""
+    where = f" (its {x}: {rounded(places.pop())})" if len(places) == 1 else ""
     caption = f"How many times the {x} of the first{where} the second needs for the same {question.y_title}"
     return make_table(frame, caption=caption, file_name="worth.csv", shown=[name for name in columns.values() if name not in hidden])

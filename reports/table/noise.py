@@ -16,8 +16,11 @@ class RunNoise:
 
     sd: float | None
     """Standard deviation between repeats, pooled over the table, in the unit of the score; None where
-    no row repeats another, and only residuals of a law can stand in its place.
+    no row repeats another or all repeats are equal, and only residuals of a law can stand in its
+    place.
     """
+    repeated: bool = True
+    """Whether any row repeats another."""
 
     @property
     def words(self) -> str:
@@ -27,7 +30,9 @@ class RunNoise:
     @property
     def origin(self) -> str:
         """Where it comes from."""
-        return "the standard deviation between repeats, pooled over the table" if self.sd is not None else "no run is repeated"
+        if self.sd is not None:
+            return "the standard deviation between repeats, pooled over the table"
+        return "repeated rows are equal" if self.repeated else "no run is repeated"
 
 
 def noise_of(question: TableQuestion, effects: MainEffects | str) -> RunNoise:
@@ -39,4 +44,4 @@ def noise_of(question: TableQuestion, effects: MainEffects | str) -> RunNoise:
     cells = question.points().groupby([GROUP, X], sort=False)[Y]
     freedom = int((cells.count() - 1).sum())
     squares = float((cells.var(ddof=0) * cells.count()).sum())
-    return RunNoise(sd=float(np.sqrt(squares / freedom)) if freedom > 0 and squares > 0.0 else None)
+    return RunNoise(sd=float(np.sqrt(squares / freedom)) if freedom > 0 and squares > 0.0 else None, repeated=freedom > 0)

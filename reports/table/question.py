@@ -27,6 +27,8 @@ EVERYTHING: Final = "all rows"
 X: Final = "x"
 Y: Final = "y"
 GROUP: Final = "group"
+MISSING: Final = "missing"
+"""The level of rows without a value in a column of `by`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +195,7 @@ def stands_alone(level: str) -> bool:
 
 def level_in_words(value: object) -> str:
     """A value of a column of `by`: '100,000', 'vit', 'missing'."""
-    return "missing" if pd.isna(value) else format_setting(value)  # type: ignore[call-overload]
+    return MISSING if pd.isna(value) else format_setting(value)  # type: ignore[call-overload]
 
 
 def column_pairs(text: str) -> dict[str, str]:

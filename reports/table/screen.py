@@ -14,7 +14,7 @@ from analysis.factorial.result import ALPHA, comparison, in_pairs
 from analysis.formatting import number_of
 from analysis.runs.columns import column_of
 from reports.findings import Answer
-from reports.first_screen.levels import widened
+from reports.first_screen.levels import is_plural, widened
 from reports.first_screen.scaling import OwnColumns
 from reports.first_screen.screen import MOST_VERDICTS, glossed, with_figures, with_findings
 from reports.page import Fact, Screen, Statement
@@ -56,10 +56,9 @@ def verdict_of(row: pd.Series, effects: MainEffects) -> Statement:
     turns = bool(effects.turn(row["axis"], row["kind"]))  # of either sign: a difference, whatever its mean
     verdict: Verdict = "supported" if row["p_holm"] < ALPHA or turns else "open"
     subject = comparison(row)
-    plural = " more " in subject
     headline = made_headline(
         verdict,
-        changes(subject, effects.outcome_title, plural=plural),
+        changes(subject, effects.outcome_title, plural=is_plural(subject)),
         claim="",
         value=float(row["effect"]),
         low=float(row["low"]),

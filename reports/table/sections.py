@@ -20,7 +20,7 @@ from reports.first_screen.levels import widened
 from reports.page import Figure, Section, Table, make_table
 from reports.table.laws import LEVEL, GroupLaws
 from reports.table.panels import panel_column, panels_of
-from reports.table.question import EVERYTHING, GROUP, TableQuestion, X, Y
+from reports.table.question import EVERYTHING, GROUP, MISSING, TableQuestion, X, Y, level_in_words
 from reports.table.wording import change, interval, score, size, spread_of, titled
 from reports.theme import count, padded_domain
 from reports.wording import by_reason, joined, sentence, title, with_minus_signs
@@ -145,9 +145,12 @@ def tests_section(question: TableQuestion, effects: MainEffects | str) -> Sectio
     ]
     tables: list[Table] = []
     for column in question.by:
-        levels = question.levels_of(column)
+        levels = [*question.levels_of(column), *([MISSING] if question.runs[column].isna().any() else [])]
         others = [name for name in (question.x, *question.by, question.seed) if name != column]
-        if not 2 <= len(levels) <= MOST_TESTED:
+        if len(levels) < 2:
+            said.append(f"{question.titles[column]} has one level, so there is nothing to test.")
+            continue
+        if len(levels) > MOST_TESTED:
             said.append(f"{question.titles[column]} has {count(len(levels))} levels, which are not tested one by one.")
             continue
         for level in levels[1:]:
@@ -164,6 +167,9 @@ def _paired_rows(question: TableQuestion, column: str, baseline: object, treatme
     shown = ["n_pairs", "baseline_mean", "treatment_mean", "difference", "low", "high", "p", "p_holm"]
     x = f"{question.x} (size)" if question.x in RESULT_COLUMNS else question.x
     runs = question.runs_by_seed().rename(columns={question.x: x})
+    if treatment == MISSING:
+        runs = runs.assign(**{column: runs[column].astype(object).map(level_in_words)})
+        baseline = level_in_words(baseline)
     match = [{question.seed: "seed", question.x: x}.get(name, name) for name in match]
     title = f"{question.titles[column]} {_level(treatment)} against {_level(baseline)}"
     try:
@@ -174,9 +180,10 @@ def _paired_rows(question: TableQuestion, column: str, baseline: object, treatme
     whole = found.overall.iloc[0]
     known = np.isfinite(whole["low"])
     inside = f" ({interval(whole['low'], whole['high'], spread, level=LEVEL)}, {p_value(float(whole['p']))})" if known else ""
+    judged = f"{int((tested < ALPHA).sum())} of {number_of(len(tested), 'cell')} {'differs' if len(tested) == 1 else 'differ'} after Holm"
     said = (
         f"{title}: {change(float(whole['difference']), spread)} {question.y_title}{inside} over {count(int(whole['n_pairs']))} pairs; "
-        f"{int((tested < ALPHA).sum())} of {number_of(len(tested), 'cell')} {'differs' if len(tested) == 1 else 'differ'} after Holm."
+        f"{judged if len(tested) else 'no cell by itself could be tested'}."
     )
     names = {x: question.x_title, **{name: question.titles.get(name, name) for name in found.by if name != x}}
     table = titled(found.table[[name for name in (*names, *shown) if name in found.table.columns]], names)

@@ -12,7 +12,7 @@ from analysis.decisions.exchange import ExchangeRate
 from analysis.formatting import digits
 from reports.table.laws import FEWEST_SEEDS, FLAT, GroupLaws
 from reports.table.question import GROUP, TableQuestion, level_in_words, stands_alone
-from reports.table.wording import beyond, is_far, named
+from reports.table.wording import beyond, is_far, named, rounded
 from reports.wording import joined, sentence
 
 DASH = "–"
@@ -27,7 +27,7 @@ class Worth:
     compared: str
     where: str
     at_x: float
-    """In the unit of x."""
+    """In the unit of x; NaN where the sizes of the two do not meet."""
     times: str
     interval: str
     note: str
@@ -58,24 +58,18 @@ def _has_law(laws: GroupLaws, group: str) -> bool:
 
 def _worth(question: TableQuestion, laws: GroupLaws, group: str, first: str, column: str) -> Worth:
     low, high = (laws.found[one] for one in (group, first))
-    at_x = float(np.sqrt(max(low.x_min, high.x_min) * min(low.x_max, high.x_max)))
+    if (smallest := max(low.x_min, high.x_min)) > (largest := min(low.x_max, high.x_max)):
+        return _worth_nowhere(question, laws, group, first, column)
+    at_x = float(np.sqrt(smallest * largest))
     with_it, without = (group, first) if _ahead(question, laws, group, first, at_x) else (first, group)
-    levels, place = question.levels(), question.by.index(column)
-    ahead, behind = levels[with_it][place], levels[without][place]
-    title = question.titles[column]
-    compared = f"{ahead if stands_alone(ahead) else f'{title} {ahead}'} against {behind}"
-    others = [
-        level if stands_alone(level) else f"{question.titles[name]} {level}"
-        for number, (name, level) in enumerate(zip(question.by, levels[with_it], strict=True))
-        if number != place
-    ]
-    shown = {"compared": compared, "where": joined(others), "at_x": at_x}
+    compared, where = _compared(question, with_it, without, column)
+    shown = {"compared": compared, "where": where, "at_x": at_x}
     try:
         rate = exchange_rate(laws.found[with_it].fit, laws.found[without].fit, at_x, paired=_paired(question, group, first), better=question.better)
     except AnalysisError as error:
         text = str(error)
         return Worth(**shown, times=DASH, interval=DASH, note=text.partition(":")[0], sentence=sentence(f"{with_it} against {without}: {text}"))  # type: ignore[arg-type]
-    largest = float(laws.found[without].x_max)
+    largest = laws.found[without].x_max
     times, interval, note = _in_short(rate, largest)
     ends = rate.ratio_interval or (float("nan"), float("nan"))
     said = re.sub(r"\bwith(out)? it\b", lambda one: f"with {without if one[1] else with_it}", named(_in_words(rate, times, largest), question))
@@ -89,6 +83,27 @@ def _worth(question: TableQuestion, laws: GroupLaws, group: str, first: str, col
         low=ends[0],
         high=ends[1],
     )
+
+
+def _compared(question: TableQuestion, with_it: str, without: str, column: str) -> tuple[str, str]:
+    """'vit against resnet', and the levels of the other columns."""
+    levels, place = question.levels(), question.by.index(column)
+    ahead, behind = levels[with_it][place], levels[without][place]
+    others = [
+        level if stands_alone(level) else f"{question.titles[name]} {level}"
+        for number, (name, level) in enumerate(zip(question.by, levels[with_it], strict=True))
+        if number != place
+    ]
+    return f"{ahead if stands_alone(ahead) else f'{question.titles[column]} {ahead}'} against {behind}", joined(others)
+
+
+def _worth_nowhere(question: TableQuestion, laws: GroupLaws, group: str, first: str, column: str) -> Worth:
+    """Two groups that were measured at sizes which do not meet, between which no law is measured."""
+    compared, where = _compared(question, group, first, column)
+    ranges = joined([f"{rounded(laws.found[one].x_min)} to {rounded(laws.found[one].x_max)}" for one in (first, group)])
+    text = f"{group} against {first}: no size lies between the smallest and the largest of both ({ranges})."
+    note = "no size in the range of both"
+    return Worth(compared=compared, where=where, at_x=float("nan"), times=DASH, interval=DASH, note=note, sentence=text)
 
 
 def _in_words(rate: ExchangeRate, times: str, largest: float) -> str:

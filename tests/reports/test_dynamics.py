@@ -17,11 +17,12 @@ from reports.charts.dynamics import HELD_OUT, TRAINING, learning_curves, trainin
 from reports.charts.scaling import FALLS, WITHIN, loss_by_length
 from reports.curves import MOST_POINTS, fixed_gaps, gaps, read_curves, thinned, turning_points
 from reports.evidence import Evidence, gather
-from reports.figures.lengths import loss_by_lengths
+from reports.figures.lengths import loss_by_lengths, loss_by_models
 from reports.page import Figure
 from reports.registry import compose_section
 from reports.report_data import read_study
 from reports.theme import FigureError, specification
+from tests.prose import complaints
 from tests.reports.overfitting_study import write_overfitting_study
 
 CURVES = pd.DataFrame({"stage_id": "p", "measure": "val_mim_loss", "step": range(1000), "image_passes": np.arange(1000.0) * 10})
@@ -153,3 +154,21 @@ def test_a_study_of_one_length_keeps_its_scatter_and_its_loss_by_images(full_stu
     one = gather(read_study(full_study))
     assert [figure.identity for figure in compose_section("losses", one).figures] == ["figure-loss-by-images", "figure-loss-during-training"]
     assert compose_section("correlation", one).figures[0].identity == "figure-correlation"
+
+
+def test_losses_of_two_objectives_are_lines_of_their_own_and_are_not_averaged(tmp_path: Path) -> None:
+    study = read_study(write_overfitting_study(tmp_path / "objectives", seeds=3))
+    runs = study.runs
+    trained = runs.loc[runs["pretrain_images"] > 0]
+    names = {column: trained[column] + "-mae" for column in ("run_id", "pretrain_id", "cell_id", "trunk_id")}
+    mae = trained.assign(pretrain_objective="mae", val_mim_loss=trained["val_mim_loss"] + 1.0, **names)
+    both = pd.concat([runs.assign(pretrain_objective=runs["pretrain_images"].gt(0).map({True: "simmim", False: None})), mae], ignore_index=True)
+    evidence = gather(replace(study, runs=both, planned=None))
+    lengths, models = loss_by_lengths(evidence), loss_by_models(evidence)
+    assert isinstance(lengths, Figure)
+    assert isinstance(models, Figure)
+    assert lengths.notes == ()  # all lines are drawn
+    assert [panel.heading for panel in models.panels] == ["simmim", "mae"]
+    assert len(models.tables[0].rows) == 12
+    assert models.claim == "With 16,000 images (mae) validation loss is 1.395 for micro/8@64, 1.388 for tiny/8@64"
+    assert complaints(f"{models.subtitle} {models.description}") == []

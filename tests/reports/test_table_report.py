@@ -150,7 +150,7 @@ def test_a_table_without_seeds_groups_or_enough_sizes_still_has_its_page(tmp_pat
     page = compose_table(read_question(tmp_path / "small.csv", x="n_labels", y="acc"))
     assert page.sections[0].figures[0].notes
     assert "No column tells repeated runs apart" in " ".join(page.remarks)
-    assert "four sizes or more" in paragraphs(page, "decisions")
+    assert "acc is given at only 2 distinct n_labels" in paragraphs(page, "decisions")
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_an_interval_widened_for_a_choice_among_pairs_says_so_beside_it_and_so_d
     assert page.screen is not None
     assert page.screen.moved is not None
     widened = "widened for the choice among 3 pairs"
-    assert "from the lowest- to the highest-scoring, its interval corrected for that choice" in page.screen.moved.subtitle
+    assert "between the two levels that differ most among pairs that runs have, its interval corrected for that choice" in page.screen.moved.subtitle
     assert [widened in one.detail for one in page.screen.verdicts] == ["odel" in one.headline for one in page.screen.verdicts]
     assert widened in paragraphs(page, "tests")
     tests = next(one for one in page.sections if one.identity == "tests").tables
@@ -501,8 +501,9 @@ def test_tests_name_their_cells_by_every_column_and_count_them(tmp_path: Path) -
     rows = rows_of(page, "tests", "model b against a: difference in acc at each n_labels and pretrain_images")
     assert len({(row["n_labels"], row["pretrain_images"]) for row in rows}) == len(rows) == 6
     assert all(re.fullmatch(r"<0\.001|[01]\.\d{2,3}", row[name]) for row in rows for name in ("p", "p_holm"))
-    shown = make_table(pd.DataFrame({"p": [1.0, 0.0001, 0.011]}), caption="", file_name="p.csv")
-    assert [row[0].text for row in shown.rows] == ["1.00", "<0.001", "0.011"]
+    for name in ("p", "p_adjusted"):
+        shown = make_table(pd.DataFrame({name: [1.0, 0.0001, 0.011]}), caption="", file_name="p.csv")
+        assert [row[0].text for row in shown.rows] == ["1.00", "<0.001", "0.011"]
 
 
 def test_a_verdict_without_repeats_says_what_its_interval_is_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,3 +96,19 @@ def test_the_surface_is_told_over_its_grids(evidence: Evidence) -> None:
     corners = cells.set_index(["panel", "pretrain_images", "finetune_images"])["mean"]
     gains = [corners[panel, 0, 3000] - corners[panel, 0, 100] for panel in evidence.panels]
     assert f"3,000 labels {min(gains):+.3f} to {max(gains):+.3f}".replace("-", "−") in figure_of(evidence, "surface").claim
+
+
+def test_kinds_of_pretraining_are_named_in_the_title_also_where_a_name_leaves_one_out(evidence: Evidence) -> None:
+    runs = evidence.study.runs.query("intermediate == 'none'")
+    trained = runs.loc[runs["pretrain_images"] > 0].assign(pretrain_objective="simmim")
+    most = trained.loc[trained["pretrain_images"] == trained["pretrain_images"].max()]
+    ids = [column for column in ("run_id", "pretrain_id", "cell_id", "trunk_id") if column in runs.columns]
+    parts = [runs.loc[runs["pretrain_images"] == 0], trained]
+    for images, objective, gain in ((30000, "simmim", 0.0), (40000, "simmim", 0.0), (40000, "mae", 0.1)):
+        names = {column: most[column] + f"-{images}-{objective}" for column in ids}
+        parts.append(most.assign(pretrain_images=images, pretrain_objective=objective, miou=most["miou"] + gain, **names))
+    several = gather(replace(evidence.study, runs=pd.concat(parts, ignore_index=True), planned=None))
+    assert several.series_names[-2:] == ("40,000", "40,000, mae")
+    claim = figure_of(several, "pretraining").claim
+    assert "()" not in claim
+    assert re.search(r"^Pre-training: mIoU [+−][\d.]+ \(simmim\) to [+−][\d.]+ \(mae\) at 3,000 labels$", claim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.wording import measured_on
+from reports.wording import measured_on, sets_of_test_images
 
 
 def test_runs_are_scored_on_the_same_images_only_if_source_number_and_split_agree() -> None:
@@ -17,3 +17,11 @@ def test_runs_are_scored_on_the_same_images_only_if_source_number_and_split_agre
     assert measured_on(runs.assign(finetune_source=["oxford-iiit-pet", "ade20k"])) == ", scored on 2 different sets of 1,000 test images"
     assert measured_on(runs.assign(test_images=[1000, 200])) == ""
     assert measured_on(runs[["finetune_recipe"]]) == ""
+
+
+def test_a_run_without_its_number_of_test_images_is_no_other_set() -> None:
+    runs = pd.DataFrame({"finetune_source": "oxford-iiit-pet", "finetune_recipe": "compact", "test_images": [196.0, None, 196.0]})
+    assert measured_on(runs) == ", scored on the same 196 test images"
+    assert measured_on(runs.iloc[1:]) == ", scored on the same 196 test images"
+    assert measured_on(runs.iloc[1:2]) == ""
+    assert sets_of_test_images(runs) == 1
