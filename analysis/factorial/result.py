@@ -238,7 +238,7 @@ class MainEffects(Shown):
             first[:2] = first[1], first[0]
         parts = [self._clause(row, sure=True, brief=brief) for row in first]
         kinds = known[(known["axis"] == "pretraining") & (known["kind"] != "")]
-        if len(kinds) and first and first[0]["axis"] == "pretraining" and self._all_alike(kinds):
+        if len(kinds) > 1 and first and first[0]["axis"] == "pretraining" and self._all_alike(kinds):
             parts = [self._clause_of_kinds(kinds), *(part for part, row in zip(parts, first, strict=True) if row["axis"] != "pretraining")]
         unsure = [row for _, row in known.drop(index=found.index).iterrows() if row["axis"] != LABELS]
         unsure.sort(key=lambda row: -(row["ratio"] if np.isfinite(row["ratio"]) else 0.0))

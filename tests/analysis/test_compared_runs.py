@@ -129,3 +129,14 @@ def test_a_recipe_with_another_split_says_that_it_tests_on_other_images() -> Non
     (finding,) = [one for one in findings(runs) if one.identity == "varied-finetune-recipe"]
     assert finding.detail == "Down in 1 of 1 cell, 3 seeds; labelled and test images differ too"
     assert "says nothing of other images" in " ".join(finding.cautions)
+
+
+def test_one_kind_with_an_estimate_is_told_as_a_setting_and_not_as_a_list_of_kinds() -> None:
+    """Of simmim no run is equal to one without pre-training."""
+    cells = [("none", 40), ("mae", 40), ("mae", 240), ("simmim", 240)]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["pretrain_objective", "finetune_images", "seed"])
+    runs["pretrain_images"] = np.where(runs["pretrain_objective"] == "none", 0, 1000)
+    runs["pretrain_objective"] = runs["pretrain_objective"].where(runs["pretrain_objective"] != "none")
+    gain = runs["pretrain_objective"].map({"mae": 0.2, "simmim": 0.18}).fillna(0.0)
+    runs["miou"] = 0.3 + gain + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
+    assert main_effects(runs).headline().startswith("Pre-training (mae) raised mIoU by 0.2")
