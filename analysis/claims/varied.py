@@ -70,7 +70,7 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         claim = f"{MORE_IS_BETTER[axis]} {study.improves.removesuffix('s') if plural else study.improves} {score}."
         verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
     else:
-        claim = f"{name[:1].upper()}{name[1:]} {'make' if row['also'] else 'makes'} a difference to {score}."
+        claim = f"{name[:1].upper()}{name[1:]} {'make' if ' and ' in name else 'makes'} a difference to {score}."
         verdict = for_difference(p)
         if verdict == "open" and row["levels"] == 2:
             verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)

@@ -94,12 +94,13 @@ def where_of(axis: Axis, axes: list[Axis], table: pd.DataFrame, points: Points, 
         return ""
     used = np.isin(points.block, keys[:, 0])
     words = []
-    for other in sorted(axes, key=lambda one: one.column == "intermediate"):
-        if other.column not in axis.blocks or table[other.column].nunique(dropna=False) < 2 or other.column in INTERMEDIATE[1:]:
+    names = dict(axis.held) | {other.column: other.name for other in axes}
+    for column in sorted(names, key=lambda one: one == "intermediate"):
+        if column not in axis.blocks or table[column].nunique(dropna=False) < 2 or column in INTERMEDIATE[1:]:
             continue
-        values = table.loc[used, other.column]
+        values = table.loc[used, column]
         if values.nunique(dropna=False) == 1 and values.notna().all():
-            words.append(among_level(other.column, other.name, values.iloc[0]))
+            words.append(among_level(column, names[column], values.iloc[0]))
     return ", ".join(words)
 
 

@@ -168,6 +168,7 @@ def _row(
     if found.note.startswith(AGREE) and np.isfinite(pooled_low):
         found = _of_scatter(found, pooled_low, pooled_high, noise_df, level)
     used = np.isin(code, [low, high])
+    other = [name for column, name in axis.parts.items() if part.loc[used, column].nunique() > 1]
     n_seeds = int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0
     where = where_of(axis, axes, part, points, code, low, high)
     notes = [found.note, how_compared(axis, points, code, low, high, where) if np.isfinite(found.value) else ""]
@@ -176,7 +177,7 @@ def _row(
         "axis": axis.column,
         "kind": axis.kind,
         "name": axis.name,
-        "also": " and ".join(axis.also),
+        "also": " and ".join([*axis.also, *other]),
         "low_level": axis.levels[low],
         "high_level": axis.levels[high],
         "where": where,

@@ -45,8 +45,8 @@ class MainEffects(Shown):
     table: pd.DataFrame
     """One row an axis, largest effect first: axis (a column, or 'pretraining' for pre-trained or
     not), kind (of several objectives of pre-training or kinds of intermediate stage, each of which
-    is compared with none in a row of its own; else ''), name, also (settings that always change
-    with it, in words; '' for none), low_level and high_level (what is compared), where (at which
+    is compared with none in a row of its own; else ''), name, also (settings that change with it,
+    in words; '' for none), low_level and high_level (what is compared), where (at which
     settings, if its ends are not: see `note`), ratio, levels, effect (high - low, all else equal),
     low, high, p, p_holm (over the rows), per_doubling with its interval, cells_low and cells_high
     (the interval for the mean over cells like these, where low and high are for the mean over
@@ -304,7 +304,8 @@ def comparison(row: pd.Series, *, brief: bool = False) -> str:
     settings at which it is compared.
     """
     text = _compared(row)
-    beside = [] if not row["also"] or str(row["name"]) in text else [f"with {'another' if row['also'].endswith(_COUNTED) else 'other'} {row['also']}"]
+    told = not row["also"] or (" and " in str(row["name"]) and str(row["name"]) in text)
+    beside = [] if told else [f"with {'another' if row['also'].endswith(_COUNTED) else 'other'} {row['also']}"]
     if CHOSEN in row["note"] and " instead of " in text:
         beside.append(f"the two of {row['levels']} farthest apart")
     beside += [str(row["where"]).partition(", ")[0] if brief else row["where"]] if row["where"] else []
