@@ -201,7 +201,7 @@ def _axis(table: pd.DataFrame, column: str, applies_to: Callable[[str], NDArray[
     blocks = [name for name in there if name not in freed]
     steps = STEPS_FOLLOW.get(column, "")
     if steps in there and not _follows(table.loc[applies], steps, [column]):
-        blocks += held_length(table, code, blocks, steps, ends_only=ordered)
+        blocks += held_length(table, code, blocks, steps, sizes, ends_only=ordered)
     return Axis(
         column=column,
         name=_name(table, column),

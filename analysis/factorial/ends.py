@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.factorial.axes import Axis
 from analysis.factorial.contrast import EffectEstimate, Points, estimate, sum_of_cells
+from analysis.factorial.lengths import how_far
 from analysis.factorial.wording import CHOSEN, THROUGH_LEVELS, THROUGH_SEEDS, among_level, named_level
 from analysis.runs.matching import INTERMEDIATE
 
@@ -28,8 +29,7 @@ def ends_of(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -
     if axis.ordered:
         low, high = 0, count - 1
         if (low, high) not in there and there:
-            sizes = axis.sizes or tuple(2.0**place for place in range(count))
-            low, high = max(there, key=lambda one: (round(sizes[one[1]] / sizes[one[0]], 9), len(_keys_of_both(points, code, *one))))
+            low, high = max(there, key=lambda one: (how_far(axis.sizes, one), len(_keys_of_both(points, code, *one))))
         return low, high, between(points, code, low, high, count, level)
     pairs = there or pairs
     strict = 1.0 - (1.0 - level) / len(pairs)
