@@ -54,6 +54,18 @@ def test_effects_by_level_are_of_the_settings_that_all_levels_have() -> None:
     assert found.at_levels("finetune_images")[-1][1] == "after pre-training (at 100 fine-tuning steps, without an intermediate stage)"
 
 
+def test_pretraining_by_length_is_of_the_sizes_that_all_lengths_have() -> None:
+    cells = [(0, None), (100, "10 epochs"), *((images, "100 epochs") for images in (100, 1000, 10_000))]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["pretrain_images", "pretrain_length", "seed"])
+    size = {0: 0.0, 100: -0.05, 1000: 0.05, 10_000: 0.15}
+    gain = runs["pretrain_images"].map(size) + 0.01 * (runs["pretrain_length"] == "100 epochs")
+    runs["miou"] = 0.3 + gain + np.random.default_rng(0).normal(0.0, 0.001, len(runs))
+    levels = main_effects(runs).levels
+    levels = levels[levels["by"] == "pretrain_length"]
+    assert dict(zip(levels["level"], levels["effect"], strict=True)) == pytest.approx({"10 epochs": -0.05, "100 epochs": -0.04}, abs=0.002)
+    assert set(levels["where"]) == {"at 100 pre-training images"}
+
+
 @pytest.mark.parametrize("study", KEPT, ids=by_name)
 def test_a_main_effect_and_the_claim_about_it_count_the_same_pairs(study: Path) -> None:
     runs = load_runs(study)
