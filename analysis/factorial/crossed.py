@@ -139,6 +139,7 @@ def by_level(
         if settings := _own(axis, other):
             treated = [[rows & (axis.code == ends[1]) for rows in every] for every in (at_each, alike)]
             where = ", ".join(part for part in (_left(table, [one for one in axes if one.column in settings], *treated), where) if part)
+        of_pair: list[dict[str, Any]] = []
         for name, at in zip(other.levels, alike, strict=True):
             inside = np.flatnonzero(at)
             if not len(inside):
@@ -147,7 +148,8 @@ def by_level(
             found = between(points, axis.code[inside], *ends, len(axis.levels), level)
             if np.isfinite(found.value):
                 estimated = {"effect": found.value, "low": found.low, "high": found.high, "p_holm": p}
-                made.append({"axis": axis.column, "kind": axis.kind, "by": by, "by_name": other.name, "level": name, "where": where} | estimated)
+                of_pair.append({"axis": axis.column, "kind": axis.kind, "by": by, "by_name": other.name, "level": name, "where": where} | estimated)
+        made += of_pair if len(of_pair) > 1 else []  # one level alone differs from none: the recipe of one objective
     return pd.DataFrame(made, columns=list(BY_LEVEL))
 
 

@@ -152,3 +152,17 @@ def test_one_kind_with_an_estimate_is_told_as_a_setting_and_not_as_a_list_of_kin
     gain = runs["pretrain_objective"].map({"mae": 0.2, "simmim": 0.18}).fillna(0.0)
     runs["miou"] = 0.3 + gain + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
     assert main_effects(runs).headline().startswith("Pre-training (mae) raised mIoU by 0.2")
+
+
+@pytest.mark.parametrize("finer", [False, True], ids=["a recipe each", "several recipes each"])
+def test_objectives_with_recipes_of_their_own_are_each_compared_with_none(*, finer: bool) -> None:
+    cells = [(None, None), ("mae", "mae"), ("simmim", "simmim"), *([("mae", "mae-b"), ("simmim", "simmim-b")] if finer else [])]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["pretrain_objective", "pretrain_recipe", "seed"])
+    runs["pretrain_images"] = np.where(runs["pretrain_objective"].isna(), 0, 1000)
+    gain = runs["pretrain_objective"].map({"mae": 0.2, "simmim": -0.1}).fillna(0.0)
+    runs["miou"] = 0.4 + gain + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
+    found = main_effects(runs)
+    assert {kind: effect for effect, kind in found.of_kinds("pretraining")} == pytest.approx({"with mae": 0.2, "with simmim": -0.1}, abs=0.004)
+    assert "" not in set(found.table.loc[found.table["axis"] == "pretraining", "kind"])
+    assert not found.levels.duplicated(["axis", "kind", "by", "level"]).any()
+    assert (found.levels.groupby(["axis", "kind", "by"]).size() > 1).all()
