@@ -24,14 +24,13 @@ def ends_of(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -
     farthest apart that a pair has.
     """
     count = len(axis.levels)
-    pairs = list(combinations(range(count), 2))
-    there = [one for one in pairs if len(_keys_of_both(points, code, *one))]
+    there = _in_pairs(axis, points, code)
     if axis.ordered:
         low, high = 0, count - 1
         if (low, high) not in there and there:
             low, high = max(there, key=lambda one: (how_far(axis.sizes, one), len(_keys_of_both(points, code, *one))))
         return low, high, between(points, code, low, high, count, level)
-    pairs = there or pairs
+    pairs = there or list(combinations(range(count), 2))
     strict = 1.0 - (1.0 - level) / len(pairs)
     tried = [(low, high, between(points, code, low, high, count, strict)) for low, high in pairs]
     known = [one for one in tried if np.isfinite(one[2].value)]
@@ -42,6 +41,18 @@ def ends_of(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -
         low, high, found = high, low, between(points, code, high, low, count, strict)
     chosen = f"the two of its {count} {CHOSEN}" if len(pairs) > 1 else ""
     return low, high, replace(found, p=min(1.0, found.p * len(pairs)), note="; ".join(part for part in (found.note, chosen) if part))
+
+
+def pairs_compared(axis: Axis, points: Points, code: NDArray[np.int64]) -> int:
+    """Among how many pairs of levels the two that are compared are chosen by their scores: those that
+    runs have, of an axis without an order; else 1.
+    """
+    return 1 if axis.ordered else len(_in_pairs(axis, points, code)) or len(axis.levels) * (len(axis.levels) - 1) // 2
+
+
+def _in_pairs(axis: Axis, points: Points, code: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The pairs of levels that a pair of runs has."""
+    return [one for one in combinations(range(len(axis.levels)), 2) if len(_keys_of_both(points, code, *one))]
 
 
 def between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> EffectEstimate:

@@ -19,7 +19,7 @@ from analysis.errors import AnalysisError
 from analysis.factorial.axes import Axis, axes_of
 from analysis.factorial.contrast import AGREE, EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
 from analysis.factorial.crossed import by_level, interactions_of
-from analysis.factorial.ends import counted, differences, ends_of, how_compared, over_cells, where_of
+from analysis.factorial.ends import counted, differences, ends_of, how_compared, over_cells, pairs_compared, where_of
 from analysis.factorial.kinds import in_kinds
 from analysis.factorial.lengths import with_epochs
 from analysis.factorial.odd_cells import odd_cells
@@ -183,6 +183,7 @@ def _row(
         "where": where,
         "ratio": axis.sizes[high] / axis.sizes[low] if axis.sizes else float("nan"),
         "levels": len(axis.levels),
+        "pairs_tried": pairs_compared(axis, points, code),
         "effect": found.value,
         "low": found.low,
         "high": found.high,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -45,15 +44,16 @@ class MainEffects(Shown):
     table: pd.DataFrame
     """One row an axis, largest effect first: axis (a column, or 'pretraining' for pre-trained or
     not), kind (of several objectives of pre-training or kinds of intermediate stage, each of which
-    is compared with none in a row of its own; else ''), name, also (settings that change with it,
-    in words; '' for none), low_level and high_level (what is compared), where (at which
-    settings, if its ends are not: see `note`), ratio, levels, effect (high - low, all else equal),
-    low, high, p, p_holm (over the rows), per_doubling with its interval, cells_low and cells_high
-    (the interval for the mean over cells like these, where low and high are for the mean over
-    exactly these), pooled_low and pooled_high (the interval by the pooled scatter of single runs),
-    se, df, n_pairs, n_blocks (cells: settings of all else at which both levels were run), n_up
-    (those of them whose difference is above zero), n_units (what the interval is taken over),
-    n_seeds, note, share (of the variance of the scores; of an axis in kinds that of all kinds).
+    is compared with none in a row of its own; else ''), name, also (settings that change with it, in
+    words; '' for none), low_level and high_level (what is compared), where (at which settings, if
+    its ends are not: see `note`), ratio, levels, pairs_tried (among how many pairs of levels these
+    two were chosen by their scores), effect (high - low, all else equal), low, high, p, p_holm (over
+    the rows), per_doubling with its interval, cells_low and cells_high (the interval for the mean
+    over cells like these, where low and high are for the mean over exactly these), pooled_low and
+    pooled_high (the interval by the pooled scatter of single runs), se, df, n_pairs, n_blocks
+    (cells: settings of all else at which both levels were run), n_up (those of them whose difference
+    is above zero), n_units (what the interval is taken over), n_seeds, note, share (of the variance
+    of the scores; of an axis in kinds that of all kinds).
     Where no pair of runs differs in the axis alone n_pairs, n_blocks and n_up are empty, and note
     says how its levels are compared.
     """
@@ -294,9 +294,7 @@ def pairs_tried(row: pd.Series) -> int:
     """Among how many pairs of levels the pair of this row was picked as the one that differs most, for
     which its interval and p are widened; 1 where the comparison was meant from the start.
     """
-    found = re.search(rf"the two of its (\d+) {CHOSEN}", str(row["note"]))
-    levels = int(found[1]) if found else 2
-    return levels * (levels - 1) // 2
+    return int(row["pairs_tried"]) if CHOSEN in str(row["note"]) else 1
 
 
 def comparison(row: pd.Series, *, brief: bool = False) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis import findings, load_runs, main_effects
+from analysis.factorial.result import pairs_tried
 
 STUDIES = Path(__file__).parents[2] / "studies"
 KEPT = sorted(STUDIES.glob("*/runs.csv"))
@@ -166,3 +167,12 @@ def test_objectives_with_recipes_of_their_own_are_each_compared_with_none(*, fin
     assert "" not in set(found.table.loc[found.table["axis"] == "pretraining", "kind"])
     assert not found.levels.duplicated(["axis", "kind", "by", "level"]).any()
     assert (found.levels.groupby(["axis", "kind", "by"]).size() > 1).all()
+
+
+def test_an_interval_is_widened_for_the_pairs_of_levels_that_runs_have() -> None:
+    """Of four recipes, each of the last three was run beside the first alone: three pairs, not six."""
+    cells = [(recipe, labels) for labels, other in enumerate("bcd") for recipe in ("a", other)]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["recipe", "labels", "seed"])
+    runs["acc"] = 0.4 + 0.1 * (runs["recipe"] == "b") + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
+    row = main_effects(runs, outcome="acc", axes=["recipe", "labels"]).table.set_index("axis").loc["recipe"]
+    assert (row["levels"], pairs_tried(row)) == (4, 3)
