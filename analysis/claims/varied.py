@@ -111,7 +111,7 @@ def _counted(row: pd.Series) -> tuple[str, str]:
     if not in_pairs(row):
         through = "other runs of their seeds" if THROUGH_SEEDS in row["note"] else "the levels between them"
         return seeds, ", ".join(one for one in (f"Its ends compared through {through}", seeds) if one)
-    side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
+    side = row["n_up" if row["effect"] > 0 else "n_down"]
     cells = [
         f"{number_of(row['n_pairs'], 'pair')} in {number_of(row['n_blocks'], 'cell')}",
         f"{'Up' if row['effect'] > 0 else 'Down'} in {side} of {number_of(row['n_blocks'], 'cell')}",

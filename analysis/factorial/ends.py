@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.factorial.axes import Axis
-from analysis.factorial.contrast import EffectEstimate, Points, estimate, sum_of_cells
+from analysis.factorial.contrast import ROUNDING, EffectEstimate, Points, estimate, sum_of_cells
 from analysis.factorial.lengths import how_far
 from analysis.factorial.wording import CHOSEN, THROUGH_LEVELS, THROUGH_SEEDS, among_level, named_level
 from analysis.runs.matching import INTERMEDIATE
@@ -142,9 +142,9 @@ def differences(points: Points, code: NDArray[np.int64], low: int, high: int) ->
     return paired.groupby(["block", "unit"])["difference"].mean().unstack("unit")
 
 
-def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], low: int, high: int) -> tuple[Any, Any, Any]:
+def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], low: int, high: int) -> tuple[Any, Any, Any, Any]:
     """Pairs of runs, the cells that they are of, and in how many of these the mean difference is above
-    zero; empty where no pair of runs differs in the axis alone.
+    zero and below it; empty where no pair of runs differs in the axis alone.
 
     A run without the treatment stands in a pair with each of its kinds: of the two levels the one
     with more cells says how many there are.
@@ -152,7 +152,7 @@ def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], lo
     _, place = _keys(points)
     both = np.intersect1d(place[code == low], place[code == high])
     if not len(both):
-        return pd.NA, pd.NA, pd.NA
+        return pd.NA, pd.NA, pd.NA, pd.NA
     rows = pd.DataFrame({"key": place, "side": code, "cell": cell, "y": points.y})
     rows = rows[np.isin(place, both) & np.isin(code, [low, high])]
     sides = {one: rows[rows["side"] == one] for one in (low, high)}
@@ -161,4 +161,5 @@ def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], lo
     pairs = sides[more].groupby(["cell", "key"])["y"].mean().reset_index()
     pairs["change"] = (pairs["y"] - pairs["key"].map(sides[other].groupby("key")["y"].mean())) * (1.0 if more == high else -1.0)
     cells = pairs.groupby("cell")["change"].mean()
-    return len(pairs), len(cells), int((cells > 0).sum())
+    tie = ROUNDING * float(np.abs(points.y).max())
+    return len(pairs), len(cells), int((cells > tie).sum()), int((cells < -tie).sum())

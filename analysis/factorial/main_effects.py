@@ -172,7 +172,7 @@ def _row(
     n_seeds = int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0
     where = where_of(axis, axes, part, points, code, low, high)
     notes = [found.note, how_compared(axis, points, code, low, high, where) if np.isfinite(found.value) else ""]
-    n_pairs, n_blocks, n_up = counted(points, code, cell[rows], low, high)
+    n_pairs, n_blocks, n_up, n_down = counted(points, code, cell[rows], low, high)
     return {
         "axis": axis.column,
         "kind": axis.kind,
@@ -200,6 +200,7 @@ def _row(
         "n_pairs": n_pairs,
         "n_blocks": n_blocks,
         "n_up": n_up,
+        "n_down": n_down,
         "n_units": found.units,
         "n_seeds": n_seeds if np.isfinite(found.value) else pd.NA,
         "note": "; ".join(one for one in notes if one),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENOUGH_SEEDS: Final = 5
 """Fewer seeds can agree by chance more closely than they would again."""
 LABELS: Final = "finetune_images"
-COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_seeds")
+COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_down", "n_seeds")
 """Columns of whole numbers that are empty where there is nothing to count."""
 NEARLY: Final = 0.8
 """From this share of the largest effect on, another is said to be about as large."""
@@ -51,11 +51,11 @@ class MainEffects(Shown):
     the rows), per_doubling with its interval, cells_low and cells_high (the interval for the mean
     over cells like these, where low and high are for the mean over exactly these), pooled_low and
     pooled_high (the interval by the pooled scatter of single runs), se, df, n_pairs, n_blocks
-    (cells: settings of all else at which both levels were run), n_up (those of them whose difference
-    is above zero), n_units (what the interval is taken over), n_seeds, note, share (of the variance
-    of the scores; of an axis in kinds that of all kinds).
-    Where no pair of runs differs in the axis alone n_pairs, n_blocks and n_up are empty, and note
-    says how its levels are compared.
+    (cells: settings of all else at which both levels were run), n_up and n_down (those of them whose
+    difference is above and below zero), n_units (what the interval is taken over), n_seeds, note,
+    share (of the variance of the scores; of an axis in kinds that of all kinds).
+    Where no pair of runs differs in the axis alone n_pairs, n_blocks, n_up and n_down are empty, and
+    note says how its levels are compared.
     """
     interactions: pd.DataFrame
     """One row a pair of axes: how the effect of `axis` differs between the compared levels of `by`;
