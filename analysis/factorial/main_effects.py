@@ -75,6 +75,7 @@ def main_effects(
     if not isinstance(table, pd.DataFrame):
         raise AnalysisError(f"main_effects needs a runs table or a published one, and got {type(table).__name__}: read it with load_runs first.")
     checked_level(level)
+    axes = None if axes is None else list(dict.fromkeys(axes))
     named, outcome = outcome, outcome_of(table, outcome)
     if named is None and outcome not in table.columns:
         columns = ", ".join(map(str, list(table.columns)[:8]))
