@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.factorial.joined import joint_name
 from analysis.factorial.lengths import held_length
-from analysis.formatting import in_order, size_in
+from analysis.formatting import TIMES, in_order, size_in
 from analysis.runs.columns import column_of
 from analysis.runs.matching import FINETUNE, INTERMEDIATE, PRETRAIN, SETTINGS, STEPS_FOLLOW
 
@@ -45,7 +45,6 @@ ORDER: Final = tuple(sorted((name for name in SETTINGS if name != "seed"), key=l
 """Settings with a size before those with a name: where a data set has one size, that is the axis."""
 _FAMILY = re.compile(r"(?P<library>timm|torchvision):(?P<name>[a-z]+)|(?P<swin>swinv2)-|(?P<vit>[a-z]+/)", re.IGNORECASE)
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epoch|step|image)s?\s*")
-_TIMES = {"": 1.0, "k": 1e3, "M": 1e6}
 _PART_OF = {"pretrain_objective": "pretrain_recipe"}
 """What a setting is part of: recipes of two objectives are compared, and both are named."""
 
@@ -88,11 +87,6 @@ class Axis:
     """
     parts: Mapping[str, str] = field(default_factory=dict)
     """Such columns that are part of what the axis is, and are not held fixed."""
-
-    @property
-    def ratio(self) -> float:
-        """Highest over lowest level; NaN for categories."""
-        return self.sizes[-1] / self.sizes[0] if self.sizes else float("nan")
 
 
 def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Axis]:
@@ -275,7 +269,7 @@ def _sizes(table: pd.DataFrame, column: str, levels: Sequence[object]) -> list[f
     if column == "pretrain_length":
         parts = [_LENGTH.fullmatch(str(level)) for level in levels]
         if all(part is not None for part in parts) and len({part[3] for part in parts if part}) == 1:
-            return [float(part[1]) * _TIMES[part[2]] for part in parts if part]
+            return [float(part[1]) * TIMES[part[2]] for part in parts if part]
         return _one_each(table, column, "pretrain_image_passes", levels)
     return None
 

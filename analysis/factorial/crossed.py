@@ -14,7 +14,7 @@ from analysis.factorial.axes import PRETRAINING, Axis
 from analysis.factorial.contrast import Points, estimate, points_of
 from analysis.factorial.ends import between
 from analysis.factorial.kinds import OBJECTIVE
-from analysis.factorial.lengths import EPOCHS
+from analysis.factorial.lengths import LENGTH_KIND
 from analysis.factorial.wording import ALPHA, among_level
 from analysis.runs.matching import INTERMEDIATE, PRETRAIN
 from analysis.significance.multiplicity import adjust
@@ -47,7 +47,7 @@ def interactions_of(compared: Sequence[Compared], table: pd.DataFrame, y: Array,
         if not len(applies):
             continue
         blocks = [name for name in first.blocks if name in second.blocks and name not in (first.column, second.column)]
-        blocks += [name for name in EPOCHS.values() if (name in first.blocks) != (name in second.blocks)]
+        blocks += [name for name in LENGTH_KIND.values() if (name in first.blocks) != (name in second.blocks)]
         a, b = (first.code[applies] == ends[1]).astype(float), (second.code[applies] == by_ends[1]).astype(float)
         whole = points_of(table.iloc[applies], y[applies], blocks, None if variance is None else variance[applies])
         keep, n_pairs = _at_all_four(whole, a, b)
@@ -159,7 +159,7 @@ def _alike(table: pd.DataFrame, axis: Axis, other: Axis, ends: tuple[int, int], 
     at the first and at the last. Of a treatment its own settings are among them.
     """
     settings = [name for name in axis.blocks if name in other.blocks and name not in (axis.column, other.column)]
-    settings += [name for name in EPOCHS.values() if name in table.columns and (name in axis.blocks) != (name in other.blocks)]
+    settings += [name for name in LENGTH_KIND.values() if name in table.columns and (name in axis.blocks) != (name in other.blocks)]
     own, none, treated = _own(axis, other), axis.code == ends[0], axis.code == ends[1]
     kind, kind_and_own = _numbered(table, settings), _numbered(table, [*settings, *own])
     there = [set(kind_and_own[at & treated & np.isin(kind, kind[at & none])]) for at in at_each]

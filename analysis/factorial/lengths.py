@@ -16,18 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 IMAGES_OF: Final = {"finetune_steps": "finetune_images", "intermediate_steps": "intermediate_images"}
-EPOCHS: Final = {"finetune_steps": "finetune_epochs", "intermediate_steps": "intermediate_epochs"}
+LENGTH_KIND: Final = {"finetune_steps": "finetune_length_kind", "intermediate_steps": "intermediate_length_kind"}
 """Columns that `with_epochs` adds, by the steps that they are made of."""
 
 
 def with_epochs(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column for each stage that numbers its kinds of length in epochs: runs whose
-    steps are in proportion to their images share a number. A last batch that is not full is one step.
+    """The table with a column for each stage that gives runs of equal epochs the same number: those
+    whose steps are in proportion to their images. A last batch that is not full is one step.
     """
     made: dict[str, NDArray[np.int64]] = {}
     for steps, images in IMAGES_OF.items():
-        if steps in table.columns and images in table.columns and EPOCHS[steps] not in table.columns:
-            made[EPOCHS[steps]] = _kinds(*(np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=float) for name in (steps, images)))
+        if steps in table.columns and images in table.columns and LENGTH_KIND[steps] not in table.columns:
+            made[LENGTH_KIND[steps]] = _kinds(*(np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=float) for name in (steps, images)))
     return table.assign(**made)
 
 
@@ -71,7 +71,7 @@ def held_length(
         there = [pair for pair, shared in zip(compared, freed, strict=True) if shared]
         far = max((how_far(sizes, pair) for pair in there), default=0.0)
         compared = [(0, last)] if (0, last) in there else [pair for pair in there if how_far(sizes, pair) == far]
-    for name in (steps, EPOCHS[steps]):
+    for name in (steps, LENGTH_KIND[steps]):
         if name not in table.columns:
             continue
         held = _shared(table, code, [*blocks, name], compared)
