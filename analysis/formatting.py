@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from typing import Final
 
 
 def decimals_for(width: float) -> int:
@@ -41,7 +42,8 @@ def with_interval(value: float, low: float, high: float, *, level: float) -> str
 
 
 _SIZE = re.compile(r"([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d+)?)\s?([kKMGBT]?)")
-_TIMES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+TIMES: Final = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+"""What a letter after a number stands for."""
 
 
 def size_in(value: object) -> float:
@@ -50,7 +52,7 @@ def size_in(value: object) -> float:
     """
     if isinstance(value, str):
         found = _SIZE.fullmatch(value.strip())
-        return float(found[1].replace(",", "")) * _TIMES[found[2]] if found and any(map(str.isdigit, found[1])) else math.nan
+        return float(found[1].replace(",", "")) * TIMES[found[2]] if found and any(map(str.isdigit, found[1])) else math.nan
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return math.nan
     try:

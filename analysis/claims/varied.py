@@ -70,7 +70,7 @@ def finding_of_axis(study: ClaimTable, found: MainEffects, row: pd.Series) -> Fi
         claim = f"{MORE_IS_BETTER[axis]} {study.improves.removesuffix('s') if plural else study.improves} {score}."
         verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
     else:
-        claim = f"{name[:1].upper()}{name[1:]} {'make' if row['also'] else 'makes'} a difference to {score}."
+        claim = f"{name[:1].upper()}{name[1:]} {'make' if ' and ' in name else 'makes'} a difference to {score}."
         verdict = for_difference(p)
         if verdict == "open" and row["levels"] == 2:
             verdict, p = for_one_or_negligible(estimate, p, float(row["df"]), study.better, study.margin)
@@ -111,7 +111,7 @@ def _counted(row: pd.Series) -> tuple[str, str]:
     if not in_pairs(row):
         through = "other runs of their seeds" if THROUGH_SEEDS in row["note"] else "the levels between them"
         return seeds, ", ".join(one for one in (f"Its ends compared through {through}", seeds) if one)
-    side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
+    side = row["n_up" if row["effect"] > 0 else "n_down"]
     cells = [
         f"{number_of(row['n_pairs'], 'pair')} in {number_of(row['n_blocks'], 'cell')}",
         f"{'Up' if row['effect'] > 0 else 'Down'} in {side} of {number_of(row['n_blocks'], 'cell')}",

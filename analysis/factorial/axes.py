@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.factorial.joined import joint_name
 from analysis.factorial.lengths import held_length
-from analysis.formatting import in_order, size_in
+from analysis.formatting import TIMES, in_order, size_in
 from analysis.runs.columns import column_of
 from analysis.runs.matching import FINETUNE, INTERMEDIATE, PRETRAIN, SETTINGS, STEPS_FOLLOW
 
@@ -45,7 +45,8 @@ ORDER: Final = tuple(sorted((name for name in SETTINGS if name != "seed"), key=l
 """Settings with a size before those with a name: where a data set has one size, that is the axis."""
 _FAMILY = re.compile(r"(?P<library>timm|torchvision):(?P<name>[a-z]+)|(?P<swin>swinv2)-|(?P<vit>[a-z]+/)", re.IGNORECASE)
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kM]?)\s*(epoch|step|image)s?\s*")
-_TIMES = {"": 1.0, "k": 1e3, "M": 1e6}
+_PART_OF = {"pretrain_objective": "pretrain_recipe"}
+"""What a setting is part of: recipes of two objectives are compared, and both are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +81,12 @@ class Axis:
     """Names of the settings that change whenever this one does and only then, in words: what is said
     of the axis is said of all of them together.
     """
-
-    @property
-    def ratio(self) -> float:
-        """Highest over lowest level; NaN for categories."""
-        return self.sizes[-1] / self.sizes[0] if self.sizes else float("nan")
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Columns that follow from this one, and their names, of which several levels share a value: they
+    are no axes of their own, and are held fixed.
+    """
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Such columns that are part of what the axis is, and are not held fixed."""
 
 
 def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[Axis]:
@@ -97,6 +99,12 @@ def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[A
     """
     if columns is not None:
         return _axes_named(table, columns)
+
+    def applies_to(column: str) -> NDArray[np.bool_]:
+        if column in PRETRAIN:
+            return trained
+        return staged if column in INTERMEDIATE and column != "intermediate" else np.ones(len(table), dtype=bool)
+
     there = [name for name in ORDER if name in table.columns]
     trained = _trained(table)
     staged = (table["intermediate"] != "none").to_numpy() if "intermediate" in table.columns else np.zeros(len(table), dtype=bool)
@@ -110,11 +118,7 @@ def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[A
     kept: list[str] = []
     place: dict[str, tuple[int, NDArray[np.bool_]]] = {}
     for column in there:
-        applies = np.ones(len(table), dtype=bool)
-        if column in PRETRAIN:
-            applies = trained
-        elif column in INTERMEDIATE and column != "intermediate":
-            applies = staged
+        applies = applies_to(column)
         values = table.loc[applies, column]
         if values.nunique() < 2:
             continue
@@ -125,7 +129,7 @@ def axes_of(table: pd.DataFrame, columns: Sequence[str] | None = None) -> list[A
         elif not _follows(table.loc[applies], column, [name for name in kept if _applies_too(name, column)]):
             kept.append(column)
             place[column] = (len(found), applies)
-            found.append(_axis(table, column, applies, there))
+            found.append(_axis(table, column, applies_to, there))
     return found
 
 
@@ -146,7 +150,8 @@ def _axes_named(table: pd.DataFrame, columns: Sequence[str]) -> list[Axis]:
     names = {column: column_of(table, column).title if column in own else column for column in columns}
     found = []
     for column in kept:
-        axis = replace(_axis(table, column, every, list(columns)), name=names[column])
+        axis = _axis(table, column, lambda _: every, list(columns))
+        axis = replace(axis, name=names[column], held={one: names[one] for one in axis.held})
         for twin in twins[column]:
             axis = _with_also(axis, names[twin])
         found.append(axis)
@@ -168,7 +173,8 @@ def _always_with(table: pd.DataFrame, one: str, other: str, rows: NDArray[np.boo
     return _follows(part, other, [one]) and _follows(part, one, [other])
 
 
-def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: Sequence[str]) -> Axis:
+def _axis(table: pd.DataFrame, column: str, applies_to: Callable[[str], NDArray[np.bool_]], there: Sequence[str]) -> Axis:
+    applies = applies_to(column)
     values = table[column].where(pd.Series(applies, index=table.index))
     levels, sizes = _ordered(table.loc[applies], column)
     code = np.full(len(table), -1, dtype=np.int64)
@@ -177,15 +183,19 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
     freed = {column, STEPS_FOLLOW.get(column, column)}
     if column == "intermediate":
         freed |= set(INTERMEDIATE)
-    # what follows from the axis (the source of a size that one source alone has) changes with it
-    freed |= {name for name in there if name not in freed and table.loc[applies, name].nunique() > 1 and _follows(table.loc[applies], name, [column])}
+    part = table.loc[applies]
+    following = [name for name in there if name not in freed and part[name].nunique() > 1 and _follows(part, name, [column])]
+    # what always changes with the axis is in its name; what several levels share (sizes of one source)
+    # is held, so that levels which share it are compared
+    freed |= {name for name in following if _always_with(table, column, name, applies, applies_to(name)) or _PART_OF.get(name) == column}
+    apart = {name: _name(table, name) for name in following if not _follows(part, column, [name])}
     on_off = column == "intermediate" and len(levels) == 2 and levels[0] == "none"
     # numbers have an order even where they have no ratio: 0 among them, or written '300k'
     ordered = sizes is not None or on_off or len(levels) == 2 or all(np.isfinite(size_in(level)) for level in levels)
     blocks = [name for name in there if name not in freed]
     steps = STEPS_FOLLOW.get(column, "")
     if steps in there and not _follows(table.loc[applies], steps, [column]):
-        blocks += held_length(table, code, blocks, steps, ends_only=ordered)
+        blocks += held_length(table, code, blocks, steps, sizes, ends_only=ordered)
     return Axis(
         column=column,
         name=_name(table, column),
@@ -195,6 +205,8 @@ def _axis(table: pd.DataFrame, column: str, applies: NDArray[np.bool_], there: S
         blocks=tuple(blocks),
         code=code,
         asked=np.ones(len(table), dtype=bool),
+        held={name: words for name, words in apart.items() if name in blocks},
+        parts={name: words for name, words in apart.items() if name in freed},
     )
 
 
@@ -257,7 +269,7 @@ def _sizes(table: pd.DataFrame, column: str, levels: Sequence[object]) -> list[f
     if column == "pretrain_length":
         parts = [_LENGTH.fullmatch(str(level)) for level in levels]
         if all(part is not None for part in parts) and len({part[3] for part in parts if part}) == 1:
-            return [float(part[1]) * _TIMES[part[2]] for part in parts if part]
+            return [float(part[1]) * TIMES[part[2]] for part in parts if part]
         return _one_each(table, column, "pretrain_image_passes", levels)
     return None
 

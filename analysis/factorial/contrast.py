@@ -226,7 +226,8 @@ def row_weights(points: Points, design: Array, wanted: int, keep: NDArray[np.boo
 
 def scatter(table: pd.DataFrame, y: Array, cells: Sequence[str]) -> tuple[float, float]:
     """Standard deviation of one run around its cell and seed, pooled over all cells, and its
-    degrees of freedom; NaN and 0 where no cell has two runs.
+    degrees of freedom; NaN and 0 where no cell has two runs. Exact repeats scatter by 0, not by
+    rounding.
     """
     if "seed" not in table.columns:
         return NONE, 0.0
@@ -238,7 +239,10 @@ def scatter(table: pd.DataFrame, y: Array, cells: Sequence[str]) -> tuple[float,
     fitted = dummies @ np.linalg.lstsq(dummies, left, rcond=None)[0] if dummies.shape[1] else np.zeros(len(y))
     rank = int(np.linalg.matrix_rank(dummies)) if dummies.shape[1] else 0
     df = len(y) - len(np.unique(cell)) - rank
-    return (float(np.sqrt(((left - fitted) ** 2).sum() / df)), float(df)) if df > 0 else (NONE, 0.0)
+    if df <= 0:
+        return NONE, 0.0
+    noise = float(np.sqrt(((left - fitted) ** 2).sum() / df))
+    return (noise if noise > ROUNDING * float(np.abs(y).max()) else 0.0), float(df)
 
 
 def cells_like_these(differences: pd.DataFrame, *, level: float) -> EffectEstimate:

@@ -14,7 +14,7 @@ from analysis.factorial.axes import PRETRAINING, Axis
 from analysis.factorial.contrast import Points, estimate, points_of
 from analysis.factorial.ends import between
 from analysis.factorial.kinds import OBJECTIVE
-from analysis.factorial.lengths import EPOCHS
+from analysis.factorial.lengths import LENGTH_KIND
 from analysis.factorial.wording import ALPHA, among_level
 from analysis.runs.matching import INTERMEDIATE, PRETRAIN
 from analysis.significance.multiplicity import adjust
@@ -47,7 +47,7 @@ def interactions_of(compared: Sequence[Compared], table: pd.DataFrame, y: Array,
         if not len(applies):
             continue
         blocks = [name for name in first.blocks if name in second.blocks and name not in (first.column, second.column)]
-        blocks += [name for name in EPOCHS.values() if (name in first.blocks) != (name in second.blocks)]
+        blocks += [name for name in LENGTH_KIND.values() if (name in first.blocks) != (name in second.blocks)]
         a, b = (first.code[applies] == ends[1]).astype(float), (second.code[applies] == by_ends[1]).astype(float)
         whole = points_of(table.iloc[applies], y[applies], blocks, None if variance is None else variance[applies])
         keep, n_pairs = _at_all_four(whole, a, b)
@@ -136,32 +136,54 @@ def by_level(
         blocks = [one for one in axis.blocks if one != by]
         alike = _alike(table, axis, other, ends, at_each)
         where = _left(table, [one for one in axes if one.column in axis.blocks and one is not other], at_each, alike)
+        if settings := _own(axis, other):
+            treated = [[rows & (axis.code == ends[1]) for rows in every] for every in (at_each, alike)]
+            where = ", ".join(part for part in (_left(table, [one for one in axes if one.column in settings], *treated), where) if part)
+        of_pair: list[dict[str, Any]] = []
         for name, at in zip(other.levels, alike, strict=True):
             inside = np.flatnonzero(at)
+            if not len(inside):
+                continue
             points = points_of(table.iloc[inside], y[inside], blocks, None if variance is None else variance[inside])
             found = between(points, axis.code[inside], *ends, len(axis.levels), level)
             if np.isfinite(found.value):
                 estimated = {"effect": found.value, "low": found.low, "high": found.high, "p_holm": p}
-                made.append({"axis": axis.column, "kind": axis.kind, "by": by, "by_name": other.name, "level": name, "where": where} | estimated)
+                of_pair.append({"axis": axis.column, "kind": axis.kind, "by": by, "by_name": other.name, "level": name, "where": where} | estimated)
+        made += of_pair if len(of_pair) > 1 else []  # one level alone differs from none: the recipe of one objective
     return pd.DataFrame(made, columns=list(BY_LEVEL))
 
 
 def _alike(table: pd.DataFrame, axis: Axis, other: Axis, ends: tuple[int, int], at_each: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
     """The rows at each level of another axis without those whose settings the other levels lack, so
     that the levels differ in nothing else: where no setting is there at all of them, those that are
-    at the first and at the last.
+    at the first and at the last. Of a treatment its own settings are among them.
     """
     settings = [name for name in axis.blocks if name in other.blocks and name not in (axis.column, other.column)]
-    settings += [name for name in EPOCHS.values() if name in table.columns and (name in axis.blocks) != (name in other.blocks)]
-    kind = np.zeros(len(table), dtype=np.int64)
-    if settings:
-        kind = np.asarray(table.groupby(settings, dropna=False, sort=False).ngroup(), dtype=np.int64)
-    there = [set(kind[at & (axis.code == ends[0])]) & set(kind[at & (axis.code == ends[1])]) for at in at_each]
+    settings += [name for name in LENGTH_KIND.values() if name in table.columns and (name in axis.blocks) != (name in other.blocks)]
+    own, none, treated = _own(axis, other), axis.code == ends[0], axis.code == ends[1]
+    kind, kind_and_own = _numbered(table, settings), _numbered(table, [*settings, *own])
+    there = [set(kind_and_own[at & treated & np.isin(kind, kind[at & none])]) for at in at_each]
     known = [one for one in there if one]
     if not known:
         return at_each
     shared = set.intersection(*known) or known[0] & known[-1]
-    return [at & np.isin(kind, list(shared)) for at in at_each] if shared else at_each
+    if not shared:
+        return [at & False for at in at_each] if own else at_each  # unlike treatments tell nothing by level
+    left = treated & np.isin(kind_and_own, list(shared))
+    return [at & (left | (~treated & np.isin(kind, kind[left]))) for at in at_each]
+
+
+def _own(axis: Axis, other: Axis) -> list[str]:
+    """The settings that a pre-training has beside the one that its effect is told by."""
+    by_its_setting = axis.column == PRETRAINING and other.column in PRETRAIN
+    return [name for name in PRETRAIN if name in other.blocks and name != other.column] if by_its_setting else []
+
+
+def _numbered(table: pd.DataFrame, settings: Sequence[str]) -> NDArray[np.int64]:
+    """The combination of settings of each row, by number."""
+    if not settings:
+        return np.zeros(len(table), dtype=np.int64)
+    return np.asarray(table.groupby(list(settings), dropna=False, sort=False).ngroup(), dtype=np.int64)
 
 
 def _left(table: pd.DataFrame, axes: Sequence[Axis], before: list[NDArray[np.bool_]], after: list[NDArray[np.bool_]]) -> str:

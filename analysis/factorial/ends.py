@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.factorial.axes import Axis
-from analysis.factorial.contrast import EffectEstimate, Points, estimate, sum_of_cells
+from analysis.factorial.contrast import ROUNDING, EffectEstimate, Points, estimate, sum_of_cells
+from analysis.factorial.lengths import how_far
 from analysis.factorial.wording import CHOSEN, THROUGH_LEVELS, THROUGH_SEEDS, among_level, named_level
 from analysis.runs.matching import INTERMEDIATE
 
@@ -23,15 +24,13 @@ def ends_of(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -
     farthest apart that a pair has.
     """
     count = len(axis.levels)
-    pairs = list(combinations(range(count), 2))
-    there = [one for one in pairs if len(_keys_of_both(points, code, *one))]
+    there = _in_pairs(axis, points, code)
     if axis.ordered:
         low, high = 0, count - 1
         if (low, high) not in there and there:
-            sizes = axis.sizes or tuple(2.0**place for place in range(count))
-            low, high = max(there, key=lambda one: (round(sizes[one[1]] / sizes[one[0]], 9), len(_keys_of_both(points, code, *one))))
+            low, high = max(there, key=lambda one: (how_far(axis.sizes, one), len(_keys_of_both(points, code, *one))))
         return low, high, between(points, code, low, high, count, level)
-    pairs = there or pairs
+    pairs = there or list(combinations(range(count), 2))
     strict = 1.0 - (1.0 - level) / len(pairs)
     tried = [(low, high, between(points, code, low, high, count, strict)) for low, high in pairs]
     known = [one for one in tried if np.isfinite(one[2].value)]
@@ -42,6 +41,18 @@ def ends_of(axis: Axis, points: Points, code: NDArray[np.int64], level: float) -
         low, high, found = high, low, between(points, code, high, low, count, strict)
     chosen = f"the two of its {count} {CHOSEN}" if len(pairs) > 1 else ""
     return low, high, replace(found, p=min(1.0, found.p * len(pairs)), note="; ".join(part for part in (found.note, chosen) if part))
+
+
+def pairs_compared(axis: Axis, points: Points, code: NDArray[np.int64]) -> int:
+    """Among how many pairs of levels the two that are compared are chosen by their scores: those that
+    runs have, of an axis without an order; else 1.
+    """
+    return 1 if axis.ordered else len(_in_pairs(axis, points, code)) or len(axis.levels) * (len(axis.levels) - 1) // 2
+
+
+def _in_pairs(axis: Axis, points: Points, code: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The pairs of levels that a pair of runs has."""
+    return [one for one in combinations(range(len(axis.levels)), 2) if len(_keys_of_both(points, code, *one))]
 
 
 def between(points: Points, code: NDArray[np.int64], low: int, high: int, count: int, level: float) -> EffectEstimate:
@@ -94,12 +105,13 @@ def where_of(axis: Axis, axes: list[Axis], table: pd.DataFrame, points: Points, 
         return ""
     used = np.isin(points.block, keys[:, 0])
     words = []
-    for other in sorted(axes, key=lambda one: one.column == "intermediate"):
-        if other.column not in axis.blocks or table[other.column].nunique(dropna=False) < 2 or other.column in INTERMEDIATE[1:]:
+    names = dict(axis.held) | {other.column: other.name for other in axes}
+    for column in sorted(names, key=lambda one: one == "intermediate"):
+        if column not in axis.blocks or table[column].nunique(dropna=False) < 2 or column in INTERMEDIATE[1:]:
             continue
-        values = table.loc[used, other.column]
+        values = table.loc[used, column]
         if values.nunique(dropna=False) == 1 and values.notna().all():
-            words.append(among_level(other.column, other.name, values.iloc[0]))
+            words.append(among_level(column, names[column], values.iloc[0]))
     return ", ".join(words)
 
 
@@ -130,9 +142,9 @@ def differences(points: Points, code: NDArray[np.int64], low: int, high: int) ->
     return paired.groupby(["block", "unit"])["difference"].mean().unstack("unit")
 
 
-def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], low: int, high: int) -> tuple[Any, Any, Any]:
+def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], low: int, high: int) -> tuple[Any, Any, Any, Any]:
     """Pairs of runs, the cells that they are of, and in how many of these the mean difference is above
-    zero; empty where no pair of runs differs in the axis alone.
+    zero and below it; empty where no pair of runs differs in the axis alone.
 
     A run without the treatment stands in a pair with each of its kinds: of the two levels the one
     with more cells says how many there are.
@@ -140,7 +152,7 @@ def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], lo
     _, place = _keys(points)
     both = np.intersect1d(place[code == low], place[code == high])
     if not len(both):
-        return pd.NA, pd.NA, pd.NA
+        return pd.NA, pd.NA, pd.NA, pd.NA
     rows = pd.DataFrame({"key": place, "side": code, "cell": cell, "y": points.y})
     rows = rows[np.isin(place, both) & np.isin(code, [low, high])]
     sides = {one: rows[rows["side"] == one] for one in (low, high)}
@@ -149,4 +161,5 @@ def counted(points: Points, code: NDArray[np.int64], cell: NDArray[np.int64], lo
     pairs = sides[more].groupby(["cell", "key"])["y"].mean().reset_index()
     pairs["change"] = (pairs["y"] - pairs["key"].map(sides[other].groupby("key")["y"].mean())) * (1.0 if more == high else -1.0)
     cells = pairs.groupby("cell")["change"].mean()
-    return len(pairs), len(cells), int((cells > 0).sum())
+    tie = ROUNDING * float(np.abs(points.y).max())
+    return len(pairs), len(cells), int((cells > tie).sum()), int((cells < -tie).sum())

@@ -16,18 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 IMAGES_OF: Final = {"finetune_steps": "finetune_images", "intermediate_steps": "intermediate_images"}
-EPOCHS: Final = {"finetune_steps": "finetune_epochs", "intermediate_steps": "intermediate_epochs"}
+LENGTH_KIND: Final = {"finetune_steps": "finetune_length_kind", "intermediate_steps": "intermediate_length_kind"}
 """Columns that `with_epochs` adds, by the steps that they are made of."""
 
 
 def with_epochs(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column for each stage that numbers its kinds of length in epochs: runs whose
-    steps are in proportion to their images share a number. A last batch that is not full is one step.
+    """The table with a column for each stage that gives runs of equal epochs the same number: those
+    whose steps are in proportion to their images. A last batch that is not full is one step.
     """
     made: dict[str, NDArray[np.int64]] = {}
     for steps, images in IMAGES_OF.items():
-        if steps in table.columns and images in table.columns and EPOCHS[steps] not in table.columns:
-            made[EPOCHS[steps]] = _kinds(*(np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=float) for name in (steps, images)))
+        if steps in table.columns and images in table.columns and LENGTH_KIND[steps] not in table.columns:
+            made[LENGTH_KIND[steps]] = _kinds(*(np.asarray(pd.to_numeric(table[name], errors="coerce"), dtype=float) for name in (steps, images)))
     return table.assign(**made)
 
 
@@ -43,23 +43,39 @@ def _kinds(steps: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[n
     return found
 
 
-def held_length(table: pd.DataFrame, code: NDArray[np.int64], blocks: Sequence[str], steps: str, *, ends_only: bool) -> list[str]:
+def how_far(sizes: Sequence[float] | None, pair: tuple[int, int]) -> float:
+    """How far apart two levels of an ordered axis are, by number: their ratio, or for levels without a
+    size how many lie between them.
+    """
+    low, high = pair
+    return round(sizes[high] / sizes[low], 9) if sizes is not None else float(high - low)
+
+
+def held_length(
+    table: pd.DataFrame, code: NDArray[np.int64], blocks: Sequence[str], steps: str, sizes: Sequence[float] | None, *, ends_only: bool
+) -> list[str]:
     """What else is held equal: the steps, where levels of the axis share runs of equal steps; else the
     epochs; nothing where they share neither.
 
     Args:
         code: level of each row, shape (rows,); -1 where the axis does not apply.
         blocks: what is held equal already.
-        ends_only: whether the first level against the last is the one contrast that is meant.
+        sizes: the levels as numbers; None where they have none.
+        ends_only: whether the first level against the last is the one contrast that is meant, or
+            where no runs share both the two farthest apart that runs share.
     """
     last = int(code.max())
-    compared = [(0, last)] if ends_only else list(combinations(range(last + 1), 2))
+    compared = list(combinations(range(last + 1), 2))
     freed = _shared(table, code, blocks, compared)
-    for name in (steps, EPOCHS[steps]):
+    if ends_only:
+        there = [pair for pair, shared in zip(compared, freed, strict=True) if shared]
+        far = max((how_far(sizes, pair) for pair in there), default=0.0)
+        compared = [(0, last)] if (0, last) in there else [pair for pair in there if how_far(sizes, pair) == far]
+    for name in (steps, LENGTH_KIND[steps]):
         if name not in table.columns:
             continue
         held = _shared(table, code, [*blocks, name], compared)
-        if any(held) and held == freed:
+        if any(held) and (ends_only or held == freed):
             return [name]
     return []
 

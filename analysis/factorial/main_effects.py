@@ -19,7 +19,7 @@ from analysis.errors import AnalysisError
 from analysis.factorial.axes import Axis, axes_of
 from analysis.factorial.contrast import AGREE, EffectEstimate, Points, cells_like_these, estimate, points_of, row_weights, scatter
 from analysis.factorial.crossed import by_level, interactions_of
-from analysis.factorial.ends import counted, differences, ends_of, how_compared, over_cells, where_of
+from analysis.factorial.ends import counted, differences, ends_of, how_compared, over_cells, pairs_compared, where_of
 from analysis.factorial.kinds import in_kinds
 from analysis.factorial.lengths import with_epochs
 from analysis.factorial.odd_cells import odd_cells
@@ -75,6 +75,7 @@ def main_effects(
     if not isinstance(table, pd.DataFrame):
         raise AnalysisError(f"main_effects needs a runs table or a published one, and got {type(table).__name__}: read it with load_runs first.")
     checked_level(level)
+    axes = None if axes is None else list(dict.fromkeys(axes))
     named, outcome = outcome, outcome_of(table, outcome)
     if named is None and outcome not in table.columns:
         columns = ", ".join(map(str, list(table.columns)[:8]))
@@ -169,20 +170,22 @@ def _row(
     if found.note.startswith(AGREE) and np.isfinite(pooled_low):
         found = _of_scatter(found, pooled_low, pooled_high, noise_df, level)
     used = np.isin(code, [low, high])
+    other = [name for column, name in axis.parts.items() if part.loc[used, column].nunique() > 1]
     n_seeds = int(part.loc[used, "seed"].nunique()) if "seed" in part.columns and variance is None else 0
     where = where_of(axis, axes, part, points, code, low, high)
     notes = [found.note, how_compared(axis, points, code, low, high, where) if np.isfinite(found.value) else ""]
-    n_pairs, n_blocks, n_up = counted(points, code, cell[rows], low, high)
+    n_pairs, n_blocks, n_up, n_down = counted(points, code, cell[rows], low, high)
     return {
         "axis": axis.column,
         "kind": axis.kind,
         "name": axis.name,
-        "also": " and ".join(axis.also),
+        "also": " and ".join([*axis.also, *other]),
         "low_level": axis.levels[low],
         "high_level": axis.levels[high],
         "where": where,
         "ratio": axis.sizes[high] / axis.sizes[low] if axis.sizes else float("nan"),
         "levels": len(axis.levels),
+        "pairs_tried": pairs_compared(axis, points, code),
         "effect": found.value,
         "low": found.low,
         "high": found.high,
@@ -199,6 +202,7 @@ def _row(
         "n_pairs": n_pairs,
         "n_blocks": n_blocks,
         "n_up": n_up,
+        "n_down": n_down,
         "n_units": found.units,
         "n_seeds": n_seeds if np.isfinite(found.value) else pd.NA,
         "note": "; ".join(one for one in notes if one),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 ENOUGH_SEEDS: Final = 5
 """Fewer seeds can agree by chance more closely than they would again."""
 LABELS: Final = "finetune_images"
-COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_seeds")
+COUNTS: Final = ("n_pairs", "n_blocks", "n_up", "n_down", "n_seeds")
 """Columns of whole numbers that are empty where there is nothing to count."""
 NEARLY: Final = 0.8
 """From this share of the largest effect on, another is said to be about as large."""
@@ -45,17 +44,18 @@ class MainEffects(Shown):
     table: pd.DataFrame
     """One row an axis, largest effect first: axis (a column, or 'pretraining' for pre-trained or
     not), kind (of several objectives of pre-training or kinds of intermediate stage, each of which
-    is compared with none in a row of its own; else ''), name, also (settings that always change
-    with it, in words; '' for none), low_level and high_level (what is compared), where (at which
-    settings, if its ends are not: see `note`), ratio, levels, effect (high - low, all else equal),
-    low, high, p, p_holm (over the rows), per_doubling with its interval, cells_low and cells_high
-    (the interval for the mean over cells like these, where low and high are for the mean over
-    exactly these), pooled_low and pooled_high (the interval by the pooled scatter of single runs),
-    se, df, n_pairs, n_blocks (cells: settings of all else at which both levels were run), n_up
-    (those of them whose difference is above zero), n_units (what the interval is taken over),
-    n_seeds, note, share (of the variance of the scores; of an axis in kinds that of all kinds).
-    Where no pair of runs differs in the axis alone n_pairs, n_blocks and n_up are empty, and note
-    says how its levels are compared.
+    is compared with none in a row of its own; else ''), name, also (settings that change with it, in
+    words; '' for none), low_level and high_level (what is compared), where (at which settings, if
+    its ends are not: see `note`), ratio, levels, pairs_tried (among how many pairs of levels these
+    two were chosen by their scores), effect (high - low, all else equal), low, high, p, p_holm (over
+    the rows), per_doubling with its interval, cells_low and cells_high (the interval for the mean
+    over cells like these, where low and high are for the mean over exactly these), pooled_low and
+    pooled_high (the interval by the pooled scatter of single runs), se, df, n_pairs, n_blocks
+    (cells: settings of all else at which both levels were run), n_up and n_down (those of them whose
+    difference is above and below zero), n_units (what the interval is taken over), n_seeds, note,
+    share (of the variance of the scores; of an axis in kinds that of all kinds).
+    Where no pair of runs differs in the axis alone n_pairs, n_blocks, n_up and n_down are empty, and
+    note says how its levels are compared.
     """
     interactions: pd.DataFrame
     """One row a pair of axes: how the effect of `axis` differs between the compared levels of `by`;
@@ -240,7 +240,7 @@ class MainEffects(Shown):
             first[:2] = first[1], first[0]
         parts = [self._clause(row, sure=True, brief=brief) for row in first]
         kinds = known[(known["axis"] == "pretraining") & (known["kind"] != "")]
-        if len(kinds) and first and first[0]["axis"] == "pretraining" and self._all_alike(kinds):
+        if len(kinds) > 1 and first and first[0]["axis"] == "pretraining" and self._all_alike(kinds):
             parts = [self._clause_of_kinds(kinds), *(part for part, row in zip(parts, first, strict=True) if row["axis"] != "pretraining")]
         unsure = [row for _, row in known.drop(index=found.index).iterrows() if row["axis"] != LABELS]
         unsure.sort(key=lambda row: -(row["ratio"] if np.isfinite(row["ratio"]) else 0.0))
@@ -302,9 +302,7 @@ def pairs_tried(row: pd.Series) -> int:
     """Among how many pairs of levels the pair of this row was picked as the one that differs most, for
     which its interval and p are widened; 1 where the comparison was meant from the start.
     """
-    found = re.search(rf"the two of its (\d+) {CHOSEN}", str(row["note"]))
-    levels = int(found[1]) if found else 2
-    return levels * (levels - 1) // 2
+    return int(row["pairs_tried"]) if CHOSEN in str(row["note"]) else 1
 
 
 def comparison(row: pd.Series, *, brief: bool = False) -> str:
@@ -312,7 +310,8 @@ def comparison(row: pd.Series, *, brief: bool = False) -> str:
     settings at which it is compared.
     """
     text = _compared(row)
-    beside = [] if not row["also"] or str(row["name"]) in text else [f"with {'another' if row['also'].endswith(_COUNTED) else 'other'} {row['also']}"]
+    told = not row["also"] or (" and " in str(row["name"]) and str(row["name"]) in text)
+    beside = [] if told else [f"with {'another' if row['also'].endswith(_COUNTED) else 'other'} {row['also']}"]
     if CHOSEN in row["note"] and " instead of " in text:
         beside.append(f"the two of {row['levels']} farthest apart")
     beside += [str(row["where"]).partition(", ")[0] if brief else row["where"]] if row["where"] else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import MainEffects
+from analysis.factorial.contrast import ROUNDING
 from reports.table.question import GROUP, TableQuestion, X, Y
 
 
@@ -37,11 +38,14 @@ class RunNoise:
 
 def noise_of(question: TableQuestion, effects: MainEffects | str) -> RunNoise:
     """The number that the first screen shows, where there are seeds; else the scatter of rows of one
-    group and size, where there are several.
+    group and size, where there are several. Exact repeats have no noise, and their rounding is none.
     """
-    if isinstance(effects, MainEffects) and np.isfinite(effects.noise_sd) and effects.noise_sd > 0.0:
+    scores = question.points()[Y]
+    rounding = ROUNDING * float(scores.abs().max()) if len(scores) else 0.0
+    if isinstance(effects, MainEffects) and np.isfinite(effects.noise_sd) and effects.noise_sd > rounding:
         return RunNoise(sd=float(effects.noise_sd))
     cells = question.points().groupby([GROUP, X], sort=False)[Y]
     freedom = int((cells.count() - 1).sum())
     squares = float((cells.var(ddof=0) * cells.count()).sum())
-    return RunNoise(sd=float(np.sqrt(squares / freedom)) if freedom > 0 and squares > 0.0 else None, repeated=freedom > 0)
+    sd = float(np.sqrt(squares / freedom)) if freedom > 0 else 0.0
+    return RunNoise(sd=sd if sd > rounding else None, repeated=freedom > 0)

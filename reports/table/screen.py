@@ -70,7 +70,7 @@ def verdict_of(row: pd.Series, effects: MainEffects) -> Statement:
     seeds = f", {number_of(row['n_seeds'], 'seed')}" if row["n_seeds"] else ""
     detail = f"no pair of rows differs in it alone{seeds}"
     if in_pairs(row):
-        side = row["n_up"] if row["effect"] > 0 else row["n_blocks"] - row["n_up"]
+        side = row["n_up" if row["effect"] > 0 else "n_down"]
         detail = f"{'up' if row['effect'] > 0 else 'down'} in {side} of {number_of(row['n_blocks'], 'cell')}{seeds}"
     basis = widened(row) or (NO_REPEATS if "the interval is over cells" in row["note"] else "")
     detail = f"{detail}; {f'interval {basis}' if widened(row) else basis}" if basis else detail

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis import findings, load_runs, main_effects
+from analysis.factorial.result import pairs_tried
 
 STUDIES = Path(__file__).parents[2] / "studies"
 KEPT = sorted(STUDIES.glob("*/runs.csv"))
@@ -52,6 +53,18 @@ def test_effects_by_level_are_of_the_settings_that_all_levels_have() -> None:
     assert dict(zip(levels["level"], levels["effect"].round(4), strict=True)) == {40: 0.0226, 100: 0.0383, 240: 0.0545}
     assert [words for _, words in found.at_levels("pretraining")] == ["at 40 labels", "at 100 labels", "at 240 labels (at 100 fine-tuning steps)"]
     assert found.at_levels("finetune_images")[-1][1] == "after pre-training (at 100 fine-tuning steps, without an intermediate stage)"
+
+
+def test_pretraining_by_length_is_of_the_sizes_that_all_lengths_have() -> None:
+    cells = [(0, None), (100, "10 epochs"), *((images, "100 epochs") for images in (100, 1000, 10_000))]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["pretrain_images", "pretrain_length", "seed"])
+    size = {0: 0.0, 100: -0.05, 1000: 0.05, 10_000: 0.15}
+    gain = runs["pretrain_images"].map(size) + 0.01 * (runs["pretrain_length"] == "100 epochs")
+    runs["miou"] = 0.3 + gain + np.random.default_rng(0).normal(0.0, 0.001, len(runs))
+    levels = main_effects(runs).levels
+    levels = levels[levels["by"] == "pretrain_length"]
+    assert dict(zip(levels["level"], levels["effect"], strict=True)) == pytest.approx({"10 epochs": -0.05, "100 epochs": -0.04}, abs=0.002)
+    assert set(levels["where"]) == {"at 100 pre-training images"}
 
 
 @pytest.mark.parametrize("study", KEPT, ids=by_name)
@@ -129,3 +142,37 @@ def test_a_recipe_with_another_split_says_that_it_tests_on_other_images() -> Non
     (finding,) = [one for one in findings(runs) if one.identity == "varied-finetune-recipe"]
     assert finding.detail == "Down in 1 of 1 cell, 3 seeds; labelled and test images differ too"
     assert "says nothing of other images" in " ".join(finding.cautions)
+
+
+def test_one_kind_with_an_estimate_is_told_as_a_setting_and_not_as_a_list_of_kinds() -> None:
+    """Of simmim no run is equal to one without pre-training."""
+    cells = [("none", 40), ("mae", 40), ("mae", 240), ("simmim", 240)]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["pretrain_objective", "finetune_images", "seed"])
+    runs["pretrain_images"] = np.where(runs["pretrain_objective"] == "none", 0, 1000)
+    runs["pretrain_objective"] = runs["pretrain_objective"].where(runs["pretrain_objective"] != "none")
+    gain = runs["pretrain_objective"].map({"mae": 0.2, "simmim": 0.18}).fillna(0.0)
+    runs["miou"] = 0.3 + gain + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
+    assert main_effects(runs).headline().startswith("Pre-training (mae) raised mIoU by 0.2")
+
+
+@pytest.mark.parametrize("finer", [False, True], ids=["a recipe each", "several recipes each"])
+def test_objectives_with_recipes_of_their_own_are_each_compared_with_none(*, finer: bool) -> None:
+    cells = [(None, None), ("mae", "mae"), ("simmim", "simmim"), *([("mae", "mae-b"), ("simmim", "simmim-b")] if finer else [])]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["pretrain_objective", "pretrain_recipe", "seed"])
+    runs["pretrain_images"] = np.where(runs["pretrain_objective"].isna(), 0, 1000)
+    gain = runs["pretrain_objective"].map({"mae": 0.2, "simmim": -0.1}).fillna(0.0)
+    runs["miou"] = 0.4 + gain + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
+    found = main_effects(runs)
+    assert {kind: effect for effect, kind in found.of_kinds("pretraining")} == pytest.approx({"with mae": 0.2, "with simmim": -0.1}, abs=0.004)
+    assert "" not in set(found.table.loc[found.table["axis"] == "pretraining", "kind"])
+    assert not found.levels.duplicated(["axis", "kind", "by", "level"]).any()
+    assert (found.levels.groupby(["axis", "kind", "by"]).size() > 1).all()
+
+
+def test_an_interval_is_widened_for_the_pairs_of_levels_that_runs_have() -> None:
+    """Of four recipes, each of the last three was run beside the first alone: three pairs, not six."""
+    cells = [(recipe, labels) for labels, other in enumerate("bcd") for recipe in ("a", other)]
+    runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["recipe", "labels", "seed"])
+    runs["acc"] = 0.4 + 0.1 * (runs["recipe"] == "b") + np.random.default_rng(0).normal(0.0, 0.002, len(runs))
+    row = main_effects(runs, outcome="acc", axes=["recipe", "labels"]).table.set_index("axis").loc["recipe"]
+    assert (row["levels"], pairs_tried(row)) == (4, 3)

@@ -53,6 +53,15 @@ def test_labels_at_equal_epochs_alone_are_compared_with_the_steps_that_follow() 
     assert row["effect"] == pytest.approx(0.05 * np.log2(6), abs=0.002)
 
 
+def test_a_column_of_epochs_in_the_table_is_left_as_it_is() -> None:
+    runs = fine_tuned([(40, 25), (100, 63), (240, 150), (40, 250)])
+    runs["finetune_epochs"] = 64 * runs["finetune_steps"] / runs["finetune_images"]  # 40.3 of 100 labels
+    row = main_effects(runs).table.set_index("axis").loc["finetune_images"]
+    assert row["effect"] == pytest.approx(0.05 * np.log2(6), abs=0.002)
+    assert with_epochs(runs)["finetune_epochs"].equals(runs["finetune_epochs"])
+    assert with_epochs(runs)["finetune_length_kind"].nunique() == 2
+
+
 def test_of_two_numbers_of_epochs_each_is_compared_with_itself() -> None:
     """Ten epochs of 40 and 240 labels, a hundred of 40 alone: the last have no partner."""
     runs = fine_tuned([(40, 25), (240, 150), (40, 250)])
@@ -60,9 +69,18 @@ def test_of_two_numbers_of_epochs_each_is_compared_with_itself() -> None:
     assert row["effect"] == pytest.approx(0.05 * np.log2(6), abs=0.002)
 
 
+def test_labels_whose_ends_never_meet_are_compared_at_equal_steps_where_they_do() -> None:
+    lengths = {"A": [(20, 100), (60, 100), (60, 300)], "B": [(60, 100), (60, 300), (180, 300)]}
+    runs = pd.concat([fine_tuned(lengths[one]).assign(encoder=f"viny-{one}") for one in lengths], ignore_index=True)
+    row = main_effects(runs).table.set_index("axis").loc["finetune_images"]
+    assert (row["low_level"], row["high_level"]) == (20, 60)
+    assert "at 100 fine-tuning steps" in row["where"]
+    assert row["effect"] == pytest.approx(0.0, abs=0.002)
+
+
 def test_steps_in_proportion_to_the_images_are_of_equal_epochs_also_where_the_last_batch_is_not_full() -> None:
     runs = with_epochs(fine_tuned([(40, 25), (100, 63), (240, 150), (40, 100), (240, 600), (100, 1)]))
-    kinds = dict(zip(zip(runs["finetune_images"], runs["finetune_steps"], strict=True), runs["finetune_epochs"], strict=True))
+    kinds = dict(zip(zip(runs["finetune_images"], runs["finetune_steps"], strict=True), runs["finetune_length_kind"], strict=True))
     assert kinds[40, 25] == kinds[100, 63] == kinds[240, 150]
     assert kinds[40, 100] == kinds[240, 600] != kinds[40, 25]
     assert kinds[100, 1] not in (kinds[40, 25], kinds[40, 100])

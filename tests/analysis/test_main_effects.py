@@ -247,3 +247,9 @@ def test_seeds_that_agree_to_the_last_digit_leave_the_interval_to_the_scatter_of
     assert (row["low"], row["high"]) == (row["pooled_low"], row["pooled_high"])
     assert 0.0 < row["low"] < row["high"]
     assert 0.0 < row["p"] < 0.05
+
+
+def test_an_axis_that_is_named_twice_is_compared_once() -> None:
+    runs = pd.DataFrame([(n, seed) for n in (10, 20) for seed in range(3)], columns=["n", "seed"])
+    runs["acc"] = runs["n"] + np.random.default_rng(0).normal(0.0, 0.1, len(runs))
+    assert main_effects(runs, outcome="acc", axes=["n", "n"]).table["axis"].tolist() == ["n"]
