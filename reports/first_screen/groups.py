@@ -13,6 +13,7 @@ from analysis.factorial.axes import PRETRAINING, Axis
 from analysis.factorial.kinds import OBJECTIVE
 from reports.theme import PALETTE, RAMP, SCRATCH, ramp
 
+RECIPE: Final = "pretrain_recipe"
 MOST_LAWS: Final = 4
 """Beside that from scratch: bands of more lie on each other."""
 MOST_KINDS: Final = 8
@@ -46,8 +47,8 @@ def group_of(others: list[Axis], effects: MainEffects | None) -> Axis | None:
     first = others[0]
     if first.column != PRETRAINING:
         return first
-    if effects is not None and effects.of_kinds(PRETRAINING):  # a line for each objective
-        return next((axis for axis in others if axis.column == OBJECTIVE), first)
+    if effects is not None and effects.of_kinds(PRETRAINING):  # a line for each objective, or recipe where each has its own
+        return next((axis for column in (OBJECTIVE, RECIPE) for axis in others if axis.column == column), first)
     found = set(effects.found()["axis"]) if effects is not None else set()
     return next((axis for axis in others if axis.column in found and axis.column.startswith("pretrain_") and axis.ordered), first)
 

@@ -104,6 +104,20 @@ def test_a_setting_that_follows_from_the_size_divides_no_line_of_another() -> No
     assert found.only == ""
 
 
+def test_objectives_with_recipes_of_their_own_have_lines_of_their_own() -> None:
+    gains = {"": 0.0, "simmim": 0.3, "mae": 0.5}
+    cells = [(objective, labels, seed) for objective in gains for labels in (20, 60, 180) for seed in range(3)]
+    runs = pd.DataFrame(cells, columns=["pretrain_objective", "finetune_images", "seed"])
+    runs["pretrain_images"] = np.where(runs["pretrain_objective"] == "", 0, 1000)
+    runs["pretrain_recipe"] = runs["pretrain_objective"].map({"": None, "simmim": "compact", "mae": "compact+mae_target=pixels"})
+    noise = np.random.default_rng(0).normal(0.0, 0.003, len(runs))
+    runs["miou"] = 0.3 + 0.05 * np.log(runs["finetune_images"]) + runs["pretrain_objective"].map(gains) + noise
+    runs["pretrain_objective"] = runs["pretrain_objective"].replace("", None)
+    found = scaling_of(runs, main_effects(runs), score_of(runs))
+    assert found is not None
+    assert set(found.colours) == {"from scratch", "compact", "compact+mae_target=pixels"}
+
+
 def test_beside_lines_the_dots_of_another_model_that_mixes_settings_have_none() -> None:
     cells = [("pico/8@32", labels, 100, seed) for labels in (20, 60, 180) for seed in range(3)]
     cells += [("nano/8@32", labels, steps, seed) for labels, steps in ((20, 100), (60, 300), (180, 300)) for seed in range(3)]
