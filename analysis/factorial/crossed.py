@@ -1,4 +1,6 @@
-"""Where the effect of one axis depends on another: the interaction of every pair, and by level."""
+"""Interactions of every two axes, and the effect of an axis at each level of another it interacts
+with.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ LENGTH_KIND: Final = {"finetune_steps": "finetune_length_kind", "intermediate_st
 
 
 def with_epochs(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a column for each stage that gives runs of equal epochs the same number: those
+    """Adds a column for each stage: runs of equal epochs have the same number in it, which are those
     whose steps are in proportion to their images. A last batch that is not full is one step.
     """
     made: dict[str, NDArray[np.int64]] = {}

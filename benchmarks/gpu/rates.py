@@ -24,7 +24,7 @@ Left = Callable[[], float]
 ENOUGH_S = 60.0
 """Seconds that a model needs at least, where starting and compiling takes most of them."""
 LIMIT_S = 120.0
-"""Of one answer of a process: one that hangs must not cost the machine."""
+"""Longest wait for one answer of a process. One that hangs is then ended, and the rest goes on."""
 SAID = {"captured": "steps not captured", "compiled": "without torch.compile"}
 
 

@@ -178,8 +178,8 @@ def _r(row: pd.Series) -> str:
 
 
 def _title(correlation: Correlation, inside: pd.Series | None, score: str, counted: int) -> str:
-    """Over all runs, and where they have several lengths at equal length, too: two lengths alone make
-    two clusters of points, whose r says nothing of pre-trainings of one length.
+    """The title: r over all runs, and r at equal length if there are several lengths, since two
+    lengths make two clusters of points whose r says nothing of pre-trainings of one length.
     """
     r, what = _r(_pooled(correlation)), f"validation loss and {score}"
     if inside is not None:

@@ -30,9 +30,11 @@ MARGIN = 0.01
 MOST_SERIES = 6
 """Series drawn side by side at each step; the table has all."""
 MOST_PANELS, MOST_ROWS = 6, 16
-"""Panels that are drawn as charts of their own, and as rows of one."""
+"""Most panels that are drawn, if each is a chart of its own, and if each is a row of one chart."""
 FEWEST_ROWS, MOST_STEPS = 3, 2
-"""Panels from which on, and steps of a panel up to which, a chart has a row for each step."""
+"""One chart has a row for each step if there are at least so many panels, each of at most so many
+steps.
+"""
 STEP_COLUMNS = ["panel", "series", "from", "to", "step", "gain", "low", "high", "n", "note"]
 
 

@@ -203,8 +203,8 @@ def _ends(rows: pd.DataFrame, evidence: Evidence) -> tuple[str, str, pd.DataFram
 
 
 def _title(rows: pd.DataFrame, evidence: Evidence) -> str:
-    """How many times the labels the largest pre-training is worth at the fewest labels: with its
-    interval where one panel has it, else the range over panels.
+    """The title: how many times as many labels would replace the largest pre-training, at the fewest
+    labels, with an interval if one panel has it, else as a range over panels.
     """
     fewest = rows.loc[rows["finetune_images"] == rows["finetune_images"].min()]
     place = {series: number for number, series in enumerate(evidence.series_names)}

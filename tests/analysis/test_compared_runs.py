@@ -170,7 +170,7 @@ def test_objectives_with_recipes_of_their_own_are_each_compared_with_none(*, fin
 
 
 def test_an_interval_is_widened_for_the_pairs_of_levels_that_runs_have() -> None:
-    """Of four recipes, each of the last three was run beside the first alone: three pairs, not six."""
+    """Recipes b, c and d were each compared with a alone: three pairs of recipes, not six."""
     cells = [(recipe, labels) for labels, other in enumerate("bcd") for recipe in ("a", other)]
     runs = pd.DataFrame([(*cell, seed) for cell in cells for seed in range(5)], columns=["recipe", "labels", "seed"])
     runs["acc"] = 0.4 + 0.1 * (runs["recipe"] == "b") + np.random.default_rng(0).normal(0.0, 0.002, len(runs))

@@ -63,7 +63,7 @@ def test_a_column_of_epochs_in_the_table_is_left_as_it_is() -> None:
 
 
 def test_of_two_numbers_of_epochs_each_is_compared_with_itself() -> None:
-    """Ten epochs of 40 and 240 labels, a hundred of 40 alone: the last have no partner."""
+    """40 and 240 labels are compared at ten epochs; runs of a hundred epochs exist for 40 alone."""
     runs = fine_tuned([(40, 25), (240, 150), (40, 250)])
     row = main_effects(runs).table.set_index("axis").loc["finetune_images"]
     assert row["effect"] == pytest.approx(0.05 * np.log2(6), abs=0.002)
